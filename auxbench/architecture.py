@@ -1,0 +1,133 @@
+"""Architectures: how the tasks share a network in training, and what is left of it to deploy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from auxbench import heads
+from auxbench.backbone import Backbone
+from auxbench.budget import Recipe
+from auxbench.phase import Objective, Phase
+from auxbench.problem import Task
+from auxbench.streams import Streams
+
+
+@dataclass(frozen=True)
+class Site:
+    """What an architecture is built from: the tasks, a maker of backbones, the random streams.
+
+    Everything of the primary is initialised from streams of its own, so it starts alike under
+    every method: common random numbers.
+    """
+
+    tasks: tuple[Task, ...]
+    make_backbone: Callable[[], Backbone]
+    streams: Streams
+
+    def trunk(self, task: Task) -> Backbone:
+        """A fresh backbone for a task; the primary's is the one that everybody starts from."""
+        role = "primary" if task is self.tasks[0] else task.name
+        with self.streams.ambient("trunk", role):
+            return self.make_backbone()
+
+    def head(self, task: Task, backbone: Backbone) -> nn.Module:
+        """A fresh head that suits the task."""
+        with self.streams.ambient("head", task.name):
+            return heads.head(task.dense, backbone, task.outputs)
+
+    def network(self, task: Task) -> Network:
+        """A fresh single-task network."""
+        trunk = self.trunk(task)
+        return Network(trunk, self.head(task, trunk))
+
+
+class Network(nn.Module):
+    """A single-task network: backbone and head; images [B, 3, H, W] -> prediction.
+
+    `after` holds one module per block that acts on the block's output, for architectures that
+    leave something of their own on the primary branch.
+    """
+
+    def __init__(
+        self, backbone: Backbone, head: nn.Module, after: Sequence[nn.Module] | None = None
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.after = None if after is None else nn.ModuleList(after)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The prediction for a batch of images."""
+        if self.after is None:
+            return self.predict(self.backbone(images), images)
+        feature, features = self.backbone.stem(images), list[Tensor]()
+        for index, (block, after) in enumerate(zip(self.backbone.blocks, self.after, strict=True)):
+            feature = after(block(feature))
+            if index in self.backbone.ends:
+                features.append(self.backbone.as_map(feature, len(features)))
+        return self.predict(features, images)
+
+    def predict(self, features: list[Tensor], images: Tensor) -> Tensor:
+        """The head's prediction from the features at the ends of the stages."""
+        prediction: Tensor = self.head(features, tuple(images.shape[-2:]))
+        return prediction
+
+
+class Architecture(nn.Module, ABC):
+    """The network of all tasks in training.
+
+    A subclass in `methods/` is one file and is registered under its file's name; its options are
+    keyword-only parameters of the constructor. `split` is what the descent reads: 'train', or
+    'train/first' when a phase of the architecture's own reads the other half.
+    """
+
+    family: ClassVar[str]
+    split: str = "train"
+    trained: tuple[Task, ...]
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        self.trained = site.tasks
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks that are trained, primary first; all of the problem's unless it says so."""
+        return self.trained
+
+    @property
+    def primary(self) -> Task:
+        """The task that counts."""
+        return self.tasks[0]
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The prediction of every trained task, by its name."""
+
+    @abstractmethod
+    def deploy(self) -> nn.Module:
+        """The network for the primary alone, on the very same parameters."""
+
+    def phases(self, objective: Objective, steps: int) -> list[Phase]:
+        """Phases before the descent, such as a search, for a stage of so many steps."""
+        return []
+
+    @property
+    def warm_up(self) -> int:
+        """Steps of training before the first one of the budget; their cost is recorded apart."""
+        return 0
+
+    def enter(self, stage: str) -> None:
+        """Get ready for the stage 'warm-up' or 'train'."""
+
+    def traces(self) -> Mapping[str, Any]:
+        """What is worth recording of the structure's own state, as JSON; nothing by default."""
+        return {}
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe that the descent follows; the budget's own unless a published one differs."""
+        return recipe

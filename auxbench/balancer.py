@@ -1,0 +1,60 @@
+"""Balancers: how T losses become one gradient."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from auxbench.gradients import Signals
+from auxbench.phase import Objective, Phase
+
+
+class Balancer(nn.Module, ABC):
+    """A rule that gives every task a weight on every batch; rules are chained.
+
+    A subclass in `methods/` is one file and is registered under its file's name. Its options are
+    keyword-only parameters of the constructor; one that takes `**weights` takes a number per task.
+    State lives in buffers and in `extra`; random draws come from `self.rng` alone.
+
+    `reads` says which of the costly signals ("gramian", "norms") it uses, from which the cost of
+    a chain is known before it runs. `scales_private` says whether the weights also multiply the
+    gradients of what only one task reaches, as weighing the losses does and projecting the
+    gradients of the shared parameters does not.
+    """
+
+    family: ClassVar[str]
+    reads: ClassVar[frozenset[str]] = frozenset()
+    scales_private: ClassVar[bool] = False
+    identity: ClassVar[bool] = False
+    permutes: ClassVar[bool] = True
+
+    def __init__(self, tasks: Sequence[str], rng: torch.Generator) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.rng = rng
+
+    @abstractmethod
+    def weights(self, signals: Signals) -> Tensor:
+        """The weight of every task on this batch: [T], float64, finite."""
+
+    def phases(self, objective: Objective) -> list[Phase]:
+        """Phases after the descent, such as looking at the losses again; none by default."""
+        return []
+
+    def extra(self) -> dict[str, Any]:
+        """State beside the buffers, such as that of an own optimiser."""
+        return {}
+
+    def load_extra(self, state: dict[str, Any]) -> None:
+        """Go on from the state that `extra` gave."""
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"rng": self.rng.get_state(), **self.extra()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.rng.set_state(state["rng"])
+        self.load_extra({key: value for key, value in state.items() if key != "rng"})

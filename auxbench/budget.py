@@ -1,0 +1,103 @@
+"""Budgets: named, frozen tiers of training, the same for every method."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from auxbench.errors import UsageError, suggestion
+
+
+# A board holds runs of one protocol only. What changes numbers raises it: the splits, the random
+# streams, the selection rule, the tiers below, the definition of a score.
+PROTOCOL = "1"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how a network is trained; the weight step is the unit of a budget.
+
+    `steps` are weight steps of `batch` samples with images of `side` pixels; whatever a method
+    does beside them is its cost. The learning rate rises over the first `warm_up` share of the
+    steps and then follows `schedule`. Validation is read `evaluations` times, evenly spaced, and
+    `selection` says which of these states is tested: the 'best' on validation or the 'last'.
+    """
+
+    budget: str
+    purpose: str
+    steps: int
+    batch: int
+    side: int
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warm_up: float = 0.05
+    evaluations: int = 8
+    selection: str = "best"
+
+    def with_changes(self, **changes: Any) -> Recipe:
+        """The recipe with some values set by the user, checked one by one.
+
+        >>> BUDGETS["demo"].with_changes(steps=10).budget
+        'demo*'
+        """
+        changes = {key: value for key, value in changes.items() if value is not None}
+        changed = {k: v for k, v in changes.items() if v != getattr(self, k)}
+        for key, value in changed.items():
+            _check(key, value)
+        return replace(self, budget=f"{self.budget.rstrip('*')}*", **changed) if changed else self
+
+    def to_json(self) -> dict[str, Any]:
+        """All that decides a number; the purpose is prose and stays out of the run's identity."""
+        return {key: value for key, value in asdict(self).items() if key != "purpose"}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Recipe:
+        """The recipe that `to_json` wrote."""
+        known = {field.name for field in fields(cls)}
+        return cls(purpose="", **{key: value for key, value in values.items() if key in known})
+
+
+CHOICES = {
+    "optimizer": ("adam", "adamw", "sgd"),
+    "schedule": ("constant", "cosine", "poly"),
+    "selection": ("best", "last"),
+}
+
+BUDGETS = {
+    recipe.budget: recipe
+    for recipe in (
+        Recipe(
+            "demo", "see the suite work within minutes on two cores", 150, 16, 64, evaluations=5
+        ),
+        Recipe("small", "an hour on a laptop; real conclusions on small problems", 400, 32, 64),
+        Recipe("standard", "the default of published boards; one GPU", 4_000, 32, 128),
+        Recipe(
+            "paper",
+            "the size of the literature: ViT at 224 pixels, weeks without a GPU",
+            20_000,
+            16,
+            224,
+            learning_rate=1e-4,
+            schedule="poly",
+            evaluations=20,
+        ),
+    )
+}
+
+
+def budget(name: str) -> Recipe:
+    """The tier of that name; errors: `UsageError` with the likely one."""
+    if name not in BUDGETS:
+        raise UsageError(f"no budget is called '{name}'; {suggestion(name, BUDGETS)}")
+    return BUDGETS[name]
+
+
+def _check(key: str, value: Any) -> None:
+    if key in CHOICES and value not in CHOICES[key]:
+        raise UsageError(f"{key} is '{value}'; {suggestion(str(value), CHOICES[key])}")
+    if key in ("steps", "batch", "side", "evaluations") and value < 1:
+        raise UsageError(f"{key} is {value}; it must be at least 1.")
+    if key == "learning_rate" and value <= 0:
+        raise UsageError(f"learning_rate is {value}; it must be above 0.")

@@ -1,0 +1,30 @@
+"""Where generated and converted data are kept between runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from auxbench.errors import UsageError
+
+
+def root() -> Path:
+    """The cache folder: `AUXBENCH_CACHE` if it is set, else `~/.cache/auxbench`; made if missing.
+
+    Errors: `UsageError` when the folder cannot be made or written to.
+    """
+    folder = Path(os.environ.get("AUXBENCH_CACHE") or Path.home() / ".cache" / "auxbench")
+    folder = folder.expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cache folder '{folder}' cannot be made ({error.strerror}); "
+            "set AUXBENCH_CACHE to a folder that you may write to."
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(
+            f"cache folder '{folder}' cannot be written; "
+            "set AUXBENCH_CACHE to a folder that you may write to."
+        )
+    return folder

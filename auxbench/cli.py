@@ -1,0 +1,249 @@
+"""The command line: words in, tables out; what they mean is decided elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from auxbench import __version__
+from auxbench.errors import AuxbenchError, UsageError, suggestion
+
+if TYPE_CHECKING:
+    from auxbench.report.table import Table
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FORMATS = ("text", "json", "csv", "markdown", "latex")
+KINDS = ("methods", "datasets", "backbones", "budgets")
+RESULTS = "results/local"
+
+
+def main() -> None:
+    """Run the command line; a mistake is explained in one line and ends with exit code 2."""
+    try:
+        code = auxbench(standalone_mode=False)
+    except click.exceptions.Exit as end:
+        code = end.exit_code
+    except click.ClickException as error:
+        code = _complain(error.format_message())
+    except click.Abort:
+        code = _complain("stopped; the same command goes on from here.", 130)
+    except UsageError as error:
+        code = _complain(str(error))
+    except AuxbenchError as error:
+        code = _complain(str(error), 1)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough.
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, code: int = 2) -> int:
+    click.echo(f"auxbench: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _read_config(context: click.Context, option: click.Parameter, path: Path | None) -> None:
+    """Make the file's values the defaults of this command: what is typed wins."""
+    if path is None:
+        return
+    try:
+        words = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"config '{path}' cannot be read ({error.strerror}); give another file.")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"config '{path}' is not TOML ({error}); mend that line.") from None
+    known = {str(parameter.name) for parameter in context.command.params} - {"config"}
+    values = {}
+    for key, value in words.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            names = [other.replace("_", "-") for other in known]
+            raise UsageError(f"config '{path}' has an unknown word '{key}'; {suggestion(key, names)}")
+        values[name] = ",".join(map(str, value)) if isinstance(value, list) else value
+    context.default_map = values
+
+
+def _study_options(command: F) -> F:
+    """The words that describe a study, the same for `run` and `plan`."""
+    options = [
+        click.option("--methods", required=True, help="Methods, such as single,auxnas+pcgrad."),
+        click.option("--dataset", required=True, help="Data sets, such as rooms."),
+        click.option("--backbone", default="resnet18", show_default=True, help="timm names."),
+        click.option("--primary", help="The task that counts; the data set's own by default."),
+        click.option("--auxiliary", help="Auxiliary tasks, such as depth,normals."),
+        click.option("--seeds", default=3, show_default=True, help="How many seeds, from 0 on."),
+        click.option("--budget", default="small", show_default=True, help="A budget tier."),
+        click.option("--steps", type=int, help="Weight steps, in place of the budget's."),
+        click.option("--batch", type=int, help="Samples a batch, in place of the budget's."),
+        click.option("--side", type=int, help="Image side in pixels, in place of the budget's."),
+        click.option("--learning-rate", type=float, help="In place of the budget's."),
+        click.option("--pretrained", is_flag=True, help="Start backbones from ImageNet weights."),
+        click.option("--results", default=RESULTS, show_default=True, help="Folder of records."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
+        click.option("--jobs", type=int, help="Runs at a time; all cores, or one on a GPU."),
+        click.option("--retry", is_flag=True, help="Run diverged and skipped ones again."),
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            is_eager=True,
+            expose_value=False,
+            callback=_read_config,
+            help="A TOML file with the same words; what is typed wins.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _format_option(command: F) -> F:
+    choice = click.Choice(FORMATS)
+    return click.option(
+        "--format", "style", type=choice, default="text", show_default=True, help="How to print."
+    )(command)
+
+
+def _filters(command: F) -> F:
+    """Which records a board or comparison is made of."""
+    options = [
+        click.option("--results", default=RESULTS, show_default=True, help="Folder of records."),
+        click.option("--dataset", help="Only this data set."),
+        click.option("--primary", help="Only this primary task."),
+        click.option("--backbone", help="Only this backbone."),
+        click.option("--budget", help="Only this budget."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _show(tables: list[Table], style: str) -> None:
+    from auxbench.report.table import render
+
+    click.echo(render(tables, style), nl=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="auxbench")
+def auxbench() -> None:
+    """Which auxiliary-learning methods really help, and at what cost."""
+
+
+@auxbench.command()
+@_study_options
+def run(methods: str, dataset: str, **words: Any) -> None:
+    """Train methods on data sets; what is recorded already is skipped."""
+    from auxbench.study import run as carry_out
+
+    jobs = words["jobs"]
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs is {jobs}; ask for at least 1.")
+    frame = carry_out(methods, dataset, **words)
+    failed = frame[~frame["status"].isin(["done", "skipped"])]
+    click.echo(
+        f"{len(frame) - len(failed)} of {len(frame)} runs are done; "
+        f"auxbench leaderboard --results {words['results']} shows them."
+    )
+
+
+@auxbench.command()
+@_study_options
+@_format_option
+def plan(
+    methods: str,
+    dataset: str,
+    style: str,
+    results: str,
+    device: str,
+    jobs: int | None,
+    retry: bool,
+    **words: Any,
+) -> None:
+    """Say what a run would do, what is done, what is impossible, and what it would cost."""
+    from auxbench.execute.local import resolve, slots
+    from auxbench.plan import plan as make_plan
+    from auxbench.report.plan import table
+    from auxbench.store import Store
+    from auxbench.study import Study
+
+    study = Study.of(methods, dataset, **words)
+    device = resolve(device)
+    cells = make_plan(study, Store(Path(results)), device, retry)
+    _show([table(cells, slots(device, jobs))], style)
+
+
+@auxbench.command(name="list")
+@click.argument("kind", type=click.Choice(KINDS))
+@_format_option
+def list_(kind: str, style: str) -> None:
+    """List the registered methods, data sets, backbones or budgets."""
+    from auxbench.report import catalogue
+
+    _show([catalogue.TABLES[kind]()], style)
+
+
+@auxbench.command()
+@click.argument("run")
+@click.option("--results", default=RESULTS, show_default=True, help="Folder of records.")
+@_format_option
+def show(run: str, results: str, style: str) -> None:
+    """Show all that is recorded of a RUN, given by the first digits of its id."""
+    import json
+
+    from auxbench.report.run import tables
+    from auxbench.store import Store
+
+    record = Store(Path(results)).record(run)
+    if style == "json":
+        click.echo(json.dumps(record, indent=2))
+    else:
+        _show(tables(record), style)
+
+
+@auxbench.command()
+@_filters
+@_format_option
+def leaderboard(results: str, style: str, **filters: str | None) -> None:
+    """Rank the methods of every problem by their primary score."""
+    from auxbench.report.board import boards
+    from auxbench.report.select import select
+
+    _show(boards(select(_records(results), **filters)), style)
+
+
+@auxbench.command()
+@click.argument("methods", nargs=-1)
+@click.option("--control", help="Compare all methods, or the named ones, with this one.")
+@_filters
+@_format_option
+def compare(
+    methods: tuple[str, ...], control: str | None, results: str, style: str, **filters: str | None
+) -> None:
+    """Compare METHODS by their paired seeds, and say what can be concluded."""
+    from auxbench.report.comparison import compare as make_comparison
+    from auxbench.report.select import select
+
+    comparison = make_comparison(select(_records(results), **filters), methods, control)
+    _show([comparison.table()], style)
+    if style == "text":
+        for sentence in comparison.sentences():
+            click.echo(sentence)
+
+
+def _records(results: str) -> list[dict[str, Any]]:
+    from auxbench.store import Store
+
+    store = Store(Path(results))
+    records = store.records()
+    for problem in store.problems:
+        click.echo(f"auxbench: {problem}", err=True)
+    if not records:
+        raise UsageError(f"no record is in '{results}'; auxbench run makes some, or name another.")
+    return records

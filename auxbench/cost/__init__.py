@@ -1,0 +1,1 @@
+"""What a run costs: training by passes, operations, seconds and memory; inference by its graph."""

@@ -1,0 +1,110 @@
+"""The machine and the software under which a run was made, as they go into its record."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import auxbench
+
+__all__ = ["environment"]
+
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "pandas")
+_CODE = ("auxbench", "methods", "tasks", "pyproject.toml")  # what can change a result
+
+
+def environment(device: str = "cpu") -> dict[str, Any]:
+    """Versions, machine and load at this moment, JSON-able, for a run on `device`.
+
+    For the record, so that costs are compared only where that makes sense. Keys: auxbench
+    (version), commit and dirty (of the checkout's code; None when the package is not run from
+    a checkout), python, platform, processor, cores (usable by this process), threads (of torch),
+    packages {name: version or None}, device ("cpu", "cuda"), device_name, cuda (version, None
+    when the device is no GPU) and load (runnable processes over 1, 5 and 15 minutes, None where
+    unknown). Neither the host's nor the user's name is recorded. Imports torch when called.
+
+    >>> sorted(environment()["packages"])
+    ['numpy', 'pandas', 'scipy', 'timm', 'torch', 'torchvision']
+    """
+    import torch
+
+    commit, dirty = _commit(Path(auxbench.__file__).resolve().parent.parent)
+    kind = torch.device(device).type
+    cuda = kind == "cuda"
+    processor = _processor()
+    return {
+        "auxbench": auxbench.__version__,
+        "commit": commit,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor,
+        "cores": _cores(),
+        "threads": torch.get_num_threads(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "device": kind,
+        "device_name": torch.cuda.get_device_name(device) if cuda else processor,
+        "cuda": torch.version.cuda if cuda else None,
+        "load": [round(load, 2) for load in os.getloadavg()] if sys.platform != "win32" else None,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cores() -> int:
+    """The number of cores that this process may use, which a container can make fewer."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    """The processor's name as its maker gives it, else the name of its instruction set."""
+    if sys.platform == "linux":
+        try:
+            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    elif sys.platform == "darwin":
+        brand = _output(["sysctl", "-n", "machdep.cpu.brand_string"])
+        if brand:
+            return brand.strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit(root: Path) -> tuple[str | None, bool | None]:
+    """The commit at `root` and whether the code there differs from it; None if no checkout."""
+    if not (root / "pyproject.toml").exists() or not (root / ".git").exists():
+        return None, None
+    git = ["git", "-C", str(root)]
+    head = _output([*git, "rev-parse", "--verify", "HEAD"])
+    changes = _output([*git, "status", "--porcelain", "--", *_CODE])
+    if head is None or changes is None:
+        return None, None
+    return head.strip(), bool(changes.strip())
+
+
+def _output(command: list[str]) -> str | None:
+    """What a command prints, or None when it is missing, fails or hangs."""
+    # Inside a git hook variables such as GIT_DIR point at another repository.
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        return subprocess.run(
+            command, env=variables, capture_output=True, text=True, timeout=10, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,102 @@
+"""Scores: what networks reach on a split, metric by metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from auxbench.metrics import Metric
+from auxbench.problem import Batch, Samples, Task
+
+Predict = Callable[[Batch], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one task on one split; `value` is None where nothing valid was seen."""
+
+    task: str
+    metric: str
+    version: int
+    unit: str
+    direction: str
+    split: str
+    network: str
+    value: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The score as a record holds it."""
+        return asdict(self)
+
+    def better_than(self, other: Score | None) -> bool:
+        """Whether this score is strictly better; any score is better than none."""
+        if self.value is None:
+            return False
+        if other is None or other.value is None:
+            return True
+        return self.value > other.value if self.direction == "up" else self.value < other.value
+
+
+def evaluate(
+    networks: Mapping[str, tuple[nn.Module, Predict, Sequence[Task]]],
+    samples: Samples,
+    split: str,
+    size: int,
+    device: str = "cpu",
+) -> list[Score]:
+    """Read a split once and score several networks on it, each by its predictions per task.
+
+    `networks` maps a name to the module, its predictions on a batch, and the tasks to score.
+    Training mode is restored afterwards.
+    """
+    scored = [
+        (name, predict, task, [metric() for metric in task.metrics])
+        for name, (_, predict, tasks) in networks.items()
+        for task in tasks
+    ]
+    modes = [(part, part.training) for module, _, _ in networks.values() for part in module.modules()]
+    for module, _, _ in networks.values():
+        module.eval()
+    try:
+        with torch.no_grad():
+            for start in range(0, len(samples), size):
+                indices = np.arange(start, min(start + size, len(samples)))
+                _update(scored, samples.batch(indices, None).to(device))
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    return [
+        Score(
+            task.name,
+            metric.name,
+            metric.version,
+            metric.unit,
+            metric.direction,
+            split,
+            name,
+            _finite(metric.compute()),
+        )
+        for name, _, task, metrics in scored
+        for metric in metrics
+    ]
+
+
+def _update(
+    scored: Sequence[tuple[str, Predict, Task, Sequence[Metric]]], batch: Batch
+) -> None:
+    predictions: dict[str, Mapping[str, Tensor]] = {}
+    for name, predict, task, metrics in scored:
+        if name not in predictions:
+            predictions[name] = predict(batch)
+        for metric in metrics:
+            metric.update(predictions[name][task.name], batch.targets[task.name])
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

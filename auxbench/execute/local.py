@@ -1,0 +1,165 @@
+"""Runs on this machine: a process for each, several at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from auxbench.execute.progress import Progress
+from auxbench.run import Run, record
+from auxbench.store import Store
+from auxbench.study import Study
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+def carry_out(
+    study: Study,
+    store: Store,
+    *,
+    device: str = "auto",
+    jobs: int | None = None,
+    retry: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Run what of the study is missing in the store, and append a record for every run that ends.
+
+    On Ctrl-C the processes are stopped; they go on from their checkpoints next time.
+    """
+    done, missing = study.split(store, retry)
+    device = resolve(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    jobs = jobs or (1 if device.startswith("cuda") else min(cores or 1, 8))
+    jobs = max(1, min(jobs, len(missing)))
+    prepare(missing, device)
+    workers = Workers(store, device, max(1, (cores or 1) // jobs))
+    with Progress(missing, len(done), jobs, quiet) as progress, ThreadPoolExecutor(jobs) as pool:
+        try:
+            futures = [pool.submit(workers.run, run, progress) for run in missing]
+            for future in futures:
+                future.result()
+        except BaseException:
+            workers.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def resolve(device: str) -> str:
+    """The device that 'auto' stands for; errors: `UsageError` for one that is not there."""
+    import torch
+
+    from auxbench.errors import UsageError
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"device '{device}' cannot be used ({reason}); choose cpu, or cuda with a GPU."
+        ) from None
+    return device
+
+
+def prepare(runs: list[Run], device: str) -> None:
+    """Make data and backbones ready once, before many processes want them at the same time."""
+    from auxbench import backbone
+    from auxbench.problem import make_dataset
+
+    for dataset, side in sorted({(run.dataset, run.recipe.side) for run in runs}):
+        data = make_dataset(dataset, side)
+        data.prepare()
+        for name, pretrained in sorted({(run.backbone, run.pretrained) for run in runs}):
+            backbone.build(name, data.side, pretrained)
+
+
+class Workers:
+    """The processes that are running."""
+
+    def __init__(self, store: Store, device: str, threads: int) -> None:
+        self.store = store
+        self.device = device
+        self.threads = threads
+        self.stopping = False
+        self.processes: set[subprocess.Popen[str]] = set()
+        self.lock = threading.Lock()
+
+    def run(self, run: Run, progress: Progress) -> None:
+        """Carry out one run in a process of its own, and store what it sends."""
+        folder = self.store.run_folder(run.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        order = {
+            "run": run.to_json(),
+            "folder": str(folder),
+            "device": self.device,
+            "threads": self.threads,
+        }
+        progress.started(run)
+        with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            process = self.start(log)
+            if process is None:
+                return
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps(order))
+            process.stdin.close()
+            ended = self.listen(run, process, progress)
+        with self.lock:
+            self.processes.discard(process)
+            if self.stopping:
+                return
+        self.store.append(ended)
+        progress.finished(run, ended)
+        if ended["status"] == "done":
+            (folder / "state.safetensors").unlink(missing_ok=True)
+
+    def start(self, log: Any) -> subprocess.Popen[str] | None:
+        """A fresh process, or None when everything is being stopped."""
+        threads = str(self.threads)
+        with self.lock:
+            if self.stopping:
+                return None
+            process = subprocess.Popen(
+                [sys.executable, "-m", "auxbench.execute.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+            )
+            self.processes.add(process)
+        return process
+
+    def listen(
+        self, run: Run, process: subprocess.Popen[str], progress: Progress
+    ) -> dict[str, Any]:
+        """Pass on the process's events until it ends; its record, or one that says how it died."""
+        ended: dict[str, Any] | None = None
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "record":
+                ended = event["record"]
+            else:
+                progress.stepped(run, event["step"], event["steps"])
+        code = process.wait()
+        if ended is not None:
+            return ended
+        if code < 0:
+            return record(run, "killed", f"the process was ended by signal {-code}")
+        return record(run, "error", f"the process ended with exit code {code}; see its log.txt")
+
+    def stop(self) -> None:
+        """End all processes; nothing is recorded of them."""
+        with self.lock:
+            self.stopping = True
+            for process in self.processes:
+                process.terminate()

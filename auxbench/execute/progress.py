@@ -1,0 +1,133 @@
+"""How far a study is: a bar with the time left at a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from auxbench.run import Run
+
+
+class Progress:
+    """Counts the runs of a study and estimates when the last one ends.
+
+    The estimate is the steps that are left times the seconds a step of that method has taken so
+    far, or of the average method as long as none has been seen.
+    """
+
+    def __init__(self, runs: Sequence[Run], done: int, jobs: int, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
+        self.runs = runs
+        self.done = done
+        self.jobs = jobs
+        self.lock = threading.Lock()
+        self.ended = 0
+        self.left = {run.id: run.recipe.steps for run in runs}
+        self.begun: dict[str, float] = {}
+        self.pace: dict[str, float] = {}
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        self.bars = Bars(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.rows: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Progress:
+        recorded = f", {self.done} more are recorded" if self.done else ""
+        if self.runs:
+            self.console.print(f"{len(self.runs)} runs, {self.jobs} at a time{recorded}")
+        elif self.done:
+            self.console.print(f"all {self.done} runs are recorded")
+        total = sum(self.left.values())
+        self.bars.start()
+        if self.runs:
+            self.rows[""] = self.bars.add_task("all runs", total=total, left="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bars.stop()
+
+    def started(self, run: Run) -> None:
+        """A run's process is being started."""
+        with self.lock:
+            self.begun[run.id] = time.monotonic()
+            self.rows[run.id] = self.bars.add_task(
+                f"  {run.label}", total=run.recipe.steps, left=""
+            )
+
+    def stepped(self, run: Run, step: int, steps: int) -> None:
+        """A run has done so many of its steps, those of a warm-up included."""
+        with self.lock:
+            self.left[run.id] = steps - step
+            if step:
+                self.pace[run.method] = (time.monotonic() - self.begun[run.id]) / step
+            self.bars.update(self.rows[run.id], completed=step, total=steps)
+            self._refresh()
+
+    def finished(self, run: Run, record: dict[str, Any]) -> None:
+        """A run has ended with this record."""
+        seconds = time.monotonic() - self.begun[run.id]
+        with self.lock:
+            self.ended += 1
+            self.left[run.id] = 0
+            self.pace[run.method] = seconds / run.recipe.steps
+            self.bars.remove_task(self.rows.pop(run.id))
+            remaining = self._refresh()
+            self.console.print(
+                f"[{self.ended}/{len(self.runs)}] {run.dataset} {run.label}: "
+                f"{outcome(record)} in {duration(seconds)}{remaining}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def _refresh(self) -> str:
+        """Bring the upper bar up to date, and say how much time is left."""
+        average = sum(self.pace.values()) / len(self.pace) if self.pace else 0.0
+        seconds = sum(
+            self.left[run.id] * self.pace.get(run.method, average) for run in self.runs
+        )
+        text = f", about {duration(seconds / self.jobs)} left" if seconds else ""
+        planned = sum(run.recipe.steps for run in self.runs)
+        self.bars.update(
+            self.rows[""], completed=planned - sum(self.left.values()), left=text.lstrip(", ")
+        )
+        return text
+
+
+def outcome(record: dict[str, Any]) -> str:
+    """A record in a few words: the primary score, or what went wrong."""
+    if record["status"] != "done":
+        return f"{record['status']} ({record['reason']})"
+    score = record["primary"]
+    value = "no value" if score["value"] is None else f"{score['value']:.4g}"
+    return f"{score['metric']} {value} {score['unit']}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(42), duration(200), duration(7_500)
+    ('42 s', '3 min 20 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

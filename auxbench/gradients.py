@@ -1,0 +1,260 @@
+"""Gradients of one batch: what can be known of T task gradients, computed only when asked.
+
+The Gramian is lazy because reading it is what costs T backward passes instead of one; what is
+shared is observed on the live graph and never declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+from torch.nn import Parameter
+
+Row = tuple[Tensor | None, ...]
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Backward passes: `full` ones through the graph, `partial` ones to the last shared layer."""
+
+    full: int = 0
+    partial: int = 0
+
+
+class Signals:
+    """All that a balancer may know of a batch, after the balancers before it in the chain.
+
+    `losses` are the T task losses, primary first, float64 on the CPU and without a graph.
+    `learning_rate` is the weights' current one. The other members cost what they say.
+    """
+
+    def __init__(
+        self,
+        losses: Tensor,
+        gramian: Callable[[], Tensor],
+        norms: Callable[[], Tensor],
+        scale: Tensor | None = None,
+        learning_rate: float = 0.0,
+    ) -> None:
+        self._losses = losses
+        self._gramian = gramian
+        self._norms = norms
+        self._scale = torch.ones_like(losses) if scale is None else scale
+        self.learning_rate = learning_rate
+
+    @classmethod
+    def of(cls, losses: Sequence[float], rows: Tensor, learning_rate: float = 0.0) -> Signals:
+        """Signals from given gradients, rows [T, N]; every row counts as the last layer too.
+
+        >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
+        >>> signals.gramian.tolist()
+        [[4.0, -2.0], [-2.0, 2.0]]
+        """
+        exact = rows.detach().double()
+        gramian = exact @ exact.T
+        return cls(
+            torch.tensor(losses, dtype=torch.float64),
+            lambda: gramian,
+            lambda: gramian.diagonal().sqrt(),
+            learning_rate=learning_rate,
+        )
+
+    @property
+    def losses(self) -> Tensor:
+        """The task losses [T]; free."""
+        return self._losses * self._scale
+
+    @property
+    def gramian(self) -> Tensor:
+        """Inner products of the tasks' gradients on the shared parameters [T, T]; T backwards."""
+        return self._gramian() * self._scale[:, None] * self._scale
+
+    @property
+    def agreement(self) -> Tensor:
+        """Inner products of the primary's gradient with every task's [T]: the Gramian's row 0."""
+        return self.gramian[0]
+
+    @property
+    def norms(self) -> Tensor:
+        """Norms of the tasks' gradients on the last shared layer [T]; T partial backwards."""
+        return self._norms() * self._scale.abs()
+
+    def scaled(self, weights: Tensor) -> Signals:
+        """What the next balancer sees when task i's loss has been multiplied by `weights[i]`."""
+        return Signals(
+            self._losses, self._gramian, self._norms, self._scale * weights, self.learning_rate
+        )
+
+
+@dataclass
+class Gradients:
+    """The gradients of T separate loss scalars in the parameters that the descent owns.
+
+    The losses must not have been stacked: `torch.stack(losses)[i]` makes every loss reach every
+    parameter, which hides what is shared and costs time in the heads of all other tasks.
+
+    >>> shared, own = Parameter(torch.ones(1)), Parameter(torch.ones(1))
+    >>> gradients = Gradients([(3 * shared).sum(), (shared * own).sum()], [shared, own])
+    >>> gradients.signals.gramian.tolist()
+    [[9.0, 3.0], [3.0, 1.0]]
+    >>> gradients.write(torch.tensor([1.0, 0.5]), torch.ones(2))
+    >>> shared.grad, own.grad
+    (tensor([3.5000]), tensor([1.]))
+    """
+
+    losses: Sequence[Tensor]
+    parameters: Sequence[Parameter]
+    learning_rate: float = 0.0
+    partial_passes: int = field(default=0, init=False)
+    full_passes: int = field(default=0, init=False)
+
+    @cached_property
+    def signals(self) -> Signals:
+        """What the first balancer of the chain sees."""
+        values = [loss.detach().double().cpu() for loss in self.losses]
+        return Signals(
+            torch.stack(values),
+            lambda: self.gramian,
+            lambda: self.norms,
+            learning_rate=self.learning_rate,
+        )
+
+    @property
+    def passes(self) -> Passes:
+        """What has been spent so far."""
+        return Passes(self.full_passes, self.partial_passes)
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """Every task's gradient in every parameter, None where the task does not reach it."""
+        result = []
+        for index, loss in enumerate(self.losses):
+            more = index + 1 < len(self.losses)
+            result.append(
+                torch.autograd.grad(loss, self.parameters, retain_graph=more, allow_unused=True)
+            )
+            self.full_passes += 1
+        return tuple(result)
+
+    @cached_property
+    def shared(self) -> tuple[bool, ...]:
+        """For every parameter whether at least two losses reach it on this batch's graph."""
+        return tuple(
+            sum(gradient is not None for gradient in column) >= 2
+            for column in zip(*self.rows, strict=True)
+        )
+
+    @cached_property
+    def gramian(self) -> Tensor:
+        """Inner products of the rows on the shared parameters: [T, T], float64, on the CPU."""
+        tasks = len(self.losses)
+        result = torch.zeros(tasks, tasks, dtype=torch.float64)
+        rows = [
+            [g for g, shared in zip(row, self.shared, strict=True) if shared] for row in self.rows
+        ]
+        for i in range(tasks):
+            for j in range(i, tasks):
+                dots = [
+                    torch.dot(a.reshape(-1), b.reshape(-1))
+                    for a, b in zip(rows[i], rows[j], strict=True)
+                    if a is not None and b is not None
+                ]
+                if dots:
+                    result[i, j] = result[j, i] = torch.stack(dots).double().sum().cpu()
+        return result
+
+    @cached_property
+    def norms(self) -> Tensor:
+        """Norms of the tasks' gradients in the last shared weight: [T], float64, on the CPU."""
+        index = self._last_shared()
+        if index is None:
+            return torch.zeros(len(self.losses), dtype=torch.float64)
+        if "rows" in self.__dict__:
+            gradients = [row[index] for row in self.rows]
+        else:
+            differentiate = partial(
+                torch.autograd.grad,
+                inputs=[self.parameters[index]],
+                retain_graph=True,
+                allow_unused=True,
+            )
+            gradients = [differentiate(loss)[0] for loss in self.losses]
+            self.partial_passes += len(self.losses)
+        zero = torch.zeros((), dtype=torch.float64)
+        return torch.stack([zero if g is None else g.norm().double().cpu() for g in gradients])
+
+    def write(self, shared: Tensor, private: Tensor) -> None:
+        """Set every parameter's `.grad` to the weighted sum of the tasks' gradients.
+
+        `shared` [T] weighs what at least two losses reach, `private` [T] the rest. It costs one
+        backward pass when the two agree and nobody has read the rows, and none when they are read.
+        """
+        if "rows" not in self.__dict__ and torch.equal(shared, private):
+            total = _weighted_sum(self.losses, shared.tolist())
+            total.backward(inputs=list(self.parameters))
+            self.full_passes += 1
+            return
+        weights = {True: shared.tolist(), False: private.tolist()}
+        columns = zip(*self.rows, strict=True)
+        for parameter, column, is_shared in zip(
+            self.parameters, columns, self.shared, strict=True
+        ):
+            parameter.grad = _combine(column, weights[is_shared])
+
+    def _last_shared(self) -> int | None:
+        """The shared weight that the forward pass of the primary used last.
+
+        Only weights with two or more axes count: the layer of the literature, not its norm.
+        """
+        reached = [_consumers(loss) for loss in self.losses]
+        latest: tuple[int, int] | None = None
+        for index, parameter in enumerate(self.parameters):
+            key = id(parameter)
+            users = sum(key in consumers for consumers in reached)
+            if parameter.ndim >= 2 and users >= min(2, len(reached)) and key in reached[0]:
+                latest = max(latest or (-1, -1), (reached[0][key], index))
+        return None if latest is None else latest[1]
+
+
+def _weighted_sum(losses: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    terms = [
+        loss if weight == 1 else loss * weight
+        for loss, weight in zip(losses, weights, strict=True)
+    ]
+    return sum(terms[1:], start=terms[0])
+
+
+def _combine(column: Sequence[Tensor | None], weights: Sequence[float]) -> Tensor | None:
+    # Out of place at first: autograd may hand the same tensor to two parameters.
+    total: Tensor | None = None
+    for gradient, weight in zip(column, weights, strict=True):
+        if gradient is None:
+            continue
+        total = gradient * weight if total is None else total.add_(gradient, alpha=weight)
+    return total
+
+
+def _consumers(loss: Tensor) -> dict[int, int]:
+    """For every leaf below `loss`, by id, when the forward pass last used it."""
+    result: dict[int, int] = {}
+    root = loss.grad_fn
+    stack: list[Node] = [] if root is None else [root]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        for child, _ in node.next_functions:
+            if child is None:
+                continue
+            leaf = getattr(child, "variable", None)
+            if leaf is not None:
+                order = int(node._sequence_nr())
+                result[id(leaf)] = max(result.get(id(leaf), -1), order)
+            elif child not in seen:
+                seen.add(child)
+                stack.append(child)
+    return result

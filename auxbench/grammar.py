@@ -1,0 +1,161 @@
+"""The one grammar for methods' parts, data sets and backbones: `name:option=value:option=value`.
+
+`+` joins parts into a method and commas separate the entries of a list, so that nothing has to be
+quoted in a shell: `single,auxnas:l1=10:links=block+gradnorm:alpha=0.5`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from auxbench.errors import UsageError, suggestion
+
+Value = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A registered name together with the options that the user gave, still as text.
+
+    >>> Choice.parse("gradnorm:alpha=0.5")
+    Choice(name='gradnorm', options={'alpha': '0.5'})
+    >>> str(Choice.parse("static:depth=0.1:normals=1"))
+    'static:depth=0.1:normals=1'
+    """
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Choice:
+        """Read `name:option=value:...`; errors: `UsageError` that names the faulty piece."""
+        name, *pieces = (piece.strip() for piece in text.split(":"))
+        if not name:
+            raise UsageError(f"'{text}' has no name; write name:option=value, or name alone.")
+        options: dict[str, str] = {}
+        for piece in pieces:
+            key, equals, value = piece.partition("=")
+            if not (key and equals and value):
+                raise UsageError(f"option '{piece}' of '{name}' is not option=value; write one.")
+            if key in options:
+                raise UsageError(f"option '{key}' of '{name}' is given twice; keep one.")
+            options[key] = value
+        return cls(name, options)
+
+    def __str__(self) -> str:
+        return ":".join([self.name, *(f"{key}={value}" for key, value in self.options.items())])
+
+    def canonical(self, maker: Callable[..., Any], extra: frozenset[str] = frozenset()) -> Choice:
+        """The same choice with options checked, sorted, and left out where they are the default.
+
+        Two spellings of one thing thus give one text, hence one run id.
+        """
+        defaults = {name: option.default for name, option in options_of(maker).items()}
+        values = self.values(maker, extra)
+        kept = {
+            key: spelled(value)
+            for key, value in sorted(values.items())
+            if key not in defaults or value != defaults[key]
+        }
+        return Choice(self.name, kept)
+
+    def values(
+        self, maker: Callable[..., Any], extra: frozenset[str] = frozenset()
+    ) -> dict[str, Value]:
+        """The options as keyword arguments of `maker`, converted to the annotated types.
+
+        `extra` are further option names that `maker` takes as one mapping (task names for
+        `static`); they are numbers.
+        """
+        known = options_of(maker)
+        result: dict[str, Value] = {}
+        for key, text in self.options.items():
+            if key in known:
+                result[key] = known[key].convert(text, f"option '{key}' of '{self.name}'")
+            elif key in extra:
+                result[key] = _number(float, text, f"option '{key}' of '{self.name}'")
+            else:
+                names = [*known, *extra]
+                hint = suggestion(key, names) if names else "it has no options."
+                raise UsageError(f"'{self.name}' has no option '{key}'; {hint}")
+        return result
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a registered part: its name, its type as Python writes it, its default."""
+
+    name: str
+    annotation: Any
+    default: Value
+
+    def convert(self, text: str, subject: str) -> Value:
+        """The value that `text` stands for; errors: `UsageError` that says what is expected."""
+        return _convert(self.annotation, text, subject)
+
+
+def options_of(maker: Callable[..., Any]) -> dict[str, Option]:
+    """The options of a part: the keyword-only parameters of its constructor.
+
+    >>> def part(tasks, *, alpha: float = 1.5): ...
+    >>> options_of(part)["alpha"].default
+    1.5
+    """
+    function = maker.__init__ if inspect.isclass(maker) else maker
+    hints = get_type_hints(function)
+    return {
+        name: Option(name, hints.get(name, str), parameter.default)
+        for name, parameter in inspect.signature(maker).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def spelled(value: Value) -> str:
+    """A value as the grammar writes it, the shortest text that reads back as the same value."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    if isinstance(value, float) and float(format(value, "g")) == value:
+        return format(value, "g").replace("e+", "e")
+    return str(value).replace("e+", "e")
+
+
+def split_list(text: str) -> list[str]:
+    """The entries of a comma-separated list, without the empty ones."""
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _convert(annotation: Any, text: str, subject: str) -> Value:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        choices = [str(choice) for choice in get_args(annotation)]
+        if text not in choices:
+            raise UsageError(f"{subject} is '{text}'; {suggestion(text, choices)}")
+        return text
+    if origin in (Union, types.UnionType):
+        inner = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return None if text == "none" else _convert(inner[0], text, subject)
+    if annotation is bool:
+        words = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+        if text.lower() not in words:
+            raise UsageError(f"{subject} is '{text}'; write yes or no.")
+        return words[text.lower()]
+    if annotation in (int, float):
+        return _number(annotation, text, subject)
+    return text
+
+
+def _number(kind: type[int] | type[float], text: str, subject: str) -> int | float:
+    try:
+        value = kind(text)
+    except ValueError:
+        noun = "a whole number" if kind is int else "a number"
+        raise UsageError(f"{subject} is '{text}', which is not {noun}; write {noun}.") from None
+    if value != value or value in (float("inf"), float("-inf")):
+        raise UsageError(f"{subject} is '{text}', which is not finite; write a finite number.")
+    return value

@@ -1,0 +1,106 @@
+"""Losses that skip missing labels: per sample, the sum over valid elements and their number.
+
+Every loss maps (prediction, target) to (sums [B], counts [B]), floats on the prediction's device.
+An element without a label adds nothing to either and sends no gradient back, whatever the target
+holds there. Half-precision predictions are computed in float32; float64 stays float64. All have
+forward-mode and second derivatives.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+IGNORE = -1  # the class of an element without a label
+SHORT = 1e-3  # a predicted normal below this length has no direction yet
+
+
+def cross_entropy(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of softmax scores in nats; elements of class -1 are skipped.
+
+    `prediction` is [B, C] with `target` [B], or [B, C, H, W] with [B, H, W].
+
+    Errors: any other class outside 0..C-1 is an error of torch.
+
+    >>> sums, counts = cross_entropy(torch.zeros(2, 4), torch.tensor([3, -1]))
+    >>> sums.exp().tolist(), counts.tolist()
+    ([4.0, 1.0], [1.0, 0.0])
+    """
+    scores, target = single(prediction), target.long()
+    losses = functional.cross_entropy(scores, target, ignore_index=IGNORE, reduction="none")
+    return _per_sample(losses, target != IGNORE)
+
+
+def depth_l1(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The absolute error of depths [B, 1, H, W] in metres; only depths above 0 are labels.
+
+    `target` is [B, 1, H, W] or [B, H, W].
+    """
+    prediction, target = single(prediction), with_channel(prediction, target)
+    valid = is_depth(target)
+    # the mask lies around the difference so that a NaN of the target meets no gradient
+    return _per_sample(torch.where(valid, prediction - target, 0).abs(), valid)
+
+
+def normals_cosine(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """One minus the cosine between normals [B, 3, H, W] of any length; a zero target is no label.
+
+    A prediction shorter than 0.001 is divided by 0.001 instead of by its length, which bounds the
+    gradient: the loss of the zero vector is 1, and its slope leads towards the target.
+    """
+    target = with_channel(prediction, target)
+    valid = is_normal(target)
+    goal = functional.normalize(single(torch.where(valid, target, 0)), dim=1)
+    prediction = single(prediction)
+    # not torch's norm, whose second derivative at zero is NaN
+    length = prediction.square().sum(1, keepdim=True).clamp(min=SHORT**2).sqrt()
+    cosine = (prediction / length * goal).sum(1)
+    valid = valid.squeeze(1)
+    return _per_sample(torch.where(valid, 1 - cosine, 0), valid)
+
+
+def l1(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The absolute error of numbers: maps [B, C, H, W] or vectors [B, C]; NaN is no label.
+
+    With C = 1 the target may lack that axis.
+
+    >>> target = torch.tensor([[1.0, float("nan")]])
+    >>> l1(torch.tensor([[3.0, 3.0]]), target)
+    (tensor([2.]), tensor([1.]))
+    """
+    prediction, target = single(prediction), with_channel(prediction, target)
+    valid = ~target.isnan()
+    return _per_sample(torch.where(valid, prediction - target, 0).abs(), valid)
+
+
+def is_depth(target: Tensor) -> Tensor:
+    """Where a depth map has a label: positive finite numbers."""
+    return (target > 0) & (target < torch.inf)
+
+
+def is_normal(target: Tensor) -> Tensor:
+    """Where normals [B, 3, H, W] have a label, [B, 1, H, W]: finite vectors other than zero."""
+    size = target.abs().sum(1, keepdim=True)
+    return (size > 0) & (size < torch.inf)
+
+
+def single(values: Tensor) -> Tensor:
+    """The same numbers in at least single precision."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def with_channel(prediction: Tensor, target: Tensor) -> Tensor:
+    """The target with a channel axis if it lacks one; errors: `ValueError` if it does not fit."""
+    full = target if target.ndim == prediction.ndim else target.unsqueeze(1)
+    if full.shape != prediction.shape:
+        shapes = f"{list(target.shape)} does not fit a prediction {list(prediction.shape)}"
+        raise ValueError(f"a target {shapes}")
+    return full
+
+
+def _per_sample(losses: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    axes = tuple(range(1, losses.ndim))
+    if not axes:  # torch reads an empty list of axes as all of them
+        return losses, valid.to(losses.dtype)
+    return losses.sum(axes), valid.sum(axes).to(losses.dtype)

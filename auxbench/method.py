@@ -1,0 +1,158 @@
+"""Methods: one architecture and a chain of balancers, written `auxnas+gradnorm+pcgrad`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch.nn import Parameter
+
+from auxbench.architecture import Architecture, Site
+from auxbench.balancer import Balancer
+from auxbench.budget import Recipe
+from auxbench.cost.training import Meter
+from auxbench.descent import Descent
+from auxbench.errors import UsageError
+from auxbench.grammar import Choice
+from auxbench.phase import Objective, Phase
+from auxbench.registry import METHODS
+
+SHARING = "hps"  # what balancers sit on when no architecture is named
+
+
+@dataclass(frozen=True)
+class Method:
+    """A choice of architecture and the choices of balancers, in the order in which they act.
+
+    >>> str(Method.parse("pcgrad+auxnas"))
+    'auxnas+pcgrad'
+    >>> str(Method.parse("hps+gradnorm:alpha=1.5"))
+    'gradnorm'
+    """
+
+    architecture: Choice
+    balancers: tuple[Choice, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, tasks: Sequence[str] | None = None) -> Method:
+        """Read a method's name; errors: `UsageError` for unknown parts, options, values.
+
+        `tasks`, where the problem is known, are the names that options per task may use.
+        """
+        choices = [Choice.parse(part) for part in text.split("+")]
+        architectures, balancers = [], []
+        for choice in choices:
+            part = METHODS[choice.name]
+            per_task = frozenset(tasks) if tasks is not None else frozenset(choice.options)
+            extra = per_task if _takes_a_number_per_task(part) else frozenset[str]()
+            canonical = choice.canonical(part, extra)
+            if issubclass(part, Architecture):
+                architectures.append(canonical)
+            elif not (issubclass(part, Balancer) and part.identity):
+                balancers.append(canonical)
+        if len(architectures) > 1:
+            names = " and ".join(f"'{choice.name}'" for choice in architectures)
+            raise UsageError(f"method '{text}' names two architectures, {names}; keep one.")
+        architecture = architectures[0] if architectures else Choice(SHARING)
+        return cls(architecture, tuple(balancers))
+
+    def __str__(self) -> str:
+        plain = self.architecture == Choice(SHARING) and self.balancers
+        parts = self.balancers if plain else (self.architecture, *self.balancers)
+        return "+".join(map(str, parts))
+
+    def start(self, site: Site, recipe: Recipe, meter: Meter, device: str = "cpu") -> Learner:
+        """Build everything that training carries, at its first step."""
+        maker = METHODS[self.architecture.name]
+        architecture = maker(site, **self.architecture.values(maker))
+        assert isinstance(architecture, Architecture)
+        architecture.to(device)
+        names = [task.name for task in architecture.tasks]
+        everyone = frozenset(task.name for task in site.tasks)
+        balancers = []
+        for place, choice in enumerate(self.balancers):
+            kind = METHODS[choice.name]
+            values = choice.values(kind, everyone)
+            absent = everyone.difference(names)
+            rng = site.streams.torch("balancer", choice.name, place)
+            options = {key: value for key, value in values.items() if key not in absent}
+            balancers.append(kind(names, rng, **options))
+        return Learner(architecture, balancers, architecture.recipe(recipe), meter)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with phases of its own: the warm-up, or the training proper."""
+
+    name: str
+    steps: int
+    phases: tuple[Phase, ...]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The batches that an iteration needs, each named once."""
+        return tuple(dict.fromkeys(split for phase in self.phases for split in phase.splits))
+
+
+class Learner:
+    """Architecture, objective and phases of a method: all that training changes.
+
+    The descent owns every parameter of the architecture that no other phase claims, so every
+    parameter is claimed exactly once.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        balancers: Sequence[Balancer],
+        recipe: Recipe,
+        meter: Meter,
+    ) -> None:
+        self.architecture = architecture
+        self.balancers = balancers
+        self.objective = Objective(architecture, meter)
+        before = architecture.phases(self.objective, recipe.steps)
+        after = [phase for balancer in balancers for phase in balancer.phases(self.objective)]
+        claimed = {id(p) for phase in (*before, *after) for p in phase.claimed}
+        free = [p for p in architecture.parameters() if id(p) not in claimed]
+        descent = Descent(self.objective, balancers, free, recipe)
+        stages = [Stage("train", recipe.steps, (*before, descent, *after))]
+        if architecture.warm_up:
+            alone = Descent(self.objective, (), free, recipe)
+            stages.insert(0, Stage("warm-up", architecture.warm_up, (alone,)))
+        self.stages = tuple(stages)
+
+    @property
+    def free(self) -> Sequence[Parameter]:
+        """The parameters that the descent owns."""
+        descents = (p for p in self.stages[-1].phases if isinstance(p, Descent))
+        return next(descents).parameters
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the learner carries from step to step."""
+        return {
+            "architecture": self.architecture.state_dict(),
+            "balancers": [balancer.state_dict() for balancer in self.balancers],
+            "objective": self.objective.state_dict(),
+            "phases": {
+                stage.name: [phase.state_dict() for phase in stage.phases]
+                for stage in self.stages
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.architecture.load_state_dict(state["architecture"])
+        for balancer, saved in zip(self.balancers, state["balancers"], strict=True):
+            balancer.load_state_dict(saved)
+        self.objective.load_state_dict(state["objective"])
+        for stage in self.stages:
+            for phase, saved in zip(stage.phases, state["phases"][stage.name], strict=True):
+                phase.load_state_dict(saved)
+
+
+def _takes_a_number_per_task(part: type) -> bool:
+    parameters = inspect.signature(part).parameters.values()
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)

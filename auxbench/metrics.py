@@ -1,0 +1,333 @@
+"""Metrics: what a prediction is worth, gathered over a whole split.
+
+A metric adds up counts and sums, never means of batches, so the size and the order of batches do
+not matter and a smaller last batch weighs what it should. All skip missing labels as the losses
+do, and give NaN when there was no label at all.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from auxbench.losses import IGNORE, is_depth, is_normal, single, with_channel
+
+Unit = Literal["%", "m", "°", ""]
+Direction = Literal["up", "down"]
+
+
+class Metric(ABC):
+    """One number for the predictions of a split.
+
+    `unit` is "%", "m", "°" or empty; `direction` says which way is better; `version` grows
+    whenever the definition changes, so that old and new numbers are never mixed.
+
+    >>> metric = Accuracy()
+    >>> metric.update(torch.eye(3), torch.tensor([0, 1, 1]))
+    >>> f"{metric.name} {metric.compute():.1f} {metric.unit}"
+    'accuracy 66.7 %'
+    """
+
+    name: str
+    unit: Unit
+    direction: Direction
+    version: int = 1
+
+    def __init__(self) -> None:
+        self.reset()
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget everything seen."""
+
+    @abstractmethod
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Take in a batch, on any device, in the shapes of the task's loss.
+
+        Errors: `ValueError` when the shapes do not fit or a class does not exist.
+        """
+
+    @abstractmethod
+    def compute(self) -> float:
+        """The metric of everything seen since the last reset; NaN when that holds no label."""
+
+
+class _Confusion(Metric):
+    """What metrics of classes share: pixels or samples by true class (row) and predicted class.
+
+    A last column takes predictions that are no number: they are wrong, whatever the label is.
+    """
+
+    unit = "%"
+    direction = "up"
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        super().__init__()
+
+    def reset(self) -> None:
+        self.counts = torch.zeros(self.classes, self.classes + 1, dtype=torch.int64)
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        classes, columns = self.classes, self.classes + 1
+        if prediction.shape[1] != classes:
+            raise ValueError(f"{prediction.shape[1]} classes are predicted, not {classes}")
+        predicted, target = _classes(prediction, target)
+        valid = target != IGNORE
+        actual, predicted = target[valid], predicted[valid]
+        if ((actual < 0) | (actual >= classes)).any():
+            raise ValueError(f"a class is outside 0..{classes - 1}; write {IGNORE} for no label")
+        pairs = torch.bincount(actual * columns + predicted, minlength=classes * columns)
+        self.counts += pairs.cpu().reshape(classes, columns)
+
+
+class MeanIoU(_Confusion):
+    """Intersection over union of every class over the whole split, averaged over classes.
+
+    A class that occurs neither in the labels nor in the predictions at labelled elements is left
+    out of the average; one that is only predicted counts as 0.
+
+    Source: Long, Shelhamer and Darrell, Fully Convolutional Networks for Semantic Segmentation,
+    CVPR 2015, https://arxiv.org/abs/1411.4038
+    """
+
+    name = "miou"
+
+    def compute(self) -> float:
+        counts = self.counts.double()
+        both = counts.diagonal()
+        union = counts.sum(1) + counts.sum(0)[: self.classes] - both
+        return 100 * float((both / union)[union > 0].mean())
+
+
+class PixelAccuracy(_Confusion):
+    """The share of labelled pixels whose class is right."""
+
+    name = "pixel-accuracy"
+
+    def compute(self) -> float:
+        return 100 * float(self.counts.diagonal().sum() / self.counts.sum())
+
+
+class BalancedAccuracy(_Confusion):
+    """The recall of every class, averaged over the classes that occur in the labels.
+
+    Guessing scores 100 % / classes however unequal the classes are.
+
+    Source: Brodersen, Ong, Stephan and Buhmann, The Balanced Accuracy and Its Posterior
+    Distribution, ICPR 2010, https://doi.org/10.1109/ICPR.2010.764
+    """
+
+    name = "balanced-accuracy"
+
+    def compute(self) -> float:
+        counts = self.counts.double()
+        support = counts.sum(1)
+        return 100 * float((counts.diagonal() / support)[support > 0].mean())
+
+
+class _Mean(Metric):
+    """What metrics share that average a value over all labelled elements of the split."""
+
+    direction: Direction = "down"
+    scale: float = 1.0
+
+    def reset(self) -> None:
+        self.total = 0.0
+        self.count = 0
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        values, valid = self.values(prediction.detach(), target)
+        self.total += float(torch.where(valid, values, 0).sum(dtype=torch.float64))
+        self.count += int(valid.sum())
+
+    def compute(self) -> float:
+        return self.scale * self.total / self.count if self.count else math.nan
+
+    @abstractmethod
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The value of every element, and whether it has a label, in one shape."""
+
+
+class _RootMean(_Mean):
+    """What metrics share that take the root of the mean over the split, not a mean of roots."""
+
+    def compute(self) -> float:
+        return math.sqrt(super().compute())
+
+
+class Accuracy(_Mean):
+    """The share of labelled samples whose highest score is that of the right class."""
+
+    name = "accuracy"
+    unit = "%"
+    direction = "up"
+    scale = 100.0
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        predicted, target = _classes(prediction, target)
+        return (predicted == target).float(), target != IGNORE
+
+
+class DepthAbs(_Mean):
+    """The mean absolute error of depth; only depths above 0 are labels, as in all depth metrics.
+
+    Source of the depth metrics: Eigen, Puhrsch and Fergus, Depth Map Prediction from a Single
+    Image using a Multi-Scale Deep Network, NeurIPS 2014, https://arxiv.org/abs/1406.2283
+    """
+
+    name = "abs"
+    unit: Unit = "m"
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        prediction, target = single(prediction), single(with_channel(prediction, target))
+        return (prediction - target).abs(), is_depth(target)
+
+
+class DepthRel(DepthAbs):
+    """The mean absolute error of depth as a share of the true depth."""
+
+    name = "rel"
+    unit = "%"
+    scale = 100.0
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        errors, valid = super().values(prediction, target)
+        return errors / with_channel(prediction, target), valid
+
+
+class DepthRMSE(_RootMean, DepthAbs):
+    """The root of the mean squared error of depth over all labelled pixels of the split."""
+
+    name = "rmse"
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        errors, valid = super().values(prediction, target)
+        return errors.square(), valid
+
+
+class Delta125(_Mean):
+    """The share of pixels whose depth is off by a factor below 1.25, either way."""
+
+    name = "delta1.25"
+    unit = "%"
+    direction = "up"
+    scale = 100.0
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        prediction, target = single(prediction), single(with_channel(prediction, target))
+        # products, since a quotient would take a negative depth for a close one
+        close = (prediction < 1.25 * target) & (target < 1.25 * prediction)
+        return close.float(), is_depth(target)
+
+
+class NormalsMean(_Mean):
+    """The mean angle between predicted and true normals; a zero target is no label.
+
+    Predictions may have any length; the zero vector counts as 90° off.
+
+    Source of the metrics of normals: Fouhey, Gupta and Hebert, Data-Driven 3D Primitives for
+    Single Image Understanding, ICCV 2013, https://doi.org/10.1109/ICCV.2013.421
+    """
+
+    name = "mean-angle"
+    unit = "°"
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return _angles(prediction, target)
+
+
+class NormalsRMSE(_RootMean, NormalsMean):
+    """The root of the mean squared angle between predicted and true normals."""
+
+    name = "rmse-angle"
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        angles, valid = super().values(prediction, target)
+        return angles.square(), valid
+
+
+class NormalsMedian(Metric):
+    """The median angle between predicted and true normals, to within 0.005°.
+
+    Angles are counted to the nearest 0.01°, so that memory does not grow with the split. Of an
+    even number of angles it is the mean of the middle two. An angle that is no number ranks last.
+    """
+
+    name = "median-angle"
+    unit = "°"
+    direction = "down"
+
+    def reset(self) -> None:
+        self.counts = torch.zeros(18001, dtype=torch.int64)
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        angles, valid = _angles(prediction.detach(), target)
+        bins = (angles[valid].nan_to_num(180.0) * 100).round().long()
+        self.counts += torch.bincount(bins, minlength=len(self.counts)).cpu()
+
+    def compute(self) -> float:
+        ranks = self.counts.cumsum(0)
+        count = int(ranks[-1])
+        if not count:
+            return math.nan
+        middle = torch.tensor([(count - 1) // 2, count // 2])
+        return float(torch.searchsorted(ranks, middle, right=True).double().mean()) / 100
+
+
+class Within(_Mean):
+    """The share of pixels whose normal is less than `limit` degrees off.
+
+    >>> Within(22.5).name
+    'within22.5'
+    """
+
+    unit = "%"
+    direction = "up"
+    scale = 100.0
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.name = f"within{limit:g}"
+        super().__init__()
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        angles, valid = _angles(prediction, target)
+        return (angles < self.limit).float(), valid
+
+
+class L1Error(_Mean):
+    """The mean absolute error of numbers without a unit (edges, keypoints); NaN is no label."""
+
+    name = "l1"
+    unit = ""
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        prediction, target = single(prediction), single(with_channel(prediction, target))
+        return (prediction - target).abs(), ~target.isnan()
+
+
+def _classes(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The predicted class of every element (C where the scores hold a NaN) and the true one."""
+    best, predicted = prediction.detach().max(1)
+    if predicted.shape != target.shape:
+        shapes = f"{list(target.shape)} does not fit a prediction {list(prediction.shape)}"
+        raise ValueError(f"a target {shapes}")
+    return torch.where(best.isnan(), prediction.shape[1], predicted), target.long()
+
+
+def _angles(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The angles [B, H, W] between normals [B, 3, H, W] in degrees, and where there is a label."""
+    target = single(with_channel(prediction, target))
+    valid = is_normal(target)
+    found = functional.normalize(single(prediction), dim=1)
+    goal = functional.normalize(torch.where(valid, target, 0), dim=1)
+    # the arc tangent is exact at small angles, where the arc cosine loses half of the digits
+    sine, cosine = torch.linalg.cross(found, goal, dim=1).norm(dim=1), (found * goal).sum(1)
+    angles = torch.atan2(sine, cosine).rad2deg()
+    return torch.where((sine == 0) & (cosine == 0), 90.0, angles), valid.squeeze(1)

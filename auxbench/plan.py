@@ -1,0 +1,139 @@
+"""Plans: what a study would run, what of it is done, what is impossible, and what it would cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from auxbench.errors import UsageError
+from auxbench.grammar import Choice
+from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, make_dataset
+from auxbench.run import Run, begin
+from auxbench.store import Store
+from auxbench.study import Study
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one problem and backbone: its runs, and what one of them costs.
+
+    `forward` and `backward` are passes per run, warm-up included and validation not; `seconds` are
+    those of recorded runs where there are any and otherwise of a rehearsed step times the steps.
+    """
+
+    run: Run
+    done: int
+    missing: int
+    impossible: str = ""
+    forward: int = 0
+    backward: int = 0
+    partial: int = 0
+    seconds: float | None = None
+
+
+def plan(study: Study, store: Store, device: str = "cpu") -> list[Cell]:
+    """Every cell of the study; the missing ones are rehearsed for two steps on synthetic data."""
+    records = store.records()
+    done, missing = study.split(store)
+    cells: dict[Run, Cell] = {}
+    for run in study.runs:
+        key = replace(run, seed=0)
+        if key not in cells:
+            counts = [sum(replace(r, seed=0) == key for r in part) for part in (done, missing)]
+            cells[key] = _estimate(Cell(key, *counts), records, device)
+    return list(cells.values())
+
+
+def _estimate(cell: Cell, records: list[dict[str, Any]], device: str) -> Cell:
+    same = [r for r in records if r["status"] == "done" and _like(r["run"], cell.run)]
+    if same:
+        training = same[-1]["training"]
+        passes = {key: training[key] for key in ("forward", "backward", "partial")}
+        seconds = [record["training"]["seconds"] for record in same]
+        return replace(cell, **passes, seconds=sum(seconds) / len(seconds))
+    try:
+        return replace(cell, **rehearse(cell.run, device))
+    except UsageError as error:
+        return replace(cell, impossible=str(error))
+
+
+def rehearse(run: Run, device: str = "cpu") -> dict[str, Any]:
+    """Passes and seconds of a run, from two steps of every stage on a tiny variant of its data."""
+    training = begin(run, device, Stretched(run))
+    total: dict[str, Any] = {"forward": 0, "backward": 0, "partial": 0, "seconds": 0.0}
+    for stage in training.learner.stages:
+        before = _passes(training.meter.summary())
+        training.iterate(stage, 0)
+        after = _passes(training.meter.summary())
+        start = time.perf_counter()
+        training.iterate(stage, 1)
+        total["seconds"] += (time.perf_counter() - start) * stage.steps
+        for key in before:
+            total[key] += (after[key] - before[key]) * stage.steps
+    return total
+
+
+class Stretched(Dataset):
+    """The tiny variant of a run's data set at the size of the real one, for rehearsals."""
+
+    licence = "synthetic"
+
+    def __init__(self, run: Run) -> None:
+        real = make_dataset(run.dataset, run.recipe.side)
+        self.inner = DATASETS[Choice.parse(run.dataset).name].tiny()
+        self.side = real.side
+        self.tasks = self.inner.tasks
+        self.primary = self.inner.primary
+        self.auxiliaries = self.inner.auxiliaries
+        self.count = 2 * run.recipe.batch
+
+    @classmethod
+    def tiny(cls) -> Dataset:
+        raise NotImplementedError("a stand-in has no variant of its own")
+
+    def prepare(self) -> None:
+        self.inner.prepare()
+
+    def samples(self, split: str) -> Samples:
+        self.inner.prepare()
+        return _Repeated(self.inner.samples(split), self.count, self.side)
+
+
+class _Repeated(Samples):
+    def __init__(self, inner: Samples, count: int, side: int) -> None:
+        self.inner = inner
+        self.count = count
+        self.side = side
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, indices: Indices, rng: np.random.Generator | None) -> Batch:
+        batch = self.inner.batch(indices % len(self.inner), rng)
+        shape = batch.inputs.shape[-2:]
+        targets = {
+            name: _stretch(target, self.side) if target.shape[-2:] == shape else target
+            for name, target in batch.targets.items()
+        }
+        return Batch(_stretch(batch.inputs, self.side), targets)
+
+
+def _stretch(image: Tensor, side: int) -> Tensor:
+    flat = image.reshape(len(image), -1, *image.shape[-2:]).to(torch.float32)
+    return interpolate(flat, (side, side)).reshape(*image.shape[:-2], side, side).to(image.dtype)
+
+
+def _passes(summary: Mapping[str, Any]) -> dict[str, int]:
+    return {key: summary[key] for key in ("forward", "backward", "partial")}
+
+
+def _like(spec: Mapping[str, Any], run: Run) -> bool:
+    wanted = run.to_json()
+    return all(spec.get(key) == value for key, value in wanted.items() if key != "seed")

@@ -1,0 +1,214 @@
+"""Problems: a data set with one primary task and some auxiliary tasks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from auxbench.errors import UsageError, suggestion
+from auxbench.grammar import Choice, options_of
+from auxbench.metrics import Metric
+from auxbench.registry import Registry
+from auxbench.streams import Streams
+
+Indices = npt.NDArray[np.int64]
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some samples: inputs [B, 3, H, W] and per task a target tensor whose first axis is B.
+
+    A label that a sample lacks is a masked value of its target (-1 for a class, 0 for a depth,
+    the zero vector for a normal, NaN for any other number), never a missing entry.
+    """
+
+    inputs: Tensor
+    targets: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return self.inputs.shape[0]
+
+    def to(self, device: str) -> Batch:
+        """The same batch on another device."""
+        moved = {name: target.to(device) for name, target in self.targets.items()}
+        return Batch(self.inputs.to(device), moved)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted, how far off a prediction is, and how it is scored.
+
+    `outputs` is the number of channels that a head must give: maps [B, outputs, H, W] when
+    `dense`, vectors [B, outputs] otherwise. `loss(prediction, target)` returns the sum over valid
+    elements and their count for every sample, both [B]. The first metric is the headline.
+    """
+
+    name: str
+    outputs: int
+    dense: bool
+    loss: Loss
+    metrics: tuple[Callable[[], Metric], ...]
+
+    def batch_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The mean loss over the valid elements of a batch, a scalar; 0 when there are none."""
+        sums, counts = self.loss(prediction, target)
+        return sums.sum() / counts.sum().clamp(min=1)
+
+
+class Samples(ABC):
+    """One split of a data set, read by index."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of samples."""
+
+    @abstractmethod
+    def batch(self, indices: Indices, rng: np.random.Generator | None) -> Batch:
+        """The samples at `indices`, augmented with draws from `rng`, or as they are without."""
+
+
+class Dataset(ABC):
+    """A data set: tasks, and samples for the splits train, validation and test.
+
+    Options are keyword-only parameters of the constructor; one called `side` is set to the
+    budget's image side unless the user sets it, and images come out with that many pixels a side.
+    A subclass in `tasks/` is registered under its file's name. Constructing one must be cheap:
+    data are touched in `prepare` and `samples` only.
+    """
+
+    licence: ClassVar[str]
+    extra: ClassVar[str] = ""
+    side: int
+    tasks: Mapping[str, Task]
+    primary: str
+    auxiliaries: tuple[str, ...]
+
+    @classmethod
+    @abstractmethod
+    def tiny(cls) -> Dataset:
+        """A variant of some sixteen samples that needs no data, for tests and estimates."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the data ready for `samples`; a second call finds the work done."""
+
+    @abstractmethod
+    def samples(self, split: str) -> Samples:
+        """The samples of 'train', 'validation' or 'test'; no sample is in two of them."""
+
+
+DATASETS: Registry[type[Dataset]] = Registry("data set", "auxbench.tasks")
+
+
+def make_dataset(text: str, side: int) -> Dataset:
+    """The data set that `text` describes in the grammar, at the budget's image side.
+
+    Errors: `UsageError` for unknown names and options.
+    """
+    choice = Choice.parse(text)
+    maker = DATASETS[choice.name]
+    values = choice.values(maker)
+    if "side" in options_of(maker):
+        values.setdefault("side", side)
+    return maker(**values)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A data set with the primary task first and the chosen auxiliary tasks after it.
+
+    >>> from auxbench.problem import DATASETS, Problem
+    >>> problem = Problem.of(DATASETS["rooms"].tiny(), "depth", ["normals"])
+    >>> [task.name for task in problem.tasks]
+    ['depth', 'normals']
+    """
+
+    dataset: Dataset
+    primary: Task
+    auxiliaries: tuple[Task, ...]
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        primary: str | None = None,
+        auxiliaries: Sequence[str] | None = None,
+    ) -> Problem:
+        """The problem by task names; without them the data set's own choice.
+
+        Errors: `UsageError` for an unknown task and for one that is named twice.
+        """
+        first = primary or dataset.primary
+        if auxiliaries is None:
+            default = (dataset.primary, *dataset.auxiliaries)
+            auxiliaries = [name for name in default if name != first]
+        for name in (first, *auxiliaries):
+            if name not in dataset.tasks:
+                raise UsageError(f"no task is called '{name}'; {suggestion(name, dataset.tasks)}")
+        if first in auxiliaries:
+            raise UsageError(f"task '{first}' is both primary and auxiliary; name it once.")
+        if len(set(auxiliaries)) < len(auxiliaries):
+            twice = next(name for name in auxiliaries if list(auxiliaries).count(name) > 1)
+            raise UsageError(f"auxiliary task '{twice}' is named twice; name it once.")
+        tasks = dataset.tasks
+        return cls(dataset, tasks[first], tuple(tasks[name] for name in auxiliaries))
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks; the primary is row 0 everywhere."""
+        return (self.primary, *self.auxiliaries)
+
+
+class Stream(Iterator[Batch]):
+    """Endless shuffled batches of some samples; its whole state is (epoch, position).
+
+    Every epoch has a fresh order that depends on the random streams, the purpose and the epoch
+    alone. With `part` 0 or 1 the stream yields that half of every epoch's order, so two streams of
+    one purpose halve the samples anew in every epoch and never share one within it.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        indices: Indices,
+        size: int,
+        streams: Streams,
+        purpose: tuple[str, ...] = (),
+        part: int | None = None,
+    ) -> None:
+        self.samples = samples
+        self.indices = indices
+        self.streams = streams
+        self.purpose = purpose
+        self.part = part
+        shares = 1 if part is None else 2
+        if len(indices) < shares:
+            raise UsageError(f"a split of {len(indices)} samples is too small; use a larger one.")
+        self.share = len(indices) // shares
+        self.size = min(size, self.share)
+        self.epoch = 0
+        self.position = 0
+
+    def __next__(self) -> Batch:
+        if self.position + self.size > self.share:
+            self.epoch, self.position = self.epoch + 1, 0
+        order = self.streams.numpy("order", *self.purpose, self.epoch).permutation(self.indices)
+        start = self.position + (self.part or 0) * self.share
+        rng = self.streams.numpy("augment", *self.purpose, self.epoch, start)
+        self.position += self.size
+        return self.samples.batch(order[start : start + self.size], rng)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream is."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.epoch, self.position = int(state["epoch"]), int(state["position"])

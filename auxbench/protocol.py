@@ -1,0 +1,42 @@
+"""The protocol: which samples each part of a method may read; its version is `budget.PROTOCOL`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from auxbench.problem import Indices, Problem, Stream
+from auxbench.streams import Streams
+
+HELD_OUT = 0.1
+
+
+def carve(count: int, streams: Streams) -> tuple[Indices, Indices]:
+    """Split training samples into those to train on and those held out, by the run's stream.
+
+    Only methods that ask for held-out data give it up; the others train on all of it.
+    """
+    order = streams.numpy("holdout").permutation(count).astype(np.int64)
+    held = max(1, round(HELD_OUT * count))
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def open_streams(
+    problem: Problem, stage: str, splits: Sequence[str], size: int, streams: Streams
+) -> dict[str, Stream]:
+    """The endless batches that a stage reads: 'train', its halves, or 'holdout'.
+
+    'train/first' and 'train/second' halve the training samples anew in every epoch.
+    """
+    samples = problem.dataset.samples("train")
+    kept = held = np.arange(len(samples), dtype=np.int64)
+    if "holdout" in splits:
+        kept, held = carve(len(samples), streams)
+    opened = {
+        "train": lambda: Stream(samples, kept, size, streams, (stage,)),
+        "train/first": lambda: Stream(samples, kept, size, streams, (stage,), 0),
+        "train/second": lambda: Stream(samples, kept, size, streams, (stage,), 1),
+        "holdout": lambda: Stream(samples, held, size, streams, ("holdout", stage)),
+    }
+    return {split: opened[split]() for split in splits}

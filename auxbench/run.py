@@ -1,0 +1,192 @@
+"""Runs: (problem, backbone, method, recipe, seed), frozen and hashed, and what one of them gives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auxbench.budget import PROTOCOL, Recipe
+from auxbench.environment import environment
+from auxbench.errors import Diverged
+from auxbench.store import SCHEMA
+
+if TYPE_CHECKING:
+    from auxbench.problem import Dataset
+    from auxbench.train import Training
+
+SAVE_EVERY = 20.0  # seconds between checkpoints
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that decides a number. Texts are canonical, so one thing has one id.
+
+    `primary` and `auxiliaries` are task names, the rest is in the grammar of the command line.
+    """
+
+    dataset: str
+    primary: str
+    auxiliaries: tuple[str, ...]
+    backbone: str
+    pretrained: bool
+    method: str
+    recipe: Recipe
+    seed: int
+    protocol: str = PROTOCOL
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as a record holds it."""
+        return {
+            "protocol": self.protocol,
+            "dataset": self.dataset,
+            "primary": self.primary,
+            "auxiliaries": list(self.auxiliaries),
+            "backbone": self.backbone,
+            "pretrained": self.pretrained,
+            "method": self.method,
+            "recipe": self.recipe.to_json(),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Run:
+        """The run that `to_json` wrote."""
+        recipe = Recipe.from_json(values["recipe"])
+        auxiliaries = tuple(values["auxiliaries"])
+        return cls(**{**values, "recipe": recipe, "auxiliaries": auxiliaries})
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits of the specification's hash."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def label(self) -> str:
+        """What a person calls the run."""
+        return f"{self.method} seed {self.seed}"
+
+
+def record(run: Run, status: str, reason: str = "", **parts: Any) -> dict[str, Any]:
+    """A record of a run: its specification, how it ended, and what is known of it."""
+    empty: dict[str, Any] = {
+        "primary": None,
+        "scores": [],
+        "curve": [],
+        "selected": None,
+        "training": None,
+        "inference": None,
+        "environment": None,
+    }
+    head = {"schema": SCHEMA, "id": run.id, "run": run.to_json()}
+    return {**head, "status": status, "reason": reason, **empty, **parts}
+
+
+def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Training:
+    """The training of a run at its first step, on data that have been prepared.
+
+    `dataset` stands in for the run's own, for rehearsals.
+    """
+    from auxbench import backbone
+    from auxbench.architecture import Site
+    from auxbench.cost.training import Meter
+    from auxbench.method import Method
+    from auxbench.problem import Problem, make_dataset
+    from auxbench.streams import Streams
+    from auxbench.train import Training
+
+    dataset = dataset or make_dataset(run.dataset, run.recipe.side)
+    side = dataset.side
+    problem = Problem.of(dataset, run.primary, run.auxiliaries)
+    streams = Streams(f"{run.dataset} {run.primary}", run.seed, run.protocol)
+    meter = Meter(device)
+
+    def make_backbone() -> backbone.Backbone:
+        return backbone.build(run.backbone, side, run.pretrained)
+
+    site = Site(problem.tasks, make_backbone, streams)
+    learner = Method.parse(run.method).start(site, run.recipe, meter, device)
+    return Training(learner, problem, run.recipe, site, meter, device)
+
+
+def execute(run: Run, folder: Path, device: str = "cpu", report: Report = print) -> dict[str, Any]:
+    """Carry a run to its end, from its checkpoint in `folder` if there is one, and record it.
+
+    A loss that stops being finite and memory that runs out end in records too; any other failure
+    is raised.
+    """
+    from auxbench import state
+
+    surroundings = environment(device)
+    training = begin(run, device)
+    checkpoint = folder / "state"
+    if state.exists(checkpoint):
+        training.load_state_dict(state.load(checkpoint))
+    saved = told = time.monotonic()
+
+    def after_step(training: Training) -> bool:
+        nonlocal saved, told
+        now = time.monotonic()
+        if now - saved > SAVE_EVERY:
+            state.save(checkpoint, training.state_dict())
+            saved = now
+        if now - told > 0.5:
+            report({"event": "step", "step": training.step, "steps": training.steps})
+            told = now
+        return True
+
+    try:
+        training.run(after_step)
+        state.save(checkpoint, training.state_dict())
+        results = conclude(training, run, device)
+    except Diverged as error:
+        return record(
+            run,
+            "diverged",
+            str(error),
+            curve=training.curve,
+            training=training.meter.summary(),
+            environment=surroundings,
+        )
+    return record(run, "done", **results, environment=surroundings)
+
+
+def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
+    """Test the selected state, once, and count what it costs to deploy."""
+    import numpy as np
+
+    from auxbench.cost.inference import inference
+    from auxbench.evaluate import evaluate
+    from auxbench.train import deployed, in_training
+
+    architecture = training.learner.architecture
+    final = dict(architecture.traces())
+    architecture.load_state_dict(training.selected["state"])
+    test = training.problem.dataset.samples("test")
+    networks = {"deployed": deployed(architecture), "training": in_training(architecture)}
+    scores = evaluate(networks, test, "test", run.recipe.batch, device)
+
+    example = test.batch(np.arange(1), None).to(device).inputs
+    single = training.site.network(architecture.primary).to(device)
+    before_cut = next(score for score in scores if score.network == "training")
+    return {
+        "primary": scores[0].to_json(),
+        "scores": [score.to_json() for score in scores],
+        "curve": training.curve,
+        "selected": {
+            "step": training.selected["step"],
+            "primary_before_cut": before_cut.value,
+            "primary_after_cut": scores[0].value,
+            "traces": dict(architecture.traces()),
+            "traces_at_the_end": final,
+        },
+        "training": training.meter.summary(),
+        "inference": inference(architecture.deploy(), example, single),
+    }

@@ -1,0 +1,261 @@
+"""The record store: a folder with one JSON record per line, safe against crashes and crowds."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from auxbench.errors import UsageError
+
+if sys.platform != "win32":
+    import fcntl
+else:
+    fcntl = None
+
+__all__ = ["SCHEMA", "Store", "read"]
+
+SCHEMA = 1
+"""The version of the records' layout that this release writes, and the newest that it reads."""
+
+_PATIENCE = 60.0  # seconds to wait for a lock file, where the system has no better lock
+
+
+class Store:
+    """The records below a results folder: appended to `records.jsonl`, never rewritten.
+
+    For runs, which append, and for boards, which read. Several processes may append at once.
+    `path` is the folder, which `prepare` or the first `append` makes, or a .jsonl file in it.
+    `problems` holds one sentence for every line that the latest reading had to skip.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     store = Store(folder)
+    ...     store.append({"id": "4f2a", "score": float("nan")})
+    ...     store.append({"id": "4f2a", "score": 0.5})
+    ...     store.records()
+    [{'id': '4f2a', 'schema': 1, 'score': 0.5}]
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        path = Path(path)
+        self.file = path if path.suffix == ".jsonl" else path / "records.jsonl"
+        self.folder = self.file.parent
+        self.problems: list[str] = []
+
+    def prepare(self) -> None:
+        """Make the folder and see that it can be written, before hours are spent on a run.
+
+        Errors: `UsageError` when it cannot.
+        """
+        with self._writing():
+            pass
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a record, which has a str `id`; it takes the place of earlier ones with that id.
+
+        It is on the disk when this returns. Keys are sorted, numbers that JSON does not know
+        (NaN, infinities) become null and `schema` is added. Errors: `UsageError` when the
+        folder cannot be written; `TypeError` for a value that has no place in JSON.
+        """
+        if not isinstance(record.get("id"), str):
+            raise TypeError(f"a record needs a str id, not {record.get('id')!r}")
+        tidy = _tidy({"schema": SCHEMA, **record})
+        line = json.dumps(tidy, sort_keys=True, allow_nan=False)
+        with self._writing() as file:
+            # Another process may have been stopped in the middle of its line.
+            whole = _ends_line(file)
+            _write(file, (line if whole else f"\n{line}").encode() + b"\n")
+            os.fsync(file)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The latest record of every id, in the order in which these were appended.
+
+        Lines that are no record, as a crash may leave behind, are skipped and listed in
+        `problems`. A folder without records gives an empty list. Errors: `UsageError` when the
+        file cannot be read or a record was written by a later release with a newer schema.
+        """
+        self.problems = []
+        latest: dict[str, dict[str, Any]] = {}
+        for number, line in enumerate(self._lines(), 1):
+            if not line.strip():
+                continue
+            record = _parse(line)
+            if record is None:
+                self.problems.append(
+                    f"line {number} of '{self.file}' is not a whole record; it is skipped."
+                )
+                continue
+            schema = record.get("schema", SCHEMA)
+            if not isinstance(schema, int) or schema > SCHEMA:
+                raise UsageError(
+                    f"record '{record['id']}' has schema {schema}, newer than {SCHEMA}; "
+                    "update auxbench."
+                )
+            latest.pop(record["id"], None)
+            latest[record["id"]] = record
+        return list(latest.values())
+
+    def record(self, prefix: str) -> dict[str, Any]:
+        """The record whose id is `prefix`, or else the only one whose id begins with it.
+
+        Errors: `UsageError` when there is none or more than one.
+        """
+        records = {record["id"]: record for record in self.records()}
+        if prefix in records:
+            return records[prefix]
+        found = sorted(name for name in records if name.startswith(prefix))
+        if len(found) == 1:
+            return records[found[0]]
+        if found:
+            raise UsageError(
+                f"record '{prefix}' is one of {len(found)}; write more of its id: "
+                f"{_listing(found, len(prefix))}."
+            )
+        if not records:
+            raise UsageError(
+                f"record '{prefix}' is not in '{self.file}', which holds none; "
+                "make one with `auxbench run`."
+            )
+        raise UsageError(
+            f"record '{prefix}' is not in '{self.file}'; "
+            f"choose one of {_listing(sorted(records), 0)}."
+        )
+
+    def run_folder(self, name: str) -> Path:
+        """Where checkpoints and logs of the run with the id `name` belong; it is not made here.
+
+        Errors: `UsageError` for an id that would lead out of the folder.
+        """
+        if not re.fullmatch(r"[\w-][\w.-]*", name):
+            raise UsageError(
+                f"record '{name}' has no name for a folder; use letters, digits, '.', '_' and '-'."
+            )
+        return self.folder / "runs" / name
+
+    def _lines(self) -> list[bytes]:
+        try:
+            with self.file.open("rb") as file:
+                _locked(file.fileno(), alone=False)  # no line is seen while it is being written
+                return file.read().split(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UsageError(
+                f"results file '{self.file}' cannot be read ({error.strerror}); "
+                "choose another with --results."
+            ) from None
+
+    @contextmanager
+    def _writing(self) -> Iterator[int]:
+        """The file, open for appending and locked against other writers."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            file = os.open(self.file, flags, 0o666)
+            try:
+                with _exclusive(file, self.file):
+                    yield file
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise UsageError(
+                f"results folder '{self.folder}' cannot be written ({error.strerror}); "
+                "choose another with --results."
+            ) from None
+
+
+def read(path: Path | str) -> list[dict[str, Any]]:
+    """The latest record of every id in a results folder or in a .jsonl file.
+
+    Errors: `UsageError` when there is no such folder or file, or as for `Store.records`.
+    """
+    if not Path(path).exists():
+        raise UsageError(f"results '{path}' do not exist; choose others with --results.")
+    return Store(path).records()
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line, parse_constant=lambda name: None)
+    except ValueError:  # broken JSON or broken UTF-8
+        return None
+    if isinstance(record, dict) and isinstance(record.get("id"), str):
+        return record
+    return None
+
+
+def _tidy(value: Any) -> Any:
+    """`value` in the types of JSON: numbers of numpy as Python's, what is not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _tidy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_tidy(item) for item in value]
+    if getattr(value, "shape", None) == ():
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _listing(names: list[str], prefix: int) -> str:
+    shown = [name[: max(8, prefix + 4)] for name in names[:6]]
+    return ", ".join(shown + ["..."] * (len(names) > 6))
+
+
+def _ends_line(file: int) -> bool:
+    """Whether the file is empty or ends with a line feed."""
+    if os.lseek(file, 0, os.SEEK_END) == 0:
+        return True
+    os.lseek(file, -1, os.SEEK_END)
+    return os.read(file, 1) == b"\n"
+
+
+def _write(file: int, data: bytes) -> None:
+    """Write all of it: one call may take only a part when the disk fills up."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _locked(file: int, alone: bool) -> bool:
+    """Wait for the system's lock, which goes when the file is closed; False if there is none."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    except OSError:  # some network file systems have no locks
+        return False
+    return True
+
+
+@contextmanager
+def _exclusive(file: int, path: Path) -> Iterator[None]:
+    """Keep everybody else out; by a lock file where files themselves cannot be locked."""
+    if _locked(file, alone=True):
+        yield
+        return
+    lock = path.with_name(f"{path.name}.lock")
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+            break
+        except (FileExistsError, PermissionError):  # Windows: the other one is just leaving
+            if time.monotonic() > deadline:
+                raise UsageError(
+                    f"lock file '{lock}' is held for too long; "
+                    "delete it if no auxbench is running there."
+                ) from None
+            time.sleep(0.005)
+    try:
+        yield
+    finally:
+        lock.unlink()

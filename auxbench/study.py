@@ -1,0 +1,144 @@
+"""Studies: problems x backbones x methods x seeds, what of them is done, and doing the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auxbench.budget import Recipe, budget
+from auxbench.errors import UsageError
+from auxbench.grammar import split_list
+from auxbench.run import Run
+from auxbench.store import Store
+
+if TYPE_CHECKING:
+    import pandas
+
+Words = str | Sequence[str]
+
+RESULTS = "results/local"
+CHANGES = ("steps", "batch", "side", "learning_rate", "weight_decay", "optimizer", "schedule")
+FINAL = frozenset({"done", "diverged", "skipped"})  # another attempt would end the same way
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the user asked for, resolved and checked: a matrix of runs."""
+
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def of(
+        cls,
+        methods: Words,
+        dataset: Words,
+        *,
+        backbone: Words = "resnet18",
+        primary: str | None = None,
+        auxiliary: Words | None = None,
+        seeds: int = 3,
+        budget: str = "small",
+        pretrained: bool = False,
+        **changes: Any,
+    ) -> Study:
+        """Resolve names, options and tasks; lists may be given as text with commas.
+
+        `changes` replace single values of the budget, which is then marked with a star. Errors:
+        `UsageError` for anything unknown or contradictory, before anything runs.
+        """
+        recipe = _recipe(budget, changes)
+        if seeds < 1:
+            raise UsageError(f"seeds is {seeds}; ask for at least 1.")
+        cells = [
+            (problem, net, method)
+            for problem in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
+            for net in _words(backbone, "backbone")
+            for method in _methods(_words(methods, "methods"), problem)
+        ]
+        return cls(
+            tuple(
+                Run(*problem, net, pretrained, method, recipe, seed)
+                for seed in range(seeds)
+                for problem, net, method in cells
+            )
+        )
+
+    def split(self, store: Store, retry: bool = False) -> tuple[list[Run], list[Run]]:
+        """The runs that are recorded and those that are missing; `retry` counts failed ones in."""
+        ends = {record["id"]: record["status"] for record in store.records()}
+        final = {"done"} if retry else FINAL
+        done = [run for run in self.runs if ends.get(run.id) in final]
+        return done, [run for run in self.runs if ends.get(run.id) not in final]
+
+
+def run(
+    methods: Words,
+    dataset: Words,
+    *,
+    results: str | Path = RESULTS,
+    device: str = "auto",
+    jobs: int | None = None,
+    retry: bool = False,
+    quiet: bool = False,
+    **words: Any,
+) -> pandas.DataFrame:
+    """Carry out a study and return one row per run, those recorded before included.
+
+    The same words as on the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
+    `pretrained`, and single values of the budget such as `steps`. Every run is a process of its
+    own, `jobs` of them at a time, and its record is kept in the folder `results`. Errors:
+    `UsageError` for what cannot be carried out as asked; a run that fails leaves a record instead.
+    """
+    from auxbench.execute.local import carry_out
+    from auxbench.stats import frame
+
+    study = Study.of(methods, dataset, **words)
+    store = Store(Path(results))
+    store.prepare()
+    carry_out(study, store, device=device, jobs=jobs, retry=retry, quiet=quiet)
+    wanted = {run.id for run in study.runs}
+    return frame([record for record in store.records() if record["id"] in wanted])
+
+
+def _recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
+    unknown = [key for key in changes if key not in CHANGES]
+    if unknown:
+        raise UsageError(f"no word is called '{unknown[0]}'; choose one of {', '.join(CHANGES)}.")
+    return budget(name).with_changes(**changes)
+
+
+def _problems(
+    texts: Iterable[str], recipe: Recipe, primary: str | None, auxiliary: Words | None
+) -> list[tuple[str, str, tuple[str, ...]]]:
+    from auxbench.grammar import Choice
+    from auxbench.problem import DATASETS, Problem, make_dataset
+
+    names = None if auxiliary is None else _words(auxiliary, "auxiliary", empty=True)
+    problems = []
+    for text in texts:
+        choice = Choice.parse(text)
+        canonical = str(choice.canonical(DATASETS[choice.name]))
+        problem = Problem.of(make_dataset(text, recipe.side), primary, names)
+        tasks = tuple(task.name for task in problem.auxiliaries)
+        problems.append((canonical, problem.primary.name, tasks))
+    return problems
+
+
+def _methods(texts: Iterable[str], problem: tuple[str, str, tuple[str, ...]]) -> list[str]:
+    from auxbench.method import Method
+
+    _, primary, auxiliaries = problem
+    methods = [str(Method.parse(text, (primary, *auxiliaries))) for text in texts]
+    for method in methods:
+        if methods.count(method) > 1:
+            raise UsageError(f"method '{method}' is named twice; name it once.")
+    return methods
+
+
+def _words(given: Words, what: str, empty: bool = False) -> list[str]:
+    entries = split_list(given) if isinstance(given, str) else [str(entry) for entry in given]
+    if not (entries or empty):
+        raise UsageError(f"{what} is empty; name at least one.")
+    return entries

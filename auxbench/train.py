@@ -1,0 +1,144 @@
+"""The training loop, the same for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from auxbench.architecture import Architecture, Site
+from auxbench.budget import Recipe
+from auxbench.cost.training import Meter
+from auxbench.evaluate import Predict, Score, evaluate
+from auxbench.method import Learner, Stage
+from auxbench.problem import Problem, Samples, Task
+from auxbench.protocol import open_streams
+
+
+class Training:
+    """A run in progress: the learner, its streams of batches, what was seen of it so far.
+
+    Its `state_dict` holds everything that decides the rest of the run: a training that is stopped
+    after any step and loaded into a fresh one ends in the same bytes.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        problem: Problem,
+        recipe: Recipe,
+        site: Site,
+        meter: Meter,
+        device: str = "cpu",
+    ) -> None:
+        self.learner = learner
+        self.problem = problem
+        self.recipe = recipe
+        self.site = site
+        self.streams = site.streams
+        self.meter = meter
+        self.device = device
+        self.step = 0
+        self.steps = sum(stage.steps for stage in learner.stages)
+        self.curve: list[dict[str, Any]] = []
+        self.best: Score | None = None
+        self.selected: dict[str, Any] = {}
+        self.batches = {
+            stage.name: open_streams(problem, stage.name, stage.splits, recipe.batch, site.streams)
+            for stage in learner.stages
+        }
+        self.validation: Samples = problem.dataset.samples("validation")
+
+    def run(self, after_step: Callable[[Training], bool] = lambda training: True) -> None:
+        """Train to the end, or until `after_step` returns False."""
+        first = 0
+        for stage in self.learner.stages:
+            for step in range(self.step - first, stage.steps):
+                scalars = self.iterate(stage, step)
+                self.step += 1
+                if stage is self.learner.stages[-1] and self.due(step):
+                    self.look(step, scalars)
+                if not after_step(self):
+                    return
+            first += stage.steps
+
+    def iterate(self, stage: Stage, step: int) -> dict[str, float]:
+        """One iteration: a batch of every split, then the stage's phases, one after the other."""
+        architecture, scalars = self.learner.architecture, dict[str, float]()
+        architecture.train()
+        architecture.enter(stage.name)
+        self.learner.objective.progress = step / stage.steps
+        with self.streams.ambient("dropout", stage.name, step):
+            streams = self.batches[stage.name]
+            batches = {split: next(stream).to(self.device) for split, stream in streams.items()}
+            for phase in stage.phases:
+                with self.meter.phase(f"{stage.name}/{phase.name}"):
+                    scalars |= phase.step(batches)
+        return scalars
+
+    def due(self, step: int) -> bool:
+        """Whether validation is read after this step: `evaluations` times, evenly, at the end."""
+        done, steps = step + 1, self.recipe.steps
+        count = min(self.recipe.evaluations, steps)
+        return done * count // steps > step * count // steps
+
+    def look(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Score the deployed network on validation, and keep the state if it is to be selected."""
+        architecture = self.learner.architecture
+        with self.meter.phase("evaluate", flops=False):
+            networks = {"deployed": deployed(architecture)}
+            scores = evaluate(
+                networks, self.validation, "validation", self.recipe.batch, self.device
+            )
+        headline = scores[0]
+        self.curve.append(
+            {
+                "step": step + 1,
+                "scores": [score.to_json() for score in scores],
+                "scalars": dict(scalars),
+                "traces": dict(architecture.traces()),
+            }
+        )
+        if self.recipe.selection == "last" or headline.better_than(self.best) or not self.selected:
+            self.best = headline
+            state = {key: value.clone() for key, value in architecture.state_dict().items()}
+            self.selected = {"step": step + 1, "state": state}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the run carries."""
+        return {
+            "step": self.step,
+            "curve": self.curve,
+            "best": None if self.best is None else self.best.to_json(),
+            "selected": self.selected,
+            "learner": self.learner.state_dict(),
+            "meter": self.meter.state_dict(),
+            "batches": {
+                stage: {split: stream.state_dict() for split, stream in streams.items()}
+                for stage, streams in self.batches.items()
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.step = int(state["step"])
+        self.curve = list(state["curve"])
+        self.best = None if state["best"] is None else Score(**state["best"])
+        self.selected = dict(state["selected"])
+        self.learner.load_state_dict(state["learner"])
+        self.meter.load_state_dict(state["meter"])
+        for stage, streams in self.batches.items():
+            for split, stream in streams.items():
+                stream.load_state_dict(state["batches"][stage][split])
+
+
+def deployed(architecture: Architecture) -> tuple[nn.Module, Predict, tuple[Task, ...]]:
+    """The network that is shipped, as `evaluate` takes it: the primary alone."""
+    network, primary = architecture.deploy(), architecture.primary
+    return network, lambda batch: {primary.name: network(batch.inputs)}, (primary,)
+
+
+def in_training(architecture: Architecture) -> tuple[nn.Module, Predict, tuple[Task, ...]]:
+    """The network of all tasks, as `evaluate` takes it."""
+    return architecture, lambda batch: architecture(batch.inputs), architecture.tasks

@@ -1,0 +1,42 @@
+"""Aux-G: an auxiliary branch that reads the primary's features over fixed links.
+
+There are links from the primary to the auxiliaries only, at full strength, and no fusion on the
+primary branch. The auxiliary losses reach the primary's weights through the links, and the
+deployed network is the single-task one exactly.
+
+Source: Y. Gao et al., "Aux-NAS: Exploiting Auxiliary Labels with Negligibly Extra
+Inference Cost", ICLR 2024, https://arxiv.org/abs/2405.05695
+"""
+
+from __future__ import annotations
+
+import torch
+
+from auxbench.architecture import Site
+from auxbench.problem import Task
+from auxbench.registry import METHODS
+
+from ._links import ActivationName, Connectivity, Level, LinkedBranches, NormName
+
+
+@METHODS.register
+class AuxG(LinkedBranches):
+    """Branches with primary-to-auxiliary links of strength 1; norm and act on auxiliaries only."""
+
+    family = "architecture"
+    directions = ("p2a",)
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        links: Level = "block",
+        norm: NormName = "none",
+        act: ActivationName = "none",
+    ) -> None:
+        super().__init__(site, links=links, norm=norm, act=act)
+        self.full: torch.Tensor
+        self.register_buffer("full", torch.ones(()), persistent=False)
+
+    def connectivity(self, direction: str, task: Task) -> Connectivity:
+        return [self.full.expand(len(sources)) for sources in self.pairs.values()]

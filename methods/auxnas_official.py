@@ -1,0 +1,56 @@
+"""Aux-NAS in its released configuration: links into the primary start at 0.001, rates are fixed.
+
+Where the published code differs from the paper's text the two are registered apart. Here the search
+runs Adam at 1e-2 and the l1 penalty reaches 1000 between 50 and 80 % of the run, whatever its
+length, and the weights are trained by Adam at 1e-4 without weight decay, both decaying as
+(1 - t)^0.9. The release also starts from single-task training (`warmup`) and weighs its two losses
+20 to 1, which is `auxnas-official+static:normals=20` here; it trains with batches of 20.
+
+Source: Y. Gao et al., "Aux-NAS: Exploiting Auxiliary Labels with Negligibly Extra
+Inference Cost", ICLR 2024, https://arxiv.org/abs/2405.05695, and the configuration that was
+released with it, https://github.com/ethanygao/Aux-NAS
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from auxbench.architecture import Site
+from auxbench.budget import Recipe
+from auxbench.registry import METHODS
+
+from ._links import ActivationName, Level, NormName
+from ._search import Schedule, SearchedBranches
+
+
+@METHODS.register
+class AuxNASOfficial(SearchedBranches):
+    """Searched links with the released schedules and learning rates."""
+
+    family = "architecture"
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        links: Level = "block",
+        norm: NormName = "none",
+        act: ActivationName = "none",
+        warmup: int = 0,
+    ) -> None:
+        start = {"p2a": 0.5, "a2p": 0.001}
+        super().__init__(site, links=links, norm=norm, act=act, start=start, warmup=warmup)
+
+    def schedule(self, steps: int) -> Schedule:
+        return Schedule(0.01, (0.9, 0.999), 1000.0, (0.5, 0.8), math.inf)
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        return replace(
+            recipe,
+            optimizer="adam",
+            learning_rate=1e-4,
+            weight_decay=0.0,
+            schedule="poly",
+            warm_up=0.0,
+        )

@@ -1,0 +1,84 @@
+"""GradNorm: loss weights that bring the tasks' gradients to a common norm, at the pace they learn.
+
+With n_i = w_i |grad L_i| on the last shared layer and r_i the loss of task i relative to its first
+value, over the mean of these, the weights descend on sum |n_i - mean(n) r_i^alpha| with the targets
+held constant, and are renormalised to sum to the number of tasks. Only the heads are passed
+backwards for it: |grad w L| = w |grad L| needs no second derivative. Public versions differ: some
+take the whole trunk or only its first tensor, or leave the heads unweighted; here neither happens.
+
+Source: Z. Chen, V. Badrinarayanan, C.-Y. Lee, A. Rabinovich, "GradNorm: Gradient Normalization for
+Adaptive Loss Balancing in Deep Multitask Networks", ICML 2018, https://arxiv.org/abs/1711.02257
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from auxbench.balancer import Balancer
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class GradNorm(Balancer):
+    """Gradient normalisation with restoring strength `alpha` and the weights' own Adam.
+
+    >>> signals = Signals.of([1.0, 2.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
+    >>> balancer = GradNorm(["a", "b"], torch.Generator())
+    >>> balancer.weights(signals).tolist(), [round(w, 3) for w in balancer.current.tolist()]
+    ([1.0, 1.0], [0.975, 1.025])
+    """
+
+    family = "loss weighting"
+    reads = frozenset({"norms"})
+    scales_private = True
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        alpha: float = 1.5,
+        lr: float = 0.025,
+    ) -> None:
+        super().__init__(tasks, rng)
+        self.alpha = alpha
+        self.current = Parameter(torch.ones(len(tasks), dtype=torch.float64))
+        self.initial: Tensor
+        self.register_buffer("initial", torch.full((len(tasks),), torch.nan, dtype=torch.float64))
+        self.optimizer = torch.optim.Adam([self.current], lr)
+
+    def weights(self, signals: Signals) -> Tensor:
+        weights = self.current.detach().clone()
+        self.current.grad = self.gradient(signals)
+        self.optimizer.step()
+        with torch.no_grad():
+            # A negative weight would climb the loss; the paper does not say what then.
+            self.current.clamp_(min=1e-3)
+            self.current *= len(weights) / self.current.sum()
+        return weights
+
+    def gradient(self, signals: Signals) -> Tensor:
+        """The derivative of the imbalance in the weights, [T]."""
+        scaled = self.current.detach() * signals.norms
+        return signals.norms * torch.sign(scaled - self.targets(signals))
+
+    def targets(self, signals: Signals) -> Tensor:
+        """The norms that the weighted gradients should have, [T], held constant."""
+        if self.initial.isnan().any():
+            self.initial = signals.losses.clone()
+        tiny = torch.finfo(torch.float64).tiny
+        ratios = signals.losses / self.initial.clamp(min=tiny)
+        rates = ratios / ratios.mean().clamp(min=tiny)
+        return (self.current.detach() * signals.norms).mean() * rates**self.alpha
+
+    def extra(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict()}
+
+    def load_extra(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])

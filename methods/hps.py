@@ -1,0 +1,39 @@
+"""Hard parameter sharing: one trunk and a head per task, also called Aux-Head.
+
+The auxiliary heads are dropped at deployment, so the deployed network is the single-task one. An
+auxiliary weight of 0 gives the single-task training bit for bit.
+
+Source: R. Caruana, "Multitask Learning", Machine Learning 28, 1997,
+https://doi.org/10.1023/A:1007379606734
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from auxbench.architecture import Architecture, Network, Site
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class HPS(Architecture):
+    """A shared trunk; forward: images [B, 3, H, W] -> {task: prediction}."""
+
+    family = "architecture"
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.network = site.network(self.primary)
+        trunk = self.network.backbone
+        self.heads = nn.ModuleDict({task.name: site.head(task, trunk) for task in self.tasks[1:]})
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features = self.network.backbone(images)
+        size = tuple(images.shape[-2:])
+        predictions = {self.primary.name: self.network.predict(features, images)}
+        for name, head in self.heads.items():
+            predictions[name] = head(features, size)
+        return predictions
+
+    def deploy(self) -> Network:
+        return self.network

@@ -1,0 +1,70 @@
+"""OL-AUX: auxiliary weights that rise while an auxiliary's gradient agrees with the primary's.
+
+Every `horizon` steps the weight of auxiliary a moves by beta * eta * the sum of the inner products
+of its gradient with the primary's over these steps, and is kept at 0 or above; eta is the weights'
+learning rate and the primary keeps weight 1. The horizon accumulates, nothing is unrolled. The
+official experiments also take logarithms of the losses and smooth the gradients, which belongs to
+their reinforcement-learning setting and is left out.
+
+Source: X. Lin, H. Baweja, G. Kantor, D. Held, "Adaptive Auxiliary Task Weighting for Reinforcement
+Learning", NeurIPS 2019, https://proceedings.neurips.cc/paper/2019/hash/0e900ad84f63618452210ab8baae0218-Abstract.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.errors import UsageError
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class OLAux(Balancer):
+    """Online learning of auxiliary weights from the agreement of gradients.
+
+    >>> rows = torch.tensor([[2.0, 0.0], [-1.0, 1.0]])
+    >>> balancer = OLAux(["a", "b"], torch.Generator(), beta=1.0, horizon=1)
+    >>> balancer.weights(Signals.of([1.0, 1.0], rows, learning_rate=0.1)).tolist()
+    [1.0, 1.0]
+    >>> [round(w, 3) for w in balancer.current.tolist()]
+    [1.0, 0.8]
+    """
+
+    family = "auxiliary"
+    reads = frozenset({"gramian"})
+    scales_private = True
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        beta: float = 5.0,
+        horizon: int = 5,
+    ) -> None:
+        super().__init__(tasks, rng)
+        if horizon < 1:
+            raise UsageError(f"option 'horizon' of 'olaux' is {horizon}; give at least 1.")
+        self.beta = beta
+        self.horizon = horizon
+        self.current: Tensor
+        self.gain: Tensor
+        self.seen: Tensor
+        self.register_buffer("current", torch.ones(len(tasks), dtype=torch.float64))
+        self.register_buffer("gain", torch.zeros(len(tasks), dtype=torch.float64))
+        self.register_buffer("seen", torch.tensor(0))
+
+    def weights(self, signals: Signals) -> Tensor:
+        weights = self.current.clone()
+        self.gain += self.beta * signals.learning_rate * signals.agreement
+        self.seen += 1
+        if self.seen == self.horizon:
+            self.current[1:] = (self.current + self.gain)[1:].clamp(min=0)
+            self.gain.zero_()
+            self.seen.zero_()
+        return weights

@@ -1,0 +1,43 @@
+"""PCGrad: a gradient that conflicts with another task's loses its part along that one.
+
+For every task i the other tasks j are visited in random order, and where the inner product with
+the original gradient of j is negative the component along it is removed; the results are summed.
+It only needs inner products, so it runs on the Gramian. Public versions differ: some keep a fixed
+order or visit j = i as well, which changes the result from three tasks on; here neither happens.
+
+Source: T. Yu, S. Kumar, A. Gupta, S. Levine, K. Hausman, C. Finn, "Gradient Surgery for
+Multi-Task Learning", NeurIPS 2020, https://arxiv.org/abs/2001.06782
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class PCGrad(Balancer):
+    """Projecting conflicting gradients; private parameters keep their own gradient.
+
+    >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
+    >>> PCGrad(["a", "b"], torch.Generator()).weights(signals).tolist()
+    [1.5, 2.0]
+    """
+
+    family = "gradient"
+    reads = frozenset({"gramian"})
+
+    def weights(self, signals: Signals) -> Tensor:
+        gramian = signals.gramian
+        tasks = len(gramian)
+        coefficients = torch.eye(tasks, dtype=torch.float64)
+        for task, own in enumerate(coefficients):
+            for other in torch.randperm(tasks, generator=self.rng).tolist():
+                conflict = own @ gramian[other]
+                if other != task and conflict < 0:
+                    own[other] -= conflict / gramian[other, other]
+        return coefficients.sum(dim=0)

@@ -1,0 +1,46 @@
+"""Fixed weights per task, given as options: `static:depth=0.1:normals=2`.
+
+Tasks that are not named keep weight 1. Tuned on validation data this is the strongest of the
+simple baselines, so it deserves the same number of trials as any other method.
+
+Source: D. Xin, B. Ghorbani, A. Garg, O. Firat, J. Gilmer, "Do Current Multi-Task Optimization
+Methods in Deep Learning Even Help?", NeurIPS 2022, https://arxiv.org/abs/2209.11379
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.errors import UsageError
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class Static(Balancer):
+    """Constant weights, at least 0.
+
+    >>> balancer = Static(["seg", "depth"], torch.Generator(), depth=0.1)
+    >>> balancer.weights(Signals.of([3.0, 5.0], torch.eye(2))).tolist()
+    [1.0, 0.1]
+    """
+
+    family = "loss weighting"
+    scales_private = True
+    permutes = False
+
+    def __init__(self, tasks: Sequence[str], rng: torch.Generator, **weights: float) -> None:
+        super().__init__(tasks, rng)
+        for task, weight in weights.items():
+            if weight < 0:
+                raise UsageError(f"weight of task '{task}' is {weight:g}; give 0 or more.")
+        values = [weights.get(task, 1.0) for task in tasks]
+        self.constant: Tensor
+        self.register_buffer("constant", torch.tensor(values, dtype=torch.float64))
+
+    def weights(self, signals: Signals) -> Tensor:
+        return self.constant

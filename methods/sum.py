@@ -1,0 +1,33 @@
+"""The plain sum of all losses, also known as equal weighting or unitary scalarization.
+
+The baseline that specialised methods have to beat: with ordinary regularisation it often matches
+them. A chain without any balancer is this one.
+
+Source: V. Kurin, A. De Palma, I. Kostrikov, S. Whiteson, M. P. Kumar, "In Defense of the Unitary
+Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs/2201.04122
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class Sum(Balancer):
+    """Weight 1 for every task.
+
+    >>> Sum(["a", "b"], torch.Generator()).weights(Signals.of([3.0, 5.0], torch.eye(2))).tolist()
+    [1.0, 1.0]
+    """
+
+    family = "loss weighting"
+    scales_private = True
+    identity = True
+
+    def weights(self, signals: Signals) -> Tensor:
+        return torch.ones_like(signals.losses)

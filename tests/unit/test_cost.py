@@ -1,0 +1,473 @@
+"""The cost of training and of inference, against counts made by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from auxbench import state
+from auxbench.cost import inference as inference_module
+from auxbench.cost import training
+from auxbench.cost.flops import Flops
+from auxbench.cost.inference import inference
+from auxbench.cost.training import Meter
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+# Floating-point operations
+
+
+def counted(network: nn.Module, inputs: Tensor) -> tuple[int, int]:
+    with Flops() as forward:
+        result = network(inputs)
+    with Flops() as backward:
+        result.sum().backward()
+    return forward.total, backward.total
+
+
+def test_linear_layers_cost_what_a_hand_count_says() -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    forward = 2 * 5 * (3 * 4 + 4 * 2)
+    inputs_of_second = 2 * 5 * (4 * 2)  # the first layer's input needs no gradient
+    assert counted(network, torch.ones(5, 3)) == (forward, forward + inputs_of_second)
+
+
+@pytest.mark.parametrize(
+    ("layer", "products"),
+    [
+        # outputs x products for each of them; transposed: inputs x products for each of them
+        (nn.Conv2d(3, 8, 3, stride=2, padding=1), (8 * 4 * 4) * (3 * 9)),
+        (nn.Conv2d(6, 6, 3, padding=1, groups=6), (6 * 8 * 8) * 9),
+        (nn.Conv2d(6, 12, 3, padding=1, groups=3), (12 * 8 * 8) * (2 * 9)),
+        (nn.ConvTranspose2d(6, 4, 2, stride=2), (6 * 8 * 8) * (4 * 4)),
+        (nn.ConvTranspose2d(6, 4, 2, stride=2, groups=2), (6 * 8 * 8) * (2 * 4)),
+    ],
+)
+def test_convolutions_cost_what_a_hand_count_says(layer: Any, products: int) -> None:
+    inputs = torch.ones(5, layer.in_channels, 8, 8)
+    assert counted(layer, inputs) == (2 * 5 * products, 2 * 5 * products)
+    both = counted(layer, inputs.requires_grad_())
+    assert both == (2 * 5 * products, 2 * 2 * 5 * products)
+
+
+def test_attention_is_not_free_on_the_cpu() -> None:
+    query = torch.ones(2, 3, 10, 8, requires_grad=True)  # batch, heads, tokens, channels
+    with Flops() as forward:
+        result = functional.scaled_dot_product_attention(query, query, query)
+    assert forward.total == 2 * 2 * (2 * 3) * (10 * 10) * 8
+    with Flops() as backward:
+        result.sum().backward()
+    assert backward.total >= 2 * forward.total
+
+
+def test_operations_are_the_same_under_inference_mode() -> None:
+    network, inputs = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2)),
+        (2, 3, 4, 4),
+    )
+    with torch.inference_mode(), Flops() as flops:
+        network(torch.ones(inputs))
+    assert flops.total == 2 * 2 * (4 * 4 * 27 + 16 * 2)
+
+
+def test_several_gradients_of_one_graph_are_counted_one_by_one() -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    outputs = network(torch.ones(5, 3)).sum(0)
+    with Flops() as once:
+        torch.autograd.grad(outputs[0], list(network.parameters()), retain_graph=True)
+    with Flops() as thrice:
+        for _ in range(3):
+            torch.autograd.grad(outputs[1], list(network.parameters()), retain_graph=True)
+    assert thrice.total == 3 * once.total > 0
+
+
+# The meter
+
+
+class Small(nn.Module):
+    """A trunk with batch normalisation and dropout under two heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            nn.Conv2d(3, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.Conv2d(6, 6, 3, padding=1, groups=6),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+        )
+        self.heads = nn.ModuleList([nn.Linear(6 * 16, 1), nn.Linear(6 * 16, 1)])
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        features = self.trunk(inputs)
+        return [head(features).square().mean() for head in self.heads]
+
+
+def train(meter: Meter | None, steps: int = 4) -> tuple[list[float], dict[str, Any]]:
+    """Two gradients of the shared trunk a step, as a balancer takes them, and their sum."""
+    torch.manual_seed(0)
+    network, curve = Small(), []
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    for _ in range(steps):
+        inputs = torch.randn(4, 3, 4, 4)
+        with meter.phase("descent") if meter else nullcontext():
+            losses = network(inputs)
+            if meter:
+                meter.forward(len(inputs))
+                meter.backward(2)
+            for parameter in network.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            for loss in losses:
+                gradients = torch.autograd.grad(
+                    loss, list(network.parameters()), retain_graph=True, allow_unused=True
+                )
+                for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+                    if gradient is not None and parameter.grad is not None:
+                        parameter.grad += gradient
+            optimizer.step()
+        curve.append(sum(loss.item() for loss in losses))
+    return curve, dict(network.state_dict())
+
+
+def test_counting_changes_no_bit_of_a_training() -> None:
+    meter = Meter()
+    curve, weights = train(meter)
+    expected, reference = train(None)
+    assert curve == expected
+    assert all(torch.equal(weights[name], reference[name]) for name in reference)
+    assert meter.summary()["flops"] > 0
+
+
+def work(meter: Meter, layer: nn.Linear, examples: int = 5, backward: int = 1) -> None:
+    """One forward pass (120 operations for 5 examples) and some backward passes (120 each)."""
+    meter.forward(examples)
+    loss = layer(torch.ones(examples, 3)).sum()
+    meter.backward(backward)
+    for _ in range(backward):
+        loss.backward(retain_graph=True)
+
+
+def test_the_summary_has_exactly_the_published_keys_and_counts() -> None:
+    meter, layer = Meter(), nn.Linear(3, 4)
+    for _ in range(2):
+        with meter.phase("warm-up/descent"):
+            work(meter, layer)
+    for _ in range(10):
+        with meter.phase("descent"):
+            work(meter, layer)
+            meter.backward(full=2, partial=3)
+    summary = meter.summary()
+    assert set(summary) == {
+        *("seconds", "forward", "backward", "partial", "examples", "flops"),
+        *("peak_memory_bytes", "memory_kind", "phases"),
+    }
+    seconds = [phase.pop("seconds") for phase in summary["phases"].values()]
+    assert summary["phases"] == {
+        "warm-up/descent": {
+            "steps": 2,
+            "forward": 2,
+            "backward": 2,
+            "partial": 0,
+            "examples": 10,
+            "flops": 480,
+        },
+        "descent": {
+            "steps": 10,
+            "forward": 10,
+            "backward": 30,
+            "partial": 30,
+            "examples": 50,
+            "flops": 2400,
+        },
+    }
+    assert summary["seconds"] == sum(seconds) > 0
+    names = ("forward", "backward", "partial", "examples", "flops")
+    assert [summary[name] for name in names] == [12, 32, 30, 60, 2880]
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_passes_outside_phases_are_in_the_totals_only() -> None:
+    meter = Meter()
+    meter.forward(7)
+    with meter.phase("descent"):
+        meter.backward()
+    summary = meter.summary()
+    assert (summary["forward"], summary["examples"], summary["backward"]) == (1, 7, 1)
+    assert summary["phases"]["descent"]["forward"] == 0
+
+
+def test_a_phase_takes_the_seconds_spent_inside_it() -> None:
+    meter, start = Meter(), time.perf_counter()
+    for _ in range(2):
+        with meter.phase("search"):
+            time.sleep(0.02)
+        time.sleep(0.05)
+    elapsed = time.perf_counter() - start
+    assert 0.04 <= meter.summary()["seconds"] <= elapsed - 0.1
+
+
+def test_a_smaller_batch_is_charged_in_proportion() -> None:
+    meter, layer = Meter(), nn.Linear(3, 4)
+    for examples in (5, 5, 5, 2):
+        with meter.phase("evaluate"):
+            work(meter, layer, examples, backward=0)
+    assert meter.summary()["flops"] == 2 * 17 * 12
+
+
+@pytest.mark.parametrize("period", [2, 3, 7])
+def test_what_is_done_in_every_nth_step_only_is_not_charged_to_all(period: int) -> None:
+    meter, layer, expected = Meter(), nn.Linear(3, 4), 0
+    for step in range(10 * period):
+        with meter.phase("descent"):
+            passes = 5 if step % period == period - 1 else 1
+            work(meter, layer, backward=passes)
+            expected += 120 * (1 + passes)
+    assert meter.summary()["flops"] == expected
+
+
+def test_work_that_begins_late_is_charged_from_then_on() -> None:
+    meter, layer = Meter(), nn.Linear(3, 4)
+    for step in range(20):
+        with meter.phase("revise"):
+            if step % 4 == 3:
+                work(meter, layer)
+    phase = meter.summary()["phases"]["revise"]
+    assert (phase["steps"], phase["forward"], phase["flops"]) == (20, 5, 5 * 240)
+
+
+def test_only_the_first_of_equal_steps_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+
+    class Spy(Flops):
+        def __init__(self) -> None:
+            super().__init__()
+            opened.append(meter.summary()["forward"])
+
+    monkeypatch.setattr(training, "Flops", Spy)
+    meter, layer = Meter(), nn.Linear(3, 4)
+    for _ in range(50):
+        with meter.phase("descent"):
+            work(meter, layer)
+        with meter.phase("read", flops=False):
+            pass
+    assert opened == [0]
+    assert meter.summary()["phases"]["read"]["flops"] == 0
+
+
+def test_phases_do_not_nest_and_a_failed_step_is_charged() -> None:
+    meter, layer = Meter(), nn.Linear(3, 4)
+    with (
+        pytest.raises(RuntimeError, match="'search' was opened inside phase 'descent'"),
+        meter.phase("descent"),
+    ):
+        work(meter, layer)
+        with meter.phase("search"):
+            pass
+    with meter.phase("descent"):
+        work(meter, layer)
+    assert meter.summary()["phases"]["descent"]["steps"] == 2
+    assert meter.summary()["flops"] == 2 * 240
+
+
+def test_a_resumed_meter_goes_on_counting(tmp_path: Path) -> None:
+    layer, steps = nn.Linear(3, 4), 15  # the last step is the first of its kind to be counted
+
+    def run(meter: Meter, start: int, stop: int) -> dict[str, Any]:
+        for step in range(start, stop):
+            with meter.phase("descent"):
+                work(meter, layer, backward=4 if step % 5 == 4 else 1)
+        return meter.summary()
+
+    for stop in range(steps + 1):
+        first, second = Meter(), Meter()
+        before = run(first, 0, stop)
+        state.save(tmp_path / "meter", first.state_dict())
+        assert json.loads(json.dumps(first.state_dict())) == first.state_dict()
+        second.load_state_dict(state.load(tmp_path / "meter"))
+        assert second.summary()["seconds"] == before["seconds"]
+        resumed, whole = run(second, stop, steps), run(Meter(), 0, steps)
+        assert resumed["seconds"] > before["seconds"] or stop == steps
+        for summary in (resumed, whole):
+            del summary["seconds"], summary["peak_memory_bytes"]
+            del summary["phases"]["descent"]["seconds"]
+        assert resumed == whole
+
+
+def test_peak_memory_is_that_of_the_largest_part() -> None:
+    meter = Meter()
+    summary = meter.summary()
+    assert summary["memory_kind"] == "rss"
+    assert 20 * 2**20 < summary["peak_memory_bytes"] < 2**40
+    meter.load_state_dict({**meter.state_dict(), "peak_memory_bytes": 2**45})
+    assert meter.summary()["peak_memory_bytes"] == 2**45
+
+
+def test_a_phase_waits_for_the_device_only_if_it_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for name in ("init", "synchronize", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda *device, name=name: calls.append(name))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 123)
+    with Meter("cpu").phase("descent"):
+        pass
+    assert calls == []
+    meter = Meter("cuda:0")
+    with meter.phase("descent"):
+        calls.append("work")
+    assert calls == ["init", "reset_peak_memory_stats", "synchronize", "work", "synchronize"]
+    summary = meter.summary()
+    assert (summary["peak_memory_bytes"], summary["memory_kind"]) == (123, "cuda")
+
+
+def test_a_phase_costs_microseconds() -> None:
+    meter = Meter()
+    times = []
+    for _ in range(2000):
+        start = time.perf_counter()
+        with meter.phase("descent"):
+            meter.forward(8)
+            meter.backward()
+        times.append(time.perf_counter() - start)
+    assert sorted(times)[len(times) // 2] < 100e-6  # 5 on an idle machine
+
+
+# Inference
+
+
+def plain() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 2)
+    )
+
+
+def normalised() -> nn.Sequential:
+    network = plain()
+    return nn.Sequential(network[0], nn.BatchNorm2d(4), *network[1:])
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference_module, "_MOST", 7)
+
+
+EXAMPLE = torch.ones(2, 3, 4, 4)
+
+
+def test_inference_is_charged_for_one_example() -> None:
+    cost = inference(plain(), EXAMPLE)
+    assert cost["parameters"] == 3 * 4 * 9 + 4 + 64 * 2 + 2
+    assert cost["macs"] == (4 * 16) * 27 + 64 * 2
+    assert 0 < cost["latency_ms_q25"] <= cost["latency_ms"] <= cost["latency_ms_q75"]
+    assert cost["operators"]["aten::convolution"] == 1
+    assert list(cost["operators"]) == sorted(cost["operators"])
+    assert (cost["same_as_single"], cost["difference"]) == (None, [])
+    assert json.loads(json.dumps(cost)) == cost
+
+
+def test_equal_networks_are_proved_equal() -> None:
+    cost = inference(normalised(), EXAMPLE, normalised())
+    assert (cost["same_as_single"], cost["difference"]) == (True, [])
+
+
+def test_a_batch_norm_more_or_less_is_told() -> None:
+    more = inference(normalised(), EXAMPLE, plain())
+    assert more["same_as_single"] is False
+    assert more["difference"] == [
+        "8 more parameters",
+        "9 more buffer elements",
+        "4 more float32 tensors of shape 4",
+        "1 more int64 tensor without dimensions",
+        "1 more aten::native_batch_norm",
+    ]
+    less = inference(plain(), EXAMPLE, normalised())
+    assert less["difference"] == [line.replace("more", "fewer") for line in more["difference"]]
+
+
+def test_a_left_over_head_is_told_though_it_does_not_run() -> None:
+    network = plain()
+    network[0].add_module("auxiliary", nn.Linear(64, 5))
+    assert inference(network, EXAMPLE, plain())["difference"] == [
+        "325 more parameters",
+        "1 more float32 tensor of shape 5",
+        "1 more float32 tensor of shape 5x64",
+    ]
+
+
+def test_more_work_by_the_same_operators_is_told() -> None:
+    reference, network = plain(), plain()
+    reference[0].stride, reference[3] = (2, 2), nn.Linear(16, 2)
+    network[3] = nn.Sequential(nn.AvgPool1d(4), nn.Linear(16, 2))
+    difference = inference(network, EXAMPLE, reference)["difference"]
+    assert f"{4 * 12 * 27} more multiply-accumulates" in difference
+    assert "parameter" not in " ".join(difference)
+
+
+def test_another_order_of_the_same_operators_is_told() -> None:
+    one = nn.Sequential(nn.Sigmoid(), nn.Tanh(), nn.ReLU())
+    two = nn.Sequential(nn.Tanh(), nn.Sigmoid(), nn.ReLU())
+    assert inference(two, EXAMPLE, one)["difference"] == [
+        "another order of operators: number 1 is aten::tanh, not aten::sigmoid"
+    ]
+
+
+def test_the_networks_are_left_as_they_were() -> None:
+    class Frozen(nn.Sequential):
+        def train(self, mode: bool = True) -> Frozen:
+            raise AssertionError("train() may fuse layers for good")
+
+    network = Frozen(*normalised())
+    network[1].training = False  # frozen statistics under a network in training
+    network[2] = nn.Dropout(0.5)
+    reference = normalised()
+    before = [{k: v.clone() for k, v in n.state_dict().items()} for n in (network, reference)]
+    inference(network, EXAMPLE, reference)
+    assert [module.training for module in network] == [True, False, True, True, True]
+    assert all(module.training for module in reference.modules())
+    for owner, tensors in zip((network, reference), before, strict=True):
+        assert all(torch.equal(owner.state_dict()[name], tensors[name]) for name in tensors)
+
+
+def test_the_modes_are_restored_when_the_network_fails() -> None:
+    network = plain()
+    with pytest.raises(RuntimeError):
+        inference(network, torch.ones(1, 5, 4, 4))
+    assert all(module.training for module in network.modules())
+
+
+class Calls(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        assert not self.training and not torch.is_grad_enabled()
+        self.batches.append(len(inputs))
+        return inputs
+
+
+def test_latency_is_of_batch_one_and_stops_when_its_time_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph_and_warm_up = 1 + 3
+    network = Calls()
+    inference(network, EXAMPLE)
+    assert network.batches == [1] * (graph_and_warm_up + 7)
+    monkeypatch.setattr(inference_module, "_SECONDS", 0.0)
+    network = Calls()
+    inference(network, EXAMPLE)
+    assert network.batches == [1] * (graph_and_warm_up + 5)

@@ -1,0 +1,98 @@
+"""Gradients: rows, sharing, the Gramian, what is written, and what it costs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import Parameter
+
+from auxbench.gradients import Gradients, Passes, Signals
+
+
+def two_heads() -> tuple[list[torch.Tensor], list[Parameter], nn.Module]:
+    generator = torch.Generator().manual_seed(0)
+    net = nn.ModuleDict(
+        {"trunk": nn.Linear(4, 3), "a": nn.Linear(3, 1), "b": nn.Linear(3, 1)}
+    ).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    features = net["trunk"](torch.randn(5, 4, generator=generator, dtype=torch.float64)).tanh()
+    losses = [net[name](features).square().mean() for name in "ab"]
+    return losses, list(net.parameters()), net
+
+
+def test_shared_parameters_are_those_that_two_losses_reach() -> None:
+    losses, parameters, _ = two_heads()
+    assert Gradients(losses, parameters).shared == (True, True, False, False, False, False)
+
+
+def test_gramian_is_of_the_shared_parameters_only() -> None:
+    losses, parameters, net = two_heads()
+    trunk = list(net["trunk"].parameters())
+    rows = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, trunk, retain_graph=True)])
+        for loss in losses
+    ]
+    expected = torch.stack(rows) @ torch.stack(rows).T
+    torch.testing.assert_close(Gradients(losses, parameters).signals.gramian, expected)
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["one backward", "rows"])
+def test_written_gradients_are_those_of_the_weighted_sum(read: bool) -> None:
+    weights = torch.tensor([0.3, 2.0], dtype=torch.float64)
+    losses, parameters, _ = two_heads()
+    total = losses[0] * 0.3 + losses[1] * 2.0
+    expected = torch.autograd.grad(total, parameters, retain_graph=True)
+    gradients = Gradients(losses, parameters)
+    if read:
+        assert gradients.signals.gramian.shape == (2, 2)
+    gradients.write(weights, weights)
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+    assert gradients.passes == Passes(2 if read else 1, 0)
+
+
+def test_private_parameters_follow_their_own_weights() -> None:
+    losses, parameters, net = two_heads()
+    own = torch.autograd.grad(losses[1], list(net["b"].parameters()), retain_graph=True)
+    Gradients(losses, parameters).write(torch.tensor([1.0, 0.0]), torch.ones(2))
+    for parameter, gradient in zip(net["b"].parameters(), own, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_norms_are_taken_on_the_last_shared_layer_without_passing_the_trunk() -> None:
+    generator = torch.Generator().manual_seed(0)
+    early, late = (Parameter(torch.randn(3, 3, generator=generator)) for _ in range(2))
+    heads = [Parameter(torch.randn(3, 1, generator=generator)) for _ in range(2)]
+    features = (torch.ones(1, 3) @ early).tanh() @ late
+    losses = [(features.tanh() @ head).square().sum() for head in heads]
+    expected = [
+        torch.autograd.grad(loss, late, retain_graph=True)[0].norm().double() for loss in losses
+    ]
+    # The order of the parameters must not matter: what comes last is seen on the graph.
+    gradients = Gradients(losses, [late, early, *heads])
+    torch.testing.assert_close(gradients.signals.norms, torch.stack(expected))
+    assert gradients.passes == Passes(0, 2)
+
+
+def test_scaled_signals_are_those_of_the_scaled_losses() -> None:
+    rows = torch.tensor([[2.0, 0.0], [-1.0, 1.0]], dtype=torch.float64)
+    weights = torch.tensor([0.5, 3.0], dtype=torch.float64)
+    scaled = Signals.of([1.0, 2.0], rows).scaled(weights)
+    direct = Signals.of([0.5, 6.0], rows * weights[:, None])
+    torch.testing.assert_close(scaled.gramian, direct.gramian)
+    torch.testing.assert_close(scaled.losses, direct.losses)
+    torch.testing.assert_close(scaled.norms, direct.norms)
+
+
+def test_one_tensor_for_two_parameters_is_not_weighed_twice() -> None:
+    a, b = Parameter(torch.ones(2)), Parameter(torch.ones(2))
+    losses = [(a + b).sum(), (2 * (a + b)).sum()]
+    gradients = Gradients(losses, [a, b])
+    assert gradients.shared == (True, True)
+    gradients.write(torch.tensor([3.0, 1.0]), torch.tensor([1.0, 1.0]))
+    assert a.grad is not None
+    assert a.grad.tolist() == [5.0, 5.0]
+    torch.testing.assert_close(a.grad, b.grad)

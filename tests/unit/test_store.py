@@ -1,0 +1,296 @@
+"""The record store: nothing is lost, whatever happens to the writers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from auxbench import store as store_module
+from auxbench.errors import UsageError
+from auxbench.store import SCHEMA, Store, read
+
+
+def write(folder: Path, text: str) -> Store:
+    (folder / "records.jsonl").write_text(text, encoding="utf-8")
+    return Store(folder)
+
+
+def test_records_come_back_in_order_and_the_latest_of_an_id_wins(tmp_path: Path) -> None:
+    store = Store(tmp_path / "new" / "results")
+    assert store.records() == []
+    assert not store.folder.exists()  # reading leaves no trace
+    for name, score in (("a", 1), ("b", 2), ("a", 3)):
+        store.append({"score": score, "id": name})
+    assert store.records() == [
+        {"id": "b", "schema": SCHEMA, "score": 2},
+        {"id": "a", "schema": SCHEMA, "score": 3},
+    ]
+    assert store.problems == []
+    assert read(store.folder) == read(store.file) == Store(store.file).records() == store.records()
+
+
+def test_a_line_has_one_form_whatever_the_order_of_the_keys(tmp_path: Path) -> None:
+    one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
+    one.append({"id": "a", "b": {"y": 1, "x": (2, 3)}})
+    two.append({"b": {"x": [2, 3], "y": 1}, "schema": SCHEMA, "id": "a"})
+    assert one.file.read_bytes() == two.file.read_bytes()
+    assert one.file.read_bytes() == b'{"b": {"x": [2, 3], "y": 1}, "id": "a", "schema": 1}\n'
+
+
+def test_what_json_does_not_know_becomes_null_or_a_number(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.append(
+        {
+            "id": "a",
+            "curve": [float("nan"), {"x": (float("inf"), -float("inf"))}, np.float32("nan")],
+            "numbers": [np.float32(0.5), np.int64(3), np.bool_(True)],
+            "text": "line\nbreak \u2028 \udcff é",
+        }
+    )
+    assert b"NaN" not in store.file.read_bytes()
+    assert store.file.read_bytes().count(b"\n") == 1
+    (record,) = store.records()
+    assert record["curve"] == [None, {"x": [None, None]}, None]
+    assert record["numbers"] == [0.5, 3, True]
+    assert record["text"] == "line\nbreak \u2028 \udcff é"
+
+
+@pytest.mark.parametrize("record", [{}, {"id": 3}, {"id": "a", "x": object()}])
+def test_what_is_no_record_is_refused_and_leaves_no_line(tmp_path: Path, record: dict) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(TypeError):
+        store.append(record)
+    assert not store.file.exists()
+
+
+@pytest.mark.parametrize("cut", range(1, 40))
+def test_a_crash_in_the_middle_of_a_line_costs_only_that_line(tmp_path: Path, cut: int) -> None:
+    store = Store(tmp_path)
+    for name in "abc":
+        store.append({"id": name * 8, "score": 0.125})
+    size = store.file.stat().st_size
+    os.truncate(store.file, size - cut)
+    whole = cut <= 1  # only the line feed is missing
+    assert [record["id"][0] for record in store.records()] == ["a", "b"] + ["c"] * whole
+    assert len(store.problems) == (not whole)
+    store.append({"id": "dddddddd"})
+    assert [record["id"][0] for record in store.records()] == ["a", "b"] + ["c"] * whole + ["d"]
+    assert store.problems == (
+        [] if whole else [f"line 3 of '{store.file}' is not a whole record; it is skipped."]
+    )
+    assert store.file.read_bytes().startswith(b'{"id": "aaaaaaaa", ')
+
+
+def test_damaged_lines_are_skipped_and_told_once_per_reading(tmp_path: Path) -> None:
+    lines = ['{"id": "a"}', "}{", "[1]", '{"score": 1}', '{"id": 7}', "", '{"id": "b", "x": NaN}']
+    store = write(tmp_path, "\n".join(lines) + "\n")
+    with store.file.open("ab") as file:
+        file.write(b'\xff\xfe\x00\n{"id": "c"}')
+    for _ in range(2):
+        assert [record["id"] for record in store.records()] == ["a", "b", "c"]
+        assert [problem.split(" of ")[0] for problem in store.problems] == [
+            *("line 2", "line 3", "line 4", "line 5", "line 8")
+        ]
+    assert store.records()[1]["x"] is None
+
+
+def test_records_of_a_later_release_are_not_guessed_at(tmp_path: Path) -> None:
+    store = write(tmp_path, '{"id": "a", "schema": 1}\n{"id": "f00", "schema": 2}\n')
+    with pytest.raises(UsageError) as caught:
+        store.records()
+    assert str(caught.value) == ("record 'f00' has schema 2, newer than 1; update auxbench.")
+
+
+def test_a_record_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(UsageError, match=r"which holds none; make one with `auxbench run`\.$"):
+        store.record("a")
+    for name in ("abc1", "abd2", "ab"):
+        store.append({"id": name})
+    assert store.record("abc")["id"] == "abc1"
+    assert store.record("ab")["id"] == "ab"  # the whole id, though others begin with it
+    with pytest.raises(UsageError) as caught:
+        store.record("a")
+    assert str(caught.value) == ("record 'a' is one of 3; write more of its id: ab, abc1, abd2.")
+    with pytest.raises(UsageError) as caught:
+        store.record("x")
+    assert str(caught.value) == (
+        f"record 'x' is not in '{store.file}'; choose one of ab, abc1, abd2."
+    )
+
+
+def test_a_long_list_of_ids_is_cut(tmp_path: Path) -> None:
+    store = write(tmp_path, "".join(f'{{"id": "{"0" * 10}{n:06}"}}\n' for n in range(20)))
+    with pytest.raises(UsageError, match=r"id: (0{12}\w\w, ){6}\.\.\.\.$"):
+        store.record("0" * 10)
+
+
+def test_the_folder_of_a_run_lies_in_the_results_folder(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.run_folder("4f-2_a.b") == tmp_path / "runs" / "4f-2_a.b"
+    assert not (tmp_path / "runs").exists()
+    for name in ("..", ".", "", "a/b", "../x", "a\n"):
+        with pytest.raises(UsageError, match="has no name for a folder"):
+            store.run_folder(name)
+
+
+def test_a_results_folder_that_cannot_be_written_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"folder '.*file' cannot be written \(File exists\); ch"):
+        Store(tmp_path / "file").prepare()
+    with pytest.raises(UsageError, match="cannot be read"):
+        Store(tmp_path / "file").records()
+
+    def refuse(*arguments: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    for action in (Store(tmp_path).prepare, lambda: Store(tmp_path).append({"id": "a"})):
+        with pytest.raises(UsageError) as caught:
+            action()
+        assert str(caught.value) == (
+            f"results folder '{tmp_path}' cannot be written (Permission denied); "
+            "choose another with --results."
+        )
+
+
+def test_a_full_disk_is_told_and_the_next_record_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    store.append({"id": "a"})
+    real, calls = os.write, []
+
+    def fill(file: int, data: bytes) -> int:
+        calls.append(len(data))
+        if len(calls) == 1:
+            return real(file, bytes(data[:9]))
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fill)
+        with pytest.raises(UsageError, match=r"\(No space left on device\)"):
+            store.append({"id": "b"})
+    store.append({"id": "c"})
+    assert [record["id"] for record in store.records()] == ["a", "c"]
+    assert len(store.problems) == 1
+
+
+def test_a_write_that_takes_only_a_part_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: real(file, bytes(data[:5])))
+    store = Store(tmp_path)
+    store.append({"id": "abcdefgh"})
+    assert [record["id"] for record in store.records()] == ["abcdefgh"]
+
+
+def test_read_names_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path / "none")
+    assert str(caught.value) == (
+        f"results '{tmp_path / 'none'}' do not exist; choose others with --results."
+    )
+
+
+WRITER = """
+import os, sys
+from auxbench import store
+real = os.write
+os.write = lambda file, data: real(file, bytes(data[:700]))  # lines take several writes
+if sys.argv[3] == "files":
+    store.fcntl = None
+writer = store.Store(sys.argv[1])
+sys.stdin.readline()
+for number in range(40):
+    writer.append({"id": f"{sys.argv[2]}-{number}", "text": "x" * 2000})
+"""
+
+
+@pytest.mark.parametrize("lock", ["system", "files"])
+def test_processes_that_append_at_once_lose_nothing(tmp_path: Path, lock: str) -> None:
+    folder = str(tmp_path / "results")
+    root = Path(__file__).resolve().parents[2]
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, folder, name, lock], cwd=root, stdin=subprocess.PIPE
+        )
+        for name in "ab"
+    ]
+    for writer in writers:  # both have started: let them go
+        assert writer.stdin is not None
+        writer.stdin.write(b"go\n")
+        writer.stdin.close()
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    store = Store(folder)
+    expected = {f"{name}-{number}" for name in "ab" for number in range(40)}
+    assert {record["id"] for record in store.records()} == expected
+    assert store.problems == []
+    assert store.file.read_bytes().count(b"\n") == 80
+    assert sorted(os.listdir(folder)) == ["records.jsonl"]
+
+
+@pytest.mark.parametrize("lock", ["system", "files"])
+def test_an_append_waits_for_the_one_before(
+    tmp_path: Path, lock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if lock == "files":
+        monkeypatch.setattr(store_module, "fcntl", None)
+    store = Store(tmp_path)
+    with store._writing():
+        other = threading.Thread(target=Store(tmp_path).append, args=[{"id": "b"}])
+        other.start()
+        other.join(0.05)
+        assert other.is_alive()
+        assert store.file.read_bytes() == b""
+    other.join(10)
+    assert [record["id"] for record in store.records()] == ["b"]
+
+
+def test_a_lock_file_that_nobody_removes_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "fcntl", None)
+    monkeypatch.setattr(store_module, "_PATIENCE", 0.0)
+    (tmp_path / "records.jsonl.lock").touch()
+    with pytest.raises(UsageError, match=r"records\.jsonl\.lock' is held for too long; delete it"):
+        Store(tmp_path).append({"id": "a"})
+
+
+def test_a_file_system_without_locks_is_used_with_lock_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(37, "No locks available")
+
+    pytest.importorskip("fcntl")
+    monkeypatch.setattr("fcntl.flock", refuse)
+    store = Store(tmp_path)
+    with store._writing():
+        assert (tmp_path / "records.jsonl.lock").exists()
+    store.append({"id": "a"})
+    assert [record["id"] for record in store.records()] == ["a"]
+    assert not (tmp_path / "records.jsonl.lock").exists()
+
+
+def test_the_store_needs_no_torch() -> None:
+    program = "import sys, auxbench.store; print('torch' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_lines_are_plain_json(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.append({"id": "a", "x": 0.1})
+    assert json.loads(store.file.read_text()) == {"id": "a", "schema": 1, "x": 0.1}
