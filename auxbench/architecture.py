@@ -63,14 +63,10 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The prediction for a batch of images."""
-        if self.after is None:
+        after = self.after
+        if after is None:
             return self.predict(self.backbone(images), images)
-        feature, features = self.backbone.stem(images), list[Tensor]()
-        for index, (block, after) in enumerate(zip(self.backbone.blocks, self.after, strict=True)):
-            feature = after(block(feature))
-            if index in self.backbone.ends:
-                features.append(self.backbone.as_map(feature, len(features)))
-        return self.predict(features, images)
+        return self.predict(self.backbone.fold(images, lambda block, x: after[block](x)), images)
 
     def predict(self, features: list[Tensor], images: Tensor) -> Tensor:
         """The head's prediction from the features at the ends of the stages."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, ClassVar
 
 import torch
@@ -57,4 +58,5 @@ class Balancer(nn.Module, ABC):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.rng.set_state(state["rng"])
-        self.load_extra({key: value for key, value in state.items() if key != "rng"})
+        # Optimisers keep the tensors they are given, which would tie two balancers together.
+        self.load_extra(deepcopy({key: value for key, value in state.items() if key != "rng"}))

