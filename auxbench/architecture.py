@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -54,7 +54,7 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, head: nn.Module, after: Sequence[nn.Module] | None = None
+        self, backbone: Backbone, head: nn.Module, after: Iterable[nn.Module] | None = None
     ) -> None:
         super().__init__()
         self.backbone = backbone

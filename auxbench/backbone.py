@@ -7,6 +7,7 @@ own features before it is used: a network that cannot be cut faithfully is refus
 from __future__ import annotations
 
 import difflib
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -113,7 +114,8 @@ class Backbone(nn.Module):
             return feature.permute(0, 3, 1, 2)
         if self._layout == "NLC":
             cells = self._side // self.reductions[stage]
-            return feature[:, self._prefix :].transpose(1, 2).unflatten(2, (cells, cells))
+            patches = feature[:, self._prefix :]
+            return patches.transpose(1, 2).reshape(len(patches), -1, cells, cells)
         return feature
 
 
@@ -171,9 +173,6 @@ def _value(text: str) -> bool | int | float | str:
     return text
 
 
-# --- making the network -------------------------------------------------------------------------
-
-
 def _create(name: str, side: int, pretrained: bool, options: dict[str, Any]) -> Any:
     """timm's network for features, which ends where the last feature does."""
     if not timm.is_model(name):
@@ -184,11 +183,13 @@ def _create(name: str, side: int, pretrained: bool, options: dict[str, Any]) -> 
     for option in options:
         if option in _OURS:
             raise UsageError(f"option '{option}' of '{name}' is set by auxbench; leave it out.")
-    config = timm.get_pretrained_cfg(name)
-    sized = {"img_size": side} if config is not None and config.fixed_input_size else {}
     package = _PACKAGES.get(name.partition(".")[0], "") if pretrained else ""
     weights = _packaged(package)
     try:
+        config = timm.get_pretrained_cfg(name)
+        sized: dict[str, Any] = (
+            {"img_size": side} if config is not None and config.fixed_input_size else {}
+        )
         net = timm.create_model(
             name, features_only=True, pretrained=pretrained and not weights, **sized, **options
         )
@@ -200,10 +201,9 @@ def _create(name: str, side: int, pretrained: bool, options: dict[str, Any]) -> 
                 f"pretrained weights of '{name}' could not be loaded ({_short(error)}); connect "
                 f"to the internet once, or {extra}."
             ) from error
-        if isinstance(error, TypeError) and "unexpected keyword" in str(error):
+        if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
             raise UsageError(
-                f"backbone '{name}' does not take all of the options {', '.join(options)} "
-                f"({_short(error)}); leave it out."
+                f"backbone '{name}' has no option '{unknown[1]}'; leave it out."
             ) from error
         raise UsageError(
             f"backbone '{name}' cannot be made for images of side {side} ({_short(error)}); {_ELSE}"
@@ -214,8 +214,9 @@ def _create(name: str, side: int, pretrained: bool, options: dict[str, Any]) -> 
 
 
 def _short(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text[:97]}..." if len(text) > 100 else text or repr(error)
+    line = str(error).strip().partition("\n")[0]
+    line = line if len(line) <= 100 else f"{line[:97]}..."
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def _packaged(package: str) -> Path | None:
@@ -262,9 +263,6 @@ def _renormalised(stem: nn.Module, config: dict[str, Any]) -> nn.Module:
     return nn.Sequential(_Renormalise(mean, deviation), stem)
 
 
-# --- cutting it -----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Stage:
     """A stage in its finest cut and as one block; `feature` is its place among timm's features."""
@@ -297,36 +295,34 @@ def _cutter(net: nn.Module, name: str) -> Callable[[Any], _Cut]:
 
 def _chain(net: Any) -> _Cut:
     """A list of modules of which some are the ends of stages: ResNet, VGG, ConvNeXt, Swin, ..."""
-    modules = list(net.values())
-    plain = not any(list(module.children()) for module in modules)  # VGG: single layers in a row
+    plain = not any(True for module in net.values() for _ in module.children())  # VGG: only layers
     stem: list[nn.Module] = []
     stages: list[_Stage] = []
     waiting: list[nn.Module] = []
-    feature = 0
+    place = -1
     for name, module in net.items():
         waiting.append(module)
         if name not in net.return_layers:
             continue
-        first, feature = feature == 0, feature + 1
-        if not plain and first and net.feature_info.reduction()[0] < 4:
-            continue  # what precedes the first stage in timm's own words: the stem
+        place += 1
+        if place == 0 and not plain and net.feature_info.reduction()[0] < 4:
+            continue  # the feature before the first stage, which belongs to the stem
         if not any(True for part in waiting for _ in part.parameters()):
-            continue  # a mere pooling is the beginning of the next stage, or nothing
-        *before, main = waiting
-        waiting = []
+            continue  # a mere pooling begins the next stage, and is dropped where none follows
         if plain:
-            blocks = _layers([*before, main])
-            stages.append(_Stage(blocks, _sequence([*before, main]), feature - 1))
-            continue
-        if not stages:
-            stem, before = before, []
-        stages.append(_stage(before, main, feature - 1))
+            stages.append(_Stage(_layers(waiting), _sequence(waiting), place))
+        else:
+            *before, main = waiting
+            if not stages:
+                stem, before = before, []
+            stages.append(_stage(before, main, place))
+        waiting = []
     return _Cut(lambda: _sequence(stem), stages, layout=net.output_fmt.value)
 
 
 def _efficientnet(net: Any) -> _Cut:
     """A stem of single layers and groups of blocks: EfficientNet, MobileNet and their kin."""
-    places = {number - 1: place for place, number in enumerate(sorted(net._stage_out_idx))}
+    places = {info["stage"] - 1: at for at, info in enumerate(net.feature_info.get_dicts())}
     stages = [_stage([], group, places.get(number)) for number, group in enumerate(net.blocks)]
     stem = [module for name, module in net.named_children() if name != "blocks"]
     return _Cut(lambda: _sequence(stem), stages)
@@ -342,9 +338,13 @@ def _tokens(net: Any) -> _Cut:
     firsts = accumulate(sizes, initial=0)
     groups = [blocks[first : first + size] for first, size in zip(firsts, sizes, strict=False)]
     stages = [_Stage(group, nn.Sequential(*group), stage) for stage, group in enumerate(groups)]
-    patch = max(net.model.patch_embed.patch_size)
-    prefix = net.model.num_prefix_tokens
-    return _Cut(lambda: _Embedding(net.model), stages, layout="NLC", prefix=prefix, patch=patch)
+    return _Cut(
+        lambda: _Embedding(net.model),
+        stages,
+        layout="NLC",
+        prefix=net.model.num_prefix_tokens,
+        patch=net.model.patch_embed.feat_ratio(),
+    )
 
 
 _CUTTERS: dict[type, Callable[[Any], _Cut]] = {
@@ -367,7 +367,9 @@ class _Embedding(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         model = self.model
-        tokens: Tensor = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
+        tokens: Tensor = model.norm_pre(
+            model.patch_drop(model._pos_embed(model.patch_embed(images)))
+        )
         return tokens
 
 
@@ -413,9 +415,6 @@ def _sequence(modules: Sequence[nn.Module]) -> nn.Module:
     return nn.Sequential(*modules) if modules else nn.Identity()
 
 
-# --- comparing it with timm's own output ----------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Plan:
     """What the examination found, per stage: is the finest cut faithful, channels, reduction."""
@@ -456,17 +455,25 @@ def _examine(net: Any, cut: _Cut, name: str, side: int) -> tuple[Backbone, _Plan
                 f"backbone '{name}' cannot take images of side {side} ({_short(error)}); "
                 "choose a larger side or another backbone."
             ) from error
-        plan = _plan(cut, images)
-        backbone = _assemble(cut, plan, side)
-        maps = backbone(images)
-        for stage, ours in zip(cut.stages, maps, strict=True):
-            if stage.feature is not None:
-                theirs = features[stage.feature]
-                theirs = theirs.permute(0, 3, 1, 2) if cut.layout == "NHWC" else theirs
-                if not _alike(ours, theirs):
-                    raise UsageError(
-                        f"backbone '{name}' gives other features when cut than in timm; {_ELSE}"
-                    )
+        try:
+            plan = _plan(cut, images)
+            backbone = _assemble(cut, plan, side)
+            pairs = [
+                (ours, features[stage.feature])
+                for stage, ours in zip(cut.stages, backbone(images), strict=True)
+                if stage.feature is not None
+            ]
+        except (
+            AttributeError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ):  # features are no tensors, ...
+            pairs = []
+        if cut.layout == "NHWC":
+            pairs = [(ours, theirs.permute(0, 3, 1, 2)) for ours, theirs in pairs]
+        if not pairs or not all(_alike(ours, theirs) for ours, theirs in pairs):
+            raise UsageError(f"backbone '{name}' cannot be cut into a chain of blocks; {_ELSE}")
     return backbone, plan
 
 
@@ -519,7 +526,7 @@ def _examination(net: nn.Module) -> Iterator[torch.Generator]:
     generator = torch.Generator().manual_seed(0)
     training = net.training
     state = torch.get_rng_state()
-    constant = [p for p in net.parameters() if bool((p == p.flatten()[0]).all())]
+    constant = [p for p in net.parameters() if bool((p == p.flatten()[:1]).all())]
     kept = [parameter.detach().clone() for parameter in constant]
     net.eval()
     try:

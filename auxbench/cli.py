@@ -65,7 +65,9 @@ def _read_config(context: click.Context, option: click.Parameter, path: Path | N
         name = key.replace("-", "_")
         if name not in known:
             names = [other.replace("_", "-") for other in known]
-            raise UsageError(f"config '{path}' has an unknown word '{key}'; {suggestion(key, names)}")
+            raise UsageError(
+                f"config '{path}' has an unknown word '{key}'; {suggestion(key, names)}"
+            )
         values[name] = ",".join(map(str, value)) if isinstance(value, list) else value
     context.default_map = values
 
@@ -86,7 +88,9 @@ def _study_options(command: F) -> F:
         click.option("--learning-rate", type=float, help="In place of the budget's."),
         click.option("--pretrained", is_flag=True, help="Start backbones from ImageNet weights."),
         click.option("--results", default=RESULTS, show_default=True, help="Folder of records."),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
+        click.option(
+            "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."
+        ),
         click.option("--jobs", type=int, help="Runs at a time; all cores, or one on a GPU."),
         click.option("--retry", is_flag=True, help="Run diverged and skipped ones again."),
         click.option(

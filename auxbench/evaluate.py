@@ -60,7 +60,9 @@ def evaluate(
         for name, (_, predict, tasks) in networks.items()
         for task in tasks
     ]
-    modes = [(part, part.training) for module, _, _ in networks.values() for part in module.modules()]
+    modes = [
+        (part, part.training) for module, _, _ in networks.values() for part in module.modules()
+    ]
     for module, _, _ in networks.values():
         module.eval()
     try:
@@ -87,9 +89,7 @@ def evaluate(
     ]
 
 
-def _update(
-    scored: Sequence[tuple[str, Predict, Task, Sequence[Metric]]], batch: Batch
-) -> None:
+def _update(scored: Sequence[tuple[str, Predict, Task, Sequence[Metric]]], batch: Batch) -> None:
     predictions: dict[str, Mapping[str, Tensor]] = {}
     for name, predict, task, metrics in scored:
         if name not in predictions:

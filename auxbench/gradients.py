@@ -201,9 +201,7 @@ class Gradients:
             return
         weights = {True: shared.tolist(), False: private.tolist()}
         columns = zip(*self.rows, strict=True)
-        for parameter, column, is_shared in zip(
-            self.parameters, columns, self.shared, strict=True
-        ):
+        for parameter, column, is_shared in zip(self.parameters, columns, self.shared, strict=True):
             parameter.grad = _combine(column, weights[is_shared])
 
     def _last_shared(self) -> int | None:
@@ -223,8 +221,7 @@ class Gradients:
 
 def _weighted_sum(losses: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     terms = [
-        loss if weight == 1 else loss * weight
-        for loss, weight in zip(losses, weights, strict=True)
+        loss if weight == 1 else loss * weight for loss, weight in zip(losses, weights, strict=True)
     ]
     return sum(terms[1:], start=terms[0])
 

@@ -138,8 +138,7 @@ class Learner:
             "balancers": [balancer.state_dict() for balancer in self.balancers],
             "objective": self.objective.state_dict(),
             "phases": {
-                stage.name: [phase.state_dict() for phase in stage.phases]
-                for stage in self.stages
+                stage.name: [phase.state_dict() for phase in stage.phases] for stage in self.stages
             },
         }
 

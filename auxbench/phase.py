@@ -91,9 +91,7 @@ def still(module: nn.Module) -> Iterator[None]:
 
     Batches are still normalised by their own statistics in training mode.
     """
-    norms = [
-        part for part in module.modules() if isinstance(part, _BatchNorm) and part.training
-    ]
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.training]
     kept = [norm.track_running_stats for norm in norms]
     for norm in norms:
         norm.track_running_stats = False

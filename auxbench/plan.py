@@ -38,16 +38,18 @@ class Cell:
     seconds: float | None = None
 
 
-def plan(study: Study, store: Store, device: str = "cpu") -> list[Cell]:
+def plan(study: Study, store: Store, device: str = "cpu", retry: bool = False) -> list[Cell]:
     """Every cell of the study; the missing ones are rehearsed for two steps on synthetic data."""
     records = store.records()
-    done, missing = study.split(store)
+    done, missing = study.split(store, retry)
     cells: dict[Run, Cell] = {}
     for run in study.runs:
         key = replace(run, seed=0)
         if key not in cells:
-            counts = [sum(replace(r, seed=0) == key for r in part) for part in (done, missing)]
-            cells[key] = _estimate(Cell(key, *counts), records, device)
+            finished, open_ = (
+                sum(replace(other, seed=0) == key for other in part) for part in (done, missing)
+            )
+            cells[key] = _estimate(Cell(key, finished, open_), records, device)
     return list(cells.values())
 
 

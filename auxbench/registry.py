@@ -47,7 +47,7 @@ class Registry(Generic[T]):
     def register(self, part: P) -> P:
         """Enter a class under its file's name; a decorator that keeps the class's own type."""
         name = part.__module__.rpartition(".")[2].replace("_", "-")
-        if self._parts.setdefault(name, cast(T, part)) is not part:
+        if self._parts.setdefault(name, cast(T, part)) is not part:  # a second file of that name
             raise RuntimeError(f"two {self.kind}s are called '{name}'; rename one of the files.")
         return part
 
@@ -61,9 +61,7 @@ class Registry(Generic[T]):
     def __getitem__(self, name: str) -> T:
         """The part of that name; errors: `UsageError` for an unknown name or a broken plugin."""
         if name not in self:
-            raise UsageError(
-                f"no {self.kind} is called '{name}'; {suggestion(name, self.names())}"
-            )
+            raise UsageError(f"no {self.kind} is called '{name}'; {suggestion(name, self.names())}")
         if name not in self._parts:
             if name in self._files:
                 importlib.import_module(f"{self.package}.{self._files[name].stem}")

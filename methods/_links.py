@@ -117,12 +117,12 @@ class LinkedBranches(Architecture):
                         strength = strengths.get(key)
                         if strength is not None:
                             sources = [outputs[partner][j] for j in self.pairs[block]]
-                            fusion = self.fusions["/".join(key)][slots[block]]
+                            fusion = _listed(self.fusions, "/".join(key))[slots[block]]
                             fused = fused + fusion(
                                 _gather(sources, strength[slots[block]], trunk.channel_dim)
                             )
                 if task.name in self.after:
-                    fused = self.after[task.name][block](fused)
+                    fused = _listed(self.after, task.name)[block](fused)
                 state[task.name] = fused
             if block in trunk.ends:
                 for name, branch in trunks.items():
@@ -135,7 +135,7 @@ class LinkedBranches(Architecture):
         primary = self.network(self.primary)
         if self.primary.name not in self.after:
             return primary
-        return Network(primary.backbone, primary.head, list(self.after[self.primary.name]))
+        return Network(primary.backbone, primary.head, _listed(self.after, self.primary.name))
 
     def _partners(self, task: Task) -> Iterator[tuple[tuple[str, str], str]]:
         if task is self.primary:
@@ -143,6 +143,12 @@ class LinkedBranches(Architecture):
                 yield ("a2p", auxiliary.name), auxiliary.name
         else:
             yield ("p2a", task.name), self.primary.name
+
+
+def _listed(modules: nn.ModuleDict, key: str) -> nn.ModuleList:
+    found = modules[key]
+    assert isinstance(found, nn.ModuleList)
+    return found
 
 
 class After(nn.Module):
@@ -176,13 +182,13 @@ def _after(trunk: Backbone, norm: NormName, act: ActivationName) -> list[nn.Modu
 
 def _fusion(trunk: Backbone, target: int, sources: int) -> nn.Module:
     channels = trunk.channels[target]
+    # Initialised on 'meta', so that the zeros cost no draw from the global random state.
     fusion: nn.Conv2d | nn.Linear
     if trunk.channel_dim == 1:
-        fusion = nn.utils.skip_init(
-            nn.Conv2d, sources * channels, channels, kernel_size=1, bias=False
-        )
+        fusion = nn.Conv2d(sources * channels, channels, 1, bias=False, device="meta")
     else:
-        fusion = nn.utils.skip_init(nn.Linear, sources * channels, channels, bias=False)
+        fusion = nn.Linear(sources * channels, channels, bias=False, device="meta")
+    fusion.to_empty(device="cpu")
     nn.init.zeros_(fusion.weight)
     return fusion
 

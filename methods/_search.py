@@ -92,7 +92,8 @@ class SearchedBranches(LinkedBranches):
     def connectivity(self, direction: str, task: Task) -> Connectivity:
         if self.closed:
             return None
-        return torch.sigmoid(self.logits[f"{direction}/{task.name}"]).split(self.counts)
+        logits: Tensor = self.logits[f"{direction}/{task.name}"]
+        return torch.split(torch.sigmoid(logits), self.counts)
 
     def phases(self, objective: Objective, steps: int) -> list[Phase]:
         if not self.logits:

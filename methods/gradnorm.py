@@ -60,7 +60,7 @@ class GradNorm(Balancer):
         with torch.no_grad():
             # A negative weight would climb the loss; the paper does not say what then.
             self.current.clamp_(min=1e-3)
-            self.current *= len(weights) / self.current.sum()
+            self.current.mul_(len(weights) / self.current.sum())
         return weights
 
     def gradient(self, signals: Signals) -> Tensor:

@@ -34,11 +34,9 @@ def carry_out(
     """
     done, missing = study.split(store, retry)
     device = resolve(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    jobs = jobs or (1 if device.startswith("cuda") else min(cores or 1, 8))
-    jobs = max(1, min(jobs, len(missing)))
-    prepare(missing, device)
-    workers = Workers(store, device, max(1, (cores or 1) // jobs))
+    jobs = max(1, min(slots(device, jobs), len(missing)))
+    prepare(missing)
+    workers = Workers(store, device, max(1, cores() // jobs))
     with Progress(missing, len(done), jobs, quiet) as progress, ThreadPoolExecutor(jobs) as pool:
         try:
             futures = [pool.submit(workers.run, run, progress) for run in missing]
@@ -48,6 +46,20 @@ def carry_out(
             workers.stop()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def slots(device: str, jobs: int | None) -> int:
+    """How many runs at a time: what the user says, or one on a GPU, or one per core up to 8."""
+    if jobs is not None:
+        return jobs
+    return 1 if device.startswith("cuda") else min(cores(), 8)
 
 
 def resolve(device: str) -> str:
@@ -68,7 +80,7 @@ def resolve(device: str) -> str:
     return device
 
 
-def prepare(runs: list[Run], device: str) -> None:
+def prepare(runs: list[Run]) -> None:
     """Make data and backbones ready once, before many processes want them at the same time."""
     from auxbench import backbone
     from auxbench.problem import make_dataset

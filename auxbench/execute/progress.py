@@ -99,9 +99,7 @@ class Progress:
     def _refresh(self) -> str:
         """Bring the upper bar up to date, and say how much time is left."""
         average = sum(self.pace.values()) / len(self.pace) if self.pace else 0.0
-        seconds = sum(
-            self.left[run.id] * self.pace.get(run.method, average) for run in self.runs
-        )
+        seconds = sum(self.left[run.id] * self.pace.get(run.method, average) for run in self.runs)
         text = f", about {duration(seconds / self.jobs)} left" if seconds else ""
         planned = sum(run.recipe.steps for run in self.runs)
         self.bars.update(

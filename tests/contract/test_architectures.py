@@ -33,7 +33,6 @@ def images(count: int = 2) -> torch.Tensor:
 def test_every_trained_task_gets_a_prediction_of_its_shape(name: str, backbone: str) -> None:
     architecture, x = make(name, backbone), images()
     predictions = architecture(x)
-    assert list(predictions)[0] in predictions
     assert set(predictions) == {task.name for task in architecture.tasks}
     for task in architecture.tasks:
         size = x.shape[-2:] if task.dense else ()

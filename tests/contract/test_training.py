@@ -94,8 +94,10 @@ def test_a_warm_up_trains_every_branch_by_itself() -> None:
     one, other = training("auxnas:warmup=3"), training("single")
     one.run(lambda t: t.step < 3)
     trunk = one.learner.architecture.deploy().state_dict()
-    assert any(not torch.equal(trunk[k], v) for k, v in weights_of(
-        training("single").learner.architecture.deploy()).items())
+    assert any(
+        not torch.equal(trunk[k], v)
+        for k, v in weights_of(training("single").learner.architecture.deploy()).items()
+    )
     other.batches["train"]["train"].purpose = ("warm-up",)
     other.run()
     for name, value in other.learner.architecture.deploy().state_dict().items():

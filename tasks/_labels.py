@@ -1,0 +1,112 @@
+"""Labels that are derived from a picture or its geometry: edges, keypoints, and what is missing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ._shapes import BOOKS, OBJECTS, PICTURE, TV, WINDOW, Floats, Mask, Whole
+from ._style import Rng
+
+REFERENCE = 512  # side in pixels of the pictures for which Taskonomy chose its scales
+LUMA = (0.2125, 0.7154, 0.0721)  # of linear RGB primaries, as in ITU-R BT.709
+
+
+def grey(image: npt.NDArray[np.uint8]) -> Floats:
+    """The luminance [H, W] in [0, 1] of a picture [H, W, 3]."""
+    return (image @ np.array(LUMA, np.float32)) / np.float32(255)
+
+
+def edges(image: npt.NDArray[np.uint8]) -> Floats:
+    """Edges of texture [H, W] in [0, 1]: the gradient magnitude of the smoothed grey picture.
+
+    The Gaussian has a standard deviation of 3 pixels per 512 pixels of side, but at least one
+    pixel, below which sensor noise would dominate; derivatives are Sobel's, scaled so that a
+    black and white step gives at most 1.
+
+    Source: Zamir, Sax, Shen, Guibas, Malik and Savarese, Taskonomy: Disentangling Task Transfer
+    Learning, CVPR 2018, https://arxiv.org/abs/1804.08328 (task `edge_texture`)
+
+    >>> float(edges(np.full((16, 16, 3), 90, np.uint8)).max())
+    0.0
+    """
+    smooth = ndimage.gaussian_filter(grey(image), max(3 * len(image) / REFERENCE, 1.0))
+    down, right = ndimage.sobel(smooth, 0), ndimage.sobel(smooth, 1)
+    return np.hypot(down, right) / np.float32(4 * math.sqrt(2))
+
+
+def keypoints(image: npt.NDArray[np.uint8]) -> Floats:
+    """Response [H, W], at least 0, of a blob and corner detector on the grey picture.
+
+    It is the determinant of the Hessian, normalised by the fourth power of the scale, of which
+    the largest over ten scales counts: Gaussians of 1 to 30 pixels per 512 pixels of side, but of
+    at least one pixel. Saddles, where the determinant is negative, count as 0.
+
+    Sources: Zamir et al. as for `edges` (task `keypoints2d`); Bay, Ess, Tuytelaars and Van Gool,
+    Speeded-Up Robust Features (SURF), CVIU 110, 2008, https://doi.org/10.1016/j.cviu.2007.09.014
+
+    >>> float(keypoints(np.full((16, 16, 3), 90, np.uint8)).max()) < 1e-9
+    True
+    """
+    picture = grey(image)
+    best = np.zeros_like(picture)
+    scales = np.maximum(np.linspace(1, 30, 10) * len(image) / REFERENCE, 1.0)
+    for scale in np.unique(scales).tolist():
+        down = [ndimage.gaussian_filter1d(picture, scale, 0, order) for order in (0, 1, 2)]
+        across = ndimage.gaussian_filter1d(down[0], scale, 1, 2)
+        mixed = ndimage.gaussian_filter1d(down[1], scale, 1, 1)
+        along = ndimage.gaussian_filter1d(down[2], scale, 1, 0)
+        np.maximum(best, (across * along - mixed * mixed) * np.float32(scale**4), out=best)
+    return best
+
+
+def unlabelled(labels: Whole, number: Whole, rng: Rng) -> Mask:
+    """Where a human annotator would have left the segmentation [H, W] empty.
+
+    `labels` are the classes and `number` the solids of the pixels. Missing are some small things,
+    slivers along some class borders, and in half of the pictures a band at one side.
+    """
+    side = len(labels)
+    missed = rng.random(int(number.max()) + 1) < 0.04
+    small = (labels == OBJECTS) | (labels == BOOKS) | (labels == PICTURE)
+    empty: Mask = small & missed[number]
+    border = np.zeros_like(empty)
+    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    border[:, 1:] |= across
+    border[1:] |= down
+    empty |= border & _blobs(side, 0.3, rng)
+    if rng.random() < 0.5:
+        band = 1 + int(rng.integers(max(side // 24, 1)))
+        turned = np.rot90(empty, int(rng.integers(4)))
+        turned[:band] = True
+    return empty
+
+
+def unmeasured(depth: Floats, labels: Whole, slant: Floats, rng: Rng) -> tuple[Mask, Mask]:
+    """Where a structured-light sensor would have no depth, and no normals, each [H, W].
+
+    `slant` is the cosine between surface and ray. Missing are patches of glass and screens,
+    surfaces seen at a grazing angle, the sensor's own shadow beside things in front, and a few
+    blobs anywhere; of the normals also the pixels next to these, for they come from neighbours.
+    """
+    side = len(depth)
+    glass = (labels == WINDOW) | (labels == TV)
+    empty = glass & _blobs(side, 0.3, rng)
+    empty |= _blobs(side, 0.02, rng)
+    empty |= slant < 0.09
+    shadow = max(side // 64, 1)
+    jump = depth[:, shadow:] - depth[:, :-shadow] > 0.25 * depth[:, :-shadow]
+    empty[:, shadow:] |= jump & (rng.random() < 0.7)
+    wider: Mask = ndimage.binary_dilation(empty)
+    return empty, wider
+
+
+def _blobs(side: int, share: float, rng: Rng) -> Mask:
+    """Smooth spots that cover about that share of a square."""
+    rough = rng.standard_normal((side, side), dtype=np.float32)
+    smooth = ndimage.gaussian_filter(rough, side / 24, mode="wrap")
+    spots: Mask = smooth > np.quantile(smooth, 1 - share * rng.uniform(0.2, 1.8))
+    return spots

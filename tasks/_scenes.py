@@ -1,0 +1,142 @@
+"""Scenes: pictures of generated rooms with exact labels, as compact arrays.
+
+A scene is named by its split and its number, and by nothing else: neither how many scenes there
+are nor which process draws it changes a bit of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ._labels import edges, keypoints, unlabelled, unmeasured
+from ._render import normals, picture, visible
+from ._rooms import room
+from ._shapes import Floats
+from ._style import Rng
+
+VERSION = 1  # of the generator: any change that moves a pixel or a label raises it
+SPLITS = ("train", "validation", "test")
+IGNORE = -1
+
+# numbers are kept as whole ones: what 1 is worth in the arrays
+DEPTH = 1000
+NORMALS = 32767
+EDGES = 65535
+KEYPOINTS = 65535 * 16
+
+Scene = dict[str, npt.NDArray[Any]]
+
+
+def layout(side: int) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+    """The arrays of a scene: the type and shape of each.
+
+    `image` is RGB. `segmentation` holds places in `CLASSES`, -1 for none; `depth` millimetres
+    along the optical axis, 0 for none; `normals` components in 1/32767 with x right, y down and
+    z forward, the zero vector for none; `edges` 1/65535 of a response in [0, 1]; `keypoints`
+    1/16 of that; `scene` a place in `SCENES`. Rounding is thus at most 0.5 mm of depth and 0.002
+    degrees of a normal.
+    """
+    return {
+        "image": (np.uint8, (side, side, 3)),
+        "segmentation": (np.int8, (side, side)),
+        "depth": (np.uint16, (side, side)),
+        "normals": (np.int16, (3, side, side)),
+        "edges": (np.uint16, (side, side)),
+        "keypoints": (np.uint16, (side, side)),
+        "scene": (np.int64, ()),
+    }
+
+
+def scene(split: str, index: int, side: int) -> Scene:
+    """The scene of that number in 'train', 'validation' or 'test', at `side` x `side` pixels.
+
+    Its arrays are those of `layout`. Depth, normals and segmentation are exact at the pixels'
+    centres, the picture is the mean of 2 x 2 rays per pixel, and edges and keypoints are computed
+    from the picture.
+
+    >>> scene("train", 0, 16)["image"].shape
+    (16, 16, 3)
+    """
+    rng = np.random.default_rng([VERSION, SPLITS.index(split), index])
+    made = room(rng)
+    light = picture(made.solids, made.materials, made.light, made.camera, side)
+    image = _developed(light, rng)
+    depth, number = visible(made.solids, made.camera, side)
+    normal = normals(made.solids, made.camera, depth, number)
+    labels = made.solids.label[number]
+    no_depth, no_normal = unmeasured(depth, labels, _slant(normal, made.camera.grid(side)), rng)
+    return {
+        "image": image,
+        "segmentation": np.where(unlabelled(labels, number, rng), IGNORE, labels).astype(np.int8),
+        "depth": np.where(no_depth, 0, np.rint(depth * DEPTH)).astype(np.uint16),
+        "normals": np.where(no_normal, 0, np.rint(normal * NORMALS)).astype(np.int16),
+        "edges": np.rint(edges(image) * EDGES).astype(np.uint16),
+        "keypoints": np.rint(np.minimum(keypoints(image) * KEYPOINTS, 65535)).astype(np.uint16),
+        "scene": np.array(made.scene, np.int64),
+    }
+
+
+def _slant(normal: Floats, grid: Floats) -> Floats:
+    """The cosine [side, side] between the normals and the way back to the camera."""
+    ray = np.stack((*np.meshgrid(grid, grid), np.ones((len(grid), len(grid)), np.float32)))
+    cosine: Floats = -(normal * ray).sum(0) / np.sqrt((ray * ray).sum(0))
+    return cosine
+
+
+def _developed(light: Floats, rng: Rng) -> npt.NDArray[np.uint8]:
+    """The picture that a camera of some exposure, white balance and grain takes of the light."""
+    side = len(light)
+    balance = rng.uniform(0.93, 1.07, 3).astype(np.float32)
+    exposure = rng.uniform(0.36, 0.66) / max(float(np.median(light)), 1e-3)
+    place = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
+    vignette = 1 - np.float32(rng.uniform(0, 0.12)) * (place[:, None] ** 2 + place**2)
+    exposed = light * (balance * np.float32(exposure)) * vignette[:, :, None]
+    tone = np.sqrt(1 - np.exp(-exposed))
+    grain = rng.standard_normal(tone.shape, dtype=np.float32)
+    tone += grain * np.float32(rng.uniform(0.006, 0.022))
+    image: npt.NDArray[np.uint8] = np.rint(np.clip(tone, 0, 1) * 255).astype(np.uint8)
+    return image
+
+
+_PALETTE = np.array(
+    (
+        (214, 60, 76), (110, 60, 160), (228, 168, 48), (56, 108, 132), (176, 144, 98),
+        (76, 188, 204), (40, 62, 134), (120, 226, 150), (70, 170, 80), (160, 78, 196),
+        (196, 250, 214), (104, 110, 182), (180, 190, 226), (0, 0, 0),
+    ),
+    np.uint8,
+)  # fmt: skip
+
+
+def contact_sheet(scenes: Sequence[Scene], columns: int = 2) -> Image.Image:
+    """Scenes side by side: each its picture, segmentation, depth, normals, edges, keypoints.
+
+    Missing labels are black. `columns` scenes lie in a row.
+
+    >>> contact_sheet([scene("train", 0, 16)], columns=1).size
+    (96, 16)
+    """
+    strips = [_strip(one) for one in scenes]
+    strips += [np.zeros_like(strips[0])] * (-len(strips) % columns)
+    rows = [np.concatenate(strips[i : i + columns], 1) for i in range(0, len(strips), columns)]
+    return Image.fromarray(np.concatenate(rows))
+
+
+def _strip(one: Scene) -> npt.NDArray[np.uint8]:
+    share = np.clip(one["depth"] / (6.0 * DEPTH), 0, 1)[:, :, None]
+    warm = np.concatenate((share, 0.2 + 0.7 * share, 0.6 - 0.5 * share), 2)
+    normal = (one["normals"] / NORMALS + 1) / 2
+    tiles = (
+        one["image"],
+        _PALETTE[one["segmentation"]],
+        255 * warm * (share > 0),
+        255 * (normal * one["normals"].any(0)).transpose(1, 2, 0),
+        255 * np.clip(one["edges"] / EDGES * 6, 0, 1)[:, :, None].repeat(3, 2),
+        255 * np.clip(one["keypoints"] / KEYPOINTS * 80, 0, 1)[:, :, None].repeat(3, 2),
+    )
+    return np.concatenate([np.asarray(tile, np.uint8) for tile in tiles], 1)

@@ -1,0 +1,179 @@
+"""The contract of every registered data set, on its tiny variant."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import subprocess
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from auxbench.errors import UsageError
+from auxbench.grammar import Choice, options_of
+from auxbench.problem import DATASETS, Batch, Dataset, Problem, Stream, Task
+from auxbench.registry import Card
+from auxbench.streams import Streams
+
+NAMES = DATASETS.names()
+SPLITS = ("train", "validation", "test")
+TASKS = [(name, task) for name in NAMES for task in DATASETS[name].tiny().tasks]
+
+
+@cache
+def tiny(name: str) -> Dataset:
+    dataset = DATASETS[name].tiny()
+    dataset.prepare()
+    return dataset
+
+
+def everything(name: str, split: str) -> Batch:
+    samples = tiny(name).samples(split)
+    return samples.batch(np.arange(len(samples)), None)
+
+
+def digest(batch: Batch) -> str:
+    parts = [batch.inputs, *(batch.targets[key] for key in sorted(batch.targets))]
+    text = b"".join(part.contiguous().numpy().tobytes() for part in parts)
+    return hashlib.sha256(text).hexdigest()
+
+
+def missing(target: Tensor) -> Tensor:
+    """The same target with no label in it, as `Batch` defines it."""
+    if not target.is_floating_point():
+        return torch.full_like(target, -1)
+    return torch.zeros_like(target)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_sample_is_in_two_splits(name: str) -> None:
+    seen = [
+        {digest(Batch(image[None], {})) for image in everything(name, split).inputs}
+        for split in SPLITS
+    ]
+    assert all(seen)
+    assert not seen[0] & seen[1] | seen[0] & seen[2] | seen[1] & seen[2]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batches_have_an_image_side_and_a_target_per_task(name: str) -> None:
+    dataset, batch = tiny(name), everything(name, "train")
+    assert batch.inputs.shape[1:] == (3, dataset.side, dataset.side)
+    assert batch.inputs.dtype == torch.float32
+    assert batch.inputs.isfinite().all()
+    assert set(batch.targets) == set(dataset.tasks)
+    assert all(len(target) == len(batch) for target in batch.targets.values())
+    assert dataset.primary in dataset.tasks
+    assert set(dataset.auxiliaries) <= set(dataset.tasks)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stream_gives_the_same_batches_in_another_process(name: str) -> None:
+    code = (
+        "from tests.contract.test_problems import digest, stream; "
+        f"s = stream({name!r}); print([digest(next(s)) for _ in range(6)])"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    here = stream(name)
+    assert other == str([digest(next(here)) for _ in range(6)])
+
+
+def stream(name: str) -> Stream:
+    samples = tiny(name).samples("train")
+    return Stream(samples, np.arange(len(samples)), 3, Streams(name, 0, "1"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_seeds_differ_and_augmentation_comes_from_the_stream(name: str) -> None:
+    samples = tiny(name).samples("train")
+    indices = np.arange(len(samples))
+    drawn = [digest(samples.batch(indices, np.random.default_rng(seed))) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_loss_is_finite_and_zero_where_every_label_is_missing(name: str, task: str) -> None:
+    kind, batch = tiny(name).tasks[task], everything(name, "train")
+    prediction = guess(kind, batch).requires_grad_()
+    loss = kind.batch_loss(prediction, batch.targets[task])
+    assert loss.isfinite()
+    assert loss > 0
+    target = batch.targets[task]
+    empty = missing(target)
+    if target.is_floating_point() and kind.loss(prediction, empty)[1].sum() > 0:
+        empty = torch.full_like(target, math.nan)
+    none = kind.batch_loss(prediction, empty)
+    assert none == 0
+    none.backward()
+    assert prediction.grad is not None
+    assert not prediction.grad.any()
+
+
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_a_perfect_prediction_scores_best(name: str, task: str) -> None:
+    kind, batch = tiny(name).tasks[task], everything(name, "test")
+    for make in kind.metrics:
+        values = []
+        for prediction in (perfect(kind, batch), guess(kind, batch)):
+            metric = make()
+            metric.update(prediction, batch.targets[task])
+            values.append(metric.compute())
+        best, other = values
+        assert best >= other if metric.direction == "up" else best <= other
+        assert best == pytest.approx({"%": 100.0}.get(metric.unit, 0.0), abs=0.02) or (
+            metric.direction == "down" and best == pytest.approx(0, abs=0.02)
+        )
+
+
+def guess(task: Task, batch: Batch) -> Tensor:
+    size = batch.inputs.shape[-2:] if task.dense else ()
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(len(batch), task.outputs, *size, generator=generator)
+
+
+def perfect(task: Task, batch: Batch) -> Tensor:
+    target = batch.targets[task.name]
+    if target.is_floating_point():
+        return target.nan_to_num().reshape(guess(task, batch).shape)
+    hot = torch.nn.functional.one_hot(target.clamp(min=0), task.outputs)
+    return 20.0 * hot.movedim(-1, 1).float()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_option_is_refused(name: str) -> None:
+    maker = DATASETS[name]
+    with pytest.raises(UsageError, match=f"'{name}' has no option 'sidee'"):
+        Choice.parse(f"{name}:sidee=3").values(maker)
+    assert "side" in options_of(maker)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_names_source_and_licence(name: str) -> None:
+    card = DATASETS.card(name)
+    assert isinstance(card, Card)
+    assert card.summary.endswith(".")
+    assert card.attributes["licence"]
+
+
+def test_tasks_are_checked_by_name() -> None:
+    rooms = tiny("rooms")
+    assert [t.name for t in Problem.of(rooms).tasks] == ["segmentation", "depth", "normals"]
+    assert [t.name for t in Problem.of(rooms, "depth").tasks] == [
+        "depth",
+        "segmentation",
+        "normals",
+    ]
+    for primary, auxiliaries, message in (
+        ("dept", None, r"no task is called 'dept'; did you mean 'depth'\?"),
+        ("depth", ["edge"], r"no task is called 'edge'; did you mean 'edges'\?"),
+        ("depth", ["depth"], "task 'depth' is both primary and auxiliary"),
+        ("depth", ["edges", "edges"], "auxiliary task 'edges' is named twice"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            Problem.of(rooms, primary, auxiliaries)
