@@ -13,6 +13,7 @@ from ._surfaces import dye
 
 
 def bedroom(plan: Plan) -> None:
+    """A bed with nightstands, a wardrobe, a chest, now and then a desk."""
     rng, style = plan.rng, plan.style
     bed = furniture.bed(style)
     wall = plan.somewhere(bed, tries=40)
@@ -47,6 +48,7 @@ def bedroom(plan: Plan) -> None:
 
 
 def living(plan: Plan) -> None:
+    """Sofas around a low table, a television, armchairs, plants and lamps."""
     rng, style = plan.rng, plan.style
     group = furniture.sofa(style)
     wide = rng.uniform(0.7, 1.2)
@@ -80,6 +82,7 @@ def living(plan: Plan) -> None:
 
 
 def office(plan: Plan) -> None:
+    """Desks with screens and swivel chairs, cabinets, a whiteboard."""
     rng, style = plan.rng, plan.style
     for k in range(int(rng.integers(2, 5))):
         if k % 2 and style.one_in(2):
@@ -108,6 +111,7 @@ def office(plan: Plan) -> None:
 
 
 def dining(plan: Plan) -> None:
+    """A table with chairs around it, sideboards, plants."""
     rng, style = plan.rng, plan.style
     wide, deep = rng.uniform(1.0, 2.0), rng.uniform(0.8, 1.0)
     group = furniture.table(style, wide, deep, rng.uniform(0.72, 0.78))
@@ -144,6 +148,7 @@ def dining(plan: Plan) -> None:
 
 
 def study(plan: Plan) -> None:
+    """A desk among bookcases, an armchair, a rug and a lamp."""
     rng, style = plan.rng, plan.style
     plan.somewhere(_workplace(plan), tries=30)
     for _ in range(int(rng.integers(2, 6))):

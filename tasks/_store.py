@@ -250,10 +250,10 @@ def _locked(path: Path) -> Iterator[None]:
 
     with path.open("w") as file:
         try:
-            pass
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             _say("another process is drawing the same scenes; waiting for it.")
-            pass
+            fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
             pass  # a file system without locks
         yield

@@ -7,7 +7,7 @@ edges and keypoints are computed from the picture as Taskonomy does, and the sce
 the room. Some labels are missing on purpose, as in data that were measured: about 5 % of the
 segmentation, 4 % of the depth and 8 % of the normals.
 
-The scenes are drawn by all cores when they are first needed (about 40 a second and core at 64
+The scenes are drawn by all cores when they are first needed (about 35 a second and core at 64
 pixels) and kept in the cache folder.
 
 Sources: of the classes, Silberman, Hoiem, Kohli and Fergus, Indoor Segmentation and Support
