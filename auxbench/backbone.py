@@ -214,7 +214,7 @@ def _create(name: str, side: int, pretrained: bool, options: dict[str, Any]) -> 
 
 
 def _short(error: Exception) -> str:
-    line = str(error).strip().partition("\n")[0]
+    line = str(error).strip().partition("\n")[0].rstrip(".")
     line = line if len(line) <= 100 else f"{line[:97]}..."
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
@@ -463,12 +463,7 @@ def _examine(net: Any, cut: _Cut, name: str, side: int) -> tuple[Backbone, _Plan
                 for stage, ours in zip(cut.stages, backbone(images), strict=True)
                 if stage.feature is not None
             ]
-        except (
-            AttributeError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ):  # features are no tensors, ...
+        except (AttributeError, RuntimeError, TypeError, ValueError):  # features are lists, ...
             pairs = []
         if cut.layout == "NHWC":
             pairs = [(ours, theirs.permute(0, 3, 1, 2)) for ours, theirs in pairs]
@@ -482,8 +477,8 @@ def _plan(cut: _Cut, images: Tensor) -> _Plan:
     feature = cut.stem()(images)
     height, reduction = images.shape[2], 1
     for stage in cut.stages:
-        outputs = _outputs(stage.blocks, feature)
-        feature = stage.whole(feature)
+        outputs = _outputs(stage.blocks, feature.clone())
+        [feature] = _outputs([stage.whole], feature)
         fine.append(
             len(outputs) == len(stage.blocks)
             and all(output.shape == feature.shape for output in outputs)
@@ -498,12 +493,16 @@ def _plan(cut: _Cut, images: Tensor) -> _Plan:
 
 
 def _outputs(blocks: Sequence[nn.Module], feature: Tensor) -> list[Tensor]:
+    """What blocks in a row put out, up to one that fails or writes into what it is given."""
     outputs: list[Tensor] = []
     try:
         for block in blocks:
-            feature = block(feature)
-            outputs.append(feature)
-    except (RuntimeError, TypeError, ValueError, NotImplementedError):  # no chain at all
+            given, output = feature.clone(), block(feature)
+            if not torch.equal(feature, given):
+                break
+            outputs.append(output)
+            feature = output
+    except (AttributeError, RuntimeError, TypeError, ValueError):  # not made for a row
         pass
     return outputs
 
@@ -524,7 +523,7 @@ def _examination(net: nn.Module) -> Iterator[torch.Generator]:
     hide what a block does, so tensors that start constant are random inside.
     """
     generator = torch.Generator().manual_seed(0)
-    training = net.training
+    training = [module for module in net.modules() if module.training]  # the cut takes some away
     state = torch.get_rng_state()
     constant = [p for p in net.parameters() if bool((p == p.flatten()[:1]).all())]
     kept = [parameter.detach().clone() for parameter in constant]
@@ -539,5 +538,6 @@ def _examination(net: nn.Module) -> Iterator[torch.Generator]:
         with torch.no_grad():
             for parameter, values in zip(constant, kept, strict=True):
                 parameter.copy_(values)
-        net.train(training)
+        for module in training:
+            module.training = True
         torch.set_rng_state(state)

@@ -7,7 +7,6 @@ from typing import Any
 
 from auxbench.errors import UsageError, suggestion
 
-
 # A board holds runs of one protocol only. What changes numbers raises it: the splits, the random
 # streams, the selection rule, the tiers below, the definition of a score.
 PROTOCOL = "1"

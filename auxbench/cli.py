@@ -150,11 +150,9 @@ def run(methods: str, dataset: str, **words: Any) -> None:
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs is {jobs}; ask for at least 1.")
     frame = carry_out(methods, dataset, **words)
-    failed = frame[~frame["status"].isin(["done", "skipped"])]
-    click.echo(
-        f"{len(frame) - len(failed)} of {len(frame)} runs are done; "
-        f"auxbench leaderboard --results {words['results']} shows them."
-    )
+    ends = frame["status"].value_counts().to_dict()
+    counts = ", ".join(f"{count} {status}" for status, count in ends.items())
+    click.echo(f"{counts}; auxbench leaderboard --results {words['results']} shows them.")
 
 
 @auxbench.command()
@@ -171,7 +169,7 @@ def plan(
     **words: Any,
 ) -> None:
     """Say what a run would do, what is done, what is impossible, and what it would cost."""
-    from auxbench.execute.local import resolve, slots
+    from auxbench.execute.local import cores, resolve, slots
     from auxbench.plan import plan as make_plan
     from auxbench.report.plan import table
     from auxbench.store import Store
@@ -179,8 +177,9 @@ def plan(
 
     study = Study.of(methods, dataset, **words)
     device = resolve(device)
-    cells = make_plan(study, Store(Path(results)), device, retry)
-    _show([table(cells, slots(device, jobs))], style)
+    at_once = slots(device, jobs)
+    cells = make_plan(study, Store(Path(results)), device, max(1, cores() // at_once), retry)
+    _show([table(cells, at_once)], style)
 
 
 @auxbench.command(name="list")

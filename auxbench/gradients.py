@@ -196,7 +196,7 @@ class Gradients:
         """
         if "rows" not in self.__dict__ and torch.equal(shared, private):
             total = _weighted_sum(self.losses, shared.tolist())
-            total.backward(inputs=list(self.parameters))
+            torch.autograd.backward(total, inputs=list(self.parameters))
             self.full_passes += 1
             return
         weights = {True: shared.tolist(), False: private.tolist()}

@@ -19,6 +19,7 @@ from auxbench.errors import UsageError
 from auxbench.grammar import Choice
 from auxbench.phase import Objective, Phase
 from auxbench.registry import METHODS
+from auxbench.streams import Streams
 
 SHARING = "hps"  # what balancers sit on when no architecture is named
 
@@ -70,17 +71,26 @@ class Method:
         architecture = maker(site, **self.architecture.values(maker))
         assert isinstance(architecture, Architecture)
         architecture.to(device)
-        names = [task.name for task in architecture.tasks]
-        everyone = frozenset(task.name for task in site.tasks)
-        balancers = []
-        for place, choice in enumerate(self.balancers):
-            kind = METHODS[choice.name]
-            values = choice.values(kind, everyone)
-            absent = everyone.difference(names)
-            rng = site.streams.torch("balancer", choice.name, place)
-            options = {key: value for key, value in values.items() if key not in absent}
-            balancers.append(kind(names, rng, **options))
+        trained = [task.name for task in architecture.tasks]
+        balancers = self.make_balancers(trained, [task.name for task in site.tasks], site.streams)
         return Learner(architecture, balancers, architecture.recipe(recipe), meter)
+
+    def make_balancers(
+        self, trained: Sequence[str], tasks: Sequence[str], streams: Streams
+    ) -> list[Balancer]:
+        """The chain for the trained tasks; a weight for a task that is not trained has no effect.
+
+        Errors: `UsageError` for options that do not fit the problem's `tasks`.
+        """
+        absent = set(tasks).difference(trained)
+        chain = []
+        for place, choice in enumerate(self.balancers):
+            maker = METHODS[choice.name]
+            values = choice.values(maker, frozenset(tasks))
+            options = {key: value for key, value in values.items() if key not in absent}
+            rng = streams.torch("balancer", choice.name, place)
+            chain.append(maker(trained, rng, **options))
+        return chain
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,14 @@ class Cell:
     seconds: float | None = None
 
 
-def plan(study: Study, store: Store, device: str = "cpu", retry: bool = False) -> list[Cell]:
-    """Every cell of the study; the missing ones are rehearsed for two steps on synthetic data."""
+def plan(
+    study: Study, store: Store, device: str = "cpu", threads: int = 1, retry: bool = False
+) -> list[Cell]:
+    """Every cell of the study; what is not recorded is rehearsed for two steps on synthetic data.
+
+    `threads` are those that a run will have, so that the time is that of a run.
+    """
+    torch.set_num_threads(threads)
     records = store.records()
     done, missing = study.split(store, retry)
     cells: dict[Run, Cell] = {}

@@ -47,7 +47,8 @@ class Registry(Generic[T]):
     def register(self, part: P) -> P:
         """Enter a class under its file's name; a decorator that keeps the class's own type."""
         name = part.__module__.rpartition(".")[2].replace("_", "-")
-        if self._parts.setdefault(name, cast(T, part)) is not part:  # a second file of that name
+        entered: object = self._parts.setdefault(name, cast(T, part))
+        if entered is not part:
             raise RuntimeError(f"two {self.kind}s are called '{name}'; rename one of the files.")
         return part
 

@@ -1,4 +1,4 @@
-"""Runs: (problem, backbone, method, recipe, seed), frozen and hashed, and what one of them gives."""
+"""Runs: (problem, backbone, method, recipe, seed), frozen and hashed, and what each gives."""
 
 from __future__ import annotations
 

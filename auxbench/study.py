@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auxbench.budget import Recipe, budget
+from auxbench.budget import PROTOCOL, Recipe, budget
 from auxbench.errors import UsageError
 from auxbench.grammar import split_list
 from auxbench.run import Run
@@ -128,12 +128,17 @@ def _problems(
 
 def _methods(texts: Iterable[str], problem: tuple[str, str, tuple[str, ...]]) -> list[str]:
     from auxbench.method import Method
+    from auxbench.streams import Streams
 
     _, primary, auxiliaries = problem
-    methods = [str(Method.parse(text, (primary, *auxiliaries))) for text in texts]
-    for method in methods:
-        if methods.count(method) > 1:
-            raise UsageError(f"method '{method}' is named twice; name it once.")
+    tasks = (primary, *auxiliaries)
+    parsed = [Method.parse(text, tasks) for text in texts]
+    for method in parsed:
+        method.make_balancers(tasks, tasks, Streams("", 0, PROTOCOL))  # refuses wrong values
+    methods = [str(method) for method in parsed]
+    twice = [name for name in methods if methods.count(name) > 1]
+    if twice:
+        raise UsageError(f"method '{twice[0]}' is named twice; name it once.")
     return methods
 
 

@@ -41,9 +41,7 @@ def test_two_spellings_have_one_canonical_text() -> None:
     assert {str(Choice.parse(text).canonical(part)) for text in spellings} == {"part:rounds=4"}
 
 
-@pytest.mark.parametrize(
-    "value", [0.1, 1e-7, 1 / 3, 3.0, 12345678.9, 1e20, 1e300 / 3], ids=str
-)
+@pytest.mark.parametrize("value", [0.1, 1e-7, 1 / 3, 3.0, 12345678.9, 1e20, 1e300 / 3], ids=str)
 def test_spelled_numbers_read_back_and_hold_no_separator(value: float) -> None:
     text = spelled(value)
     assert float(text) == value

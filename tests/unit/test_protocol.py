@@ -27,7 +27,6 @@ class Line(Dataset):
     """Only what streams read."""
 
     licence = "none"
-    tasks: dict[str, Task] = {}
 
     @classmethod
     def tiny(cls) -> Dataset:

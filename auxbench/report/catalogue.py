@@ -1,0 +1,110 @@
+"""What there is to choose from: methods, data sets, backbones, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from auxbench.budget import BUDGETS
+from auxbench.catalogue import BACKBONES
+from auxbench.registry import METHODS, Card, Registry
+from auxbench.report.table import Column, Table
+
+
+def methods() -> Table:
+    """All registered methods; nothing of them is imported."""
+    columns = (
+        Column("name", "method"),
+        Column("family", "family"),
+        Column("summary", "what it is"),
+        Column("problem", "not usable", shown=False),
+    )
+    rows = [
+        {
+            "name": card.name,
+            "family": card.attributes.get("family", ""),
+            "summary": card.problem or card.summary,
+            "problem": card.problem,
+        }
+        for card in _cards(METHODS)
+    ]
+    notes = ("Parts are joined by +, and options follow a colon: auxnas:l1=10+gradnorm:alpha=1.",)
+    return Table("", columns, rows, notes)
+
+
+def datasets() -> Table:
+    """All registered data sets; nothing of them is imported."""
+    columns = (
+        Column("name", "data set"),
+        Column("summary", "what it is"),
+        Column("licence", "licence"),
+        Column("extra", "needs"),
+    )
+    registry: Registry[type] = Registry("data set", "auxbench.tasks")
+    rows = []
+    for card in _cards(registry):
+        extra = card.attributes.get("extra", "")
+        rows.append(
+            {
+                "name": card.name,
+                "summary": card.problem or card.summary,
+                "licence": card.attributes.get("licence", ""),
+                "extra": f"pip install 'auxbench[{extra}]'" if extra else "",
+            }
+        )
+    return Table("", columns, rows)
+
+
+def backbones() -> Table:
+    """The backbones that are tested; any other name of timm that can be cut works too."""
+    columns = (
+        Column("name", "backbone"),
+        Column("family", "family"),
+        Column("parameters", "parameters, millions", 2),
+        Column("stages", "blocks per stage"),
+        Column("note", "note"),
+    )
+    rows = [
+        {
+            "name": entry.name,
+            "family": entry.family,
+            "parameters": entry.parameters,
+            "stages": entry.stages,
+            "note": entry.note,
+        }
+        for entry in BACKBONES
+    ]
+    notes = ("Any other timm network that can be cut into blocks may be named as well.",)
+    return Table("", columns, rows, notes)
+
+
+def budgets() -> Table:
+    """The budget tiers; single values can be replaced, and the budget is then marked by a star."""
+    keys = ("steps", "batch", "side", "optimizer", "learning_rate", "schedule", "evaluations")
+    columns = (
+        Column("name", "budget"),
+        *(
+            Column(key, key.replace("_", " "), 4 if key == "learning_rate" else None)
+            for key in keys
+        ),
+        Column("weight_decay", "weight decay", 4, shown=False),
+        Column("warm_up", "warm-up", 2, shown=False),
+        Column("selection", "selection", shown=False),
+        Column("purpose", "purpose"),
+    )
+    rows = [
+        {"name": name, **recipe.to_json(), "purpose": recipe.purpose}
+        for name, recipe in BUDGETS.items()
+    ]
+    return Table("", columns, rows)
+
+
+TABLES: dict[str, Callable[[], Table]] = {
+    "methods": methods,
+    "datasets": datasets,
+    "backbones": backbones,
+    "budgets": budgets,
+}
+
+
+def _cards(registry: Registry[type]) -> list[Card]:
+    return [registry.card(name) for name in registry.names()]

@@ -1,0 +1,125 @@
+"""A run, as its record tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from auxbench.report.table import Column, Table, si
+
+FACTS = (Column("fact", "fact"), Column("value", "value"))
+
+
+def tables(record: dict[str, Any]) -> list[Table]:
+    """The specification, the scores, the curve, and the costs of a run."""
+    result = [_facts(record)]
+    if record["scores"]:
+        result.append(_scores(record))
+    if record["curve"]:
+        result.append(_curve(record))
+    if record["training"]:
+        result.append(_training(record["training"]))
+    if record["inference"]:
+        result.append(_inference(record["inference"]))
+    return result
+
+
+def _facts(record: dict[str, Any]) -> Table:
+    run, selected = record["run"], record["selected"] or {}
+    facts: dict[str, Any] = {
+        "id": record["id"],
+        "status": record["status"],
+        "reason": record["reason"],
+        "method": run["method"],
+        "data set": run["dataset"],
+        "primary": run["primary"],
+        "auxiliaries": ", ".join(run["auxiliaries"]),
+        "backbone": run["backbone"] + (" pretrained" if run["pretrained"] else ""),
+        "seed": run["seed"],
+        "recipe": ", ".join(f"{key} {value}" for key, value in run["recipe"].items()),
+        "protocol": run["protocol"],
+    }
+    if selected:
+        facts["selected step"] = selected["step"]
+        facts["primary before and after the cut"] = (
+            f"{selected['primary_before_cut']:.4g}, {selected['primary_after_cut']:.4g}"
+            if None not in (selected["primary_before_cut"], selected["primary_after_cut"])
+            else "no value"
+        )
+    for when, key in (("selected state", "traces"), ("end", "traces_at_the_end")):
+        for name, values in selected.get(key, {}).items():
+            facts[f"{name} at the {when}"] = f"{min(values):.4f} to {max(values):.4f}"
+    for name in ("auxbench", "torch", "device", "commit"):
+        if record["environment"] and record["environment"].get(name):
+            facts[name] = record["environment"][name]
+    rows = [{"fact": fact, "value": str(value)} for fact, value in facts.items() if value != ""]
+    return Table("Run", FACTS, rows)
+
+
+def _scores(record: dict[str, Any]) -> Table:
+    columns = (
+        Column("task", "task"),
+        Column("metric", "metric"),
+        Column("unit", "unit"),
+        Column("direction", "better"),
+        Column("network", "network"),
+        Column("split", "split"),
+        Column("value", "value", 3),
+    )
+    return Table("Scores", columns, record["scores"])
+
+
+def _curve(record: dict[str, Any]) -> Table:
+    headline = record["curve"][0]["scores"][0]
+    title = f"{headline['metric']} {headline['unit']}".rstrip()
+    columns = (
+        Column("step", "step"),
+        Column("value", title, 3),
+        Column("losses", "losses"),
+        Column("weights", "weights"),
+    )
+    rows = [
+        {
+            "step": look["step"],
+            "value": look["scores"][0]["value"],
+            "losses": _scalars(look["scalars"], "loss/"),
+            "weights": _scalars(look["scalars"], "weight/"),
+        }
+        for look in record["curve"]
+    ]
+    return Table("Validation", columns, rows)
+
+
+def _training(training: dict[str, Any]) -> Table:
+    keys = ("steps", "forward", "backward", "partial", "examples")
+    columns = (
+        Column("phase", "phase"),
+        *(Column(key, key) for key in keys),
+        Column("flops", "FLOPs", si=True),
+        Column("seconds", "seconds", 2),
+    )
+    rows = [{"phase": name, **phase} for name, phase in training["phases"].items()]
+    rows.append({"phase": "all", **{key: training.get(key) for key in (*keys, "flops", "seconds")}})
+    peak = training["peak_memory_bytes"]
+    notes = (f"Peak memory: {si(peak)}B ({training['memory_kind']}).",) if peak else ()
+    return Table("Training cost", columns, rows, notes)
+
+
+def _inference(inference: dict[str, Any]) -> Table:
+    same = {True: "the same", False: "different", None: "not compared"}
+    facts = {
+        "parameters": si(inference["parameters"]),
+        "MACs per image": si(inference["macs"]),
+        "latency, batch 1": f"{inference['latency_ms']:.2f} ms",
+        "graph against the single-task network": same[inference["same_as_single"]],
+        "difference": "; ".join(inference["difference"]),
+    }
+    rows = [{"fact": fact, "value": value} for fact, value in facts.items() if value]
+    return Table("Inference cost of the deployed network", FACTS, rows)
+
+
+def _scalars(scalars: dict[str, float], prefix: str) -> str:
+    return ", ".join(
+        f"{name.removeprefix(prefix)} {value:.3g}"
+        for name, value in scalars.items()
+        if name.startswith(prefix)
+    )

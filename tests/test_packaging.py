@@ -1,0 +1,75 @@
+"""The wheel holds the whole project, and works where nothing else of the project is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("auxbench", "methods", "tasks", "pyproject.toml", "README.md", "LICENSE"):
+        # A copy, so that the build leaves nothing behind in the checkout.
+        subprocess.run(["cp", "-r", str(ROOT / name), str(source / name)], check=True)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", str(folder), str(source)], check=True)
+    (built,) = folder.glob("auxbench-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
+    return target
+
+
+def run(installed: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=installed.parent,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_the_wheel_installs_one_package_with_everything_in_it(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"auxbench"}
+    for folder, inside in (("auxbench", ""), ("methods", "methods/"), ("tasks", "tasks/")):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert f"auxbench/{inside}{path.relative_to(ROOT / folder)}" in names
+    assert "auxbench/py.typed" in names
+
+
+def test_the_installed_package_finds_its_parts_and_trains(installed: Path) -> None:
+    code = (
+        "import auxbench, pathlib; from auxbench.registry import METHODS; "
+        "from auxbench.problem import DATASETS; from auxbench.run import begin; "
+        "from auxbench.study import Study; "
+        "assert 'auxbench.methods.pcgrad' == METHODS['pcgrad'].__module__; "
+        "study = Study.of('auxnas+pcgrad', 'rooms', backbone='test_resnet', steps=1, batch=2, "
+        "side=32); "
+        "begin(study.runs[0], dataset=DATASETS['rooms'].tiny()).run(); "
+        "print(pathlib.Path(auxbench.__file__).parent)"
+    )
+    assert Path(run(installed, "-c", code).stdout.strip()) == installed / "auxbench"
+
+
+def test_the_installed_command_answers(installed: Path) -> None:
+    assert "pcgrad" in run(installed, "-m", "auxbench", "list", "methods").stdout
