@@ -56,7 +56,8 @@ def _read_config(context: click.Context, option: click.Parameter, path: Path | N
     try:
         words = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"config '{path}' cannot be read ({error.strerror}); give another file.")
+        reason = error.strerror
+        raise UsageError(f"config '{path}' cannot be read ({reason}); give another.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"config '{path}' is not TOML ({error}); mend that line.") from None
     known = {str(parameter.name) for parameter in context.command.params} - {"config"}

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice
 from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, make_dataset
-from auxbench.run import Run, begin
+from auxbench.runs import Run, begin
 from auxbench.store import Store
 from auxbench.study import Study
 

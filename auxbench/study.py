@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from auxbench.budget import PROTOCOL, Recipe, budget
 from auxbench.errors import UsageError
 from auxbench.grammar import split_list
-from auxbench.run import Run
+from auxbench.runs import Run
 from auxbench.store import Store
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from auxbench.execute.progress import Progress
-from auxbench.run import Run, record
+from auxbench.runs import Run, record
 from auxbench.store import Store
 from auxbench.study import Study
 
@@ -81,15 +81,17 @@ def resolve(device: str) -> str:
 
 
 def prepare(runs: list[Run]) -> None:
-    """Make data and backbones ready once, before many processes want them at the same time."""
+    """Make backbones and data ready once, before many processes want them at the same time."""
     from auxbench import backbone
     from auxbench.problem import make_dataset
 
-    for dataset, side in sorted({(run.dataset, run.recipe.side) for run in runs}):
-        data = make_dataset(dataset, side)
-        data.prepare()
-        for name, pretrained in sorted({(run.backbone, run.pretrained) for run in runs}):
+    sets = [make_dataset(*of) for of in sorted({(run.dataset, run.recipe.side) for run in runs})]
+    nets = sorted({(run.backbone, run.pretrained) for run in runs})
+    for data in sets:  # a backbone that cannot be built is known in seconds, so it comes first
+        for name, pretrained in nets:
             backbone.build(name, data.side, pretrained)
+    for data in sets:
+        data.prepare()
 
 
 class Workers:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from auxbench.errors import AuxbenchError, UsageError
-from auxbench.run import Run, execute, record
+from auxbench.runs import Run, execute, record
 
 
 def main() -> None:

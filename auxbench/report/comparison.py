@@ -85,14 +85,15 @@ class Difference:
     def sentence(self) -> str:
         """What can and cannot be concluded, in words."""
         result, unit = self.result, f" {self.unit}" if self.unit else ""
-        subject = f"{self.method} against {self.control} on {self.problem}"
+        where = self.problem.split(";")[0]
+        subject = f"{self.method} against {self.control} on {where}"
         failed = f" {self.failed} runs of the two failed." if self.failed else ""
         if result.n < 2:
             return f"{subject}: undecided, for {result.n} paired seeds allow no test.{failed}"
         text = (
-            f"{subject}: {self.verdict}. The {self.metric} differs by {result.difference:+.2f}{unit} "
-            f"({result.low:+.2f} to {result.high:+.2f}, positive is better) over {result.n} paired "
-            f"seeds, p = {self.p_holm:.3g} after Holm."
+            f"{subject}: {self.verdict}. The {self.metric} differs by {result.difference:+.2f}"
+            f"{unit} ({result.low:+.2f} to {result.high:+.2f}, positive is better) over "
+            f"{result.n} paired seeds, p = {self.p_holm:.3g} after Holm."
         )
         if self.verdict == "undecided":
             text += (
@@ -129,9 +130,9 @@ class Comparison:
         notes = [
             "Estimand: the mean difference in the primary score on these data over the randomness "
             "of training; positive is better. Nothing is claimed about other data.",
-            f"Paired t-test by seed; intervals are unadjusted 95 % ones; verdicts hold at 5 % over "
-            f"{family} (Holm). Detectable: the true difference that this many pairs find with power "
-            "80 %, at the level of the family.",
+            "Paired t-test by seed; intervals are unadjusted 95 % ones; verdicts hold at 5 % over "
+            f"{family} (Holm). Detectable: the true difference that this many pairs find with "
+            "power 80 %, at the level of the family.",
         ]
         least = min(difference.result.n for difference in self.differences)
         if least < FEW:

@@ -48,11 +48,23 @@ def _facts(record: dict[str, Any]) -> Table:
     for when, key in (("selected state", "traces"), ("end", "traces_at_the_end")):
         for name, values in selected.get(key, {}).items():
             facts[f"{name} at the {when}"] = f"{min(values):.4f} to {max(values):.4f}"
-    for name in ("auxbench", "torch", "device", "commit"):
-        if record["environment"] and record["environment"].get(name):
-            facts[name] = record["environment"][name]
+    if record["environment"]:
+        facts |= _surroundings(record["environment"])
     rows = [{"fact": fact, "value": str(value)} for fact, value in facts.items() if value != ""]
     return Table("Run", FACTS, rows)
+
+
+def _surroundings(environment: dict[str, Any]) -> dict[str, Any]:
+    commit = environment["commit"]
+    changed = " with changes" if environment["dirty"] else ""
+    packages = environment["packages"].items()
+    return {
+        "auxbench": environment["auxbench"]
+        + (f", commit {commit[:10]}{changed}" if commit else ""),
+        "packages": ", ".join(f"{name} {version}" for name, version in packages if version),
+        "machine": f"{environment['device_name']}, {environment['threads']} threads "
+        f"of {environment['cores']} cores, {environment['platform']}",
+    }
 
 
 def _scores(record: dict[str, Any]) -> Table:

@@ -1,0 +1,66 @@
+"""Records as runs leave them, made up for tests of what reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from auxbench.budget import BUDGETS
+from auxbench.runs import Run
+from auxbench.runs import record as make
+
+
+def record(
+    method: str,
+    seed: int,
+    value: float | None,
+    *,
+    dataset: str = "rooms",
+    primary: str = "segmentation",
+    status: str = "done",
+    direction: str = "up",
+    budget: str = "small",
+    backbone: str = "resnet18",
+) -> dict[str, Any]:
+    """The record of one run; without a value it failed, or scored nothing."""
+    run = Run(dataset, primary, ("depth",), backbone, False, method, BUDGETS[budget], seed)
+    if status != "done":
+        return make(run, status, f"made up to be {status}")
+    score = {
+        "task": primary,
+        "metric": "miou" if direction == "up" else "abs",
+        "version": 1,
+        "unit": "%" if direction == "up" else "m",
+        "direction": direction,
+        "split": "test",
+        "network": "deployed",
+        "value": value,
+    }
+    training = {
+        "seconds": 10.0 + seed,
+        "forward": 400,
+        "backward": 1200,
+        "partial": 0,
+        "examples": 12800,
+        "flops": 2_500_000_000_000,
+        "peak_memory_bytes": 10**9,
+        "memory_kind": "rss",
+        "phases": {},
+    }
+    inference = {
+        "parameters": 11_176_512,
+        "macs": 150_000_000,
+        "latency_ms": 3.25,
+        "same_as_single": True,
+        "difference": [],
+    }
+    return make(run, "done", primary=score, scores=[score], training=training, inference=inference)
+
+
+def study(values: dict[str, Sequence[float]], **changes: Any) -> list[dict[str, Any]]:
+    """Records of several methods, one per seed."""
+    return [
+        record(method, seed, value, **changes)
+        for method, scores in values.items()
+        for seed, value in enumerate(scores)
+    ]

@@ -1,0 +1,128 @@
+"""Runs: identity, interruption, and what becomes of a process that dies."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auxbench import runs as run_module
+from auxbench import state
+from auxbench.budget import BUDGETS
+from auxbench.execute.local import Workers
+from auxbench.execute.progress import Progress
+from auxbench.runs import Run, begin, execute
+from auxbench.store import Store
+from auxbench.study import Study
+
+RUN = Run(
+    "rooms:test=4:train=8:validation=4",
+    "segmentation",
+    ("depth",),
+    "test_resnet",
+    False,
+    "auxnas+gradnorm+pcgrad",
+    BUDGETS["demo"].with_changes(steps=4, batch=4, side=32),
+    0,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUXBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        begin(RUN).problem.dataset.prepare()
+        yield
+
+
+def test_the_id_is_of_everything_that_decides_a_number() -> None:
+    changed = [
+        replace(RUN, seed=1),
+        replace(RUN, method="hps"),
+        replace(RUN, auxiliaries=("normals",)),
+        replace(RUN, pretrained=True),
+        replace(RUN, protocol="2"),
+        replace(RUN, recipe=RUN.recipe.with_changes(steps=5)),
+    ]
+    assert len({run.id for run in [RUN, *changed]}) == 7
+    assert Run.from_json(RUN.to_json()).id == RUN.id
+
+
+def test_two_spellings_of_a_study_are_the_same_runs() -> None:
+    def ids(methods: str, dataset: str) -> list[str]:
+        return [run.id for run in Study.of(methods, dataset, seeds=1).runs]
+
+    assert ids("pcgrad", "rooms:train=600") == ids("hps+pcgrad", "rooms")
+    assert ids("auxnas:l1=100+sum", "rooms") == ids("auxnas", "rooms")
+    assert ids("gradnorm:lr=0.1:alpha=1", "rooms") == ids("gradnorm:alpha=1:lr=1e-1", "rooms")
+
+
+def test_every_method_meets_the_same_problem_under_one_seed() -> None:
+    runs = Study.of("single,hps,auxnas", "rooms", seeds=2).runs
+    assert [run.seed for run in runs] == [0, 0, 0, 1, 1, 1]
+    assert len({(run.dataset, run.primary, run.auxiliaries) for run in runs}) == 1
+
+
+class Stop(Exception):
+    pass
+
+
+def test_an_interrupted_run_ends_like_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "SAVE_EVERY", 0.0)
+    whole = execute(RUN, tmp_path / "whole", report=lambda event: None)
+
+    folder = tmp_path / "stopped"
+    original = state.save
+
+    def save_and_stop(path: Path, tree: Any) -> Path:
+        saved = original(path, tree)
+        if tree["step"] == 2:
+            raise Stop
+        return saved
+
+    monkeypatch.setattr(state, "save", save_and_stop)
+    with pytest.raises(Stop):
+        execute(RUN, folder, report=lambda event: None)
+    monkeypatch.setattr(state, "save", original)
+    resumed = execute(RUN, folder, report=lambda event: None)
+    for key in ("scores", "curve", "selected", "primary"):
+        assert resumed[key] == whole[key], key
+    for key in ("forward", "backward", "partial", "examples", "flops"):
+        assert resumed["training"][key] == whole["training"][key], key
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "killed", "ended by signal 9"),
+        ("raise SystemExit(3)", "error", "exit code 3"),
+    ],
+)
+def test_a_process_that_dies_leaves_a_record(
+    tmp_path: Path, code: str, status: str, reason: str
+) -> None:
+    workers = Workers(Store(tmp_path), "cpu", 1)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with Progress([RUN], 0, 1, quiet=True) as progress:
+        progress.started(RUN)
+        ended = workers.listen(RUN, process, progress)
+        progress.finished(RUN, ended)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert ended["status"] == status
+    assert reason in ended["reason"]
+
+
+def test_failed_runs_are_tried_again_and_diverged_ones_are_not(tmp_path: Path) -> None:
+    study = Study.of("single", "rooms", seeds=4)
+    store = Store(tmp_path)
+    for run, status in zip(study.runs, ["done", "diverged", "killed", "oom"], strict=True):
+        store.append(run_module.record(run, status))
+    assert [run.seed for run in study.split(store)[1]] == [2, 3]
+    assert [run.seed for run in study.split(store, retry=True)[1]] == [1, 2, 3]
