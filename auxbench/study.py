@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from auxbench.budget import PROTOCOL, Recipe, budget
 from auxbench.errors import UsageError
-from auxbench.grammar import split_list
+from auxbench.grammar import Choice, split_list
 from auxbench.runs import Run
 from auxbench.store import Store
 
@@ -54,7 +54,7 @@ class Study:
         cells = [
             (problem, net, method)
             for problem in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
-            for net in _words(backbone, "backbone")
+            for net in map(_sorted, _words(backbone, "backbone"))
             for method in _methods(_words(methods, "methods"), problem)
         ]
         return cls(
@@ -112,7 +112,6 @@ def _recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
 def _problems(
     texts: Iterable[str], recipe: Recipe, primary: str | None, auxiliary: Words | None
 ) -> list[tuple[str, str, tuple[str, ...]]]:
-    from auxbench.grammar import Choice
     from auxbench.problem import DATASETS, Problem, make_dataset
 
     names = None if auxiliary is None else _words(auxiliary, "auxiliary", empty=True)
@@ -140,6 +139,12 @@ def _methods(texts: Iterable[str], problem: tuple[str, str, tuple[str, ...]]) ->
     if twice:
         raise UsageError(f"method '{twice[0]}' is named twice; name it once.")
     return methods
+
+
+def _sorted(text: str) -> str:
+    """A backbone's text with its options in order, so that two spellings are one run."""
+    choice = Choice.parse(text)
+    return str(Choice(choice.name, dict(sorted(choice.options.items()))))
 
 
 def _words(given: Words, what: str, empty: bool = False) -> list[str]:

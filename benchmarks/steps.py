@@ -113,9 +113,7 @@ def measure(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
 
 
 @click.command()
-@click.option(
-    "--json", "target", type=click.Path(path_type=Path), help="Where to write the result."
-)
+@click.option("--json", "target", type=click.Path(path_type=Path), help="Where to write it.")
 @click.option("--rounds", default=15, show_default=True, help="Interleaved rounds.")
 @click.option("--threads", type=int, help="Threads of torch; its own choice by default.")
 def main(target: Path | None, rounds: int, threads: int | None) -> None:

@@ -147,6 +147,7 @@ class Workers:
                 stderr=log,
                 text=True,
                 encoding="utf-8",
+                start_new_session=True,  # Ctrl-C is for this process, which then ends the others
                 env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             )
             self.processes.add(process)

@@ -116,5 +116,15 @@ def test_links_only_lead_to_the_same_block_or_up_to_two_later_in_a_stage() -> No
     for first, last in pairwise(ends):
         for target in range(first, last):
             assert pairs[target] == [j for j in range(first, target + 1) if target - j < 3]
-    for stages in ((2, 2, 3, 3, 3), (3, 3, 3, 3)):
-        assert sum(map(len, link_pairs(stages, "block").values())) == 24
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "vit_tiny_patch16_224"])
+def test_vgg16_and_a_vit_of_twelve_blocks_have_24_links_a_direction(backbone: str) -> None:
+    architecture = make("auxnas", backbone)
+    assert {len(logits) for logits in architecture.logits.values()} == {24}
+    assert architecture(images(1))[TASKS[0]].shape[-1] == rooms().side
+
+
+def test_links_at_the_ends_of_stages_only() -> None:
+    architecture = make("auxnas:links=stage")
+    assert {len(logits) for logits in architecture.logits.values()} == {4}

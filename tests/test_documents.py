@@ -1,0 +1,68 @@
+"""The README tells the truth: its examples are the files, its commands exist and run."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from auxbench.cli import auxbench
+from auxbench.study import Study
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def between(name: str) -> str:
+    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README, re.DOTALL)
+    assert found, f"the README has no part '{name}'"
+    return found[1]
+
+
+def test_it_begins_with_the_two_commands() -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    first = README.split("```")[1]
+    commands = re.findall(r"make (\w+)", first)
+    assert commands == ["demo", "test"]
+    assert set(commands) <= set(targets)
+
+
+def test_the_method_it_shows_is_the_real_file() -> None:
+    shown = between("pcgrad").strip().removeprefix("```python").removesuffix("```").strip()
+    code = (ROOT / "methods" / "pcgrad.py").read_text(encoding="utf-8")
+    without_docstring = code.partition('"""\n\n')[2].strip()
+    assert shown == without_docstring
+
+
+def test_the_demo_table_has_the_methods_that_the_demo_runs() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    methods = re.search(r"--methods (\S+)", makefile)
+    assert methods
+    rows = re.findall(r"^\| ([\w+]+) \|", between("demo"), re.M)
+    assert sorted(set(rows) - {"method"}) == sorted(methods[1].split(","))
+
+
+def test_its_toml_is_a_study() -> None:
+    found = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert found
+    words = tomllib.loads(found[1])
+    assert len(Study.of(**words).runs) == len(words["methods"]) * words["seeds"]
+
+
+def commands() -> list[list[str]]:
+    """Every `auxbench ...` line of the README's shell blocks, and those of the table."""
+    blocks = [b for b in README.split("```") if "auxbench run" in b and not b.startswith("python")]
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line.split()[1:] for line in lines if line.startswith("auxbench ")]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_its_commands_parse(words: list[str]) -> None:
+    name, *rest = words
+    command = auxbench.commands[name]
+    context = command.make_context(name, rest)
+    if name in {"run", "plan"}:
+        skipped = {"results", "device", "jobs", "retry", "style"}
+        assert Study.of(**{k: v for k, v in context.params.items() if k not in skipped}).runs
