@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tomllib
 from collections.abc import Callable
@@ -25,6 +26,7 @@ RESULTS = "results/local"
 
 def main() -> None:
     """Run the command line; a mistake is explained in one line and ends with exit code 2."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop runs as Ctrl-C does
     try:
         code = auxbench(standalone_mode=False)
     except click.exceptions.Exit as end:

@@ -18,6 +18,10 @@ class Diverged(AuxbenchError):
     """A loss that stopped being a finite number; the run is recorded with status `diverged`."""
 
 
+class Stopped(AuxbenchError):
+    """A run that was asked to stop; it has been saved and leaves no record."""
+
+
 def suggestion(name: str, names: Iterable[str]) -> str:
     """The tail of an error about an unknown name: the likely one, or else what there is.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from auxbench.budget import PROTOCOL, Recipe
 from auxbench.environment import environment
-from auxbench.errors import Diverged
+from auxbench.errors import Diverged, Stopped
 from auxbench.store import SCHEMA
 
 if TYPE_CHECKING:
@@ -116,11 +116,18 @@ def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Trai
     return Training(learner, problem, run.recipe, site, meter, device)
 
 
-def execute(run: Run, folder: Path, device: str = "cpu", report: Report = print) -> dict[str, Any]:
+def execute(
+    run: Run,
+    folder: Path,
+    device: str = "cpu",
+    report: Report = print,
+    stopping: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
     """Carry a run to its end, from its checkpoint in `folder` if there is one, and record it.
 
-    A loss that stops being finite and memory that runs out end in records too; any other failure
-    is raised.
+    `report` is told how far the run is. When `stopping` says so, the run is saved after the step
+    it is in and `Stopped` is raised. A loss that stops being finite ends in a record too; any other
+    failure is raised.
     """
     from auxbench import state
 
@@ -134,6 +141,8 @@ def execute(run: Run, folder: Path, device: str = "cpu", report: Report = print)
     def after_step(training: Training) -> bool:
         nonlocal saved, told
         now = time.monotonic()
+        if stopping():
+            return False
         if now - saved > SAVE_EVERY:
             state.save(checkpoint, training.state_dict())
             saved = now
@@ -145,6 +154,8 @@ def execute(run: Run, folder: Path, device: str = "cpu", report: Report = print)
     try:
         training.run(after_step)
         state.save(checkpoint, training.state_dict())
+        if training.step < training.steps:
+            raise Stopped(f"stopped after step {training.step} of {training.steps}")
         results = conclude(training, run, device)
     except Diverged as error:
         return record(

@@ -1,6 +1,6 @@
 """Time whole processes of the light commands, which must not import torch.
 
-    python benchmarks/startup.py --json benchmarks/startup.json
+python benchmarks/startup.py --json benchmarks/startup.json
 """
 
 from __future__ import annotations

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from auxbench.errors import AuxbenchError, UsageError
-from auxbench.runs import Run, execute, record
+from auxbench.errors import AuxbenchError, Stopped, UsageError
+from auxbench.runs import Report, Run, execute, record
 
 
 def main() -> None:
@@ -22,19 +25,29 @@ def main() -> None:
     def report(event: dict[str, Any]) -> None:
         events.write(json.dumps(event) + "\n")
 
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     order = json.loads(sys.stdin.read())
     run = Run.from_json(order["run"])
-    report({"event": "record", "record": outcome(run, order, report)})
+    try:
+        ended = outcome(run, order, report, stop.is_set)
+    except Stopped:
+        sys.exit(128 + signal.SIGTERM)
+    report({"event": "record", "record": ended})
 
 
-def outcome(run: Run, order: dict[str, Any], report: Any) -> dict[str, Any]:
+def outcome(
+    run: Run, order: dict[str, Any], report: Report, stopping: Callable[[], bool]
+) -> dict[str, Any]:
     """The record of a run, whatever becomes of it."""
     import torch
 
     if order["threads"]:
         torch.set_num_threads(order["threads"])
     try:
-        return execute(run, Path(order["folder"]), order["device"], report)
+        return execute(run, Path(order["folder"]), order["device"], report, stopping)
+    except Stopped:
+        raise
     except UsageError as error:
         return record(run, "skipped", str(error))
     except AuxbenchError as error:

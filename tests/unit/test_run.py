@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,3 +128,31 @@ def test_failed_runs_are_tried_again_and_diverged_ones_are_not(tmp_path: Path) -
         store.append(run_module.record(run, status))
     assert [run.seed for run in study.split(store)[1]] == [2, 3]
     assert [run.seed for run in study.split(store, retry=True)[1]] == [1, 2, 3]
+
+
+def test_a_study_that_is_told_to_stop_saves_its_runs_and_goes_on_later(tmp_path: Path) -> None:
+    words = "run --methods single --seeds 1 --steps 100000 --batch 4 --side 32 --budget demo"
+    command = [sys.executable, "-m", "auxbench", *words.split()]
+    command += ["--dataset", RUN.dataset, "--backbone", "test_resnet", "--results", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    (run,) = Study.of(
+        "single",
+        RUN.dataset,
+        backbone="test_resnet",
+        seeds=1,
+        steps=100_000,
+        batch=4,
+        side=32,
+        budget="demo",
+    ).runs
+    folder = Store(tmp_path).run_folder(run.id)
+    patience = time.monotonic() + 60
+    while not folder.exists() and time.monotonic() < patience:
+        time.sleep(0.1)
+    time.sleep(8)  # the process of the run has to import and take a step
+    process.send_signal(signal.SIGTERM)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in text
+    assert Store(tmp_path).records() == []
+    assert 0 < state.load(folder / "state")["step"] < 100_000
