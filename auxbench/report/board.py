@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from auxbench.report.table import Column, Table
+from auxbench.errors import UsageError
+from auxbench.report.table import Column, Table, decimals
 from auxbench.stats import frame, interval
-from auxbench.stats.frame import PROBLEM
 
 if TYPE_CHECKING:
     import pandas
 
-Record = dict[str, Any]
+Record = Mapping[str, Any]
 
 COLUMNS = (
     Column("method", "method"),
@@ -23,106 +26,170 @@ COLUMNS = (
     Column("backbone", "backbone", shown=False),
     Column("pretrained", "pretrained", shown=False),
     Column("budget", "budget", shown=False),
+    Column("problem", "problem", shown=False),
     Column("metric", "metric", shown=False),
     Column("unit", "unit", shown=False),
     Column("direction", "direction", shown=False),
-    Column("mean", "mean", 2),
-    Column("interval", "95 % interval"),
-    Column("low", "low", shown=False),
+    Column("mean", "mean"),
+    Column("low", "95 % interval", upto="high"),
     Column("high", "high", shown=False),
     Column("seeds", "seeds"),
     Column("failed", "failed"),
+    Column("failures", "failures", shown=False),
     Column("forward", "forward"),
     Column("backward", "backward"),
-    Column("partial", "partial", shown=False),
+    Column("partial", "partial"),
     Column("train_flops", "train FLOPs", si=True),
-    Column("train_seconds", "train s", 0),
-    Column("parameters", "deployed parameters", si=True),
+    Column("train_seconds", "train s", 1),
+    Column("parameters", "parameters", si=True),
     Column("macs", "MACs", si=True),
     Column("latency_ms", "latency ms", 1),
     Column("same_as_single", "same as single", shown=False),
 )
+COUNTS = ("forward", "backward", "partial", "train_flops", "parameters", "macs")
 
 
-def boards(records: Sequence[Record]) -> list[Table]:
-    """One table per problem, the best mean first; methods without a finished run come last."""
+def boards(records: Iterable[Record] | pandas.DataFrame) -> list[Table]:
+    """One table per problem, the best mean first; methods without a finished run come last.
+
+    Rows hold one method each: its score as mean and interval over the seeds that finished, how
+    many failed and of what, and what training and inference cost. Errors: `UsageError` when the
+    runs of a problem were scored by different metrics.
+    """
     return [_board(group) for group in problems(frame(records))]
 
 
 def problems(rows: pandas.DataFrame) -> Iterator[pandas.DataFrame]:
     """The rows of every problem; runs are comparable inside one and nowhere else."""
-    for _, group in rows.groupby(list(PROBLEM), sort=False):
+    for _, group in rows.groupby("problem", sort=False):
         yield group
 
 
-def describe(group: pandas.DataFrame) -> str:
-    """A problem in one line.
-
-    >>> from auxbench.stats import frame
-    >>> describe(frame([]).reindex([0]).assign(dataset="rooms", primary="depth", budget="demo",
-    ...     auxiliaries="normals", backbone="resnet18", pretrained=False, protocol="1"))
-    'rooms: depth, with normals; resnet18, budget demo, protocol 1'
-    """
-    row = group.iloc[0]
-    auxiliaries = f", with {row.auxiliaries.replace(',', ', ')}" if row.auxiliaries else ""
-    weights = " pretrained" if row.pretrained else ""
-    return (
-        f"{row.dataset}: {row.primary}{auxiliaries}; {row.backbone}{weights}, "
-        f"budget {row.budget}, protocol {row.protocol}"
-    )
-
-
 def metric_of(group: pandas.DataFrame) -> tuple[str, str, str]:
-    """Metric, unit and direction of a problem; empty where no run has finished."""
-    done = group[group["status"] == "done"]
-    if done.empty:
+    """Metric, unit and direction of a problem; empty where no run has finished.
+
+    Errors: `UsageError` when there is more than one, in name or in version.
+    """
+    keys = ["metric", "metric_version", "unit", "direction"]
+    kinds = group.dropna(subset=["metric"])[keys].drop_duplicates()
+    if kinds.empty:
         return "", "", "up"
-    row = done.iloc[0]
-    return row.metric, row.unit, row.direction
+    if len(kinds) > 1:
+        names = " and ".join(" ".join(map(str, row)) for row in kinds.to_numpy().tolist())
+        raise UsageError(
+            f"problem '{group['problem'].iloc[0]}' was scored by {names}; "
+            "keep such records in separate folders."
+        )
+    metric, _, unit, direction = map(str, kinds.iloc[0])
+    return metric, unit, direction
+
+
+def scores(group: pandas.DataFrame, method: str) -> dict[int, float]:
+    """The scores of a method's finished runs by seed."""
+    done = group[group["method"] == method].dropna(subset=["value"])
+    return {int(seed): float(v) for seed, v in zip(done["seed"], done["value"], strict=True)}
+
+
+def failures(group: pandas.DataFrame, method: str) -> dict[str, int]:
+    """How many of a method's runs have no score, by what happened to them."""
+    part = group[(group["method"] == method) & group["value"].isna()]
+    return dict(Counter("unscored" if word == "done" else word for word in part["status"]))
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Failures as a reader has them.
+
+    >>> in_words({"diverged": 2, "oom": 1})
+    '2 diverged, 1 oom'
+    """
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
 def _board(group: pandas.DataFrame) -> Table:
     metric, unit, direction = metric_of(group)
-    rows = [_row(part, metric, unit, direction) for _, part in group.groupby("method", sort=False)]
+    common = {"metric": metric, "unit": unit, "direction": direction}
+    methods = list(dict.fromkeys(group["method"]))
+    rows = [{**_row(group, method), **common} for method in methods]
     sign = -1 if direction == "up" else 1
-    rows.sort(key=lambda row: (row["mean"] is None, sign * (row["mean"] or 0)))
-    arrow = "↑" if direction == "up" else "↓"
-    title = describe(group)
-    score = f"Score: {metric}{f' in {unit}' if unit else ''} {arrow} on the test split, "
-    notes = (
-        f"{score}mean over seeds with a 95 % t-interval; costs are means per run.",
-        "Overlapping intervals are no comparison: auxbench compare pairs the seeds.",
-    )
-    return Table(title, COLUMNS, rows, notes if metric else ("No run has finished.",))
+    rows.sort(key=lambda row: (not row["seeds"], sign * (row["mean"] or 0.0)))
+    title = group["problem"].iloc[0]
+    return Table(title, _columns(rows), rows, tuple(_notes(group, rows)))
 
 
-def _row(part: pandas.DataFrame, metric: str, unit: str, direction: str) -> dict[str, Any]:
+def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
+    part = group[group["method"] == method]
     first = part.iloc[0]
     done = part[part["status"] == "done"]
-    values = [float(value) for value in done["value"].dropna()]
-    mean, low, high = (None if math.isnan(x) else x for x in interval(values))
-    costs: dict[str, Any] = {}
-    for key in ("forward", "backward", "partial", "train_flops", "parameters", "macs"):
-        costs[key] = None if done.empty else round(float(done[key].mean()))
-    for key in ("train_seconds", "latency_ms"):
-        costs[key] = None if done.empty else float(done[key].mean())
+    values = list(scores(group, method).values())
+    failed = failures(group, method)
+    mean, low, high = map(_present, interval(values))
+    same = done["same_as_single"].dropna()
+    latencies = done["latency_ms"].dropna().tolist()
     return {
-        "method": first.method,
-        "dataset": first.dataset,
-        "primary": first.primary,
-        "auxiliaries": first.auxiliaries,
-        "backbone": first.backbone,
-        "pretrained": bool(first.pretrained),
-        "budget": first.budget,
-        "metric": metric,
-        "unit": unit,
-        "direction": direction,
+        "method": method,
+        **{key: first[key] for key in ("dataset", "primary", "auxiliaries", "backbone", "budget")},
+        "problem": first["problem"],
+        "pretrained": bool(first["pretrained"]),
         "mean": mean,
         "low": low,
         "high": high,
-        "interval": None if low is None else f"{low:.2f} to {high:.2f}",
         "seeds": len(values),
-        "failed": len(part) - len(values),
-        "same_as_single": None if done.empty else bool(done["same_as_single"].all()),
-        **costs,
+        "failed": sum(failed.values()),
+        "failures": in_words(failed),
+        **{key: _whole(done[key].mean()) for key in COUNTS},
+        "train_seconds": _present(done["train_seconds"].mean()),
+        # One run beside a busy neighbour would move a mean.
+        "latency_ms": median(latencies) if latencies else None,
+        "same_as_single": bool(same.all()) if len(same) else None,
     }
+
+
+def _present(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _whole(value: float) -> int | None:
+    return None if math.isnan(value) else round(value)
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """The columns with the title, the decimals and the choice that fit these rows."""
+    arrow = {"up": "↑", "down": "↓"}[rows[0]["direction"]]
+    title = " ".join(word for word in (rows[0]["metric"], rows[0]["unit"], arrow) if word)
+    sizes = [abs(row["mean"]) for row in rows if row["seeds"]]
+    halves = [(row["high"] - row["low"]) / 2 for row in rows if row["seeds"] > 1]
+    halves = [half for half in halves if half > 0]
+    digits = decimals(median(halves)) if halves else decimals(max(sizes, default=0.0), 3)
+    changes: dict[str, dict[str, Any]] = {
+        "mean": {"title": title if rows[0]["metric"] else "score", "digits": digits},
+        "low": {"digits": digits},
+        "failed": {"shown": any(row["failed"] for row in rows)},
+        "partial": {"shown": any(row["partial"] for row in rows)},
+    }
+    return tuple(replace(column, **changes.get(column.key, {})) for column in COLUMNS)
+
+
+def _notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What a reader must know: first of these rows, then of every board."""
+    for row in rows:
+        if row["failed"]:
+            part = group[(group["method"] == row["method"]) & (group["status"] != "done")]
+            reasons = [reason for reason in dict.fromkeys(part["reason"]) if reason]
+            share = f"{row['failed']} of {row['seeds'] + row['failed']} runs without score"
+            text = f"{row['method']}: {share}, {row['failures']}"
+            yield f"{text} ({reasons[0].rstrip('.')})." if reasons else f"{text}."
+    others = [row["method"] for row in rows if row["same_as_single"] is False]
+    if others:
+        yield (
+            "The deployed network is not the single-task network, operator by operator: "
+            f"{', '.join(others)}."
+        )
+    devices = sorted(set(group["device"].dropna()))
+    if len(devices) > 1:
+        yield f"Seconds and latency come from different devices: {', '.join(devices)}."
+    yield (
+        "Score of the deployed network on the test split: mean over the seeds that finished, with "
+        "a 95 % t-interval. Costs are means per run, latency the median: passes and FLOPs of "
+        "training, parameters and MACs of what is deployed."
+    )
+    yield "Overlapping intervals are no comparison: auxbench compare pairs the seeds."

@@ -2,155 +2,199 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from auxbench.errors import UsageError, suggestion
-from auxbench.report.board import describe, metric_of, problems
-from auxbench.report.table import Column, Table
-from auxbench.stats import Paired, frame, holm, paired
+from auxbench.grammar import split_list
+from auxbench.report.board import failures, in_words, metric_of, problems, scores
+from auxbench.report.table import Column, Table, decimals
+from auxbench.stats import Paired, decide, frame, paired
 
 if TYPE_CHECKING:
     import pandas
 
+Metric = tuple[str, str, str]  # name, unit, direction
+
 ALPHA = 0.05
-FEW = 5
+FEW = 5  # pairs; below, the test leans on normal differences and sees large ones only
+WEAK = 0.1  # correlation of pairs; below, pairing narrows the interval by next to nothing
 
 COLUMNS = (
-    Column("problem", "problem"),
+    Column("problem", "problem", shown=False),
+    Column("place", "problem"),
+    Column("dataset", "data set", shown=False),
+    Column("primary", "primary", shown=False),
+    Column("auxiliaries", "auxiliaries", shown=False),
+    Column("backbone", "backbone", shown=False),
+    Column("budget", "budget", shown=False),
     Column("method", "method"),
     Column("control", "control"),
     Column("metric", "metric"),
     Column("unit", "unit"),
+    Column("direction", "direction", shown=False),
     Column("n", "pairs"),
     Column("unpaired", "unpaired"),
     Column("failed", "failed"),
-    Column("difference", "difference", 2),
-    Column("interval", "95 % interval"),
-    Column("low", "low", shown=False),
+    Column("control_failed", "control failed"),
+    Column("difference", "difference", "digits", signed=True),
+    Column("low", "95 % interval", "digits", signed=True, upto="high"),
     Column("high", "high", shown=False),
-    Column("p", "p", 4),
-    Column("p_holm", "p (Holm)", 4),
-    Column("correlation", "correlation", 2),
-    Column("detectable", "detectable", 2),
+    Column("p", "p", 3),
+    Column("p_holm", "p (Holm)", 3),
+    Column("correlation", "correlation", 2, signed=True),
+    Column("spread", "sd of differences", shown=False),
+    Column("detectable", "detectable", "digits"),
     Column("verdict", "verdict"),
 )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One method against one control on one problem."""
+    """One method against one control on one problem, and what its family makes of it.
 
-    problem: str
+    `where` is the problem with its metric, `place` what tells it from the others compared.
+    `verdict` is 'better', 'worse' or 'undecided' at the family's level of 0.05; `digits` are the
+    decimals that its numbers deserve.
+    """
+
+    where: Mapping[str, str]
+    place: str
     method: str
     control: str
-    metric: str
-    unit: str
-    failed: int
+    failed: Mapping[str, int]
+    control_failed: Mapping[str, int]
     result: Paired
     p_holm: float
-
-    @property
-    def verdict(self) -> str:
-        """'better', 'worse' or 'undecided' at the family's level of 0.05."""
-        if self.p_holm >= ALPHA:
-            return "undecided"
-        return "better" if self.result.difference > 0 else "worse"
+    verdict: str
+    digits: int
 
     def row(self) -> dict[str, Any]:
         """The difference as a table holds it."""
         result = self.result
-        numbers = {
-            key: _present(getattr(result, key))
-            for key in ("difference", "low", "high", "p", "correlation", "detectable")
-        }
-        bounds = (numbers["low"], numbers["high"])
+        keys = ("n", "unpaired", "difference", "low", "high", "correlation", "spread", "detectable")
+        tested = result.n > 1
         return {
-            "problem": self.problem,
+            **self.where,
+            "place": self.place,
             "method": self.method,
             "control": self.control,
-            "metric": self.metric,
-            "unit": self.unit,
-            "n": result.n,
-            "unpaired": result.unpaired,
-            "failed": self.failed,
-            **numbers,
-            "interval": None if None in bounds else f"{bounds[0]:+.2f} to {bounds[1]:+.2f}",
-            "p_holm": self.p_holm,
+            "failed": sum(self.failed.values()),
+            "control_failed": sum(self.control_failed.values()),
+            **{key: getattr(result, key) for key in keys},
+            "p": result.p if tested else None,
+            "p_holm": self.p_holm if tested else None,
             "verdict": self.verdict,
+            "digits": self.digits,
         }
 
     def sentence(self) -> str:
         """What can and cannot be concluded, in words."""
-        result, unit = self.result, f" {self.unit}" if self.unit else ""
-        where = self.problem.split(";")[0]
-        subject = f"{self.method} against {self.control} on {where}"
-        failed = f" {self.failed} runs of the two failed." if self.failed else ""
+        metric = f" ({self.where['metric']})" if self.where["metric"] else ""
+        head = f"{self.method} against {self.control} on {self.place}{metric}: {self.verdict}"
+        return " ".join([f"{head}{self._evidence()}.", *self._missing()])
+
+    def _evidence(self) -> str:
+        result, unit = self.result, f" {self.where['unit']}".rstrip()
         if result.n < 2:
-            return f"{subject}: undecided, for {result.n} paired seeds allow no test.{failed}"
-        text = (
-            f"{subject}: {self.verdict}. The {self.metric} differs by {result.difference:+.2f}"
-            f"{unit} ({result.low:+.2f} to {result.high:+.2f}, positive is better) over "
-            f"{result.n} paired seeds, p = {self.p_holm:.3g} after Holm."
-        )
+            seeds = "1 paired seed allows" if result.n else "no paired seeds allow"
+            return f", for {seeds} no test"
+        difference = f"{result.difference:+.{self.digits}f}{unit}"
+        if result.spread == 0:
+            if result.difference == 0:
+                return f". The scores are identical on {result.n} paired seeds"
+            return (
+                f". The difference is {difference} on each of {result.n} paired seeds; without "
+                f"any spread only their signs can be tested, {_p(self.p_holm)} after Holm"
+            )
+        row = self.row()
+        bounds = next(column for column in COLUMNS if column.key == "low").text(row)
+        text = f". The difference is {difference} {bounds} over {result.n} paired seeds, "
+        text += f"{_p(self.p_holm)} after Holm"
         if self.verdict == "undecided":
             text += (
-                f" A true difference below {result.detectable:.2f}{unit} "
-                "would probably not have been seen."
+                f"; a true difference below {result.detectable:.{self.digits}f}{unit} would "
+                "probably not have been seen"
             )
-        return text + failed
+        return text
+
+    def _missing(self) -> Iterator[str]:
+        for method, counts in ((self.method, self.failed), (self.control, self.control_failed)):
+            if counts:
+                runs = _count(sum(counts.values()), "run")
+                yield f"{runs} of {method} gave no score ({in_words(counts)})."
+        if self.result.unpaired:
+            yield f"{_count(self.result.unpaired, 'score')} without a partner left out."
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences that are reported together: one family."""
+    """All differences that are reported together: one family.
+
+    `absent` says which of the pairs asked for could not be made, and where.
+    """
 
     differences: tuple[Difference, ...]
+    absent: tuple[str, ...] = ()
 
     def table(self) -> Table:
-        """The differences as a table, with what they mean."""
-        rows = [difference.row() for difference in self.differences]
-        many = len({row["problem"] for row in rows}) > 1
-        hidden = set() if many else {"problem"}
-        for key in ("unpaired", "failed"):
-            if not any(row[key] for row in rows):
-                hidden.add(key)
-        columns = tuple(
-            Column(c.key, c.title, c.digits, c.si, c.shown and c.key not in hidden) for c in COLUMNS
-        )
-        title = "" if many else self.differences[0].problem
-        return Table(title, columns, rows, tuple(self.notes()))
+        """The differences as a table, with what they mean.
 
-    def notes(self) -> list[str]:
+        A positive difference means that the method is better than its control, whichever way the
+        metric points.
+        """
+        rows = [difference.row() for difference in self.differences]
+        places, metrics = ({row[key] for row in rows} for key in ("place", "metric"))
+        hidden = {key for key in ("unpaired", "failed", "control_failed") if not _any(rows, key)}
+        title = ""
+        if len(places) == 1:
+            hidden.add("place")
+            title = rows[0]["problem"]
+        if len(metrics) == 1:
+            hidden |= {"metric", "unit"}
+            title = f"{title}: " if title else ""
+            title += " in ".join(word for word in (rows[0]["metric"], rows[0]["unit"]) if word)
+        columns = tuple(
+            replace(column, shown=column.shown and column.key not in hidden) for column in COLUMNS
+        )
+        return Table(title.removesuffix(": "), columns, rows, tuple(self.notes()))
+
+    def notes(self) -> Iterator[str]:
         """How the numbers were made, and warnings that belong to them."""
-        count = len(self.differences)
-        family = f"the family of {count} comparisons" if count > 1 else "this one comparison"
-        notes = [
+        yield (
             "Estimand: the mean difference in the primary score on these data over the randomness "
-            "of training; positive is better. Nothing is claimed about other data.",
-            "Paired t-test by seed; intervals are unadjusted 95 % ones; verdicts hold at 5 % over "
-            f"{family} (Holm). Detectable: the true difference that this many pairs find with "
-            "power 80 %, at the level of the family.",
-        ]
+            "of training, positive where the method is better, in the metric's own unit. Nothing "
+            "is claimed about other data."
+        )
+        count = len(self.differences)
+        family = f"the family of {count} comparisons (Holm)" if count > 1 else "this one comparison"
+        yield (
+            f"Paired t-test by seed; each interval by itself covers at 95 %; verdicts hold at 5 % "
+            f"over {family}. Detectable: the true difference that such a test finds with a "
+            "probability of 80 %."
+        )
         least = min(difference.result.n for difference in self.differences)
         if least < FEW:
-            notes.append(
-                f"Only {least} pairs in the smallest comparison: with fewer than {FEW} seeds only "
+            yield (
+                f"The smallest comparison has {_count(least, 'pair')}: with fewer than {FEW} only "
                 "large differences can be decided."
             )
         weak = [
-            difference
+            f"{difference.method} and {difference.control} ({difference.result.correlation:+.2f})"
             for difference in self.differences
-            if difference.result.n >= 3 and difference.result.correlation < 0.1
+            if difference.result.correlation < WEAK
         ]
         if weak:
-            names = ", ".join(f"{d.method} and {d.control}" for d in weak)
-            notes.append(
-                f"Pairing by seed gained little for {names}: their scores do not go along."
+            yield f"Pairing by seed gained little for scores that hardly correlate: {_list(weak)}."
+        if any(difference.failed or difference.control_failed for difference in self.differences):
+            yield (
+                "Some runs gave no score: the differences are those of the seeds that finished, "
+                "which flatters a method that fails."
             )
-        return notes
+        if self.absent:
+            yield f"Not compared, since not recorded there: {_list(self.absent)}."
 
     def sentences(self) -> list[str]:
         """One sentence or two per difference."""
@@ -158,62 +202,127 @@ class Comparison:
 
 
 def compare(
-    records: Sequence[dict[str, Any]], methods: Sequence[str], control: str | None = None
+    records: Iterable[Mapping[str, Any]] | pandas.DataFrame,
+    methods: Sequence[str],
+    control: str | None = None,
 ) -> Comparison:
     """Compare methods inside every problem of the records.
 
     With a control every other method, or each of `methods`, is compared with it; without one the
-    last of `methods` is the control. Errors: `UsageError` for methods that are not recorded, for
-    fewer than two, and where no problem has both sides.
+    last of `methods` is the control. Everything compared is one family. Errors: `UsageError` for
+    methods that are not recorded, for fewer than two, and where no problem has both sides.
     """
     rows = frame(records)
-    present = sorted(set(rows["method"]))
-    names = [str(name) for name in methods]
-    for name in [*names, *([control] if control else [])]:
-        if name not in present:
-            raise UsageError(f"no record has method '{name}'; {suggestion(name, present)}")
-    if control is None:
-        if len(names) < 2:
-            raise UsageError("one method cannot be compared; name two, or one with --control.")
-        *names, control = names
-    others = [name for name in (names or present) if name != control]
-    if not others:
-        raise UsageError(f"method '{control}' is alone; record or name another one.")
-    pairs = [
-        (group, other, control)
-        for group in problems(rows)
-        for other in others
-        if {other, control} <= set(group["method"])
-    ]
+    if rows.empty:
+        raise UsageError("no record is left to compare; auxbench run makes some.")
+    others, control = _sides(rows, methods, control)
+    groups = list(problems(rows))
+    pairs, absent = [], []
+    for group in groups:
+        recorded = set(group["method"])
+        for other in others:
+            if {other, control} <= recorded:
+                pairs.append((group, other))
+            elif methods or control not in recorded:
+                lacking = control if control not in recorded else other
+                absent.append(f"{lacking} on {group['problem'].iloc[0]}")
     if not pairs:
         raise UsageError(
             f"no problem has '{control}' and {' or '.join(map(repr, others))}; "
             "run them on the same data, tasks, backbone and budget."
         )
-    alpha = ALPHA / len(pairs)
-    results = [
-        paired(_values(group, a), _values(group, b), metric_of(group)[2], alpha)
-        for group, a, b in pairs
+    metrics = [metric_of(group) for group, _ in pairs]
+    family = [
+        paired(scores(group, other), scores(group, control), direction, ALPHA / len(pairs))
+        for (group, other), (_, _, direction) in zip(pairs, metrics, strict=True)
     ]
-    adjusted = holm([result.p for result in results])
+    digits = _digits(metrics, family)
+    places = _places(dict.fromkeys(group["problem"].iloc[0] for group, _ in pairs))
     return Comparison(
         tuple(
             Difference(
-                describe(group), a, b, *metric_of(group)[:2], _failed(group, a, b), result, p
+                _where(group, metric),
+                places[group["problem"].iloc[0]],
+                other,
+                control,
+                failures(group, other),
+                failures(group, control),
+                result,
+                *decision,
+                digits[metric],
             )
-            for (group, a, b), result, p in zip(pairs, results, adjusted, strict=True)
-        )
+            for (group, other), metric, result, decision in zip(
+                pairs, metrics, family, decide(family, ALPHA), strict=True
+            )
+        ),
+        tuple(dict.fromkeys(absent)),
     )
 
 
-def _values(group: pandas.DataFrame, method: str) -> dict[int, float]:
-    done = group[(group["method"] == method) & (group["status"] == "done")].dropna(subset=["value"])
-    return {int(seed): float(v) for seed, v in zip(done["seed"], done["value"], strict=True)}
+def _sides(
+    rows: pandas.DataFrame, methods: Sequence[str], control: str | None
+) -> tuple[list[str], str]:
+    """The methods to compare, and what with."""
+    present = sorted(set(rows["method"]))
+    names = list(dict.fromkeys(name for words in methods for name in split_list(words)))
+    for name in [*names, *([control] if control else [])]:
+        if name not in present:
+            raise UsageError(f"no record has method '{name}'; {suggestion(name, present)}")
+    if control is None:
+        if len(names) < 2:
+            given = "one method" if names else "nothing"
+            raise UsageError(f"{given} cannot be compared; name two, or one with --control.")
+        *names, control = names
+    others = [name for name in (names or present) if name != control]
+    if not others:
+        raise UsageError(f"method '{control}' is alone; record or name another one.")
+    return others, control
 
 
-def _failed(group: pandas.DataFrame, *methods: str) -> int:
-    return int((group["method"].isin(methods) & (group["status"] != "done")).sum())
+def _where(group: pandas.DataFrame, metric: Metric) -> dict[str, str]:
+    first = group.iloc[0]
+    keys = ("problem", "dataset", "primary", "auxiliaries", "backbone", "budget")
+    return {
+        **{key: first[key] for key in keys},
+        **dict(zip(("metric", "unit", "direction"), metric, strict=True)),
+    }
 
 
-def _present(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _digits(metrics: Iterable[Metric], family: Iterable[Paired]) -> dict[Metric, int]:
+    """Decimals for all differences in a metric: two digits of the usual half of an interval."""
+    sizes: dict[Metric, list[float]] = {}
+    for metric, result in zip(metrics, family, strict=True):
+        half = (result.high - result.low) / 2
+        size = half if half > 0 else abs(result.difference)
+        sizes.setdefault(metric, []).extend([size] if size > 0 else [])
+    return {metric: decimals(median(known or [1.0])) for metric, known in sizes.items()}
+
+
+def _places(labels: Iterable[str]) -> dict[str, str]:
+    """What tells problems apart: their first part, and those in which not all agree.
+
+    >>> list(_places(["rooms depth; resnet18; demo", "rooms depth; resnet50; demo"]).values())
+    ['rooms depth; resnet18', 'rooms depth; resnet50']
+    """
+    parts = {label: label.split("; ") for label in labels}
+    common = set.intersection(*(set(words) for words in parts.values()))
+    return {
+        label: "; ".join([words[0], *(word for word in words[1:] if word not in common)])
+        for label, words in parts.items()
+    }
+
+
+def _any(rows: Iterable[Mapping[str, Any]], key: str) -> bool:
+    return any(row[key] for row in rows)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

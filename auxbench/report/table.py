@@ -8,35 +8,63 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Cell = str | int | float | bool | None
+if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
+Row = Mapping[str, Any]
+
+NOTHING = "—"
 
 
 @dataclass(frozen=True)
 class Column:
     """A column: its key in data formats, its title for people, and how its numbers are written.
 
-    `digits` are decimals; `si` writes 1.2 M for 1,200,000. `shown` columns are for people, and
-    data formats hold all.
+    `digits` are decimals, or the key under which every row says how many; `si` writes 1.2 M for
+    1,200,000; `signed` writes a plus and is for numbers around zero. With `upto`, the key of an
+    upper bound, the column reads [lower, upper]. `shown` columns are for people, and data formats
+    hold all.
     """
 
     key: str
     title: str
-    digits: int | None = None
+    digits: int | str | None = None
     si: bool = False
     shown: bool = True
+    signed: bool = False
+    upto: str | None = None
 
-    def text(self, value: Cell) -> str:
-        """A value as people read it; an em dash where there is none."""
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return "—"
+    def text(self, row: Row) -> str:
+        """What people read in a row; an em dash where there is nothing.
+
+        >>> Column("low", "interval", 1, upto="high").text({"low": 1.26, "high": 2})
+        '[1.3, 2.0]'
+        """
+        if self.upto is None:
+            return self._text(row.get(self.key), row)
+        bounds = row.get(self.key), row.get(self.upto)
+        if any(_missing(bound) for bound in bounds):
+            return NOTHING
+        return "[{}, {}]".format(*(self._text(bound, row) for bound in bounds))
+
+    def _text(self, value: Any, row: Row) -> str:
+        if _missing(value):
+            return NOTHING
         if isinstance(value, bool):
             return "yes" if value else "no"
-        if self.si and isinstance(value, int | float):
+        if self.si:
             return si(value)
-        if isinstance(value, float):
-            return f"{value:.{2 if self.digits is None else self.digits}f}"
+        digits = row[self.digits] if isinstance(self.digits, str) else self.digits
+        if isinstance(value, float) or (isinstance(value, int) and digits is not None):
+            places = 2 if digits is None else digits
+            text = f"{value:+.{places}f}"
+            if text.strip("+-0."):
+                return text if self.signed else text.removeprefix("+")
+            if value > 0 and not (self.signed or self.upto):
+                return f"<{10**-places:.{places}f}"
+            return text[1:]  # what rounds to zero has no sign
         return str(value)
 
 
@@ -56,7 +84,7 @@ class Table:
 
     title: str
     columns: tuple[Column, ...]
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Row]
     notes: tuple[str, ...] = ()
 
     @property
@@ -64,9 +92,14 @@ class Table:
         """The columns that people see."""
         return tuple(column for column in self.columns if column.shown)
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys of a row in data formats."""
+        return [column.key for column in self.columns]
+
     def texts(self) -> list[list[str]]:
         """The rows as people see them."""
-        return [[column.text(row.get(column.key)) for column in self.shown] for row in self.rows]
+        return [[column.text(row) for column in self.shown] for row in self.rows]
 
     def numeric(self, column: Column) -> bool:
         """Whether a column holds numbers, and is aligned to the right."""
@@ -78,65 +111,118 @@ class Table:
 def render(tables: Sequence[Table], style: str) -> str:
     """The tables as text, ending in a newline; `style` is text, markdown, latex, csv or json.
 
-    JSON is one list of objects with all columns, CSV one table with the columns of the first.
+    Data formats hold raw values, not rounded ones: JSON is one list of the rows of all tables,
+    what is missing or not finite being null, and CSV has a new header where the columns change.
+    LaTeX needs the package booktabs. Text fits the terminal as far as words can be folded; numbers
+    never are.
+
+    >>> render([Table("", (Column("mean", "mean", 1),), ({"mean": 41.26},))], "json")
+    '[\\n  {\\n    "mean": 41.26\\n  }\\n]\\n'
     """
     if style == "json":
         rows = [_raw(table, row) for table in tables for row in table.rows]
-        return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if style == "csv":
         return _csv(tables)
-    parts = {"text": _text, "markdown": _markdown, "latex": _latex}
-    return "\n".join(parts[style](table) for table in tables)
+    if style == "latex":
+        return "\n".join(map(_latex, tables))
+    write = {"text": _text, "markdown": _markdown}[style]
+    parts = []
+    for index, table in enumerate(tables):
+        # A note that the next table has too is said once, below it.
+        later = tables[index + 1].notes if index + 1 < len(tables) else ()
+        parts.append(write(table, [note for note in table.notes if note not in later]))
+    return "\n".join(parts)
 
 
 def si(value: float) -> str:
     """A large number with a prefix of the SI, three digits.
 
-    >>> si(11_176_512), si(950), si(2.5e13)
-    ('11.2 M', '950', '25 T')
+    >>> si(11_176_512), si(950), si(2.5e13), si(999_999)
+    ('11.2 M', '950', '25 T', '1 M')
     """
-    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= factor:
+    prefixes = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+    for factor, prefix in prefixes:
+        if abs(value) >= 0.9995 * factor:
             return f"{value / factor:.3g} {prefix}"
     return f"{value:.3g}"
 
 
-def _raw(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {column.key: _null(row.get(column.key)) for column in table.columns}
+def decimals(size: float, digits: int = 2) -> int:
+    """How many decimals show a number of this size with so many significant digits, 1 to 6.
+
+    >>> decimals(0.034), decimals(1.2), decimals(140.0), decimals(41.2, 3)
+    (3, 1, 1, 1)
+    """
+    if not (math.isfinite(size) and size > 0):
+        return 1
+    return min(6, max(1, digits - 1 - math.floor(math.log10(size))))
 
 
-def _null(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _raw(table: Table, row: Row) -> dict[str, Any]:
+    return {key: None if _missing(row.get(key)) else row[key] for key in table.keys}
 
 
 def _csv(tables: Sequence[Table]) -> str:
     stream = io.StringIO()
-    keys = [column.key for column in tables[0].columns] if tables else []
-    writer = csv.DictWriter(stream, keys, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    header: list[str] = []
     for table in tables:
+        writer = csv.DictWriter(stream, table.keys, lineterminator="\n")
+        if table.keys != header:
+            stream.write("\n" if header else "")
+            writer.writeheader()
+            header = table.keys
         writer.writerows(_raw(table, row) for row in table.rows)
     return stream.getvalue()
 
 
-def _text(table: Table) -> str:
+def _text(table: Table, notes: Sequence[str]) -> str:
+    from textwrap import fill
+
+    from rich import box
     from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text
 
-    grid = Grid(title=Text(table.title) if table.title else None, title_justify="left")
-    for column in table.shown:
-        grid.add_column(
-            column.title, justify="right" if table.numeric(column) else "left", overflow="fold"
-        )
-    for texts in table.texts():
-        grid.add_row(*map(Text, texts))
-    console = Console(file=io.StringIO(), width=_width(), force_terminal=False)
+    width, texts = _width(), table.texts()
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column, columns in zip(table.shown, _widths(table, width), strict=True):
+        justify: JustifyMethod = "right" if table.numeric(column) else "left"
+        grid.add_column(Text(column.title), justify=justify, overflow="fold", width=columns)
+    for row in texts:
+        grid.add_row(*map(Text, row))
+    console = Console(file=io.StringIO(), width=10_000, force_terminal=False)
     with console.capture() as capture:
         console.print(grid)
-        for note in table.notes:
-            console.print(note, markup=False, highlight=False, soft_wrap=False)
-    return capture.get()
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    body = "\n".join(line for line in lines if line)
+    title = [fill(table.title, width)] if table.title else []
+    tail = ["", *(fill(note, min(width, 100)) for note in notes)] if notes else []
+    return "\n".join([*title, body, *tail]) + "\n"
+
+
+def _widths(table: Table, width: int) -> list[int]:
+    """The width of every column, so that the table fits; words are folded, numbers are not."""
+    from rich.cells import cell_len
+
+    wanted, least = [], []
+    for index, column in enumerate(table.shown):
+        cells = [cell_len(row[index]) for row in table.texts()]
+        words = [cell_len(word) for word in column.title.split()]
+        wanted.append(max([cell_len(column.title), *cells]))
+        folded = cells if table.numeric(column) else [min(12, cell) for cell in cells]
+        least.append(max([*words, *folded]))
+    # Where numbers alone are too much, the terminal breaks the lines.
+    slack = max(0, width - 2 * len(wanted) - sum(least))
+    widths = []
+    for most, few in zip(wanted, least, strict=True):
+        widths.append(min(most, few + slack))
+        slack -= widths[-1] - few
+    return widths
 
 
 def _width() -> int:
@@ -144,37 +230,43 @@ def _width() -> int:
     import shutil
     import sys
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1_000
 
 
-def _markdown(table: Table) -> str:
+def _markdown(table: Table, notes: Sequence[str]) -> str:
     marks = ["--:" if table.numeric(column) else ":--" for column in table.shown]
-    lines = [f"**{table.title}**", ""] if table.title else []
+    lines = [f"**{_plain(table.title)}**", ""] if table.title else []
     lines += [_pipes(column.title for column in table.shown), "|" + "|".join(marks) + "|"]
     lines += [_pipes(texts) for texts in table.texts()]
-    lines += [line for note in table.notes for line in ("", note)]
+    lines += [line for note in notes for line in ("", _plain(note))]
     return "\n".join(lines) + "\n"
 
 
 def _pipes(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(_plain, cells)) + " |"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown prints as it is."""
+    return "".join(f"\\{char}" if char in "\\|*`<" else char for char in text.replace("\n", " "))
 
 
 def _latex(table: Table) -> str:
     kinds = "".join("r" if table.numeric(column) else "l" for column in table.shown)
-    rows = [_ampersands(column.title for column in table.shown), r"\midrule"]
-    rows += [_ampersands(texts) for texts in table.texts()]
-    body = "\n".join(rows)
-    notes = "".join(f"\n% {note}" for note in table.notes)
-    title = f"% {table.title}\n" if table.title else ""
-    return (
-        f"{title}\\begin{{tabular}}{{{kinds}}}\n\\toprule\n{body}\n\\bottomrule\n"
-        f"\\end{{tabular}}{notes}\n"
-    )
+    lines = [r"\begin{table}", r"\centering"]
+    lines += [rf"\caption{{{escape(table.title)}}}"] if table.title else []
+    lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
+    lines += [_ampersands(column.title for column in table.shown), r"\midrule"]
+    lines += [_ampersands(texts) for texts in table.texts()]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\footnotesize {escape(note)}" for note in table.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
 def _ampersands(cells: Iterable[str]) -> str:
-    return " & ".join(map(escape, cells)) + r" \\"
+    line = " & ".join(map(escape, cells)) + r" \\"
+    # At the start of a line these would be taken for an argument of the one before.
+    return "{}" + line if line.startswith(("[", "*")) else line
 
 
 def escape(text: str) -> str:
@@ -187,12 +279,17 @@ def escape(text: str) -> str:
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
         "↑": r"$\uparrow$",
         "↓": r"$\downarrow$",
         "°": r"$^\circ$",
-        "—": "---",
+        "×": r"$\times$",
         "−": "$-$",
+        "—": "---",
         "±": r"$\pm$",
+        "\n": " ",
         **{char: "\\" + char for char in "&%$#_{}"},
     }
     return "".join(special.get(char, char) for char in text)

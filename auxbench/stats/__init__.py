@@ -1,6 +1,7 @@
 """Statistics of records: functions of numbers and frames, which never import torch."""
 
 from auxbench.stats.frame import frame
-from auxbench.stats.paired import Paired, holm, interval, paired
+from auxbench.stats.multiplicity import decide, holm
+from auxbench.stats.paired import Paired, detectable, interval, paired
 
-__all__ = ["Paired", "frame", "holm", "interval", "paired"]
+__all__ = ["Paired", "decide", "detectable", "frame", "holm", "interval", "paired"]

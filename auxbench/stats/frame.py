@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from auxbench.budget import BUDGETS, PROTOCOL, Recipe
+from auxbench.grammar import spelled
 
 if TYPE_CHECKING:
     import pandas
 
-PROBLEM = ("dataset", "primary", "auxiliaries", "backbone", "pretrained", "recipe", "protocol")
-COLUMNS = (
-    "id",
-    *PROBLEM,
-    "budget",
-    "method",
-    "seed",
-    "status",
-    "reason",
-    "metric",
-    "unit",
-    "direction",
+NUMBERS = (
     "value",
     "train_seconds",
     "train_flops",
@@ -31,53 +23,110 @@ COLUMNS = (
     "parameters",
     "macs",
     "latency_ms",
+)
+COLUMNS = (
+    "id",
+    "problem",
+    "dataset",
+    "primary",
+    "auxiliaries",
+    "backbone",
+    "pretrained",
+    "budget",
+    "protocol",
+    "method",
+    "seed",
+    "status",
+    "reason",
+    "metric",
+    "metric_version",
+    "unit",
+    "direction",
+    *NUMBERS,
     "same_as_single",
+    "device",
 )
 
 
-def frame(records: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
-    """One row per record with flat columns; what a run does not have is missing.
+def frame(records: Iterable[Mapping[str, Any]] | pandas.DataFrame) -> pandas.DataFrame:
+    """One row per run with flat columns; what a run does not have is missing.
 
-    Rows with equal `PROBLEM` columns are comparable: same data, tasks, backbone, recipe and
-    protocol. `value` is the deployed network's primary score on the test split.
+    Rows with the same `problem` are comparable: same data, tasks, backbone, recipe and protocol.
+    `value` is the deployed network's primary score on the test split, and NaN for a run that
+    failed. Of several records of a run the last one counts. A frame is given back as it is, so that
+    what is made of records can be made of a frame too.
 
     >>> frame([]).columns[:3].tolist()
-    ['id', 'dataset', 'primary']
+    ['id', 'problem', 'dataset']
     """
     import pandas
 
-    return pandas.DataFrame([_row(record) for record in records], columns=list(COLUMNS))
+    if isinstance(records, pandas.DataFrame):
+        return records
+    rows = {record["id"]: _row(record) for record in records}
+    result = pandas.DataFrame(list(rows.values()), columns=list(COLUMNS))
+    types = {"seed": "int64", "pretrained": "bool", **dict.fromkeys(NUMBERS, "float64")}
+    return result.astype(types)
+
+
+def problem_of(run: Mapping[str, Any]) -> str:
+    """The problem of a run in one line; equal lines mean comparable runs.
+
+    What the recipe has other than its budget, and another protocol than today's, is spelled out.
+
+    >>> problem_of({"dataset": "rooms", "primary": "depth", "auxiliaries": ["normals"],
+    ...     "backbone": "resnet18", "pretrained": False, "protocol": "1",
+    ...     "recipe": BUDGETS["demo"].with_changes(steps=50).to_json()})
+    'rooms depth with normals; resnet18; budget demo* (steps 50)'
+    """
+    auxiliaries = ", ".join(run["auxiliaries"])
+    recipe = dict(run["recipe"])
+    budget = recipe["budget"]
+    tier = BUDGETS.get(budget.rstrip("*"), Recipe(budget, "", 0, 0, 0)).to_json()
+    changes = [
+        f"{key.replace('_', ' ')} {spelled(recipe[key]) if key in recipe else 'unknown'}"
+        for key in sorted({*tier, *recipe} - {"budget"})
+        if key not in tier or key not in recipe or recipe[key] != tier[key]
+    ]
+    parts = [
+        f"{run['dataset']} {run['primary']}" + (f" with {auxiliaries}" if auxiliaries else ""),
+        run["backbone"] + (" pretrained" if run["pretrained"] else ""),
+        f"budget {budget}" + (f" ({', '.join(changes)})" if changes else ""),
+    ]
+    if run["protocol"] != PROTOCOL:
+        parts.append(f"protocol {run['protocol']}")
+    return "; ".join(parts)
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     run = record["run"]
-    score = record.get("primary") or {}
+    score = (record.get("primary") if record["status"] == "done" else None) or {}
     training = record.get("training") or {}
     inference = record.get("inference") or {}
-    recipe = run["recipe"]
+    surroundings = record.get("environment") or {}
     return {
         "id": record["id"],
+        "problem": problem_of(run),
         "dataset": run["dataset"],
         "primary": run["primary"],
         "auxiliaries": ",".join(run["auxiliaries"]),
         "backbone": run["backbone"],
-        "pretrained": run["pretrained"],
-        "recipe": ", ".join(f"{key} {recipe[key]}" for key in sorted(recipe)),
+        "budget": run["recipe"]["budget"],
         "protocol": run["protocol"],
-        "budget": recipe["budget"],
+        "pretrained": run["pretrained"],
         "method": run["method"],
         "seed": run["seed"],
         "status": record["status"],
-        "reason": record["reason"],
+        "reason": record.get("reason", ""),
         **{key: score.get(key) for key in ("metric", "unit", "direction", "value")},
+        "metric_version": score.get("version"),
         "train_seconds": training.get("seconds"),
         "train_flops": training.get("flops"),
-        **{
-            key: training.get(key)
-            for key in ("forward", "backward", "partial", "examples", "peak_memory_bytes")
-        },
+        **{key: training.get(key) for key in ("forward", "backward", "partial", "examples")},
+        "peak_memory_bytes": training.get("peak_memory_bytes"),
         **{
             key: inference.get(key)
             for key in ("parameters", "macs", "latency_ms", "same_as_single")
         },
+        "device": surroundings.get("device_name"),
     }

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from auxbench.stats import frame, holm, interval, paired
-from auxbench.stats.paired import detectable
+from auxbench.stats import decide, detectable, frame, holm, interval, paired
 from tests.unit._records import record, study
 
 A = {0: 41.2, 1: 43.9, 2: 40.1, 3: 44.4, 4: 42.0}
@@ -55,16 +54,51 @@ def test_only_shared_seeds_are_paired_and_the_others_counted() -> None:
         ({}, {}, 1.0),
         ({0: 1.0}, {0: 2.0}, 1.0),
         ({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}, 1.0),
-        ({0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0}, 0.0),
+        ({0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0}, 0.5),
+        (dict.fromkeys(range(6), 1.0), dict.fromkeys(range(6), 2.0), 2**-5),
+        ({0: 0.3, 1: 0.7, 2: 1.1}, {0: 0.2, 1: 0.6, 2: 1.0}, 0.25),
     ],
-    ids=["nothing", "one pair", "identical", "always one less"],
+    ids=[
+        "nothing",
+        "one pair",
+        "identical",
+        "one less",
+        "six times one less",
+        "equal but for bits",
+    ],
 )
 def test_degenerate_pairs_have_a_p_value_and_give_no_warning(
     ours: dict[int, float], theirs: dict[int, float], p: float
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert paired(ours, theirs, "up").p == p
+        found = paired(ours, theirs, "up")
+        assert found.p == p
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+        assert math.isnan(found.detectable)
+
+
+def test_equal_differences_are_no_proof_with_few_seeds() -> None:
+    """A metric with few values, such as accuracy in steps of 1 %, gives equal differences often."""
+    rng = np.random.default_rng(3)
+    alike = rng.normal(50, 0.5, (2_000, 2, 2)).round()
+    families = [[paired(dict(enumerate(a)), dict(enumerate(b)), "up")] for a, b in alike]
+    assert np.mean([family[0].spread == 0 for family in families]) > 0.2
+    wrong = np.mean([decide(family)[0][1] != "undecided" for family in families])
+    assert wrong < 0.05 + 4 * math.sqrt(0.05 * 0.95 / len(families))
+
+
+def test_correlation_is_not_read_off_two_pairs() -> None:
+    assert math.isnan(paired({0: 1.0, 1: 2.0}, {0: 1.5, 1: 4.0}, "up").correlation)
+    assert math.isnan(paired(A, dict.fromkeys(A, 40.0), "up").correlation)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.99])
+def test_other_levels_are_scipys_too(level: float) -> None:
+    expected = stats.ttest_rel(list(A.values()), list(B.values())).confidence_interval(level)
+    found = paired(A, B, "up", level=level)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
@@ -96,16 +130,44 @@ def test_holm_is_statsmodels() -> None:
 
 def test_identical_methods_are_rarely_told_apart() -> None:
     """A/A: four methods alike against a control, 2,000 families, 5 seeds, correlated pairs."""
+    verdicts = _simulate(families=2_000, effect=0.0)
+    wrong = np.mean([set(family) != {"undecided"} for family in verdicts])
+    assert wrong < 0.05 + 4 * math.sqrt(0.05 * 0.95 / len(verdicts))
+    assert wrong > 0.01  # a procedure that never decides would pass too
+
+
+def test_large_differences_are_found_whichever_way_they_point() -> None:
+    for effect, verdict in ((10.0, "better"), (-10.0, "worse")):
+        verdicts = np.array(_simulate(families=100, effect=effect))
+        assert (verdicts == verdict).mean() > 0.99
+
+
+def _simulate(families: int, effect: float, methods: int = 4, seeds: int = 5) -> list[list[str]]:
+    """The verdicts of the shipped decision on methods that are all `effect` above the control."""
     rng = np.random.default_rng(2)
-    families, methods, seeds = 2_000, 4, 5
     common = rng.normal(size=(families, 1, seeds))
     scores = common + rng.normal(size=(families, methods + 1, seeds))
-    differences = scores[:, 1:] - scores[:, :1]
-    p = stats.ttest_1samp(differences, 0, axis=2).pvalue
-    wrong = np.mean([min(holm(row.tolist())) < 0.05 for row in p])
-    assert wrong < 0.05 + 4 * math.sqrt(0.05 * 0.95 / families)
-    ours = paired(dict(enumerate(scores[0, 1])), dict(enumerate(scores[0, 0])), "up")
-    assert ours.p == pytest.approx(p[0, 0])
+    scores[:, 1:] += effect
+    result = []
+    for control, *others in scores:
+        base = dict(enumerate(control))
+        family = [paired(dict(enumerate(other)), base, "up") for other in others]
+        result.append([verdict for _, verdict in decide(family)])
+    return result
+
+
+def test_adjusted_values_decide_as_statsmodels_does() -> None:
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    rng = np.random.default_rng(4)
+    family = [
+        paired(dict(enumerate(rng.normal(1.5, 1, 5))), dict.fromkeys(range(5), 0.0), "up")
+        for _ in range(30)
+    ]
+    expected = multitest.multipletests([result.p for result in family], 0.05, "holm")
+    decisions = decide(family)
+    assert [p for p, _ in decisions] == pytest.approx(expected[1].tolist())
+    assert [verdict != "undecided" for _, verdict in decisions] == expected[0].tolist()
+    assert 0 < sum(expected[0]) < 30
 
 
 def test_frame_has_a_row_per_run_and_keeps_failures() -> None:
@@ -114,3 +176,43 @@ def test_frame_has_a_row_per_run_and_keeps_failures() -> None:
     assert rows["status"].tolist() == ["done", "done", "diverged"]
     assert rows["value"].isna().tolist() == [False, False, True]
     assert rows["auxiliaries"].unique().tolist() == ["depth"]
+
+
+def test_frame_has_numbers_where_all_runs_failed() -> None:
+    rows = frame([record("hps", seed, None, status="oom") for seed in (0, 1)])
+    assert rows["value"].dtype == rows["train_flops"].dtype == np.float64
+    assert rows["seed"].dtype == np.int64
+    assert frame([]).empty
+
+
+def test_a_run_has_one_row_and_a_failed_run_no_value() -> None:
+    first, again = record("hps", 0, 1.0), record("hps", 0, 2.0)
+    rows = frame([first, record("hps", 1, 3.0), again])
+    assert rows["value"].tolist() == [2.0, 3.0]
+    assert frame([{**first, "status": "killed"}])["value"].isna().all()
+    assert frame(rows) is rows
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("protocol", "0"),
+        ("dataset", "rooms:train=100"),
+        ("primary", "depth"),
+        ("auxiliaries", ["normals"]),
+        ("auxiliaries", []),
+        ("backbone", "vgg16"),
+        ("pretrained", True),
+        ("steps", 7),
+        ("learning_rate", 0.5),
+        ("schedule", None),
+    ],
+)
+def test_whatever_differs_makes_another_problem_with_another_label(key: str, value: object) -> None:
+    one, other = record("hps", 0, 1.0), record("hps", 0, 1.0)
+    holder = other["run"] if key in other["run"] else other["run"]["recipe"]
+    holder[key] = value
+    if value is None:
+        del holder[key]  # as a record of an earlier release, which did not know it
+    first, second = frame([one, {**other, "id": "other"}])["problem"]
+    assert first != second

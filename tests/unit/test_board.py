@@ -1,0 +1,209 @@
+"""Boards beyond the plain case: failures, costs, decimals, and tables that fit where they go."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+from os import terminal_size
+
+import pytest
+
+from auxbench.errors import UsageError
+from auxbench.report.board import boards
+from auxbench.report.table import Column, Table, decimals, render, si
+from auxbench.stats import frame, interval
+from tests.unit._records import record, study
+
+KEYS = {
+    *("method", "dataset", "primary", "auxiliaries", "backbone", "budget"),
+    *("metric", "unit", "direction", "seeds", "failed", "mean", "low", "high"),
+    *("train_seconds", "train_flops", "forward", "backward", "parameters", "macs", "latency_ms"),
+}
+
+
+def test_json_has_an_object_per_method_and_problem_with_raw_numbers() -> None:
+    values = [40.123456, 41.3, 42.0]
+    records = [
+        *study({"single": values}),
+        *study({"hps": [0.5]}, direction="down", primary="depth"),
+    ]
+    one, other = json.loads(render(boards(records), "json"))
+    assert set(one) >= KEYS
+    assert set(one) == set(other)
+    assert (one["mean"], one["low"], one["high"]) == interval(values)
+    assert (one["train_flops"], one["forward"], one["backward"]) == (2_500_000_000_000, 400, 1200)
+    assert (one["train_seconds"], one["latency_ms"], one["seeds"]) == (11.0, 3.25, 3)
+    assert (other["mean"], other["low"], other["direction"]) == (0.5, None, "down")
+
+
+def test_csv_reads_back_over_all_problems() -> None:
+    records = [*study({"single": [40.0, 41.0]}), *study({"single": [30.0]}, backbone="vgg16")]
+    rows = list(csv.DictReader(io.StringIO(render(boards(records), "csv"))))
+    assert [(row["backbone"], float(row["mean"])) for row in rows] == [
+        ("resnet18", 40.5),
+        ("vgg16", 30.0),
+    ]
+
+
+def test_failures_are_listed_with_their_reason() -> None:
+    records = [
+        *study({"single": [40.0, 41.0]}),
+        record("single", 2, None, status="diverged"),
+        record("single", 3, None, status="oom"),
+        record("single", 4, None),
+    ]
+    (table,) = boards(records)
+    (row,) = table.rows
+    assert (row["seeds"], row["failed"]) == (2, 3)
+    assert row["failures"] == "1 diverged, 1 oom, 1 unscored"
+    text = render([table], "text")
+    assert "single: 3 of 5 runs without score, 1 diverged" in " ".join(text.split())
+    assert "made up to be diverged" in text
+    assert "failed" not in render(boards(study({"single": [40.0, 41.0]})), "text")
+
+
+def test_methods_without_any_score_have_a_row_in_every_format() -> None:
+    records = [record(name, 0, None, status="skipped") for name in ("hps", "auxnas")]
+    tables = boards(records)
+    assert [row["method"] for row in tables[0].rows] == ["hps", "auxnas"]
+    for style in ("text", "markdown", "latex", "csv", "json"):
+        assert "auxnas" in render(tables, style)
+    assert json.loads(render(tables, "json"))[1]["mean"] is None
+
+
+def test_costs_that_are_unknown_stay_empty() -> None:
+    bare = {**record("single", 0, 40.0), "training": None, "inference": None, "environment": None}
+    (row,) = json.loads(render(boards([bare]), "json"))
+    assert row["mean"] == 40.0
+    assert [row[key] for key in ("train_flops", "train_seconds", "macs", "latency_ms")] == [
+        None
+    ] * 4
+
+
+def test_one_slow_run_does_not_set_the_latency() -> None:
+    records = study({"single": [40.0, 41.0, 42.0]})
+    records[0]["inference"]["latency_ms"] = 300.0
+    assert boards(records)[0].rows[0]["latency_ms"] == 3.25
+
+
+def test_the_mean_and_its_interval_have_the_same_decimals() -> None:
+    (table,) = boards(study({"single": [0.5311, 0.5342, 0.5324]}, direction="down"))
+    line = render([table], "markdown").splitlines()[4]
+    assert "| single | 0.5326 | [0.5287, 0.5364] | 3 |" in line
+    assert "| abs m ↓ |" in render([table], "markdown")
+
+
+def test_a_board_says_when_costs_or_networks_do_not_compare() -> None:
+    one, two = study({"single": [40.0, 41.0]})
+    two["inference"]["same_as_single"] = False
+    two["environment"], one["environment"] = {"device_name": "H"}, {"device_name": "A"}
+    text = " ".join(render(boards([one, two]), "text").split())
+    assert "is not the single-task network, operator by operator: single." in text
+    assert "come from different devices: A, H." in text
+
+
+def test_scores_of_two_versions_of_a_metric_never_share_a_board() -> None:
+    one, two = study({"single": [40.0, 41.0]})
+    two["primary"]["version"] = 2
+    with pytest.raises(UsageError, match=r"miou 1 % up and miou 2 % up; keep such records"):
+        boards([one, two])
+
+
+def test_changed_budgets_are_told_apart_in_the_title() -> None:
+    one, two = record("single", 0, 40.0), {**record("single", 0, 40.0), "id": "other"}
+    two["run"]["recipe"] |= {"budget": "small*", "steps": 50, "learning_rate": 0.01}
+    titles = [table.title for table in boards([one, two])]
+    assert titles == [
+        "rooms segmentation with depth; resnet18; budget small",
+        "rooms segmentation with depth; resnet18; budget small* (learning rate 0.01, steps 50)",
+    ]
+
+
+def test_a_frame_makes_the_same_board_as_its_records() -> None:
+    records = [*study({"single": [40.0, 41.0]}), record("hps", 0, None, status="error")]
+    assert render(boards(frame(records)), "json") == render(boards(records), "json")
+
+
+def test_notes_of_all_boards_are_said_once() -> None:
+    records = [*study({"single": [40.0]}), *study({"single": [30.0]}, backbone="vgg16")]
+    for style in ("text", "markdown"):
+        assert render(boards(records), style).count("Overlapping intervals") == 1
+    assert render(boards(records), "latex").count("Overlapping intervals") == 2
+
+
+WIDE = Table(
+    "wide",
+    (Column("name", "name"), *(Column(f"n{i}", f"long title {i}", 4) for i in range(8))),
+    ({"name": "a-method+with+a+long+name", **{f"n{i}": 123456789.5 for i in range(8)}},),
+)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160, 250])
+def test_numbers_are_never_cut_however_narrow_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: terminal_size((columns, 24)))
+    lines = render([WIDE], "text").splitlines()
+    row = next(line for line in lines if "a-method+wit" in line)
+    assert row.split().count("123456789.5000") == 8
+    assert columns < 160 or max(map(len, lines)) <= columns
+    assert columns < 250 or "a-method+with+a+long+name" in row
+
+
+def test_a_pipe_gets_one_line_per_row() -> None:
+    lines = render([WIDE], "text").splitlines()
+    assert lines[3].split() == ["a-method+with+a+long+name", *["123456789.5000"] * 8]
+    assert len(lines) == 4
+
+
+def test_tables_of_other_columns_get_their_own_csv_header() -> None:
+    small = Table("", (Column("x", "x"),), ({"x": 1},))
+    assert render([small, small, WIDE], "csv").startswith("x\n1\n1\n\nname,n0,")
+    assert render([], "csv") == ""
+    assert render([], "json") == "[]\n"
+
+
+def test_signs_of_formats_inside_words_are_escaped() -> None:
+    table = Table("a*b*", (Column("x", "100 %"),), ({"x": "[1] <b> \\ #_~^&{}"}, {"x": "*|`"}))
+    markdown, latex = render([table], "markdown"), render([table], "latex")
+    assert r"**a\*b\***" in markdown
+    assert r"| [1] \<b> \\ #_~^&{} |" in markdown
+    assert r"| \*\|\` |" in markdown
+    assert r"100 \% \\" in latex
+    assert (
+        r"{}[1] \textless{}b\textgreater{} \textbackslash{} "
+        r"\#\_\textasciitilde{}\textasciicircum{}\&\{\} \\"
+    ) in latex
+    assert "\n{}*\\textbar{}` \\\\" in latex  # an asterisk would belong to the line break before
+    assert latex.count("{tabular}") == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "text"),
+    [
+        (Column("x", "x", 2), -0.001, "0.00"),
+        (Column("x", "x", 2), 0.001, "<0.01"),
+        (Column("x", "x", 2), 0.0, "0.00"),
+        (Column("x", "x", 2, signed=True), 0.001, "0.00"),
+        (Column("x", "x", 2, signed=True), 0.5, "+0.50"),
+        (Column("x", "x", 2, signed=True), -0.5, "-0.50"),
+        (Column("x", "x"), float("inf"), "—"),
+        (Column("x", "x"), 3, "3"),
+        (Column("x", "x"), True, "yes"),
+        (Column("x", "x", "d"), 0.12345, "0.123"),
+    ],
+    ids=str,
+)
+def test_numbers_as_people_read_them(column: Column, value: float, text: str) -> None:
+    assert column.text({"x": value, "d": 3}) == text
+
+
+def test_large_numbers_have_prefixes() -> None:
+    assert [si(x) for x in (0, 999, 999.6, 11_176_512, 1.8e9, 999.9e9, 2e18)] == [
+        *("0", "999", "1 k", "11.2 M", "1.8 G", "1 T", "2 E")
+    ]
+    assert [decimals(x) for x in (0.0, float("nan"), 1e-9, 0.5, 50.0)] == [1, 1, 6, 2, 1]

@@ -1,0 +1,167 @@
+"""Comparisons beyond the plain case: what is paired, what is one family, and what is said."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from auxbench.errors import UsageError
+from auxbench.report.comparison import compare
+from auxbench.report.table import render
+from auxbench.stats import frame, holm
+from tests.unit._records import record, study
+
+SCORES = {
+    "single": [40.0, 41.0, 42.0, 40.5, 41.5],
+    "hps": [40.3, 40.9, 42.4, 40.2, 41.9],
+    "auxnas": [50.1, 51.0, 52.2, 50.4, 51.6],
+}
+RECORDS = study(SCORES)
+
+
+def test_two_names_are_a_method_and_its_control_however_they_are_written() -> None:
+    apart, joined = compare(RECORDS, ["auxnas", "hps"]), compare(RECORDS, ["auxnas,hps"])
+    assert apart == joined
+    (difference,) = apart.differences
+    assert (difference.method, difference.control) == ("auxnas", "hps")
+    assert difference.verdict == "better"
+    assert compare(frame(RECORDS), ["auxnas", "hps"]) == apart
+
+
+def test_a_smaller_error_is_a_positive_difference() -> None:
+    values = {"single": [0.50, 0.61, 0.55], "hps": [0.40, 0.50, 0.46]}
+    (row,) = compare(study(values, direction="down"), ["hps", "single"]).table().rows
+    assert row["difference"] == pytest.approx(0.1)
+    assert row["low"] > 0
+    assert row["verdict"] == "better"
+
+
+def test_all_problems_are_one_family_and_keep_their_own_units() -> None:
+    errors = {"single": [0.5, 0.6, 0.7], "hps": [0.55, 0.6, 0.8]}
+    other = study(errors, direction="down", primary="depth")
+    comparison = compare([*RECORDS, *other], [], control="single")
+    rows = comparison.table().rows
+    assert len(rows) == 3
+    assert [row["unit"] for row in rows] == ["%", "%", "m"]
+    assert [row["p_holm"] for row in rows] == holm([row["p"] for row in rows])
+    assert {row["place"].split(" with")[0] for row in rows} == {"rooms segmentation", "rooms depth"}
+    assert "the family of 3 comparisons (Holm)" in " ".join(comparison.notes())
+    assert "| problem |" in render([comparison.table()], "markdown")
+
+
+def test_one_problem_needs_no_column_for_it() -> None:
+    table = compare(RECORDS, [], control="single").table()
+    header = next(line for line in render([table], "markdown").splitlines() if "|" in line)
+    assert header == (
+        "| method | control | pairs | difference | 95 % interval | p | p (Holm) | correlation "
+        "| detectable | verdict |"
+    )
+    assert table.title == "rooms segmentation with depth; resnet18; budget small: miou in %"
+
+
+def test_json_holds_every_number_and_no_nan() -> None:
+    records = [*RECORDS, record("olaux", 0, 40.0)]
+    rows = json.loads(render([compare(records, [], control="single").table()], "json"))
+    by_method = {row["method"]: row for row in rows}
+    assert [by_method["olaux"][key] for key in ("low", "p", "p_holm", "detectable")] == [None] * 4
+    assert by_method["olaux"]["unpaired"] == 4
+    assert by_method["auxnas"]["p_holm"] < 0.05 < by_method["hps"]["p_holm"]
+    assert by_method["auxnas"]["dataset"] == "rooms"
+
+
+def test_a_verdict_reads_as_a_sentence() -> None:
+    better, undecided = compare(RECORDS, ["auxnas", "hps"], control="single").sentences()
+    assert better == (
+        "auxnas against single on rooms segmentation with depth (miou): better. The difference is "
+        "+10.06 % [+9.92, +10.20] over 5 paired seeds, p < 0.001 after Holm."
+    )
+    assert undecided == (
+        "hps against single on rooms segmentation with depth (miou): undecided. The difference is "
+        "+0.14 % [-0.26, +0.54] over 5 paired seeds, p = 0.385 after Holm; a true difference below "
+        "0.66 % would probably not have been seen."
+    )
+
+
+def test_identical_and_constant_differences_are_undecided_in_words() -> None:
+    copies = {"single": SCORES["single"], "copy": SCORES["single"], "shift": [0.0] * 5}
+    copies["shift"] = [value + 1 for value in SCORES["single"]]
+    shift, copy = compare(study(copies), ["shift", "copy"], control="single").sentences()
+    assert copy.endswith("undecided. The scores are identical on 5 paired seeds.")
+    assert "undecided. The difference is +1.0 % on each of 5 paired seeds" in shift
+    assert "only their signs can be tested, p = 0.125 after Holm." in shift
+    assert "nan" not in shift + copy
+
+
+def test_failed_and_partnerless_runs_are_in_the_sentence() -> None:
+    records = [
+        *RECORDS,
+        record("hps", 5, None, status="diverged"),
+        record("hps", 6, None, status="oom"),
+        record("single", 5, 40.0),
+        record("single", 6, None, status="oom"),
+    ]
+    comparison = compare(records, ["hps", "single"])
+    (sentence,) = comparison.sentences()
+    assert "2 runs of hps gave no score (1 diverged, 1 oom)." in sentence
+    assert "1 run of single gave no score (1 oom)." in sentence
+    assert "1 score without a partner left out." in sentence
+    (row,) = comparison.table().rows
+    assert (row["n"], row["unpaired"], row["failed"], row["control_failed"]) == (5, 1, 2, 1)
+    assert "which flatters a method that fails" in " ".join(comparison.notes())
+
+
+def test_a_method_that_always_failed_is_compared_and_undecided() -> None:
+    records = [*RECORDS, *(record("olaux", seed, None, status="error") for seed in range(3))]
+    comparison = compare(records, ["olaux"], control="single")
+    (sentence,) = comparison.sentences()
+    assert "undecided, for no paired seeds allow no test. 3 runs of olaux gave no score" in sentence
+    for style in ("text", "markdown", "latex", "csv", "json"):
+        assert "olaux" in render([comparison.table()], style)
+
+
+def test_notes_name_the_estimand_the_test_and_the_correction() -> None:
+    notes = " ".join(compare(RECORDS, [], control="single").notes())
+    for words in (
+        "Estimand: the mean difference",
+        "randomness of training",
+        "Paired t-test",
+        "Holm",
+    ):
+        assert words in notes
+    assert "large differences can be decided" not in notes
+    few = compare(study({"a": [1.0, 2.0, 3.1], "b": [1.0, 2.2, 2.9]}), ["a", "b"])
+    assert "has 3 pairs: with fewer than 5 only large differences" in " ".join(few.notes())
+
+
+def test_pairs_that_do_not_correlate_are_named() -> None:
+    turned = {"single": SCORES["single"], "odd": [42.0, 41.0, 40.0, 41.5, 40.5]}
+    notes = " ".join(compare(study(turned), ["odd", "single"]).notes())
+    assert "gained little for scores that hardly correlate: odd and single (-1.00)." in notes
+    assert "gained little" not in " ".join(compare(RECORDS, [], control="single").notes())
+
+
+def test_methods_missing_on_a_problem_are_named() -> None:
+    records = [*RECORDS, *study({"hps": [30.0, 31.0]}, backbone="vgg16")]
+    notes = " ".join(compare(records, ["auxnas", "hps"], control="single").notes())
+    assert "not recorded there: single on rooms segmentation with depth; vgg16;" in notes
+    with pytest.raises(UsageError, match="no problem has 'single' and 'pcgrad'"):
+        compare([*RECORDS, *study({"pcgrad": [30.0]}, backbone="vgg16")], ["pcgrad", "single"])
+
+
+@pytest.mark.parametrize(
+    ("records", "methods", "message"),
+    [
+        ([], ["a", "b"], "no record is left to compare; auxbench run makes some."),
+        (RECORDS, [], "nothing cannot be compared; name two, or one with --control."),
+        (RECORDS, ["hps", "hps"], "one method cannot be compared; name two"),
+        (RECORDS, ["hps", "auxnsa"], "no record has method 'auxnsa'; did you mean 'auxnas'?"),
+    ],
+    ids=["no records", "no methods", "twice the same", "unknown"],
+)
+def test_what_cannot_be_compared_is_one_line(
+    records: list[dict[str, object]], methods: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        compare(records, methods)
+    assert message in str(caught.value)
