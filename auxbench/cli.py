@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import tomllib
@@ -27,6 +28,8 @@ RESULTS = "results/local"
 def main() -> None:
     """Run the command line; a mistake is explained in one line and ends with exit code 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop runs as Ctrl-C does
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an arrow must not break a pipe that lacks it
     try:
         code = auxbench(standalone_mode=False)
     except click.exceptions.Exit as end:
