@@ -45,12 +45,14 @@ class Streams:
 
     @contextmanager
     def ambient(self, *purpose: str | int) -> Iterator[None]:
-        """Put torch's global CPU state at the start of the stream, and back afterwards.
+        """Put torch's global state at the start of the stream, and the CPU's back afterwards.
 
-        Initialisers of torch and timm draw from the global state and take no generator.
+        Initialisers and dropout draw from the global state and take no generator.
         """
         before = torch.get_rng_state()
         torch.default_generator.manual_seed(self.integer(*purpose))
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(self.integer(*purpose))
         try:
             yield
         finally:
