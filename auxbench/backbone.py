@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice
 
-__all__ = ["Backbone", "build"]
+__all__ = ["Backbone", "build", "require"]
 
 Layout = Literal["NCHW", "NHWC", "NLC"]
 
@@ -161,6 +161,14 @@ def build(name: str, side: int, pretrained: bool = False, **options: Any) -> Bac
     return backbone
 
 
+def require(name: str) -> None:
+    """See that timm has a network of that name; errors: `UsageError` with the likely one."""
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), n=1)
+        hint = f"did you mean '{close[0]}'?" if close else _ELSE
+        raise UsageError(f"no backbone is called '{name}'; {hint}")
+
+
 def _value(text: str) -> bool | int | float | str:
     words = {"yes": True, "no": False}
     if text in words:
@@ -175,11 +183,7 @@ def _value(text: str) -> bool | int | float | str:
 
 def _create(name: str, side: int, pretrained: bool, options: dict[str, Any]) -> Any:
     """timm's network for features, which ends where the last feature does."""
-    if not timm.is_model(name):
-        names = timm.list_models()
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else _ELSE
-        raise UsageError(f"no backbone is called '{name}'; {hint}")
+    require(name)
     for option in options:
         if option in _OURS:
             raise UsageError(f"option '{option}' of '{name}' is set by auxbench; leave it out.")

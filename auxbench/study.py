@@ -54,7 +54,7 @@ class Study:
         cells = [
             (problem, net, method)
             for problem in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
-            for net in map(_sorted, _words(backbone, "backbone"))
+            for net in map(_backbone, _words(backbone, "backbone"))
             for method in _methods(_words(methods, "methods"), problem)
         ]
         return cls(
@@ -141,9 +141,12 @@ def _methods(texts: Iterable[str], problem: tuple[str, str, tuple[str, ...]]) ->
     return methods
 
 
-def _sorted(text: str) -> str:
+def _backbone(text: str) -> str:
     """A backbone's text with its options in order, so that two spellings are one run."""
+    from auxbench.backbone import require
+
     choice = Choice.parse(text)
+    require(choice.name)
     return str(Choice(choice.name, dict(sorted(choice.options.items()))))
 
 

@@ -190,6 +190,7 @@ MISTAKES = {
     "run --methods pc_grad --dataset rooms": "no method is called 'pc_grad'; did you mean 'pcgrad'",
     "run --methods pcgrad --dataset room": "no data set is called 'room'; did you mean 'rooms'?",
     "run --methods pcgrad --dataset rooms --backbone resnet19": "did you mean 'resnet18'?",
+    "plan --methods pcgrad --dataset rooms --backbone vgg_16": "did you mean 'vgg16'?",
     "run --methods pcgrad --dataset rooms --primary dept": "did you mean 'depth'?",
     "run --methods pcgrad --dataset rooms --budget smal": "did you mean 'small'?",
     "run --methods gradnorm:alhpa=1 --dataset rooms": "did you mean 'alpha'?",
