@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from auxbench.gradients import Signals
+from auxbench.gradients import Row, Signals
 from auxbench.phase import Objective, Phase
 
 
@@ -21,16 +21,20 @@ class Balancer(nn.Module, ABC):
     keyword-only parameters of the constructor; one that takes `**weights` takes a number per task.
     State lives in buffers and in `extra`; random draws come from `self.rng` alone.
 
-    `reads` says which of the costly signals ("gramian", "norms") it uses, from which the cost of
-    a chain is known before it runs. `scales_private` says whether the weights also multiply the
-    gradients of what only one task reaches, as weighing the losses does and projecting the
-    gradients of the shared parameters does not.
+    A rule that no weights can express overrides `edit` as well, which rewrites the gradients on
+    the shared parameters after they have been weighed, and sets `edits`.
+
+    `reads` says which of the costly signals ("gramian", "norms", "rows") it uses, from which the
+    cost of a chain is known before it runs. `scales_private` says whether the weights also
+    multiply the gradients of what only one task reaches, as weighing the losses does and
+    projecting the gradients of the shared parameters does not.
     """
 
     family: ClassVar[str]
     reads: ClassVar[frozenset[str]] = frozenset()
     scales_private: ClassVar[bool] = False
     identity: ClassVar[bool] = False
+    edits: ClassVar[bool] = False
     permutes: ClassVar[bool] = True
 
     def __init__(self, tasks: Sequence[str], rng: torch.Generator) -> None:
@@ -41,6 +45,10 @@ class Balancer(nn.Module, ABC):
     @abstractmethod
     def weights(self, signals: Signals) -> Tensor:
         """The weight of every task on this batch: [T], float64, finite."""
+
+    def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """The tasks' gradients on the shared parameters, rewritten; None stays None."""
+        return rows
 
     def phases(self, objective: Objective) -> list[Phase]:
         """Phases after the descent, such as looking at the losses again; none by default."""

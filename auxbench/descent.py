@@ -72,6 +72,9 @@ class Descent(Phase):
             signals = signals.scaled(weights)
             shared = shared * weights
             private = private * weights if balancer.scales_private else private
+            if balancer.edits:
+                signals = gradients.edit(shared, signals, balancer.edit)
+                shared = torch.ones_like(shared)
 
         self.optimizer.zero_grad()
         gradients.write(shared, private)

@@ -16,6 +16,7 @@ from torch.autograd.graph import Node
 from torch.nn import Parameter
 
 Row = tuple[Tensor | None, ...]
+Rule = Callable[[Sequence[Row]], Sequence[Row]]
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,10 @@ class Signals:
         norms: Callable[[], Tensor],
         scale: Tensor | None = None,
         learning_rate: float = 0.0,
+        earlier: Tensor | None = None,
     ) -> None:
         self._losses = losses
+        self._earlier = torch.ones_like(losses) if earlier is None else earlier
         self._gramian = gramian
         self._norms = norms
         self._scale = torch.ones_like(losses) if scale is None else scale
@@ -70,6 +73,11 @@ class Signals:
         return self._losses * self._scale
 
     @property
+    def scale(self) -> Tensor:
+        """What the balancers before this one have multiplied the losses by [T]; free."""
+        return self._earlier * self._scale
+
+    @property
     def gramian(self) -> Tensor:
         """Inner products of the tasks' gradients on the shared parameters [T, T]; T backwards."""
         return self._gramian() * self._scale[:, None] * self._scale
@@ -87,7 +95,12 @@ class Signals:
     def scaled(self, weights: Tensor) -> Signals:
         """What the next balancer sees when task i's loss has been multiplied by `weights[i]`."""
         return Signals(
-            self._losses, self._gramian, self._norms, self._scale * weights, self.learning_rate
+            self._losses,
+            self._gramian,
+            self._norms,
+            self._scale * weights,
+            self.learning_rate,
+            self._earlier,
         )
 
 
@@ -116,12 +129,42 @@ class Gradients:
     @cached_property
     def signals(self) -> Signals:
         """What the first balancer of the chain sees."""
-        values = [loss.detach().double().cpu() for loss in self.losses]
+        values = torch.stack([loss.detach().double().cpu() for loss in self.losses])
+        return self._signals(values, torch.ones_like(values))
+
+    def edit(self, weights: Tensor, signals: Signals, rule: Rule) -> Signals:
+        """Put what `rule` makes of the weighed gradients on the shared parameters in their place.
+
+        For rules that no weights per task can express, such as masks of coordinates. `rule` gets
+        and returns a row of shared gradients per task; they have been multiplied by `weights` [T].
+        `signals` are those seen so far; returned are those that the next balancer of the chain
+        sees. Private parameters are left alone.
+        """
+        place = [index for index, is_shared in enumerate(self.shared) if is_shared]
+        if not place:  # as with a single task
+            return signals
+        weighed = [
+            tuple(None if row[i] is None else row[i] * weight for i in place)
+            for row, weight in zip(self.rows, weights.tolist(), strict=True)
+        ]
+        edited = []
+        for row, shared in zip(self.rows, rule(weighed), strict=True):
+            whole = list(row)
+            for index, gradient in zip(place, shared, strict=True):
+                whole[index] = gradient
+            edited.append(tuple(whole))
+        self.__dict__["rows"] = tuple(edited)
+        for key in ("gramian", "norms"):
+            self.__dict__.pop(key, None)
+        return self._signals(signals.losses, signals.scale)
+
+    def _signals(self, losses: Tensor, earlier: Tensor) -> Signals:
         return Signals(
-            torch.stack(values),
+            losses,
             lambda: self.gramian,
             lambda: self.norms,
             learning_rate=self.learning_rate,
+            earlier=earlier,
         )
 
     @property

@@ -51,7 +51,7 @@ class Streams:
         """
         before = torch.get_rng_state()
         torch.default_generator.manual_seed(self.integer(*purpose))
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.manual_seed_all(self.integer(*purpose))
         try:
             yield

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from auxbench.cli import auxbench
+from auxbench.registry import METHODS
 from auxbench.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,11 @@ def test_the_demo_table_has_the_methods_that_the_demo_runs() -> None:
     assert methods
     rows = re.findall(r"^\| ([\w+]+) \|", between("demo"), re.M)
     assert sorted(set(rows) - {"method"}) == sorted(methods[1].split(","))
+
+
+def test_it_names_every_method() -> None:
+    table = README.partition("| family |")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"`([\w-]+)`", table)) == METHODS.names()
 
 
 def test_its_toml_is_a_study() -> None:

@@ -99,23 +99,34 @@ def test_passes_are_those_declared(name: str, tasks: int) -> None:
     features = torch.eye(3) @ trunk
     losses = [(features @ head).square().mean() for head in heads]
     gradients = Gradients(losses, [trunk, *heads])
-    weights = balancer.weights(gradients.signals)
+    shared = weights = balancer.weights(gradients.signals)
     private = weights if balancer.scales_private else torch.ones_like(weights)
-    gradients.write(weights, private)
-    full = tasks if "gramian" in balancer.reads else 1
+    if balancer.edits:
+        gradients.edit(weights, gradients.signals.scaled(weights), balancer.edit)
+        shared = torch.ones_like(weights)
+    gradients.write(shared, private)
+    full = tasks if balancer.reads & {"gramian", "rows"} else 1
     partial = tasks if "norms" in balancer.reads else 0
     assert gradients.passes == Passes(full, partial)
 
 
+def direction(balancer: Balancer, rows: torch.Tensor, step: int) -> torch.Tensor:
+    """The combined gradient on shared parameters, while the losses fall at different paces."""
+    losses = [(1.0 + i) * 0.99 ** (i * step) for i in range(len(rows))]
+    weighed = rows * balancer.weights(Signals.of(losses, rows, 0.01))[:, None]
+    edited = balancer.edit([(row,) for row in weighed])
+    return torch.stack([row[0] for row in edited if row[0] is not None]).sum(dim=0)
+
+
 def test_no_two_balancers_are_the_same_rule() -> None:
-    """On conflicting gradients, over some steps; `static` without options is the plain sum."""
+    """On conflicting gradients; `static` without options is the plain sum."""
     traces: dict[str, Any] = {}
     for name in BALANCERS:
         balancer = make(name, 3)
         if name == "static":
             balancer = METHODS[name](["primary", "aux1", "aux2"], torch.Generator(), aux1=0.5)
         rows = FAMILIES["opposed"](rows_of(3)) + 0.1 * rows_of(3, 1)
-        traces[name] = [balancer.weights(signals_of(rows)).tolist() for _ in range(7)]
+        traces[name] = [direction(balancer, rows, step).tolist() for step in range(80)]
     names = list(traces)
     twins = [(a, b) for a in names for b in names if a < b and traces[a] == traces[b]]
     assert not twins

@@ -1,0 +1,63 @@
+"""What rules that weigh tasks by their loss values alone have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from auxbench.balancer import Balancer
+from auxbench.gradients import Signals
+
+FLOOR, CEILING = 1e-8, 1e30
+
+
+def bounded(losses: Tensor) -> Tensor:
+    """The losses, kept where their logarithms, inverses and ratios are finite.
+
+    >>> bounded(torch.tensor([0.0, 2.0, torch.inf], dtype=torch.float64)).tolist()
+    [1e-08, 2.0, 1e+30]
+    """
+    return losses.clamp(FLOOR, CEILING)
+
+
+class LossBalancer(Balancer):
+    """A rule that needs no gradients; it applies from two tasks on, and one task keeps weight 1."""
+
+    family = "loss weighting"
+    scales_private = True
+
+    def weights(self, signals: Signals) -> Tensor:
+        if len(self.tasks) == 1:
+            return torch.ones_like(signals.losses)
+        return self.rule(signals)
+
+    @abstractmethod
+    def rule(self, signals: Signals) -> Tensor:
+        """The weights [T] of two or more tasks."""
+
+
+class LearnedLosses(LossBalancer):
+    """A rule with one learned number per task, which starts at 0 and has an Adam of its own."""
+
+    def __init__(
+        self, tasks: Sequence[str], rng: torch.Generator, *, lr: float, decay: float = 0.0
+    ) -> None:
+        super().__init__(tasks, rng)
+        self.current = Parameter(torch.zeros(len(tasks), dtype=torch.float64))
+        self.optimizer = torch.optim.Adam([self.current], lr, weight_decay=decay)
+
+    def learn(self, gradient: Tensor) -> None:
+        """Take one step of the learned numbers against `gradient` [T]."""
+        self.current.grad = gradient
+        self.optimizer.step()
+
+    def extra(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict()}
+
+    def load_extra(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,191 @@
+"""Exact solvers of the small problems behind gradient methods, in float64 on T x T matrices.
+
+Every one works on unit gradients and puts the lengths back at the end, so that tasks whose
+gradients differ by many orders of magnitude are all solved to full precision.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq, lsq_linear, nnls
+
+Array = NDArray[np.float64]
+
+# Of a sum of gradients, the squared length over that of as long a sum of parallel ones: below it,
+# the gradients cancel as far as Gramians of float32 gradients can tell.
+CANCELLED = 1e-7
+EIGENVALUE = 1e-12  # of a Gramian, relative to its largest: below it, the rank ends
+STEPS = 200
+
+
+def unit_rows(gramian: Array) -> tuple[Array, Array]:
+    """Lengths [T] and directions [T, T] of gradients with this Gramian; rows of zeros stay zero.
+
+    The frame is arbitrary; only inner products of the rows mean something.
+
+    >>> lengths, rows = unit_rows(np.array([[4.0, -2.0], [-2.0, 2.0]]))
+    >>> (lengths**2).round(6).tolist(), (rows @ rows.T).round(6).tolist()
+    ([4.0, 2.0], [[1.0, -0.707107], [-0.707107, 1.0]])
+    """
+    lengths = np.sqrt(np.maximum(gramian.diagonal(), 0))
+    inverse = inverse_lengths(lengths)
+    eigenvalues, vectors = np.linalg.eigh(gramian * inverse[:, None] * inverse)
+    return lengths, vectors * np.sqrt(np.maximum(eigenvalues, 0))
+
+
+def inverse_lengths(lengths: Array) -> Array:
+    """1 / length [T], and 0 for a gradient of zeros, which no weight makes longer.
+
+    >>> inverse_lengths(np.array([4.0, 0.0])).tolist()
+    [0.25, 0.0]
+    """
+    return np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+
+
+def cancels(gramian: Array, weights: Array) -> bool:
+    """Whether the weighted gradients sum to zero as far as their precision tells.
+
+    >>> opposed = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    >>> cancels(opposed, np.array([1.0, 1.0])), cancels(opposed, np.array([1.0, 0.5]))
+    (True, False)
+    """
+    together = np.abs(weights) @ np.sqrt(np.maximum(gramian.diagonal(), 0))
+    return bool(weights @ gramian @ weights <= CANCELLED * together**2)
+
+
+def simplex_minimum(rows: Array) -> Array:
+    """The convex combination of the rows [T, N] that is shortest: weights [T], summing to 1.
+
+    Appending a one to every row makes it a nonnegative least-squares problem for the target
+    (0, ..., 0, 1): its solution is the sought one times a number, and the active set is exact.
+
+    >>> simplex_minimum(np.array([[2.0, 0.0], [-1.0, 1.0]])).round(6).tolist()
+    [0.4, 0.6]
+    """
+    longest = np.sqrt((rows**2).sum(axis=1).max())
+    system = np.vstack([rows.T / (longest or 1.0), np.ones(len(rows))])
+    target = np.zeros(len(system))
+    target[-1] = 1.0
+    weights = _nonnegative(system, target)
+    return np.asarray(weights / weights.sum())
+
+
+def dual_cone_weights(rows: Array, task: int) -> Array:
+    """Weights [T] that project a unit row onto what conflicts with none of the unit rows [T, N].
+
+    The closest vector with a nonnegative inner product with all rows is the row itself plus the
+    nonnegative combination of rows that makes the sum shortest (duality).
+
+    >>> rows = np.array([[1.0, 0.0], [-0.6, 0.8]])
+    >>> dual_cone_weights(rows, 0).round(6).tolist()
+    [1.0, 0.6]
+    """
+    weights = _nonnegative(rows.T, -rows[task])
+    weights[task] += 1.0
+    return weights
+
+
+def equal_projections(rows: Array) -> Array | None:
+    """Weights [T] on unit rows [T, N] whose sum has the same inner product with all of them.
+
+    None if that sum is zero, which happens when the rows have no common half-space left. Rows of
+    too small a rank are served in the least-squares sense.
+
+    >>> equal_projections(np.eye(2)).tolist()
+    [1.0, 1.0]
+    """
+    cosines = rows @ rows.T
+    present = cosines.diagonal() > 0.5
+    weights = np.asarray(np.linalg.pinv(cosines, rcond=EIGENVALUE, hermitian=True) @ present)
+    scale = np.abs(weights).max()
+    # Where the projections would have to be zero, the pseudo-inverse leaves rounding errors.
+    return None if scale < 1e-8 or cancels(cosines, weights) else weights
+
+
+def bargain(gramian: Array, shares: Array, power: float = 1.0) -> Array:
+    """The positive weights a with G a = shares / a^power: [T], or zeros if none are finite.
+
+    They minimise a convex function, 1/2 a'Ga - sum shares log a where the power is 1, which
+    damped Newton steps find. It is unbounded when some convex combination of the gradients
+    vanishes. Tasks whose gradients are zero have no say and get weight 0.
+
+    >>> bargain(np.array([[4.0, -2.0], [-2.0, 2.0]]), np.ones(2)).round(6).tolist()
+    [0.92388, 1.306563]
+    """
+    weights = np.zeros(len(gramian))
+    present = gramian.diagonal() > 0
+    lengths, rows = unit_rows(gramian[np.ix_(present, present)])
+    cosines = rows @ rows.T
+    if not present.any() or cancels(cosines, simplex_minimum(rows)):
+        return weights
+    # In units of the lengths the equation keeps its form, with other shares.
+    scaled = shares[present] * lengths ** (power - 1)
+    solution = _newton(cosines, scaled, power)
+    if solution is not None:
+        weights[present] = solution / lengths
+    return weights
+
+
+def _newton(cosines: Array, shares: Array, power: float) -> Array | None:
+    current: Array = shares ** (1 / (1 + power))
+    pull = float((shares * current ** (1 - power)).sum())
+    current = current * (pull / float(current @ cosines @ current)) ** (1 / (1 + power))
+    residual, error = np.inf, np.inf
+    for _ in range(STEPS):
+        barrier = shares * current**-power
+        slope = cosines @ current - barrier
+        previous, residual = residual, float(np.abs(slope / barrier).max())
+        # What of the residual is more than the rounding of the sums it is the difference of.
+        error = float(np.abs(slope / (np.abs(cosines) @ current + barrier)).max())
+        if residual <= 1e-14 or (error <= 1e-12 and residual >= previous):
+            break
+        step = -np.linalg.solve(cosines + np.diag(power * barrier / current), slope)
+        size = float(np.abs(step / current).max())
+        # A self-concordant function allows 1 / (1 + size), which never leaves the positive cone;
+        # close to the solution the full step converges quadratically.
+        current = np.asarray(current + step * (1.0 if size < 0.25 else 1 / (1 + size)))
+    return current if error <= 1e-8 else None
+
+
+def worst_case_weights(rows: Array, radius: float) -> Array:
+    """Weights [T] of the sum that serves the worst-served of the rows [T, N] best.
+
+    The sum is kept within `radius` times the mean row's length of the mean row. With g0 the mean
+    row, the dual is min over the simplex of g_w'g0 + radius |g0| |g_w|. For any length t in place
+    of |g_w|, it is the shortest convex combination of shifted rows; the right t is the root of a
+    monotone function.
+
+    >>> rows = np.array([[2.0, 0.0], [-1.0, 1.0]])
+    >>> (worst_case_weights(rows, 0.4) @ rows).round(6).tolist()
+    [0.3, 0.7]
+    """
+    gramian, mean = rows @ rows.T, np.full(len(rows), 1 / len(rows))
+    centre = mean @ rows
+    reach = radius * float(np.linalg.norm(centre))
+    if reach == 0 or cancels(gramian, mean):
+        return mean
+
+    def weights_at(shift: float) -> Array:
+        return simplex_minimum(rows + shift * centre)
+
+    def gap(shift: float) -> float:
+        return float(np.linalg.norm(weights_at(shift) @ rows)) - reach * shift
+
+    longest = float(np.sqrt(gramian.diagonal().max()))
+    shift = brentq(gap, 0.0, 2 * longest / reach, xtol=1e-300, rtol=1e-15, maxiter=1000)
+    worst = weights_at(shift)
+    if cancels(gramian, worst):
+        return mean  # every sum within reach serves the worst-served equally badly
+    return mean + worst * reach / float(np.linalg.norm(worst @ rows))
+
+
+def _nonnegative(system: Array, target: Array) -> Array:
+    try:
+        solution, _ = nnls(system, target, maxiter=100 * len(target))
+    except (RuntimeError, np.linalg.LinAlgError):
+        # Older releases of scipy give up on nearly dependent columns; this is slower.
+        solution = lsq_linear(
+            system, target, bounds=(0, np.inf), method="bvls", tol=1e-15, max_iter=1000
+        ).x
+    return np.maximum(np.asarray(solution, dtype=np.float64), 0)

@@ -1,0 +1,58 @@
+"""Aligned-MTL: the gradients turned into an orthogonal system of one length, then summed.
+
+The Gramian's principal components are all brought to one scale: the smallest non-zero one's, as
+published, or their median or root mean square. With the smallest, the step shrinks as gradients
+become alike. The tasks' preferences are 1 as in the authors' code; other versions divide by their
+number. The paper's cheaper form on a shared representation is not this one.
+
+Source: D. Senushkin, N. Patakin, A. Kuznetsov, A. Konushin, "Independent Component Alignment for
+Multi-Task Learning", CVPR 2023, https://arxiv.org/abs/2305.19000
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+
+from auxbench.registry import METHODS
+
+from ._gradient import GradientBalancer, Norm
+from ._solvers import EIGENVALUE, Array
+
+
+@METHODS.register
+class AlignedMTL(GradientBalancer):
+    """Alignment of principal components at the `scale` min, median or rmse of their lengths.
+
+    >>> from auxbench.gradients import Signals
+    >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
+    >>> [round(w, 6) for w in AlignedMTL(["a", "b"], torch.Generator()).weights(signals).tolist()]
+    [0.82918, 1.105573]
+    """
+
+    family = "gradient"
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        scale: Literal["min", "median", "rmse"] = "min",
+        norm: Norm = "native",
+    ) -> None:
+        super().__init__(tasks, rng, norm=norm)
+        self.scale = scale
+
+    def direction(self, gramian: Array) -> Array:
+        eigenvalues, vectors = np.linalg.eigh(gramian)
+        kept = eigenvalues > EIGENVALUE * eigenvalues[-1]
+        eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
+        if self.scale == "min":
+            common = eigenvalues.min()
+        else:
+            common = np.median(eigenvalues) if self.scale == "median" else eigenvalues.mean()
+        weights: Array = vectors @ (np.sqrt(common / eigenvalues) * vectors.sum(axis=0))
+        return weights

@@ -1,0 +1,80 @@
+"""ARML: auxiliary weights for which the auxiliaries' weighted gradients sum to the primary's.
+
+On one batch in `every` the weights descend on |g_p - sum alpha_a g_a|^2, whose derivative needs
+the Gramian only, and are projected onto what is at least 0 and sums to the number of auxiliaries.
+They weigh the losses, so the auxiliaries' private parameters too, and the primary keeps weight 1.
+The authors' code gives up the model's step on that batch, drops the last tensors from the
+gradients, and clamps after it has set the sum, which undoes it; here none of this happens. The
+optional noise of the model's steps is left out; it is off in their code as well.
+
+Source: B. Shi, J. Hoffman, K. Saenko, T. Darrell, H. Xu, "Auxiliary Task Reweighting for
+Minimum-data Learning", NeurIPS 2020, https://arxiv.org/abs/2010.08244
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.errors import UsageError
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class ARML(Balancer):
+    """Auxiliary reweighting with the weights' learning rate `lr`; other batches cost one pass.
+
+    >>> rows = torch.tensor([[1.0, 0.0], [1.0, 1.0], [-1.0, 1.0]])
+    >>> balancer = ARML(["a", "b", "c"], torch.Generator())
+    >>> balancer.weights(Signals.of([1.0, 1.0, 1.0], rows)).tolist()
+    [1.0, 1.0, 1.0]
+    >>> [round(w, 6) for w in balancer.current.tolist()]
+    [1.0, 1.1, 0.9]
+    """
+
+    family = "auxiliary"
+    reads = frozenset({"gramian"})
+    scales_private = True
+
+    def __init__(
+        self, tasks: Sequence[str], rng: torch.Generator, *, every: int = 20, lr: float = 0.05
+    ) -> None:
+        super().__init__(tasks, rng)
+        if every < 1:
+            raise UsageError(f"option 'every' of 'arml' is {every}; give at least 1.")
+        self.every = every
+        self.lr = lr
+        self.current: Tensor
+        self.seen: Tensor
+        self.register_buffer("current", torch.ones(len(tasks), dtype=torch.float64))
+        self.register_buffer("seen", torch.tensor(0))
+
+    def weights(self, signals: Signals) -> Tensor:
+        weights = self.current.clone()
+        if self.seen % self.every == 0:
+            gramian = signals.gramian
+            slope = 2 * (gramian[1:, 1:] @ self.current[1:] - gramian[1:, 0])
+            if slope.isfinite().all():
+                self.current[1:] = onto_simplex(self.current[1:] - self.lr * slope)
+        self.seen += 1
+        return weights
+
+
+def onto_simplex(point: Tensor) -> Tensor:
+    """The closest point with entries of at least 0 that sum to their number: [K].
+
+    >>> onto_simplex(torch.tensor([5.0, 1.0])).tolist()
+    [2.0, 0.0]
+    """
+    if not len(point):
+        return point
+    point = point - point.max()  # equal shifts change nothing, and large numbers lose the sum
+    ordered = point.sort(descending=True).values
+    counts = torch.arange(1, len(point) + 1, dtype=point.dtype)
+    shifts = (len(point) - ordered.cumsum(dim=0)) / counts
+    shift = shifts[ordered + shifts > 0][-1]
+    return (point + shift).clamp(min=0)

@@ -1,0 +1,42 @@
+"""ConFIG: the direction with equal cosines to all gradients, as long as their projections' sum.
+
+The cosines are positive, so that all losses fall. Where the gradients leave no such direction, the
+least-squares one is taken, and all weights are 0 where that vanishes. The authors' second variant,
+which looks at one task per step and keeps momenta, is not this one.
+
+Source: Q. Liu, M. Chu, N. Thuerey, "ConFIG: Towards Conflict-free Training of Physics Informed
+Neural Networks", ICLR 2025, https://arxiv.org/abs/2408.11104
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from auxbench.registry import METHODS
+
+from ._gradient import GradientBalancer
+from ._solvers import Array, equal_projections, inverse_lengths, unit_rows
+
+
+@METHODS.register
+class ConFIG(GradientBalancer):
+    """Conflict-free inverse gradients with equal preference for all tasks.
+
+    >>> import torch
+    >>> from auxbench.gradients import Signals
+    >>> rows = torch.tensor([[2.0, 0.0], [-1.0, 1.0]])
+    >>> weights = ConFIG(["a", "b"], torch.Generator()).weights(Signals.of([1.0, 1.0], rows))
+    >>> [round(d, 6) for d in (weights @ rows.double()).tolist()]
+    [0.5, 1.207107]
+    """
+
+    family = "gradient"
+
+    def direction(self, gramian: Array) -> Array:
+        lengths, rows = unit_rows(gramian)
+        weights = equal_projections(rows)
+        if weights is None:
+            return np.zeros(len(gramian))
+        combined = weights @ rows
+        projections = lengths @ rows @ combined
+        return weights * inverse_lengths(lengths) * projections / (combined @ combined)

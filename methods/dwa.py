@@ -1,0 +1,75 @@
+"""DWA: dynamic weight averaging, more weight for tasks whose losses fall more slowly.
+
+With r_i the mean loss of task i over the latest finished window of steps relative to the window
+before it, the weights are T softmax(r / tau); during the first two windows they are 1. The paper
+averages over epochs. Budgets here are counted in steps, so a window is `window` steps instead.
+Some public versions let the weights sum to 1 instead of T, which divides the learning rate by T.
+
+Source: S. Liu, E. Johns, A. J. Davison, "End-to-End Multi-Task Learning with Attention",
+CVPR 2019, https://arxiv.org/abs/1803.10704
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.errors import UsageError
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+from ._losses import LossBalancer, bounded
+
+
+@METHODS.register
+class DWA(LossBalancer):
+    """Weights from the pace of the losses, with temperature `tau`.
+
+    >>> balancer = DWA(["a", "b"], torch.Generator(), window=1)
+    >>> for losses in ([2.0, 1.0], [1.0, 1.0], [1.0, 1.0]):
+    ...     weights = balancer.weights(Signals.of(losses, torch.eye(2)))
+    >>> [round(w, 4) for w in weights.tolist()]
+    [0.8756, 1.1244]
+    """
+
+    family = "loss weighting"
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        tau: float = 2.0,
+        window: int = 25,
+    ) -> None:
+        super().__init__(tasks, rng)
+        if tau <= 0:
+            raise UsageError(f"option 'tau' of 'dwa' is {tau:g}; give more than 0.")
+        if window < 1:
+            raise UsageError(f"option 'window' of 'dwa' is {window}; give at least 1.")
+        self.tau = tau
+        self.window = window
+        none = torch.zeros(len(tasks), dtype=torch.float64)
+        self.total: Tensor
+        self.latest: Tensor
+        self.current: Tensor
+        self.seen: Tensor
+        self.register_buffer("total", none.clone())
+        self.register_buffer("latest", none.clone())
+        self.register_buffer("current", torch.ones_like(none))
+        self.register_buffer("seen", torch.tensor(0))
+
+    def rule(self, signals: Signals) -> Tensor:
+        weights = self.current.clone()
+        self.total += bounded(signals.losses)
+        self.seen += 1
+        if self.seen % self.window == 0:
+            mean = self.total / self.window
+            if self.seen > self.window:
+                pace = mean / self.latest
+                self.current = len(pace) * torch.softmax(pace / self.tau, dim=0)
+            self.latest = mean
+            self.total.zero_()
+        return weights

@@ -1,0 +1,106 @@
+"""FAMO: weights that let all losses fall at the same relative pace, without T gradients.
+
+With z = softmax(w) and D_i = L_i + 1e-8 the weights are (z_i / D_i) / sum_j (z_j / D_j). After the
+descent the losses of the same batch are computed again, and the logits w descend on the paces
+log D_i - log D_i' with an Adam of their own, so that the slowest task gains weight. The second
+forward pass moves no running statistics and is counted. Public versions disagree on the decay of
+the logits (1e-5 to 1e-2), keep the graph of the first pass alive, or forget w in checkpoints; the
+clipping of gradients in the official experiments belongs to the optimiser and is left out. The
+weights sum to 1. A loss of 0, as of a batch without labels, gets weight 0, because its share would
+take all of the others'. A single task keeps weight 1.
+
+Source: B. Liu, Y. Feng, P. Stone, Q. Liu, "FAMO: Fast Adaptive Multitask Optimization",
+NeurIPS 2023, https://arxiv.org/abs/2306.03792
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from auxbench.gradients import Signals
+from auxbench.phase import Objective, Phase, Scalars
+from auxbench.problem import Batch
+from auxbench.registry import METHODS
+
+from ._losses import FLOOR, LearnedLosses, bounded
+
+
+@METHODS.register
+class FAMO(LearnedLosses):
+    """Fast adaptive optimisation; `lr` and `decay` are those of the logits' Adam.
+
+    >>> balancer = FAMO(["a", "b"], torch.Generator())
+    >>> weights = balancer.weights(Signals.of([1.0, 2.0], torch.eye(2)))
+    >>> balancer.learn(balancer.gradient(torch.tensor([0.5, 1.8], dtype=torch.float64)))
+    >>> [round(w, 3) for w in [*weights.tolist(), *balancer.current.tolist()]]
+    [0.667, 0.333, -0.025, 0.025]
+    """
+
+    family = "loss weighting"
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        lr: float = 0.025,
+        decay: float = 1e-3,
+    ) -> None:
+        super().__init__(tasks, rng, lr=lr, decay=decay)
+        # What the descent has seen, needed until the end of the iteration only.
+        self.before = self.scale = torch.ones(len(tasks), dtype=torch.float64)
+
+    def rule(self, signals: Signals) -> Tensor:
+        self.before, self.scale = signals.losses, signals.scale
+        share = torch.softmax(self.current.detach(), dim=0) / bounded(self.before + FLOOR)
+        share = torch.where(self.before > 0, share, 0.0)
+        return share / share.sum() if share.any() else torch.ones_like(share)
+
+    def gradient(self, after: Tensor) -> Tensor:
+        """The gradient in the logits [T] from the losses [T] of the same batch after the step.
+
+        The losses come as they are; what the balancers before this one did to the first ones is
+        done to them here.
+        """
+        first, second = (bounded(loss + FLOOR) for loss in (self.before, after * self.scale))
+        pace = first.log() - second.log()
+        share = torch.softmax(self.current.detach(), dim=0)
+        return share * (pace - share @ pace)
+
+    def phases(self, objective: Objective) -> list[Phase]:
+        return [Relook(objective, self)] if len(self.tasks) > 1 else []
+
+
+class Relook(Phase):
+    """The losses of the descent's batch once more, and one step of the logits.
+
+    Its state is the balancer's own.
+    """
+
+    def __init__(self, objective: Objective, balancer: FAMO) -> None:
+        self.name = "famo"
+        self.splits = (objective.architecture.split,)
+        self.objective = objective
+        self.balancer = balancer
+
+    @property
+    def claimed(self) -> Sequence[Parameter]:
+        return []  # the logits are no part of the architecture
+
+    def step(self, batches: Mapping[str, Batch]) -> Scalars:
+        with torch.no_grad():
+            losses = self.objective(batches[self.splits[0]])
+        after = torch.stack([loss.double().cpu() for loss in losses])
+        self.balancer.learn(self.balancer.gradient(after))
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        pass

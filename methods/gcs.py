@@ -1,0 +1,52 @@
+"""GCS: an auxiliary counts on a batch only if its gradient points the primary's way.
+
+The weight of an auxiliary is 1 where the cosine of its gradient with the primary's, over all
+shared parameters, is positive, and 0 otherwise; weighted, it is the cosine itself. The primary has
+weight 1. An auxiliary's private parameters always get their full own gradient, as in most public
+code. Public versions differ in where the cosine is taken: on one layer, or summed over layers.
+
+Source: Y. Du, W. M. Czarnecki, S. M. Jayakumar, M. Farajtabar, R. Pascanu, B. Lakshminarayanan,
+"Adapting Auxiliary Losses Using Gradient Similarity", 2018, https://arxiv.org/abs/1812.02224
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class GCS(Balancer):
+    """Gradient cosine similarity, as a gate or, with `weighted`, as a weight.
+
+    >>> signals = Signals.of([1.0, 1.0], torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+    >>> GCS(["a", "b"], torch.Generator()).weights(signals).tolist()
+    [1.0, 1.0]
+    >>> weighted = GCS(["a", "b"], torch.Generator(), weighted=True).weights(signals)
+    >>> [round(w, 6) for w in weighted.tolist()]
+    [1.0, 0.707107]
+    """
+
+    family = "auxiliary"
+    reads = frozenset({"gramian"})
+
+    def __init__(
+        self, tasks: Sequence[str], rng: torch.Generator, *, weighted: bool = False
+    ) -> None:
+        super().__init__(tasks, rng)
+        self.weighted = weighted
+
+    def weights(self, signals: Signals) -> Tensor:
+        gramian = signals.gramian
+        lengths = gramian.diagonal().clamp(min=0).sqrt()
+        products = lengths[0] * lengths
+        cosines = torch.where(products > 0, gramian[0] / products, 0.0).clamp(min=0, max=1)
+        weights = cosines if self.weighted else (cosines > 0).double()
+        weights[0] = 1.0
+        return weights

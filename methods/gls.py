@@ -1,0 +1,40 @@
+"""GLS: the geometric mean of the losses, whose gradient gives the weights GLS / (T L_i).
+
+It is computed from logarithms, since the product itself overflows. A batch without labels for a
+task has a loss of 0 there, which would stop all others; such a task is left out of the mean. Some
+public versions take the right gradient but report other weights. A single task keeps weight 1.
+
+Source: S. Chennupati, G. Sistu, S. Yogamani, S. A. Rawashdeh, "MultiNet++: Multi-Stream Feature
+Aggregation and Geometric Loss Strategy for Multi-Task Learning", CVPR Workshops 2019,
+https://arxiv.org/abs/1904.08492
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+from ._losses import LossBalancer, bounded
+
+
+@METHODS.register
+class GLS(LossBalancer):
+    """The derivatives of (L_1 ... L_T)^(1/T).
+
+    >>> balancer = GLS(["a", "b"], torch.Generator())
+    >>> [round(w, 6) for w in balancer.weights(Signals.of([1.0, 4.0], torch.eye(2))).tolist()]
+    [1.0, 0.25]
+    """
+
+    family = "loss weighting"
+
+    def rule(self, signals: Signals) -> Tensor:
+        present = signals.losses > 0
+        if not present.any():
+            return torch.ones_like(signals.losses)
+        logs = bounded(signals.losses).log()
+        weights = torch.exp(logs[present].mean() - logs) / present.sum()
+        return torch.where(present, weights, 0.0)

@@ -1,0 +1,69 @@
+"""GradDrop: every coordinate follows the tasks of one sign, drawn with the odds of that sign.
+
+For each coordinate of the shared parameters P = (1 + sum g / sum |g|) / 2 is the purity of the
+positive sign; a uniform draw below P keeps the positive parts of all tasks and drops the negative
+ones, and the other way round. On average that is the plain sum. `leak` lets so much of every
+gradient through. The paper masks the gradients of a shared representation, after multiplying by
+its signs; like most public versions this one masks those of the shared parameters, so that it works
+where tasks share no single representation. One public version draws one sign for a whole tensor;
+here every coordinate has its own.
+
+Source: Z. Chen, J. Ngiam, Y. Huang, T. Luong, H. Kretzschmar, Y. Chai, D. Anguelov, "Just Pick a
+Sign: Optimizing Deep Multitask Models with Gradient Sign Dropout", NeurIPS 2020,
+https://arxiv.org/abs/2010.06808
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.errors import UsageError
+from auxbench.gradients import Row, Signals
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class GradDrop(Balancer):
+    """Gradient sign dropout on the shared parameters; private ones keep their own gradient.
+
+    >>> balancer = GradDrop(["a", "b"], torch.Generator().manual_seed(0))
+    >>> rows = balancer.edit([(torch.tensor([2.0, 0.0]),), (torch.tensor([-1.0, 1.0]),)])
+    >>> sum(row[0] for row in rows).tolist()
+    [2.0, 1.0]
+    """
+
+    family = "gradient"
+    reads = frozenset({"rows"})
+    edits = True
+
+    def __init__(self, tasks: Sequence[str], rng: torch.Generator, *, leak: float = 0.0) -> None:
+        super().__init__(tasks, rng)
+        if not 0 <= leak <= 1:
+            raise UsageError(f"option 'leak' of 'graddrop' is {leak:g}; give 0 to 1.")
+        self.leak = leak
+
+    def weights(self, signals: Signals) -> Tensor:
+        return torch.ones_like(signals.losses)
+
+    def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
+        columns = [self._masked(column) for column in zip(*rows, strict=True)]
+        return list(zip(*columns, strict=True))
+
+    def _masked(self, column: Sequence[Tensor | None]) -> list[Tensor | None]:
+        gradients = torch.stack([g for g in column if g is not None])
+        total, length = gradients.sum(dim=0), gradients.abs().sum(dim=0)
+        purity = 0.5 * (1 + total / torch.where(length > 0, length, 1.0))
+        draw = torch.rand(purity.shape, generator=self.rng).to(purity.device)
+        positive = draw < purity
+        kept: list[Tensor | None] = []
+        for gradient in column:
+            if gradient is None:
+                kept.append(None)
+                continue
+            mask = (positive == (gradient > 0)).to(gradient.dtype)
+            kept.append(gradient * (self.leak + (1 - self.leak) * mask))
+        return kept

@@ -1,0 +1,45 @@
+"""IMTL-G: the combination whose projections on all tasks' unit gradients are equal.
+
+The weights sum to 1 and may be negative: where the gradients point to nearly opposite sides, the
+combination can climb the primary's loss, which the paper allows and so happens here. Where every
+such combination is zero, all weights are 0. Public versions invert a matrix that is singular for
+parallel gradients or weigh the heads as well; here a pseudo-inverse is used and heads are left.
+
+Source: L. Liu, Y. Li, Z. Kuang, J.-H. Xue, Y. Chen, W. Yang, Q. Liao, W. Zhang, "Towards Impartial
+Multi-task Learning", ICLR 2021, https://openreview.net/forum?id=IMPnRXEWpvr
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from auxbench.registry import METHODS
+
+from ._gradient import GradientBalancer
+from ._solvers import Array, equal_projections, inverse_lengths, unit_rows
+
+
+@METHODS.register
+class IMTLG(GradientBalancer):
+    """Impartial gradients, without the paper's loss-balancing half.
+
+    >>> import torch
+    >>> from auxbench.gradients import Signals
+    >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
+    >>> [round(w, 6) for w in IMTLG(["a", "b"], torch.Generator()).weights(signals).tolist()]
+    [0.414214, 0.585786]
+    """
+
+    family = "gradient"
+
+    def direction(self, gramian: Array) -> Array:
+        lengths, rows = unit_rows(gramian)
+        weights = equal_projections(rows)
+        if weights is None:
+            return np.zeros(len(gramian))
+        weights = weights * inverse_lengths(lengths)
+        total = weights.sum()
+        # Weights that cancel cannot be made to sum to 1.
+        if abs(total) <= 1e-12 * np.abs(weights).sum():
+            return np.zeros(len(gramian))
+        return np.asarray(weights / total)

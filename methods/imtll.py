@@ -1,0 +1,44 @@
+"""IMTL-L: loss weights that bring all weighted losses to the same size.
+
+The exponents s, which start at 0, descend on the sum of exp(s_i) L_i - s_i together with the
+network, so that every exp(s_i) L_i approaches 1; the weights are exp(s_i). This is uncertainty
+weighting with s = -log variance and twice the weights. Here s has an Adam of its own, which the
+network's rate and weight decay do not touch. A single task keeps weight 1. In the descent of s a
+loss counts as at least 1e-8, so a task without labels cannot run away.
+
+Source: L. Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021,
+https://openreview.net/forum?id=IMPnRXEWpvr
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+from ._losses import LearnedLosses, bounded
+
+
+@METHODS.register
+class IMTLL(LearnedLosses):
+    """Impartial learning by losses; `lr` is the rate of the exponents' Adam.
+
+    >>> signals = Signals.of([1.0, 2.0], torch.eye(2))
+    >>> balancer = IMTLL(["a", "b"], torch.Generator())
+    >>> balancer.weights(signals).tolist(), [round(s, 3) for s in balancer.current.tolist()]
+    ([1.0, 1.0], [0.0, -0.025])
+    """
+
+    family = "loss weighting"
+
+    def __init__(self, tasks: Sequence[str], rng: torch.Generator, *, lr: float = 0.025) -> None:
+        super().__init__(tasks, rng, lr=lr)
+
+    def rule(self, signals: Signals) -> Tensor:
+        weights = torch.exp(self.current.detach())
+        self.learn(weights * bounded(signals.losses) - 1)
+        return weights

@@ -1,0 +1,35 @@
+"""The sum of the losses' logarithms, whose gradient weighs every task by 1 / L_i.
+
+Multiplying a loss by a constant then changes nothing, which is why it is also known as the
+scale-invariant baseline; learned uncertainties converge to the same weights. 1e-8 is added to
+every loss, so that one of 0, as of a batch without labels, stays finite. A single task keeps
+weight 1. Losses are taken to be at least 0; public versions give NaN for negative ones.
+
+Source: A. Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022, where it is the
+scale-invariant baseline, https://arxiv.org/abs/2202.01017
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+from ._losses import FLOOR, LossBalancer
+
+
+@METHODS.register
+class LogSum(LossBalancer):
+    """Weights 1 / (L_i + 1e-8).
+
+    >>> import torch
+    >>> balancer = LogSum(["a", "b"], torch.Generator())
+    >>> [round(w, 3) for w in balancer.weights(Signals.of([2.0, 5.0], torch.eye(2))).tolist()]
+    [0.5, 0.2]
+    """
+
+    family = "loss weighting"
+
+    def rule(self, signals: Signals) -> Tensor:
+        return 1 / (signals.losses.clamp(min=0) + FLOOR)

@@ -1,0 +1,78 @@
+"""MetaBalance: auxiliary gradients are brought towards the primary's magnitude, tensor by tensor.
+
+With m a moving average of the norm of a task's gradient in one tensor, an auxiliary gradient is
+multiplied by r m_primary / m_auxiliary + 1 - r; the primary's stays. Public code hangs its averages
+on the parameters, where no checkpoint sees them, divides by zero norms, and at a missing gradient
+skips all later tensors; here none of that happens, and a zero gradient stays zero.
+
+Source: Y. He, X. Feng, C. Cheng, G. Ji, Y. Guo, J. Caverlee, "MetaBalance: Improving Multi-Task
+Recommendations via Adapting Gradient Magnitudes of Auxiliary Tasks", WWW 2022,
+https://arxiv.org/abs/2203.06801
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.gradients import Row, Signals
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class MetaBalance(Balancer):
+    """Relaxation `r` towards the primary's magnitude, averages with memory `beta`.
+
+    >>> balancer = MetaBalance(["a", "b"], torch.Generator())
+    >>> rows = balancer.edit([(torch.tensor([3.0, 4.0]),), (torch.tensor([0.0, 1.0]),)])
+    >>> [round(value, 3) for value in rows[1][0].tolist()]
+    [0.0, 3.8]
+    """
+
+    family = "auxiliary"
+    reads = frozenset({"rows"})
+    edits = True
+
+    def __init__(
+        self, tasks: Sequence[str], rng: torch.Generator, *, r: float = 0.7, beta: float = 0.9
+    ) -> None:
+        super().__init__(tasks, rng)
+        self.r = r
+        self.beta = beta
+        self.means = torch.zeros(len(tasks), 0, dtype=torch.float64)
+
+    def weights(self, signals: Signals) -> Tensor:
+        return torch.ones_like(signals.losses)
+
+    def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
+        norms = torch.stack([torch.stack([_norm(g) for g in row]) for row in rows]).cpu()
+        if self.means.shape != norms.shape:
+            self.means = torch.zeros_like(norms)
+        self.means = self.beta * self.means + (1 - self.beta) * norms
+        # A task that has been silent in a tensor has nothing to scale there.
+        ratios = self.means[0] / torch.where(self.means > 0, self.means, torch.inf)
+        factors = torch.where(self.means > 0, self.r * ratios + 1 - self.r, 1.0)
+        factors[0] = 1.0
+        # The primary does not reach every shared parameter; there it sets no magnitude.
+        factors[:, [g is None for g in rows[0]]] = 1.0
+        return [
+            tuple(None if g is None else g * f for g, f in zip(row, line, strict=True))
+            for row, line in zip(rows, factors.tolist(), strict=True)
+        ]
+
+    def extra(self) -> dict[str, Any]:
+        return {"means": self.means}
+
+    def load_extra(self, state: dict[str, Any]) -> None:
+        self.means = state["means"]
+
+
+def _norm(gradient: Tensor | None) -> Tensor:
+    if gradient is None:
+        return torch.zeros((), dtype=torch.float64)
+    norm: Tensor = gradient.norm()
+    return norm.double().cpu()

@@ -1,0 +1,35 @@
+"""MGDA: the shortest convex combination of the gradients, which no task objects to.
+
+Its negative descends all losses at once, or is zero where none can fall without another rising.
+It follows the smallest gradient. The original solver keeps weights off 0 and 1 and fails on large
+gradients, and public versions stop Frank-Wolfe early; here the active set is found exactly. Some
+multiply by the number of tasks, and the original weighs the heads too; here neither happens.
+
+Source: O. Sener, V. Koltun, "Multi-Task Learning as Multi-Objective Optimization", NeurIPS 2018,
+https://arxiv.org/abs/1810.04650
+"""
+
+from __future__ import annotations
+
+from auxbench.registry import METHODS
+
+from ._gradient import GradientBalancer
+from ._solvers import Array, simplex_minimum, unit_rows
+
+
+@METHODS.register
+class MGDA(GradientBalancer):
+    """The multiple-gradient descent algorithm on the shared parameters, without normalisation.
+
+    >>> import torch
+    >>> from auxbench.gradients import Signals
+    >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
+    >>> [round(w, 6) for w in MGDA(["a", "b"], torch.Generator()).weights(signals).tolist()]
+    [0.4, 0.6]
+    """
+
+    family = "gradient"
+
+    def direction(self, gramian: Array) -> Array:
+        lengths, rows = unit_rows(gramian)
+        return simplex_minimum(lengths[:, None] * rows)

@@ -1,0 +1,54 @@
+"""Nash-MTL: the bargaining solution between the tasks, each valuing its own descent.
+
+With G the Gramian, the weights solve G a = 1 / a, so that every task gets the same relative gain
+whatever its gradient's length. The authors' solver often stops early, and gives up when a row of G
+sums to zero; here damped Newton steps find the solution to full precision. The combined gradient
+is clipped to the length `max_norm`, as in the authors' code, and as its own length is the root of
+the number of tasks, this fixes it; max_norm=none leaves it. The authors weigh the heads too; here
+they keep their own gradient. Where the gradients cancel, there is no finite solution and weights
+are 0.
+
+Source: A. Navon, A. Shamsian, I. Achituve, H. Maron, K. Kawaguchi, G. Chechik, E. Fetaya,
+"Multi-Task Learning as a Bargaining Game", ICML 2022, https://arxiv.org/abs/2202.01017
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from auxbench.registry import METHODS
+
+from ._gradient import GradientBalancer, Norm, positive
+from ._solvers import Array, bargain
+
+
+@METHODS.register
+class NashMTL(GradientBalancer):
+    """The Nash bargaining solution, computed on every batch.
+
+    >>> from auxbench.gradients import Signals
+    >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
+    >>> balancer = NashMTL(["a", "b"], torch.Generator(), max_norm=None)
+    >>> [round(w, 6) for w in balancer.weights(signals).tolist()]
+    [0.92388, 1.306563]
+    """
+
+    family = "gradient"
+    degree = -0.5
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        max_norm: float | None = 1.0,
+        norm: Norm = "native",
+    ) -> None:
+        super().__init__(tasks, rng, norm=norm)
+        self.limit = positive(max_norm, "max_norm", "nashmtl")
+
+    def direction(self, gramian: Array) -> Array:
+        return bargain(gramian, np.ones(len(gramian)))

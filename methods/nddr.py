@@ -1,0 +1,87 @@
+"""NDDR-CNN: a network per task, whose features are concatenated and reduced by 1x1 convolutions.
+
+Behind a place, the feature of a task is a 1x1 convolution without bias over the features of all
+tasks, followed by normalisation and activation. The convolution starts at `own` times the
+identity for the own feature and shares the rest evenly among the others' identities; kept
+diagonal, it would be a cross-stitch unit per channel. The paper trains these layers at 100 times
+the network's rate, starts from trained single-task networks and decays weights; here all methods
+share one recipe and random or ImageNet weights.
+
+The deployed network needs all branches, so its inference costs that of T networks.
+
+Source: Y. Gao, J. Ma, M. Zhao, W. Liu, A. L. Yuille, "NDDR-CNN: Layerwise Feature Fusing in
+Multi-Task CNNs by Neural Discriminative Dimensionality Reduction", CVPR 2019,
+https://arxiv.org/abs/1801.08297
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from auxbench.architecture import Site
+from auxbench.backbone import Backbone
+from auxbench.registry import METHODS
+
+from ._links import ActivationName, After, Level, NormName
+from .crossstitch import FusedBranches, shares
+
+
+class Reduction(nn.Module):
+    """T features of one shape, concatenated and reduced to one of that shape."""
+
+    def __init__(
+        self,
+        start: Tensor,
+        channels: int,
+        channel_dim: int,
+        norm: NormName,
+        act: ActivationName,
+    ) -> None:
+        super().__init__()
+        self.channel_dim = channel_dim
+        tasks = len(start)
+        # Initialised on 'meta', so that nothing is drawn from the global random state.
+        self.mix: nn.Conv2d | nn.Linear
+        if channel_dim == 1:
+            self.mix = nn.Conv2d(tasks * channels, channels, 1, bias=False, device="meta")
+        else:
+            self.mix = nn.Linear(tasks * channels, channels, bias=False, device="meta")
+        self.mix.to_empty(device="cpu")
+        with torch.no_grad():
+            diagonal = torch.cat([share * torch.eye(channels) for share in start], dim=1)
+            self.mix.weight.copy_(diagonal.view_as(self.mix.weight))
+        self.after = After(channels, channel_dim, norm, act)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """The fused feature, in the features' shape."""
+        mixed: Tensor = self.after(self.mix(torch.cat(list(features), dim=self.channel_dim)))
+        return mixed
+
+
+@METHODS.register
+class NDDR(FusedBranches):
+    """Branches fused by reductions; forward: images [B, 3, H, W] -> {task: prediction}."""
+
+    family = "architecture"
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        links: Level = "stage",
+        norm: NormName = "batch",
+        act: ActivationName = "relu",
+        own: float = 0.9,
+    ) -> None:
+        self.norm: NormName = norm
+        self.act: ActivationName = act
+        self.own = own
+        super().__init__(site, links=links)
+
+    def unit(self, trunk: Backbone, block: int, own: int) -> nn.Module:
+        start = shares(len(self.tasks), own, self.own)
+        channels = trunk.channels[block]
+        return Reduction(start, channels, trunk.channel_dim, self.norm, self.act)

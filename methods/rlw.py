@@ -1,0 +1,37 @@
+"""RLW: random loss weights, drawn anew on every batch.
+
+The weights are T softmax(z) with z standard normal: their mean is that of equal weighting, and a
+method that does not beat them has shown little. Some public versions let the weights sum to 1
+instead of T, which divides the learning rate by T.
+
+Source: B. Lin, F. Ye, Y. Zhang, I. W. Tsang, "Reasonable Effectiveness of Random Weighting:
+A Litmus Test for Multi-Task Learning", TMLR 2022, https://arxiv.org/abs/2111.10603
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+from ._losses import LossBalancer
+
+
+@METHODS.register
+class RLW(LossBalancer):
+    """Random weights that sum to the number of tasks.
+
+    >>> balancer = RLW(["a", "b"], torch.Generator().manual_seed(0))
+    >>> round(balancer.weights(Signals.of([1.0, 2.0], torch.eye(2))).sum().item(), 6)
+    2.0
+    """
+
+    family = "loss weighting"
+    permutes = False  # the draws belong to places, not to tasks
+
+    def rule(self, signals: Signals) -> Tensor:
+        tasks = len(signals.losses)
+        draws = torch.randn(tasks, generator=self.rng, dtype=torch.float64)
+        return tasks * torch.softmax(draws, dim=0)

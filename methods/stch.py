@@ -1,0 +1,70 @@
+"""STCH: a smooth maximum of the losses relative to a nadir point.
+
+Minimised is T mu log sum exp(log(L_i / nadir_i) / mu), whose derivatives are the weights
+T softmax(log(L / nadir) / mu)_i / L_i. During the first `warmup` steps the sum of log L_i is
+minimised instead, and the nadir is the mean loss over the last quarter of these steps; the
+published code warms up for some epochs, but budgets here are counted in steps. It is the
+logarithmic version of the published code, while the paper's own formula has no logarithm. With
+mu = 1 the weights are in the fixed ratio of 1 / nadir; only a smaller mu adapts. A single task
+keeps weight 1.
+
+Source: X. Lin, X. Zhang, Z. Yang, F. Liu, Z. Wang, Q. Zhang, "Smooth Tchebycheff Scalarization
+for Multi-Objective Optimization", ICML 2024, https://arxiv.org/abs/2402.19078
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.errors import UsageError
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+from ._losses import LossBalancer, bounded
+
+
+@METHODS.register
+class STCH(LossBalancer):
+    """Smooth Tchebycheff weights with smoothness `mu`; without warm-up the nadir is 1.
+
+    >>> balancer = STCH(["a", "b"], torch.Generator(), mu=1.0, warmup=0)
+    >>> [round(w, 3) for w in balancer.weights(Signals.of([1.0, 2.0], torch.eye(2))).tolist()]
+    [0.667, 0.667]
+    """
+
+    family = "loss weighting"
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        mu: float = 1.0,
+        warmup: int = 40,
+    ) -> None:
+        super().__init__(tasks, rng)
+        if mu <= 0:
+            raise UsageError(f"option 'mu' of 'stch' is {mu:g}; give more than 0.")
+        if warmup < 0:
+            raise UsageError(f"option 'warmup' of 'stch' is {warmup}; give 0 or more.")
+        self.mu = mu
+        self.warmup = warmup
+        self.quarter = max(1, warmup // 4)
+        self.nadir: Tensor
+        self.seen: Tensor
+        start = torch.zeros if warmup else torch.ones
+        self.register_buffer("nadir", start(len(tasks), dtype=torch.float64))
+        self.register_buffer("seen", torch.tensor(0))
+
+    def rule(self, signals: Signals) -> Tensor:
+        losses = bounded(signals.losses)
+        if self.seen < self.warmup:
+            self.seen += 1
+            if self.seen > self.warmup - self.quarter:
+                self.nadir += losses / self.quarter
+            return 1 / losses
+        shares = torch.softmax((losses / self.nadir).log() / self.mu, dim=0)
+        return len(losses) * shares / losses

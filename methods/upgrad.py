@@ -1,0 +1,37 @@
+"""UPGrad: every gradient is projected onto what conflicts with no task, and the mean is taken.
+
+The mean conflicts with no task either. For two tasks it is half of PCGrad's sum. The public
+version adds a small multiple of the identity to the Gramian, which moves the result by about as
+much; here the projections are exact.
+
+Source: P. Quinton, V. Rey, "Jacobian Descent for Multi-Objective Optimization", 2024,
+https://arxiv.org/abs/2406.16232
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from auxbench.registry import METHODS
+
+from ._gradient import GradientBalancer
+from ._solvers import Array, dual_cone_weights, inverse_lengths, unit_rows
+
+
+@METHODS.register
+class UPGrad(GradientBalancer):
+    """Unconflicting projection of gradients, all tasks being preferred alike.
+
+    >>> import torch
+    >>> from auxbench.gradients import Signals
+    >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
+    >>> [round(w, 6) for w in UPGrad(["a", "b"], torch.Generator()).weights(signals).tolist()]
+    [0.75, 1.0]
+    """
+
+    family = "gradient"
+
+    def direction(self, gramian: Array) -> Array:
+        lengths, rows = unit_rows(gramian)
+        projected = [length * dual_cone_weights(rows, i) for i, length in enumerate(lengths)]
+        return np.asarray(np.mean(projected, axis=0) * inverse_lengths(lengths))

@@ -1,0 +1,44 @@
+"""UW: loss weights from a learned homoscedastic uncertainty of every task.
+
+The log variances s, which start at 0, descend on the sum of exp(-s_i) L_i / 2 + s_i / 2 together
+with the network, so that exp(s_i) approaches L_i and the weights are exp(-s_i) / 2. They have an
+Adam of their own; public versions often leave them in the network's optimiser, where weight decay
+pulls the variances to 1, and start them at -0.5 or -0.7. A single task keeps weight 1. In the
+descent of s a loss counts as at least 1e-8, so a task without labels cannot run away.
+
+Source: A. Kendall, Y. Gal, R. Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses for
+Scene Geometry and Semantics", CVPR 2018, https://arxiv.org/abs/1705.07115
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+from ._losses import LearnedLosses, bounded
+
+
+@METHODS.register
+class UW(LearnedLosses):
+    """Uncertainty weighting; `lr` is the rate of the log variances' Adam.
+
+    >>> signals = Signals.of([1.0, 2.0], torch.eye(2))
+    >>> balancer = UW(["a", "b"], torch.Generator())
+    >>> balancer.weights(signals).tolist(), [round(s, 3) for s in balancer.current.tolist()]
+    ([0.5, 0.5], [0.0, 0.025])
+    """
+
+    family = "loss weighting"
+
+    def __init__(self, tasks: Sequence[str], rng: torch.Generator, *, lr: float = 0.025) -> None:
+        super().__init__(tasks, rng, lr=lr)
+
+    def rule(self, signals: Signals) -> Tensor:
+        weights = 0.5 * torch.exp(-self.current.detach())
+        self.learn(0.5 - weights * bounded(signals.losses))
+        return weights

@@ -1,0 +1,458 @@
+"""Rules that combine gradients: golden numbers, what each one promises, and degenerate cases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from auxbench.balancer import Balancer
+from auxbench.errors import UsageError
+from auxbench.gradients import Signals
+from auxbench.methods._solvers import bargain, dual_cone_weights, simplex_minimum, unit_rows
+from auxbench.registry import METHODS
+
+CASES: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "golden" / "gradients.json").read_text(encoding="utf-8")
+)
+SYMMETRIC = (
+    "alignedmtl",
+    "cagrad",
+    "config",
+    "fairgrad",
+    "gradvac",
+    "imtlg",
+    "mgda",
+    "nashmtl",
+    "upgrad",
+)
+COMBINING = (*SYMMETRIC, "pripcgrad")
+SCALE_FREE = [name for name in COMBINING if name not in ("nashmtl", "fairgrad")]
+
+# golden key without its ending -> method, options, times the number of tasks
+RULES: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "mgda": ("mgda", {}, False),
+    "imtl_g": ("imtlg", {}, False),
+    "aligned_min_mean": ("alignedmtl", {}, True),
+    "aligned_rmse_mean": ("alignedmtl", {"scale": "rmse"}, True),
+    "upgrad_mean": ("upgrad", {}, False),
+    "nash": ("nashmtl", {"max_norm": None}, False),
+    "fairgrad_1": ("fairgrad", {"alpha": 1.0, "max_norm": None}, False),
+    "fairgrad_2": ("fairgrad", {"alpha": 2.0, "max_norm": None}, False),
+    "cagrad_0.4": ("cagrad", {"c": 0.4}, False),
+    "cagrad_0.5": ("cagrad", {"c": 0.5}, False),
+    "config": ("config", {}, False),
+    "gcs_weighted": ("gcs", {"weighted": True}, False),
+    "gcs_unweighted": ("gcs", {}, False),
+}
+# CAGrad's are those of the mixture in its dual, not of the direction.
+WEIGHT_ENDINGS = ("_w", "_alpha")
+DIRECTION_ENDINGS = ("_d", "_d_unscaled")
+
+
+def make(name: str, tasks: int, **options: Any) -> Balancer:
+    names = ["primary", *(f"aux{i}" for i in range(1, tasks))]
+    balancer = METHODS[name](names, torch.Generator().manual_seed(0), **options)
+    assert isinstance(balancer, Balancer)
+    return balancer
+
+
+def weights_of(name: str, rows: torch.Tensor, **options: Any) -> torch.Tensor:
+    losses = [1.0] * len(rows)
+    return make(name, len(rows), **options).weights(Signals.of(losses, rows, 0.01))
+
+
+def rows_of(case: str) -> torch.Tensor:
+    return torch.tensor(CASES[case]["J"], dtype=torch.float64)
+
+
+def random_rows(tasks: int, seed: int, size: int = 30, spread: float = 1.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(tasks, size, generator=generator, dtype=torch.float64)
+    exponents = torch.rand(tasks, 1, generator=generator, dtype=torch.float64) * 2 - 1
+    return rows * 10 ** (spread * exponents)
+
+
+def golden(endings: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    return [
+        (case, rule, rule + ending)
+        for case in CASES
+        for rule in RULES
+        for ending in endings
+        if CASES[case].get(rule + ending) is not None
+        and not (rule.startswith("cagrad") and ending == "_w")
+    ]
+
+
+@pytest.mark.parametrize(("case", "rule", "key"), golden(WEIGHT_ENDINGS))
+def test_golden_weights(case: str, rule: str, key: str) -> None:
+    name, options, summed = RULES[rule]
+    rows = rows_of(case)
+    expected = torch.tensor(CASES[case][key], dtype=torch.float64) * (len(rows) if summed else 1)
+    torch.testing.assert_close(weights_of(name, rows, **options), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("case", "rule", "key"), golden(DIRECTION_ENDINGS))
+def test_golden_directions(case: str, rule: str, key: str) -> None:
+    name, options, summed = RULES[rule]
+    rows = rows_of(case)
+    expected = torch.tensor(CASES[case][key], dtype=torch.float64) * (len(rows) if summed else 1)
+    direction = weights_of(name, rows, **options) @ rows
+    torch.testing.assert_close(direction, expected, rtol=0, atol=1e-6)
+
+
+def test_golden_numbers_are_all_looked_at() -> None:
+    assert len(golden(WEIGHT_ENDINGS)) > 30
+    assert len(golden(DIRECTION_ENDINGS)) > 40
+
+
+@pytest.mark.parametrize("case", "ABCD")
+def test_golden_unequal_bargain(case: str) -> None:
+    shares = np.array(CASES[case]["auxinash_p"])
+    weights = bargain(np.array(CASES[case]["gram"]), shares)
+    assert weights == pytest.approx(CASES[case]["auxinash_alpha"], abs=1e-6)
+
+
+@pytest.mark.parametrize("case", "ABCD")
+def test_golden_projection_of_the_mean(case: str) -> None:
+    """The primary's row is the mean here, projected onto what conflicts with no other row."""
+    rows = rows_of(case).numpy()
+    together = np.vstack([rows.mean(axis=0), rows])
+    lengths = np.linalg.norm(together, axis=1)
+    unit = together / lengths[:, None]
+    weights = dual_cone_weights(unit, 0) * lengths[0]
+    assert weights @ unit == pytest.approx(CASES[case]["dualproj_mean_d"], abs=1e-6)
+
+
+def test_pripcgrad_projects_auxiliaries_off_the_primary_only() -> None:
+    assert (weights_of("pripcgrad", rows_of("A")) @ rows_of("A")).tolist() == [2.0, 1.0]
+    # Case D: the auxiliaries lose their part along the first axis and still oppose each other.
+    assert (weights_of("pripcgrad", rows_of("D")) @ rows_of("D")).tolist() == [1.0, 1.0, 2.0]
+
+
+def test_gradvac_reaches_its_targets_exactly() -> None:
+    """Case A with target 0.5: (0.42264973, 1.57735027) and (0.57735027, 1)."""
+    balancer: Any = make("gradvac", 2, beta=0.0)
+    balancer.targets.fill_(0.5)
+    direction = balancer.weights(Signals.of([1.0, 1.0], rows_of("A"))) @ rows_of("A")
+    assert direction.tolist() == pytest.approx([1.0, 2.57735027], abs=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gradvac_starts_as_pcgrad(seed: int) -> None:
+    rows = random_rows(5, seed, size=6)
+    torch.testing.assert_close(weights_of("gradvac", rows), weights_of("pcgrad", rows))
+
+
+def test_gradvac_moves_its_targets_whether_or_not_they_are_missed() -> None:
+    balancer: Any = make("gradvac", 2, beta=0.5)
+    balancer.weights(Signals.of([1.0, 1.0], rows_of("B")))  # cosine 0.707 is above the target 0
+    expected = [[0.0, 0.5**1.5], [0.5**1.5, 0.0]]
+    torch.testing.assert_close(balancer.targets, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_arml() -> None:
+    """Gradient (2, 6): the weights go to (0.9, 0.7), and by an equal shift to (1.1, 0.9)."""
+    rows = torch.tensor([[1.0, 0.0], [1.0, 1.0], [-1.0, 1.0]])
+    balancer: Any = make("arml", 3)
+    assert balancer.weights(Signals.of([1.0] * 3, rows)).tolist() == [1.0] * 3
+    assert balancer.weights(Signals.of([1.0] * 3, rows)).tolist() == pytest.approx([1.0, 1.1, 0.9])
+
+
+@pytest.mark.parametrize("scale", [1e-10, 0.1, 1.0, 1e10])
+def test_arml_keeps_its_weights_non_negative_and_their_sum(scale: float) -> None:
+    balancer = make("arml", 5, every=1)
+    for seed in range(10):
+        weights = balancer.weights(Signals.of([1.0] * 5, random_rows(5, seed) * scale))[1:]
+        assert weights.min() >= 0
+        assert weights.sum().item() == pytest.approx(4)
+
+
+def test_arml_reads_gradients_on_one_batch_in_every() -> None:
+    reads = set()
+
+    def gramian() -> torch.Tensor:
+        reads.add(int(balancer.seen))
+        return torch.eye(3, dtype=torch.float64)
+
+    balancer: Any = make("arml", 3, every=4)
+    for _ in range(9):
+        balancer.weights(Signals(torch.ones(3, dtype=torch.float64), gramian, gramian))
+    assert reads == {0, 4, 8}
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 5])
+@pytest.mark.parametrize("size", [3, 30])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("gcs", {}),
+        ("gcs", {"weighted": True}),
+        ("pripcgrad", {}),
+        ("upgrad", {}),
+        ("mgda", {}),
+        ("nashmtl", {}),
+        ("fairgrad", {}),
+    ],
+)
+def test_the_primary_does_not_rise(
+    name: str, options: dict[str, Any], tasks: int, size: int
+) -> None:
+    for seed in range(10):
+        rows = random_rows(tasks, seed, size)
+        weights = weights_of(name, rows, **options)
+        together = weights.abs() @ rows.norm(dim=1)
+        assert weights @ rows @ rows[0] >= -1e-12 * together * rows[0].norm()
+
+
+@pytest.mark.parametrize("name", ["mgda", "nashmtl", "fairgrad", "upgrad", "config"])
+def test_no_task_rises(name: str) -> None:
+    for seed in range(10):
+        rows = random_rows(4, seed)
+        direction = weights_of(name, rows) @ rows
+        assert (rows @ direction).min() > 0
+
+
+@pytest.mark.parametrize("name", ["gcs", "pripcgrad"])
+def test_auxiliary_gradients_of_zero_leave_the_primarys(name: str) -> None:
+    rows = torch.cat([random_rows(1, 0), torch.zeros(2, 30, dtype=torch.float64)])
+    torch.testing.assert_close(weights_of(name, rows) @ rows, rows[0])
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("tasks", [2, 3, 6])
+def test_mgda_is_the_shortest_convex_combination(tasks: int, seed: int) -> None:
+    rows = random_rows(tasks, seed, size=tasks + 2, spread=0.3)
+    gramian = (rows @ rows.T).numpy()
+    found = minimize(
+        lambda w: w @ gramian @ w,
+        np.full(tasks, 1 / tasks),
+        jac=lambda w: 2 * gramian @ w,
+        bounds=[(0, 1)] * tasks,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    weights = weights_of("mgda", rows).numpy()
+    assert weights.min() >= 0
+    assert weights.sum() == pytest.approx(1)
+    assert weights @ gramian @ weights == pytest.approx(found.fun, rel=1e-6)
+    assert weights @ gramian @ weights <= found.fun * (1 + 1e-9)
+
+
+def test_the_simplex_minimum_meets_its_optimality_conditions_at_any_scale() -> None:
+    for seed in range(20):
+        rows = random_rows(20, seed, spread=3.0).numpy()
+        weights = simplex_minimum(rows)
+        products = rows @ (weights @ rows)
+        # Of all rows, those in use have the smallest inner product with the minimum.
+        excess = (products - weights @ products) / np.linalg.norm(rows, axis=1)
+        assert np.abs(excess[weights > 0]).max() < 1e-12
+        assert excess.min() > -1e-12
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("c", [0.1, 0.4, 0.9])
+def test_cagrad_serves_the_worst_served_best(c: float, seed: int) -> None:
+    rows = random_rows(4, seed, size=6, spread=0.5)
+    mean = rows.mean(dim=0)
+    direction = weights_of("cagrad", rows, c=c) @ rows
+    assert (direction - mean).norm() <= c * mean.norm() * (1 + 1e-9)
+    worst = (rows @ direction).min()
+    generator = torch.Generator().manual_seed(seed)
+    for size in (1.0, 0.1, 0.01, 0.001):
+        moved = direction + size * torch.randn(400, 6, generator=generator, dtype=torch.float64)
+        away = moved - mean
+        reach = (c * mean.norm() / away.norm(dim=1, keepdim=True)).clamp(max=1)
+        others = (rows @ (mean + away * reach).T).min(dim=0).values
+        assert others.max() <= worst + 1e-9 * worst.abs()
+
+
+def test_cagrad_of_radius_0_is_the_mean() -> None:
+    assert weights_of("cagrad", random_rows(4, 0), c=0.0).tolist() == [0.25] * 4
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 5, 10, 20])
+def test_nash_solves_its_equation(tasks: int) -> None:
+    for seed in range(20):
+        for size, spread in ((tasks + 1, 0.5), (1000, 3.0)):
+            rows = random_rows(tasks, seed, size, spread)
+            weights = weights_of("nashmtl", rows, max_norm=None)
+            if not weights.any():  # few dimensions: the gradients may cancel
+                assert simplex_is_stationary(rows)
+                continue
+            residual = weights * (rows @ (weights @ rows)) - 1
+            assert residual.abs().max() < 1e-10
+            assert (weights @ rows).norm().item() == pytest.approx(tasks**0.5)
+
+
+def simplex_is_stationary(rows: torch.Tensor) -> bool:
+    unit = (rows / rows.norm(dim=1, keepdim=True)).numpy()
+    return bool(np.linalg.norm(simplex_minimum(unit) @ unit) < 1e-3)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("tasks", [2, 5, 20])
+def test_fairgrad_solves_its_equation(tasks: int, alpha: float) -> None:
+    for seed in range(5):
+        rows = random_rows(tasks, seed, 100)
+        weights = weights_of("fairgrad", rows, alpha=alpha, max_norm=None)
+        gains, wanted = rows @ (weights @ rows), weights ** (-1 / alpha)
+        terms = (rows @ rows.T).abs() @ weights  # rounding is relative to what cancels
+        assert ((gains - wanted) / (terms + wanted)).abs().max() < 1e-12
+
+
+def test_a_fairer_rule_serves_the_worst_served_better() -> None:
+    rows = random_rows(4, 1)
+    served = []
+    for alpha in (0.2, 1.0, 5.0, 20.0):
+        direction = weights_of("fairgrad", rows, alpha=alpha) @ rows
+        served.append((rows @ direction).min().item())
+    assert served == sorted(served)
+
+
+@pytest.mark.parametrize("name", ["nashmtl", "fairgrad"])
+def test_bargaining_clips_only_what_is_longer(name: str) -> None:
+    rows = random_rows(3, 0) * 1e-3
+    assert (weights_of(name, rows) @ rows).norm().item() == pytest.approx(1)
+    free = weights_of(name, rows, max_norm=None)
+    torch.testing.assert_close(weights_of(name, rows, max_norm=1e6), free)
+
+
+@pytest.mark.parametrize("name", ["nashmtl", "fairgrad"])
+def test_without_a_finite_bargain_the_shared_parameters_stand_still(name: str) -> None:
+    assert weights_of(name, rows_of("E")).tolist() == [0.0, 0.0, 0.0]
+    opposed = torch.tensor([[1.0, 2.0], [-3.0, -6.0]])
+    assert weights_of(name, opposed).tolist() == [0.0, 0.0]
+
+
+def test_bargaining_ignores_tasks_without_a_gradient() -> None:
+    rows = torch.cat([random_rows(2, 0), torch.zeros(1, 30, dtype=torch.float64)])
+    weights = weights_of("nashmtl", rows, max_norm=None)
+    torch.testing.assert_close(weights[:2], weights_of("nashmtl", rows[:2], max_norm=None))
+    assert weights[2] == 0
+
+
+@pytest.mark.parametrize("name", SCALE_FREE)
+@pytest.mark.parametrize("scale", [1e-10, 1e10])
+def test_weights_do_not_depend_on_the_common_scale(name: str, scale: float) -> None:
+    rows = random_rows(4, 0)
+    torch.testing.assert_close(weights_of(name, rows * scale), weights_of(name, rows))
+
+
+@pytest.mark.parametrize(("name", "power"), [("nashmtl", -1.0), ("fairgrad", -4 / 3)])
+@pytest.mark.parametrize("scale", [1e-10, 1e10])
+def test_bargains_follow_the_common_scale(name: str, power: float, scale: float) -> None:
+    rows = random_rows(4, 0)
+    expected = weights_of(name, rows, max_norm=None) * scale**power
+    torch.testing.assert_close(weights_of(name, rows * scale, max_norm=None), expected)
+
+
+@pytest.mark.parametrize("name", COMBINING)
+def test_at_the_length_of_the_sum_only_the_length_changes(name: str) -> None:
+    for seed in range(5):
+        rows = random_rows(4, seed)
+        native, scaled = weights_of(name, rows), weights_of(name, rows, norm="sum")
+        assert (scaled @ rows).norm().item() == pytest.approx(rows.sum(dim=0).norm().item())
+        torch.testing.assert_close(scaled / scaled.norm(), native / native.norm())
+
+
+@pytest.mark.parametrize("name", COMBINING)
+def test_no_direction_is_made_out_of_rounding_errors(name: str) -> None:
+    """Gradients that cancel: the sum is zero, and where it is not, a zero direction stays zero."""
+    opposed = torch.tensor([[1.0, 2.0], [-1.0, -2.0]])
+    direction = weights_of(name, opposed, norm="sum") @ opposed.double()
+    assert direction.norm() < 1e-6
+    if name in ("mgda", "upgrad", "nashmtl", "fairgrad"):
+        direction = weights_of(name, rows_of("E"), norm="sum") @ rows_of("E")
+        assert direction.norm() < 1e-6
+
+
+@pytest.mark.parametrize("name", [*COMBINING, "gcs", "arml"])
+def test_degenerate_gradients_give_finite_weights(name: str) -> None:
+    rows = random_rows(3, 0)
+    zero = torch.zeros_like(rows[:1])
+    cases = {
+        "zero primary": torch.cat([zero, rows[1:]]),
+        "all zero but one": torch.cat([zero, zero, rows[:1]]),
+        "subnormal": rows * 1e-155,
+        "huge": rows * 1e100,
+        "unlike": rows * torch.tensor([[1e-12], [1.0], [1e12]], dtype=torch.float64),
+        "unlike and parallel": rows[:1] * torch.tensor([[1e-9], [-1.0], [1e9]]).double(),
+        "nearly parallel": rows[:1] + 1e-9 * rows,
+        "nearly opposed": torch.cat([rows[:2], -rows[1:2] * (1 + 1e-9)]),
+        "in the hull": rows_of("E"),
+        "in few dimensions": random_rows(20, 0, size=2),
+        "many": random_rows(20, 0),
+        "not finite": rows * torch.nan,
+    }
+    for options in [{}] + ([{"norm": "sum"}] if name in COMBINING else []):
+        for case, given in cases.items():
+            balancer = make(name, len(given), **options)
+            for _ in range(3):
+                weights = balancer.weights(Signals.of([1.0] * len(given), given, 0.01))
+                assert weights.isfinite().all(), case
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+def test_one_task_keeps_its_gradient_whatever_the_options(name: str) -> None:
+    for rows in (random_rows(1, 0) * 1e-3, torch.zeros(1, 3)):
+        assert weights_of(name, rows).tolist() == [1.0]
+        assert weights_of(name, rows, norm="sum").tolist() == [1.0]
+
+
+@pytest.mark.parametrize("scale", ["min", "median", "rmse"])
+def test_alignedmtl_makes_principal_components_equally_long(scale: str) -> None:
+    rows = random_rows(4, 0)
+    direction = weights_of("alignedmtl", rows, scale=scale) @ rows
+    lengths = torch.linalg.svdvals(rows)
+    common = {
+        "min": lengths.min(),
+        "median": (lengths[1] ** 2 + lengths[2] ** 2).div(2).sqrt(),
+        "rmse": lengths.square().mean().sqrt(),
+    }[scale]
+    # A sum of four orthogonal vectors of that length.
+    torch.testing.assert_close(direction.norm(), common * 2)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, np.linalg.LinAlgError])
+def test_the_active_set_is_found_when_scipy_gives_up(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [random_rows(tasks, 0).numpy() for tasks in (2, 5, 20)]
+    expected = [simplex_minimum(given) for given in rows]
+
+    def give_up(*args: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("auxbench.methods._solvers.nnls", give_up)
+    for given, weights in zip(rows, expected, strict=True):
+        assert simplex_minimum(given) == pytest.approx(weights, abs=1e-9)
+
+
+def test_unit_rows_reproduce_the_gramian_row_by_row() -> None:
+    gramian = np.array([[1.0, 5e-9, 0.0], [5e-9, 1e-16, 0.0], [0.0, 0.0, 0.0]])
+    lengths, rows = unit_rows(gramian)
+    assert lengths.tolist() == pytest.approx([1.0, 1e-8, 0.0])
+    expected = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert rows @ rows.T == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cagrad", {"c": 1.0}, r"option 'c' of 'cagrad' is 1\.0; "),
+        ("fairgrad", {"alpha": 0.0}, r"option 'alpha' of 'fairgrad' is 0\.0; "),
+        ("fairgrad", {"max_norm": -1.0}, r"option 'max_norm' of 'fairgrad' is -1\.0; "),
+        ("nashmtl", {"max_norm": 0.0}, r"option 'max_norm' of 'nashmtl' is 0\.0; "),
+        ("gradvac", {"beta": 1.5}, r"option 'beta' of 'gradvac' is 1\.5; "),
+        ("arml", {"every": 0}, r"option 'every' of 'arml' is 0; "),
+    ],
+)
+def test_impossible_options_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make(name, 2, **options)
