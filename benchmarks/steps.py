@@ -21,13 +21,16 @@ from torch import nn
 
 from auxbench import backbone
 from auxbench.architecture import Site
+from auxbench.balancer import Balancer
 from auxbench.budget import BUDGETS, Recipe
 from auxbench.cost.training import Meter
 from auxbench.environment import environment
+from auxbench.grammar import split_list
 from auxbench.losses import cross_entropy, l1
 from auxbench.method import Method
 from auxbench.metrics import Accuracy
 from auxbench.problem import Batch, Task
+from auxbench.registry import METHODS
 from auxbench.streams import Streams
 
 SIDE, BATCH = 96, 32
@@ -36,7 +39,26 @@ TASKS = (
     Task("edges", 1, True, l1, (Accuracy,)),
     Task("scene", 5, False, cross_entropy, (Accuracy,)),
 )
-LIMITS = {"hps / bare loop": 1.03, "pcgrad / hps": 2.4, "gradnorm / hps": 1.2}
+
+
+def _reads(name: str) -> frozenset[str]:
+    return getattr(METHODS[name], "reads", frozenset())
+
+
+LIMITS = {
+    "hps / bare loop": 1.03,
+    "gradnorm / hps": 1.2,
+    **dict.fromkeys((f"{name} / hps" for name in ("uw", "dwa", "rlw")), 1.05),
+    **dict.fromkeys(
+        (f"{name} / hps" for name in METHODS.names() if "gramian" in _reads(name)), 2.4
+    ),
+}
+
+BALANCERS = [
+    name
+    for name in METHODS.names()
+    if issubclass(METHODS[name], Balancer) and not METHODS[name].identity
+]
 
 Step = Callable[[], object]
 
@@ -114,18 +136,18 @@ def measure(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
 
 @click.command()
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Where to write it.")
+@click.option("--methods", default=",".join([*BALANCERS, "auxnas", "auxnas+pcgrad"]))
 @click.option("--rounds", default=15, show_default=True, help="Interleaved rounds.")
 @click.option("--threads", type=int, help="Threads of torch; its own choice by default.")
-def main(target: Path | None, rounds: int, threads: int | None) -> None:
+def main(target: Path | None, methods: str, rounds: int, threads: int | None) -> None:
     """Print the ratios, and write them as JSON."""
     if threads:
         torch.set_num_threads(threads)
     recipe = BUDGETS["standard"]
     contestants = {
         "bare loop": bare_step(recipe),
-        **{name: auxbench_step(name, recipe) for name in ("hps", "pcgrad", "gradnorm", "olaux")},
-        "auxnas": auxbench_step("auxnas", recipe),
-        "auxnas+pcgrad": auxbench_step("auxnas+pcgrad", recipe),
+        "hps": auxbench_step("hps", recipe),
+        **{name: auxbench_step(name, recipe) for name in split_list(methods)},
     }
     seconds = measure(contestants, rounds)
     medians = {name: statistics.median(values) for name, values in seconds.items()}

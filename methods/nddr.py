@@ -25,8 +25,8 @@ from auxbench.architecture import Site
 from auxbench.backbone import Backbone
 from auxbench.registry import METHODS
 
+from ._fused import FusedBranches, shares
 from ._links import ActivationName, After, Level, NormName
-from .crossstitch import FusedBranches, shares
 
 
 class Reduction(nn.Module):
