@@ -34,9 +34,11 @@ def carry_out(
     """
     done, missing = study.split(store, retry)
     device = resolve(device)
+    # The order of sums depends on the threads, so their number must not depend on what is missing.
+    threads = max(1, cores() // slots(device, jobs))
     jobs = max(1, min(slots(device, jobs), len(missing)))
     prepare(missing)
-    workers = Workers(store, device, max(1, cores() // jobs))
+    workers = Workers(store, device, threads)
     with Progress(missing, len(done), jobs, quiet) as progress, ThreadPoolExecutor(jobs) as pool:
         try:
             futures = [pool.submit(workers.run, run, progress) for run in missing]

@@ -269,3 +269,15 @@ def test_lists_as_json_have_a_name_per_entry(tmp_path: Path, kind: str) -> None:
     rows = json.loads(call(tmp_path, None, "list", kind, "--format", "json").stdout)
     names = [row["name"] for row in rows]
     assert len(set(names)) == len(names) > 1
+
+
+def test_threads_of_a_run_do_not_depend_on_how_many_runs_are_missing(
+    home: Path, cache: Path, tmp_path: Path
+) -> None:
+    """Sums in another order end in other digits, so one missing run must be like many."""
+    call(tmp_path, cache, "run", "--methods", "single", "--seeds", "1", *SMALL)
+    (alone,) = Store(tmp_path / "results" / "local").records()
+    among = Store(home / "results" / "local").record(alone["id"])
+    assert alone["environment"]["threads"] == among["environment"]["threads"]
+    assert alone["scores"] == among["scores"]
+    assert alone["curve"] == among["curve"]
