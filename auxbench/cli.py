@@ -14,6 +14,7 @@ import click
 
 from auxbench import __version__
 from auxbench.errors import AuxbenchError, UsageError, suggestion
+from auxbench.store import RESULTS
 
 if TYPE_CHECKING:
     from auxbench.report.table import Table
@@ -22,7 +23,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("text", "json", "csv", "markdown", "latex")
 KINDS = ("methods", "datasets", "backbones", "budgets")
-RESULTS = "results/local"
 
 
 def main() -> None:

@@ -20,10 +20,13 @@ if sys.platform != "win32":
 else:
     fcntl = None
 
-__all__ = ["SCHEMA", "Store", "read"]
+__all__ = ["RESULTS", "SCHEMA", "Store", "read"]
 
 SCHEMA = 1
 """The version of the records' layout that this release writes, and the newest that it reads."""
+
+RESULTS = "results/local"
+"""The folder of a user's own records."""
 
 _PATIENCE = 60.0  # seconds to wait for a lock file, where the system has no better lock
 

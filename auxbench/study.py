@@ -11,14 +11,13 @@ from auxbench.budget import PROTOCOL, Recipe, budget
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice, split_list
 from auxbench.runs import Run
-from auxbench.store import Store
+from auxbench.store import RESULTS, Store
 
 if TYPE_CHECKING:
     import pandas
 
 Words = str | Sequence[str]
 
-RESULTS = "results/local"
 CHANGES = ("steps", "batch", "side", "learning_rate", "weight_decay", "optimizer", "schedule")
 FINAL = frozenset({"done", "diverged", "skipped"})  # another attempt would end the same way
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -36,10 +37,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(installed: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    # Without `site` no .pth file is read, so an editable install of the checkout is out of sight
+    # and only the dependencies are shared.
+    libraries = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     return subprocess.run(
-        [sys.executable, *command],
+        [sys.executable, "-S", *command],
         cwd=installed.parent,
-        env={**os.environ, "PYTHONPATH": str(installed)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), *sorted(libraries)])},
         capture_output=True,
         text=True,
         check=True,
