@@ -80,10 +80,12 @@ class Architecture(nn.Module, ABC):
     A subclass in `methods/` is one file and is registered under its file's name; its options are
     keyword-only parameters of the constructor. `split` is what the descent reads: 'train', or
     'train/first' when a phase of the architecture's own reads the other half. `deploys_single`
-    says that without options the deployed network is the single-task one.
+    says that without options the deployed network is the single-task one, and `implied` that it
+    goes without saying before a balancer.
     """
 
     family: ClassVar[str]
+    implied: ClassVar[bool] = False
     deploys_single: ClassVar[bool] = True
     split: str = "train"
     trained: tuple[Task, ...]

@@ -61,9 +61,12 @@ class Method:
         return cls(architecture, tuple(balancers))
 
     def __str__(self) -> str:
-        plain = self.architecture == Choice(SHARING) and self.balancers
-        parts = self.balancers if plain else (self.architecture, *self.balancers)
-        return "+".join(map(str, parts))
+        part = METHODS[self.architecture.name]
+        understood = (
+            issubclass(part, Architecture) and part.implied and not self.architecture.options
+        )
+        named = () if understood and self.balancers else (self.architecture,)
+        return "+".join(map(str, (*named, *self.balancers)))
 
     def start(self, site: Site, recipe: Recipe, meter: Meter, device: str = "cpu") -> Learner:
         """Build everything that training carries, at its first step."""

@@ -20,6 +20,7 @@ class HPS(Architecture):
     """A shared trunk; forward: images [B, 3, H, W] -> {task: prediction}."""
 
     family = "architecture"
+    implied = True
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
