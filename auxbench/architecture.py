@@ -13,7 +13,7 @@ from auxbench import heads
 from auxbench.backbone import Backbone
 from auxbench.budget import Recipe
 from auxbench.phase import Objective, Phase
-from auxbench.problem import Task
+from auxbench.problem import Batch, Task
 from auxbench.streams import Streams
 
 
@@ -80,13 +80,14 @@ class Architecture(nn.Module, ABC):
     A subclass in `methods/` is one file and is registered under its file's name; its options are
     keyword-only parameters of the constructor. `split` is what the descent reads: 'train', or
     'train/first' when a phase of the architecture's own reads the other half. `deploys_single`
-    says that without options the deployed network is the single-task one, and `implied` that it
-    goes without saying before a balancer.
+    says that without options the deployed network is the single-task one, `implied` that it goes
+    without saying before a balancer, and `generates` that it makes up auxiliary tasks of its own.
     """
 
     family: ClassVar[str]
     implied: ClassVar[bool] = False
     deploys_single: ClassVar[bool] = True
+    generates: ClassVar[bool] = False
     split: str = "train"
     trained: tuple[Task, ...]
 
@@ -112,8 +113,12 @@ class Architecture(nn.Module, ABC):
     def deploy(self) -> nn.Module:
         """The network for the primary alone, on the very same parameters."""
 
-    def phases(self, objective: Objective, steps: int) -> list[Phase]:
-        """Phases before the descent, such as a search, for a stage of so many steps."""
+    def relabel(self, batch: Batch) -> Batch:
+        """A batch of the training data, as soon as it is drawn, with labels made up beside."""
+        return batch
+
+    def phases(self, objective: Objective, recipe: Recipe) -> list[Phase]:
+        """Phases before the descent, such as a search."""
         return []
 
     @property

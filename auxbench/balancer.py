@@ -5,13 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from auxbench.gradients import Row, Signals
-from auxbench.phase import Objective, Phase
+from auxbench.phase import Phase
+from auxbench.problem import Batch, SampleLosses
+
+if TYPE_CHECKING:
+    from auxbench.descent import Descent
 
 
 class Balancer(nn.Module, ABC):
@@ -22,12 +26,17 @@ class Balancer(nn.Module, ABC):
     State lives in buffers and in `extra`; random draws come from `self.rng` alone.
 
     A rule that no weights can express overrides `edit` as well, which rewrites the gradients on
-    the shared parameters after they have been weighed, and sets `edits`.
+    the shared parameters after they have been weighed, and sets `edits`. One that weighs single
+    samples overrides `reweigh` and sets `reweighs`; it stands first in a chain.
 
-    `reads` says which of the costly signals ("gramian", "norms", "rows") it uses, from which the
-    cost of a chain is known before it runs. `scales_private` says whether the weights also
-    multiply the gradients of what only one task reaches, as weighing the losses does and
-    projecting the gradients of the shared parameters does not.
+    What a rule does beside the descent are phases `before` and `after` it; one that trains several
+    states of the network wraps the descent, `around` it, and sets `forks`. None of these is asked
+    for when there is one task only. `relabel` replaces labels of the training data.
+
+    `reads` says which of the costly signals ("gramian", "agreement", "norms", "rows") it uses,
+    from which the cost of a chain is known before it runs. `scales_private` says whether the
+    weights also multiply the gradients of what only one task reaches, as weighing the losses does
+    and projecting the gradients of the shared parameters does not.
     """
 
     family: ClassVar[str]
@@ -35,6 +44,8 @@ class Balancer(nn.Module, ABC):
     scales_private: ClassVar[bool] = False
     identity: ClassVar[bool] = False
     edits: ClassVar[bool] = False
+    reweighs: ClassVar[bool] = False
+    forks: ClassVar[bool] = False
     permutes: ClassVar[bool] = True
 
     def __init__(self, tasks: Sequence[str], rng: torch.Generator) -> None:
@@ -50,9 +61,25 @@ class Balancer(nn.Module, ABC):
         """The tasks' gradients on the shared parameters, rewritten; None stays None."""
         return rows
 
-    def phases(self, objective: Objective) -> list[Phase]:
-        """Phases after the descent, such as looking at the losses again; none by default."""
+    def reweigh(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
+        """The tasks' losses on a batch, every sample with a weight of its own."""
+        return losses
+
+    def relabel(self, batch: Batch) -> Batch:
+        """A batch of the training data, as soon as it is drawn, with other labels."""
+        return batch
+
+    def before(self, descent: Descent) -> list[Phase]:
+        """Phases before the descent, such as learning the weights on held-out data."""
         return []
+
+    def after(self, descent: Descent) -> list[Phase]:
+        """Phases after the descent, such as looking at the losses again."""
+        return []
+
+    def around(self, descent: Descent) -> Phase:
+        """The phase in the place of the descent."""
+        return descent
 
     def extra(self) -> dict[str, Any]:
         """State beside the buffers, such as that of an own optimiser."""

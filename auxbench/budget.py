@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -12,6 +14,13 @@ from auxbench.errors import UsageError, suggestion
 PROTOCOL = "1"
 
 
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: 0.5 + 0.5 * math.cos(math.pi * progress),
+    "poly": lambda progress: (1 - progress) ** 0.9,
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How long and how a network is trained; the weight step is the unit of a budget.
@@ -20,6 +29,8 @@ class Recipe:
     does beside them is its cost. The learning rate rises over the first `warm_up` share of the
     steps and then follows `schedule`. Validation is read `evaluations` times, evenly spaced, and
     `selection` says which of these states is tested: the 'best' on validation or the 'last'.
+    `chunks` above 1 computes Gramians in so many parts of the shared parameters, which takes less
+    memory and more time.
     """
 
     budget: str
@@ -34,6 +45,7 @@ class Recipe:
     warm_up: float = 0.05
     evaluations: int = 8
     selection: str = "best"
+    chunks: int = 1
 
     def with_changes(self, **changes: Any) -> Recipe:
         """The recipe with some values set by the user, checked one by one.
@@ -45,11 +57,27 @@ class Recipe:
         changed = {k: v for k, v in changes.items() if v != getattr(self, k)}
         for key, value in changed.items():
             _check(key, value)
-        return replace(self, budget=f"{self.budget.rstrip('*')}*", **changed) if changed else self
+        same = changed.keys() <= {"chunks"}  # which decides memory and rounding only
+        name = self.budget if same else f"{self.budget.rstrip('*')}*"
+        return replace(self, budget=name, **changed)
+
+    def rate(self, progress: float) -> float:
+        """The learning rate after a share `progress` of the steps.
+
+        >>> round(BUDGETS["demo"].rate(0.5), 6)
+        0.0005
+        """
+        factor = SCHEDULES[self.schedule](progress)
+        if progress < self.warm_up:
+            factor *= (progress + 0.01) / (self.warm_up + 0.01)
+        return self.learning_rate * factor
 
     def to_json(self) -> dict[str, Any]:
         """All that decides a number; the purpose is prose and stays out of the run's identity."""
-        return {key: value for key, value in asdict(self).items() if key != "purpose"}
+        values = {key: value for key, value in asdict(self).items() if key != "purpose"}
+        if self.chunks == 1:  # as in the records from before there was a choice
+            del values["chunks"]
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Recipe:
@@ -60,7 +88,7 @@ class Recipe:
 
 CHOICES = {
     "optimizer": ("adam", "adamw", "sgd"),
-    "schedule": ("constant", "cosine", "poly"),
+    "schedule": tuple(SCHEDULES),
     "selection": ("best", "last"),
 }
 
@@ -96,7 +124,7 @@ def budget(name: str) -> Recipe:
 def _check(key: str, value: Any) -> None:
     if key in CHOICES and value not in CHOICES[key]:
         raise UsageError(f"{key} is '{value}'; {suggestion(str(value), CHOICES[key])}")
-    if key in ("steps", "batch", "side", "evaluations") and value < 1:
+    if key in ("steps", "batch", "side", "evaluations", "chunks") and value < 1:
         raise UsageError(f"{key} is {value}; it must be at least 1.")
     if key == "learning_rate" and value <= 0:
         raise UsageError(f"learning_rate is {value}; it must be above 0.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from torch.nn import Parameter
 from auxbench.balancer import Balancer
 from auxbench.budget import Recipe
 from auxbench.errors import Diverged
-from auxbench.gradients import Gradients
+from auxbench.gradients import Gradients, Row
 from auxbench.phase import Objective, Phase, Scalars
-from auxbench.problem import Batch
+from auxbench.problem import Batch, SampleLosses
+from auxbench.streams import Draws
 
 Optimizers = Callable[[Sequence[Parameter], Recipe], torch.optim.Optimizer]
 
@@ -29,15 +31,13 @@ OPTIMIZERS: dict[str, Optimizers] = {
     ),
 }
 
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
-    "cosine": lambda progress: 0.5 + 0.5 * math.cos(math.pi * progress),
-    "poly": lambda progress: (1 - progress) ** 0.9,
-}
-
 
 class Descent(Phase):
-    """One step of the weights along the chain's combination of the tasks' gradients."""
+    """One step of the weights along the chain's combination of the tasks' gradients.
+
+    `split` is what it reads, `parameters` are those that it owns, and `learning_rate` is the one
+    of the present moment.
+    """
 
     def __init__(
         self,
@@ -48,21 +48,31 @@ class Descent(Phase):
         split: str = "train",
     ) -> None:
         self.name = "descent"
+        self.split = split
         self.splits = (split,)
         self.objective = objective
         self.balancers = balancers
         self.parameters = parameters
         self.recipe = recipe
         self.optimizer = OPTIMIZERS[recipe.optimizer](parameters, recipe)
+        known = {id(p): name for name, p in objective.architecture.named_parameters()}
+        self.names = [known[id(parameter)] for parameter in parameters]
+        self.needs_rows = any(b.reads & {"gramian", "rows"} for b in balancers)
 
     @property
     def claimed(self) -> Sequence[Parameter]:
         return self.parameters
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
-        rate = self._set_learning_rate()
-        losses = self.objective(batches[self.splits[0]], statistics=True)
-        gradients = Gradients(losses, self.parameters, rate)
+        batch, draws = batches[self.split], Draws(self.objective.meter.device)
+        losses: Sequence[SampleLosses] = self.objective.samples(batch, statistics=True)
+        for balancer in self.balancers:
+            losses = balancer.reweigh(losses)
+        slopes = None if self.needs_rows else partial(self._slopes, batch, draws)
+        means = [loss.mean() for loss in losses]
+        gradients = Gradients(
+            means, self.parameters, self.learning_rate, slopes, self.recipe.chunks
+        )
         signals = first = gradients.signals
         self._refuse_non_finite(first.losses)
 
@@ -78,21 +88,26 @@ class Descent(Phase):
 
         self.optimizer.zero_grad()
         gradients.write(shared, private)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
         self.optimizer.step()
 
         self.objective.weights = private
         self.objective.meter.backward(gradients.passes.full, gradients.passes.partial)
         return self._scalars(first.losses, shared)
 
-    def _set_learning_rate(self) -> float:
-        progress, warm_up = self.objective.progress, self.recipe.warm_up
-        factor = SCHEDULES[self.recipe.schedule](progress)
-        if progress < warm_up:
-            factor *= (progress + 0.01) / (warm_up + 0.01)
-        rate = self.recipe.learning_rate * factor
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return rate
+    @property
+    def learning_rate(self) -> float:
+        """The recipe's rate at this point of its schedule."""
+        return self.recipe.rate(self.objective.progress)
+
+    def _slopes(self, batch: Batch, draws: Draws, vector: Row) -> Tensor:
+        """The inner products of a vector with every task's gradient on a batch: [T]."""
+        named = zip(self.names, vector, strict=True)
+        direction = {name: part for name, part in named if part is not None}
+        with draws.again():
+            losses = self.objective.slopes(batch, direction)
+        return torch.stack([loss.mean() for loss in losses]).double().cpu()
 
     def _refuse_non_finite(self, losses: Tensor) -> None:
         for task, loss in zip(self.objective.architecture.tasks, losses.tolist(), strict=True):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
+from itertools import compress
 
 import torch
 from torch import Tensor
@@ -17,14 +18,21 @@ from torch.nn import Parameter
 
 Row = tuple[Tensor | None, ...]
 Rule = Callable[[Sequence[Row]], Sequence[Row]]
+Slopes = Callable[[Row], Tensor]
+
+FORWARD_FROM = 4  # tasks from which on one forward-mode product is cheaper than a pass per task
 
 
 @dataclass(frozen=True)
 class Passes:
-    """Backward passes: `full` ones through the graph, `partial` ones to the last shared layer."""
+    """Backward passes: `full` ones through the graph, `partial` ones to the last shared layer.
+
+    `product` counts forward-mode products.
+    """
 
     full: int = 0
     partial: int = 0
+    product: int = 0
 
 
 class Signals:
@@ -38,6 +46,7 @@ class Signals:
         self,
         losses: Tensor,
         gramian: Callable[[], Tensor],
+        agreement: Callable[[], Tensor],
         norms: Callable[[], Tensor],
         scale: Tensor | None = None,
         learning_rate: float = 0.0,
@@ -46,6 +55,7 @@ class Signals:
         self._losses = losses
         self._earlier = torch.ones_like(losses) if earlier is None else earlier
         self._gramian = gramian
+        self._agreement = agreement
         self._norms = norms
         self._scale = torch.ones_like(losses) if scale is None else scale
         self.learning_rate = learning_rate
@@ -63,6 +73,7 @@ class Signals:
         return cls(
             torch.tensor(losses, dtype=torch.float64),
             lambda: gramian,
+            lambda: gramian[0],
             lambda: gramian.diagonal().sqrt(),
             learning_rate=learning_rate,
         )
@@ -84,8 +95,11 @@ class Signals:
 
     @property
     def agreement(self) -> Tensor:
-        """Inner products of the primary's gradient with every task's [T]: the Gramian's row 0."""
-        return self.gramian[0]
+        """Inner products of the primary's gradient with every task's [T]: the Gramian's row 0.
+
+        T backwards, or from four tasks on one and a forward-mode product.
+        """
+        return self._agreement() * self._scale[0] * self._scale
 
     @property
     def norms(self) -> Tensor:
@@ -97,6 +111,7 @@ class Signals:
         return Signals(
             self._losses,
             self._gramian,
+            self._agreement,
             self._norms,
             self._scale * weights,
             self.learning_rate,
@@ -111,6 +126,11 @@ class Gradients:
     The losses must not have been stacked: `torch.stack(losses)[i]` makes every loss reach every
     parameter, which hides what is shared and costs time in the heads of all other tasks.
 
+    `slopes` [T], where it is given, are the inner products of a vector with the tasks' gradients,
+    from one forward-mode product. The Gramian keeps the T rows; with `chunks` it forgets them
+    again, and holds those of one chunk of the shared parameters at a time for T backward passes
+    a chunk.
+
     >>> shared, own = Parameter(torch.ones(1)), Parameter(torch.ones(1))
     >>> gradients = Gradients([(3 * shared).sum(), (shared * own).sum()], [shared, own])
     >>> gradients.signals.gramian.tolist()
@@ -123,8 +143,11 @@ class Gradients:
     losses: Sequence[Tensor]
     parameters: Sequence[Parameter]
     learning_rate: float = 0.0
-    partial_passes: int = field(default=0, init=False)
+    slopes: Slopes | None = None
+    chunks: int = 1
     full_passes: int = field(default=0, init=False)
+    partial_passes: int = field(default=0, init=False)
+    products: int = field(default=0, init=False)
 
     @cached_property
     def signals(self) -> Signals:
@@ -154,7 +177,7 @@ class Gradients:
                 whole[index] = gradient
             edited.append(tuple(whole))
         self.__dict__["rows"] = tuple(edited)
-        for key in ("gramian", "norms"):
+        for key in ("gramian", "agreement", "norms"):
             self.__dict__.pop(key, None)
         return self._signals(signals.losses, signals.scale)
 
@@ -162,6 +185,7 @@ class Gradients:
         return Signals(
             losses,
             lambda: self.gramian,
+            lambda: self.agreement,
             lambda: self.norms,
             learning_rate=self.learning_rate,
             earlier=earlier,
@@ -170,46 +194,55 @@ class Gradients:
     @property
     def passes(self) -> Passes:
         """What has been spent so far."""
-        return Passes(self.full_passes, self.partial_passes)
+        return Passes(self.full_passes, self.partial_passes, self.products)
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """Every task's gradient in every parameter, None where the task does not reach it."""
-        result = []
-        for index, loss in enumerate(self.losses):
-            more = index + 1 < len(self.losses)
-            result.append(
-                torch.autograd.grad(loss, self.parameters, retain_graph=more, allow_unused=True)
-            )
-            self.full_passes += 1
-        return tuple(result)
+        self.full_passes += len(self.losses)
+        last = len(self.losses) - 1
+        return tuple(
+            self._row(loss, self.parameters, keep=index < last)
+            for index, loss in enumerate(self.losses)
+        )
+
+    @cached_property
+    def reach(self) -> tuple[dict[int, int], ...]:
+        """For every loss the parameters that it reaches, by id, and when each was used last."""
+        return tuple(_consumers(loss) for loss in self.losses)
 
     @cached_property
     def shared(self) -> tuple[bool, ...]:
         """For every parameter whether at least two losses reach it on this batch's graph."""
         return tuple(
-            sum(gradient is not None for gradient in column) >= 2
-            for column in zip(*self.rows, strict=True)
+            sum(id(parameter) in reached for reached in self.reach) >= 2
+            for parameter in self.parameters
         )
 
     @cached_property
     def gramian(self) -> Tensor:
         """Inner products of the rows on the shared parameters: [T, T], float64, on the CPU."""
-        tasks = len(self.losses)
-        result = torch.zeros(tasks, tasks, dtype=torch.float64)
-        rows = [
-            [g for g, shared in zip(row, self.shared, strict=True) if shared] for row in self.rows
-        ]
-        for i in range(tasks):
-            for j in range(i, tasks):
-                dots = [
-                    torch.dot(a.reshape(-1), b.reshape(-1))
-                    for a, b in zip(rows[i], rows[j], strict=True)
-                    if a is not None and b is not None
-                ]
-                if dots:
-                    result[i, j] = result[j, i] = torch.stack(dots).double().sum().cpu()
+        if self.chunks == 1 or self._rows_are_known:
+            return _products([list(compress(row, self.shared)) for row in self.rows])
+        shared = list(compress(self.parameters, self.shared))
+        result = torch.zeros(len(self.losses), len(self.losses), dtype=torch.float64)
+        for first in range(0, len(shared), size := max(1, -(-len(shared) // self.chunks))):
+            chunk = shared[first : first + size]
+            result += _products([self._row(loss, chunk) for loss in self.losses])
+            self.full_passes += len(self.losses)
         return result
+
+    @cached_property
+    def agreement(self) -> Tensor:
+        """Row 0 of the Gramian: [T], float64, on the CPU."""
+        if self.slopes is None or self._rows_are_known or len(self.losses) < FORWARD_FROM:
+            return self.gramian[0]
+        primary = self._row(self.losses[0], self.parameters)
+        self.full_passes += 1
+        self.products += 1
+        return self.slopes(
+            tuple(g if shared else None for g, shared in zip(primary, self.shared, strict=True))
+        )
 
     @cached_property
     def norms(self) -> Tensor:
@@ -217,16 +250,11 @@ class Gradients:
         index = self._last_shared()
         if index is None:
             return torch.zeros(len(self.losses), dtype=torch.float64)
-        if "rows" in self.__dict__:
+        if self._rows_are_known:
             gradients = [row[index] for row in self.rows]
         else:
-            differentiate = partial(
-                torch.autograd.grad,
-                inputs=[self.parameters[index]],
-                retain_graph=True,
-                allow_unused=True,
-            )
-            gradients = [differentiate(loss)[0] for loss in self.losses]
+            last = [self.parameters[index]]
+            gradients = [self._row(loss, last)[0] for loss in self.losses]
             self.partial_passes += len(self.losses)
         zero = torch.zeros((), dtype=torch.float64)
         return torch.stack([zero if g is None else g.norm().double().cpu() for g in gradients])
@@ -234,32 +262,67 @@ class Gradients:
     def write(self, shared: Tensor, private: Tensor) -> None:
         """Set every parameter's `.grad` to the weighted sum of the tasks' gradients.
 
-        `shared` [T] weighs what at least two losses reach, `private` [T] the rest. It costs one
-        backward pass when the two agree and nobody has read the rows, and none when they are read.
+        `shared` [T] weighs what at least two losses reach, `private` [T] the rest. It costs no
+        backward pass when the rows are known, one when they are not, and a partial one per task
+        beside it where the two differ.
         """
-        if "rows" not in self.__dict__ and torch.equal(shared, private):
-            total = _weighted_sum(self.losses, shared.tolist())
-            torch.autograd.backward(total, inputs=list(self.parameters))
-            self.full_passes += 1
-            return
         weights = {True: shared.tolist(), False: private.tolist()}
-        columns = zip(*self.rows, strict=True)
-        for parameter, column, is_shared in zip(self.parameters, columns, self.shared, strict=True):
-            parameter.grad = _combine(column, weights[is_shared])
+        if self._rows_are_known:
+            columns = zip(*self.rows, strict=True)
+            for parameter, column, of in zip(self.parameters, columns, self.shared, strict=True):
+                parameter.grad = _combine(column, weights[of])
+            return
+        self.full_passes += 1
+        if torch.equal(shared, private):
+            self._backward(weights[True], list(self.parameters))
+            return
+        self._backward(weights[True], list(compress(self.parameters, self.shared)), keep=True)
+        own = list(compress(self.parameters, (not shared for shared in self.shared)))
+        self._backward(weights[False], own)
+        self.partial_passes += len(self.losses)
+
+    def _backward(
+        self, weights: Sequence[float], inputs: list[Parameter], *, keep: bool = False
+    ) -> None:
+        if inputs:
+            total = _weighted_sum(self.losses, weights)
+            torch.autograd.backward(total, inputs=inputs, retain_graph=keep)
+
+    def _row(self, loss: Tensor, parameters: Sequence[Parameter], *, keep: bool = True) -> Row:
+        return torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
+
+    @property
+    def _rows_are_known(self) -> bool:
+        return "rows" in self.__dict__
 
     def _last_shared(self) -> int | None:
         """The shared weight that the forward pass of the primary used last.
 
         Only weights with two or more axes count: the layer of the literature, not its norm.
         """
-        reached = [_consumers(loss) for loss in self.losses]
         latest: tuple[int, int] | None = None
         for index, parameter in enumerate(self.parameters):
-            key = id(parameter)
-            users = sum(key in consumers for consumers in reached)
-            if parameter.ndim >= 2 and users >= min(2, len(reached)) and key in reached[0]:
-                latest = max(latest or (-1, -1), (reached[0][key], index))
+            users = sum(id(parameter) in reached for reached in self.reach)
+            last = self.reach[0].get(id(parameter))
+            if parameter.ndim >= 2 and users >= min(2, len(self.losses)) and last is not None:
+                latest = max(latest or (-1, -1), (last, index))
         return None if latest is None else latest[1]
+
+
+def _products(rows: Sequence[Sequence[Tensor | None]]) -> Tensor:
+    """The inner products of every two rows: [T, T], float64, on the CPU."""
+    tasks = len(rows)
+    result = torch.zeros(tasks, tasks, dtype=torch.float64)
+    for i in range(tasks):
+        for j in range(i, tasks):
+            dots = [
+                torch.dot(a.reshape(-1), b.reshape(-1))
+                for a, b in zip(rows[i], rows[j], strict=True)
+                if a is not None and b is not None
+            ]
+            if dots:
+                result[i, j] = result[j, i] = torch.stack(dots).double().sum().cpu()
+    return result
 
 
 def _weighted_sum(losses: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch.nn import Parameter
@@ -18,6 +19,7 @@ from auxbench.descent import Descent
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice
 from auxbench.phase import Objective, Phase
+from auxbench.problem import Batch
 from auxbench.registry import METHODS
 from auxbench.streams import Streams
 
@@ -44,7 +46,8 @@ class Method:
         `tasks`, where the problem is known, are the names that options per task may use.
         """
         choices = [Choice.parse(part) for part in text.split("+")]
-        architectures, balancers = [], []
+        architectures = list[Choice]()
+        balancers = list[tuple[Choice, type[Balancer]]]()
         for choice in choices:
             part = METHODS[choice.name]
             per_task = frozenset(tasks) if tasks is not None else frozenset(choice.options)
@@ -52,13 +55,14 @@ class Method:
             canonical = choice.canonical(part, extra)
             if issubclass(part, Architecture):
                 architectures.append(canonical)
-            elif not (issubclass(part, Balancer) and part.identity):
-                balancers.append(canonical)
+            elif issubclass(part, Balancer) and not part.identity:
+                balancers.append((canonical, part))
         if len(architectures) > 1:
             names = " and ".join(f"'{choice.name}'" for choice in architectures)
             raise UsageError(f"method '{text}' names two architectures, {names}; keep one.")
+        _check_order(text, balancers)
         architecture = architectures[0] if architectures else Choice(SHARING)
-        return cls(architecture, tuple(balancers))
+        return cls(architecture, tuple(choice for choice, _ in balancers))
 
     def __str__(self) -> str:
         part = METHODS[self.architecture.name]
@@ -127,12 +131,18 @@ class Learner:
         self.architecture = architecture
         self.balancers = balancers
         self.objective = Objective(architecture, meter)
-        before = architecture.phases(self.objective, recipe.steps)
-        after = [phase for balancer in balancers for phase in balancer.phases(self.objective)]
-        claimed = {id(p) for phase in (*before, *after) for p in phase.claimed}
+        search = architecture.phases(self.objective, recipe)
+        claimed = {id(p) for phase in search for p in phase.claimed}
         free = [p for p in architecture.parameters() if id(p) not in claimed]
         descent = Descent(self.objective, balancers, free, recipe, architecture.split)
-        stages = [Stage("train", recipe.steps, (*before, descent, *after))]
+        self.descent: Phase = descent
+        before, after = list[Phase](), list[Phase]()
+        if len(architecture.tasks) > 1:  # otherwise there is nothing to balance
+            before = [phase for balancer in balancers for phase in balancer.before(descent)]
+            after = [phase for balancer in balancers for phase in balancer.after(descent)]
+            wrapped = (balancer.around(descent) for balancer in balancers)
+            self.descent = next((phase for phase in wrapped if phase is not descent), descent)
+        stages = [Stage("train", recipe.steps, (*search, *before, self.descent, *after))]
         if architecture.warm_up:
             alone = Descent(self.objective, (), free, recipe)
             stages.insert(0, Stage("warm-up", architecture.warm_up, (alone,)))
@@ -141,8 +151,14 @@ class Learner:
     @property
     def free(self) -> Sequence[Parameter]:
         """The parameters that the descent owns."""
-        descents = (p for p in self.stages[-1].phases if isinstance(p, Descent))
-        return next(descents).parameters
+        return self.descent.claimed
+
+    def relabel(self, batch: Batch) -> Batch:
+        """A batch of the training data with the labels that the method's parts give it."""
+        batch = self.architecture.relabel(batch)
+        for balancer in self.balancers:
+            batch = balancer.relabel(batch)
+        return batch
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the learner carries from step to step."""
@@ -165,6 +181,22 @@ class Learner:
         for stage in self.stages:
             for phase, saved in zip(stage.phases, phases[stage.name], strict=True):
                 phase.load_state_dict(saved)
+
+
+def _check_order(text: str, balancers: Sequence[tuple[Choice, type[Balancer]]]) -> None:
+    """Refuse a chain that cannot work: samples are weighed first, and states are forked once."""
+    for (before, earlier), (choice, part) in pairwise(balancers):
+        if part.reweighs and not earlier.reweighs:
+            raise UsageError(
+                f"'{choice.name}' in '{text}' weighs single samples, which has to be done before "
+                f"'{before.name}'; put '{choice.name}' first."
+            )
+    forks = [choice.name for choice, part in balancers if part.forks]
+    if len(forks) > 1:
+        raise UsageError(
+            f"method '{text}' trains several states of the network twice, by '{forks[0]}' and "
+            f"'{forks[1]}'; keep one."
+        )
 
 
 def _takes_a_number_per_task(part: type) -> bool:

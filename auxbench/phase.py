@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import Parameter
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from auxbench.cost.training import Meter
-from auxbench.problem import Batch
+from auxbench.derivatives import Named, along
+from auxbench.problem import Batch, SampleLosses
 
 if TYPE_CHECKING:
     from auxbench.architecture import Architecture
@@ -35,16 +37,52 @@ class Objective:
         self.progress = 0.0
         self.weights = torch.ones(len(architecture.tasks), dtype=torch.float64)
 
-    def __call__(self, batch: Batch, *, statistics: bool = False) -> list[Tensor]:
-        """The losses of a batch; BatchNorm's running statistics move only with `statistics`."""
+    def __call__(self, batch: Batch) -> list[Tensor]:
+        """The losses of a batch, as scalars; BatchNorm's running statistics do not move."""
+        return [losses.mean() for losses in self.samples(batch)]
+
+    def samples(
+        self,
+        batch: Batch,
+        parameters: Named | None = None,
+        *,
+        statistics: bool = False,
+    ) -> list[SampleLosses]:
+        """Every task's losses on the samples of a batch.
+
+        `parameters` stand in for the architecture's own of the same names. BatchNorm's running
+        statistics move only with `statistics`.
+        """
         self.meter.forward(len(batch))
-        if statistics:
-            predictions = self.architecture(batch.inputs)
-        else:
-            with still(self.architecture):
+        with nullcontext() if statistics else still(self.architecture):
+            if parameters is None:
                 predictions = self.architecture(batch.inputs)
+            else:
+                predictions = functional_call(self.architecture, dict(parameters), (batch.inputs,))
+        return self._losses(predictions, batch)
+
+    def slopes(self, batch: Batch, direction: Named) -> list[SampleLosses]:
+        """How fast every loss rises when the parameters move along `direction`, by their names.
+
+        One forward-mode product gives the inner products of the direction with the gradients of
+        all tasks, and of all samples, for which reverse mode needs a backward pass each.
+        """
+        self.meter.product(len(batch))
+        counts: list[Tensor] = []
+
+        def sums(parameters: Named) -> list[Tensor]:
+            predictions = functional_call(self.architecture, dict(parameters), (batch.inputs,))
+            losses = self._losses(predictions, batch)
+            counts.extend(loss.counts.detach() for loss in losses)
+            return [loss.sums for loss in losses]
+
+        with still(self.architecture):
+            _, rises = along(sums, dict(self.architecture.named_parameters()), direction)
+        return [SampleLosses(rise, count) for rise, count in zip(rises, counts, strict=True)]
+
+    def _losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> list[SampleLosses]:
         return [
-            task.batch_loss(predictions[task.name], batch.targets[task.name])
+            task.losses(predictions[task.name], batch.targets[task.name])
             for task in self.architecture.tasks
         ]
 
@@ -60,8 +98,9 @@ class Objective:
 class Phase(ABC):
     """A part of every iteration, such as the descent on the weights or the search of the links.
 
-    `splits` names the batches that `step` reads; `claimed` are the parameters that it owns, and
-    the descent owns every parameter that no other phase claims.
+    `splits` names the batches that `step` may read, each of which is drawn when it is first read;
+    `claimed` are the parameters that it owns, and the descent owns every parameter that no other
+    phase claims.
     """
 
     name: str
@@ -75,6 +114,13 @@ class Phase(ABC):
     @abstractmethod
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
         """Do the phase's part of one iteration and say what is worth logging."""
+
+    def candidates(self) -> Iterator[Scalars]:
+        """Put the network into each state that may be selected, and say what it is.
+
+        There is one such state, the one that it is in, unless a phase trains several.
+        """
+        yield {}
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from auxbench.errors import UsageError, suggestion
 from auxbench.grammar import Choice, options_of
+from auxbench.losses import cross_entropy
 from auxbench.metrics import Metric
 from auxbench.registry import Registry
 from auxbench.streams import Streams
@@ -23,7 +24,7 @@ Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Batch:
-    """Some samples: inputs [B, 3, H, W] and per task a target tensor whose first axis is B.
+    """Some samples: images [B, 3, H, W] or vectors [B, F], and per task a target of first axis B.
 
     A label that a sample lacks is a masked value of its target (-1 for a class, 0 for a depth,
     the zero vector for a normal, NaN for any other number), never a missing entry.
@@ -41,6 +42,25 @@ class Batch:
         return Batch(self.inputs.to(device), moved)
 
 
+class SampleLosses(NamedTuple):
+    """A task's loss on every sample of a batch: sums over valid elements, and their counts, [B]."""
+
+    sums: Tensor
+    counts: Tensor
+
+    def mean(self) -> Tensor:
+        """The mean over the valid elements of the batch, a scalar; 0 when there are none."""
+        return self.sums.sum() / self.counts.sum().clamp(min=1)
+
+    def each(self) -> Tensor:
+        """The mean over the valid elements of every sample, [B]; 0 where there are none."""
+        return self.sums / self.counts.clamp(min=1)
+
+    def weighed(self, weights: Tensor) -> SampleLosses:
+        """The same losses when every sample has a weight, [B]."""
+        return SampleLosses(self.sums * weights, self.counts)
+
+
 @dataclass(frozen=True)
 class Task:
     """What is predicted, how far off a prediction is, and how it is scored.
@@ -56,10 +76,18 @@ class Task:
     loss: Loss
     metrics: tuple[Callable[[], Metric], ...]
 
+    @property
+    def classes(self) -> int:
+        """The number of classes that the labels name, 0 where they are no classes."""
+        return self.outputs if self.loss is cross_entropy else 0
+
+    def losses(self, prediction: Tensor, target: Tensor) -> SampleLosses:
+        """The loss on every sample of a batch."""
+        return SampleLosses(*self.loss(prediction, target))
+
     def batch_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The mean loss over the valid elements of a batch, a scalar; 0 when there are none."""
-        sums, counts = self.loss(prediction, target)
-        return sums.sum() / counts.sum().clamp(min=1)
+        return self.losses(prediction, target).mean()
 
 
 class Samples(ABC):
@@ -79,13 +107,17 @@ class Dataset(ABC):
 
     Options are keyword-only parameters of the constructor; one called `side` is set to the
     budget's image side unless the user sets it, and images come out with that many pixels a side.
+    A data set of vectors has no side: it sets `features`, how many numbers an input has, and names
+    a backbone for vectors. `backbone` is what is used unless the user names another.
     A subclass in `tasks/` is registered under its file's name. Constructing one must be cheap:
     data are touched in `prepare` and `samples` only.
     """
 
     licence: ClassVar[str]
     extra: ClassVar[str] = ""
-    side: int
+    backbone: ClassVar[str] = "resnet18"
+    side: int = 0
+    features: int = 0
     tasks: Mapping[str, Task]
     primary: str
     auxiliaries: tuple[str, ...]

@@ -10,6 +10,7 @@ from auxbench.problem import Indices, Problem, Stream
 from auxbench.streams import Streams
 
 HELD_OUT = 0.1
+WHOLE = 1024
 
 
 def carve(count: int, streams: Streams) -> tuple[Indices, Indices]:
@@ -18,25 +19,28 @@ def carve(count: int, streams: Streams) -> tuple[Indices, Indices]:
     Only methods that ask for held-out data give it up; the others train on all of it.
     """
     order = streams.numpy("holdout").permutation(count).astype(np.int64)
-    held = max(1, round(HELD_OUT * count))
+    held = max(2, round(HELD_OUT * count))  # BatchNorm needs two
     return np.sort(order[held:]), np.sort(order[:held])
 
 
 def open_streams(
     problem: Problem, stage: str, splits: Sequence[str], size: int, streams: Streams
 ) -> dict[str, Stream]:
-    """The endless batches that a stage reads: 'train', its halves, or 'holdout'.
+    """The endless batches that a stage reads: 'train', its halves, or held-out data.
 
-    'train/first' and 'train/second' halve the training samples anew in every epoch.
+    'train/first' and 'train/second' halve the training samples anew in every epoch. 'holdout' are
+    batches of the held-out samples, and of 'holdout/whole' one batch is all of them, or as many as
+    `WHOLE`.
     """
     samples = problem.dataset.samples("train")
     kept = held = np.arange(len(samples), dtype=np.int64)
-    if "holdout" in splits:
+    if any(split.startswith("holdout") for split in splits):
         kept, held = carve(len(samples), streams)
     opened = {
         "train": lambda: Stream(samples, kept, size, streams, (stage,)),
         "train/first": lambda: Stream(samples, kept, size, streams, (stage,), 0),
         "train/second": lambda: Stream(samples, kept, size, streams, (stage,), 1),
         "holdout": lambda: Stream(samples, held, size, streams, ("holdout", stage)),
+        "holdout/whole": lambda: Stream(samples, held, WHOLE, streams, ("holdout", stage)),
     }
     return {split: opened[split]() for split in splits}

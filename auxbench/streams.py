@@ -57,3 +57,30 @@ class Streams:
             yield
         finally:
             torch.set_rng_state(before)
+
+
+class Draws:
+    """The global random state of a moment, so that what was drawn after it can be drawn again.
+
+    A network that is run a second time on one batch has to drop the same units.
+
+    >>> draws = Draws()
+    >>> first = torch.rand(3)
+    >>> with draws.again():
+    ...     torch.equal(torch.rand(3), first)
+    True
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.gpu = torch.device(device) if torch.device(device).type == "cuda" else None
+        self.state = torch.get_rng_state()
+        self.gpu_state = None if self.gpu is None else torch.cuda.get_rng_state(self.gpu)
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Draw the same once more; afterwards the state is what it was before."""
+        with torch.random.fork_rng(devices=[] if self.gpu is None else [self.gpu]):
+            torch.set_rng_state(self.state)
+            if self.gpu is not None and self.gpu_state is not None:
+                torch.cuda.set_rng_state(self.gpu_state, self.gpu)
+            yield

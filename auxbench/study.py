@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
 Words = str | Sequence[str]
 
-CHANGES = ("steps", "batch", "side", "learning_rate", "weight_decay", "optimizer", "schedule")
+CHANGES = (
+    "steps",
+    "batch",
+    "side",
+    "learning_rate",
+    "weight_decay",
+    "optimizer",
+    "schedule",
+    "chunks",
+)
 FINAL = frozenset({"done", "diverged", "skipped"})  # another attempt would end the same way
 
 
@@ -34,7 +43,7 @@ class Study:
         methods: Words,
         dataset: Words,
         *,
-        backbone: Words = "resnet18",
+        backbone: Words | None = None,
         primary: str | None = None,
         auxiliary: Words | None = None,
         seeds: int = 3,
@@ -43,6 +52,8 @@ class Study:
         **changes: Any,
     ) -> Study:
         """Resolve names, options and tasks; lists may be given as text with commas.
+
+        Without a backbone every data set has its own choice.
 
         `changes` replace single values of the budget, which is then marked with a star. Errors:
         `UsageError` for anything unknown or contradictory, before anything runs.
@@ -53,7 +64,7 @@ class Study:
         cells = [
             (problem, net, method)
             for problem in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
-            for net in map(_backbone, _words(backbone, "backbone"))
+            for net in _backbones(problem[0], recipe, backbone, pretrained)
             for method in _methods(_words(methods, "methods"), problem)
         ]
         return cls(
@@ -140,13 +151,15 @@ def _methods(texts: Iterable[str], problem: tuple[str, str, tuple[str, ...]]) ->
     return methods
 
 
-def _backbone(text: str) -> str:
-    """A backbone's text with its options in order, so that two spellings are one run."""
-    from auxbench.backbone import require
+def _backbones(
+    dataset: str, recipe: Recipe, backbone: Words | None, pretrained: bool
+) -> list[str]:
+    from auxbench.backbone import resolve
+    from auxbench.problem import make_dataset
 
-    choice = Choice.parse(text)
-    require(choice.name)
-    return str(Choice(choice.name, dict(sorted(choice.options.items()))))
+    data = make_dataset(dataset, recipe.side)
+    texts = [data.backbone] if backbone is None else _words(backbone, "backbone")
+    return [resolve(text, data.features, pretrained) for text in texts]
 
 
 def _words(given: Words, what: str, empty: bool = False) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -12,7 +12,7 @@ from auxbench.budget import Recipe
 from auxbench.cost.training import Meter
 from auxbench.evaluate import Predict, Score, evaluate
 from auxbench.method import Learner, Stage
-from auxbench.problem import Problem, Samples, Task
+from auxbench.problem import Batch, Problem, Samples, Stream, Task
 from auxbench.protocol import open_streams
 
 
@@ -70,12 +70,15 @@ class Training:
         architecture.enter(stage.name)
         self.learner.objective.progress = step / stage.steps
         with self.streams.ambient("dropout", stage.name, step):
-            streams = self.batches[stage.name]
-            batches = {split: next(stream).to(self.device) for split, stream in streams.items()}
+            batches = Drawn(self.batches[stage.name], self.prepare)
             for phase in stage.phases:
                 with self.meter.phase(f"{stage.name}/{phase.name}"):
                     scalars |= phase.step(batches)
         return scalars
+
+    def prepare(self, batch: Batch) -> Batch:
+        """A batch as the phases get it."""
+        return self.learner.relabel(batch.to(self.device))
 
     def due(self, step: int) -> bool:
         """Whether validation is read after this step: `evaluations` times, evenly, at the end."""
@@ -86,24 +89,29 @@ class Training:
     def look(self, step: int, scalars: Mapping[str, float]) -> None:
         """Score the deployed network on validation, and keep the state if it is to be selected."""
         architecture = self.learner.architecture
-        with self.meter.phase("evaluate", flops=False):
-            networks = {"deployed": deployed(architecture)}
-            scores = evaluate(
-                networks, self.validation, "validation", self.recipe.batch, self.device
-            )
-        headline = scores[0]
-        self.curve.append(
-            {
+        headline: Score | None = None
+        look: dict[str, Any] = {}
+        for which in self.learner.descent.candidates():
+            with self.meter.phase("evaluate", flops=False):
+                networks = {"deployed": deployed(architecture)}
+                scores = evaluate(
+                    networks, self.validation, "validation", self.recipe.batch, self.device
+                )
+            if look and not scores[0].better_than(headline):
+                continue
+            headline = scores[0]
+            look = {
                 "step": step + 1,
                 "scores": [score.to_json() for score in scores],
-                "scalars": dict(scalars),
+                "scalars": {**scalars, **which},
                 "traces": dict(architecture.traces()),
             }
-        )
-        if self.recipe.selection == "last" or headline.better_than(self.best) or not self.selected:
-            self.best = headline
-            state = {key: value.clone() for key, value in architecture.state_dict().items()}
-            self.selected = {"step": step + 1, "state": state}
+            last = self.recipe.selection == "last"
+            if last or headline.better_than(self.best) or not self.selected:
+                self.best = headline
+                state = {key: value.clone() for key, value in architecture.state_dict().items()}
+                self.selected = {"step": step + 1, "state": state}
+        self.curve.append(look)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the run carries."""
@@ -131,6 +139,26 @@ class Training:
         for stage, streams in self.batches.items():
             for split, stream in streams.items():
                 stream.load_state_dict(state["batches"][stage][split])
+
+
+class Drawn(Mapping[str, Batch]):
+    """The batches of one iteration, each drawn from its stream when it is first read."""
+
+    def __init__(self, streams: Mapping[str, Stream], prepare: Callable[[Batch], Batch]) -> None:
+        self.streams = streams
+        self.prepare = prepare
+        self.drawn: dict[str, Batch] = {}
+
+    def __getitem__(self, split: str) -> Batch:
+        if split not in self.drawn:
+            self.drawn[split] = self.prepare(next(self.streams[split]))
+        return self.drawn[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.streams)
+
+    def __len__(self) -> int:
+        return len(self.streams)
 
 
 def deployed(architecture: Architecture) -> tuple[nn.Module, Predict, tuple[Task, ...]]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from auxbench.architecture import Site
+from auxbench.budget import Recipe
 from auxbench.phase import Objective, Phase, Scalars
 from auxbench.problem import Batch, Task
 
@@ -95,11 +96,12 @@ class SearchedBranches(LinkedBranches):
         logits: Tensor = self.logits[f"{direction}/{task.name}"]
         return torch.split(torch.sigmoid(logits), self.counts)
 
-    def phases(self, objective: Objective, steps: int) -> list[Phase]:
+    def phases(self, objective: Objective, recipe: Recipe) -> list[Phase]:
         if not self.logits:
             return []
         incoming = [logits for key, logits in self.logits.items() if key.startswith("a2p")]
-        return [Search(objective, list(self.logits.values()), incoming, self.schedule(steps))]
+        schedule = self.schedule(recipe.steps)
+        return [Search(objective, list(self.logits.values()), incoming, schedule)]
 
     @property
     def warm_up(self) -> int:

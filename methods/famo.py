@@ -22,8 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from auxbench.descent import Descent
 from auxbench.gradients import Signals
-from auxbench.phase import Objective, Phase, Scalars
+from auxbench.phase import Phase, Scalars
 from auxbench.problem import Batch
 from auxbench.registry import METHODS
 
@@ -53,12 +54,12 @@ class FAMO(LearnedLosses):
     ) -> None:
         super().__init__(tasks, rng, lr=lr, decay=decay)
         # What the descent has seen, needed until the end of the iteration only.
-        self.before = self.scale = torch.ones(len(tasks), dtype=torch.float64)
+        self.first = self.scale = torch.ones(len(tasks), dtype=torch.float64)
 
     def rule(self, signals: Signals) -> Tensor:
-        self.before, self.scale = signals.losses, signals.scale
-        share = torch.softmax(self.current.detach(), dim=0) / bounded(self.before + FLOOR)
-        share = torch.where(self.before > 0, share, 0.0)
+        self.first, self.scale = signals.losses, signals.scale
+        share = torch.softmax(self.current.detach(), dim=0) / bounded(self.first + FLOOR)
+        share = torch.where(self.first > 0, share, 0.0)
         return share / share.sum() if share.any() else torch.ones_like(share)
 
     def gradient(self, after: Tensor) -> Tensor:
@@ -67,13 +68,13 @@ class FAMO(LearnedLosses):
         The losses come as they are; what the balancers before this one did to the first ones is
         done to them here.
         """
-        first, second = (bounded(loss + FLOOR) for loss in (self.before, after * self.scale))
+        first, second = (bounded(loss + FLOOR) for loss in (self.first, after * self.scale))
         pace = first.log() - second.log()
         share = torch.softmax(self.current.detach(), dim=0)
         return share * (pace - share @ pace)
 
-    def phases(self, objective: Objective) -> list[Phase]:
-        return [Relook(objective, self)] if len(self.tasks) > 1 else []
+    def after(self, descent: Descent) -> list[Phase]:
+        return [Relook(descent, self)]
 
 
 class Relook(Phase):
@@ -82,10 +83,10 @@ class Relook(Phase):
     Its state is the balancer's own.
     """
 
-    def __init__(self, objective: Objective, balancer: FAMO) -> None:
+    def __init__(self, descent: Descent, balancer: FAMO) -> None:
         self.name = "famo"
-        self.splits = (objective.architecture.split,)
-        self.objective = objective
+        self.splits = descent.splits
+        self.objective = descent.objective
         self.balancer = balancer
 
     @property

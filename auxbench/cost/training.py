@@ -16,13 +16,16 @@ from auxbench.cost.flops import Flops
 __all__ = ["Meter"]
 
 
+PASSES = ("forward", "backward", "partial", "product")
+
+Counts = tuple[int, ...]  # of each of the PASSES
+
+
 @dataclass
 class _Kind:
     """The steps of a phase that made the same passes; one of them stands for all."""
 
-    forward: int
-    backward: int
-    partial: int
+    passes: Counts
     steps: int = 0
     examples: int = 0
     last: int = -1  # number of the latest step of this kind
@@ -44,16 +47,16 @@ class _Phase:
     seconds: float = 0.0
     steps: int = 0
     due: set[int] = field(default_factory=lambda: {0})  # numbers of the steps to be counted
-    kinds: dict[tuple[int, int, int], _Kind] = field(default_factory=dict)
+    kinds: dict[Counts, _Kind] = field(default_factory=dict)
 
-    def record(self, passes: tuple[int, int, int], examples: int, flops: int | None) -> None:
+    def record(self, passes: Counts, examples: int, flops: int | None) -> None:
         """Book one finished step; `flops` is None when they were not counted."""
         number = self.steps
         self.steps += 1
         self.due.discard(number)
         kind = self.kinds.get(passes)
         if kind is None:
-            kind = self.kinds[passes] = _Kind(*passes)
+            kind = self.kinds[passes] = _Kind(passes)
         kind.steps += 1
         kind.examples += examples
         if kind.flops is None:
@@ -69,9 +72,10 @@ class _Phase:
         return {
             "seconds": self.seconds,
             "steps": self.steps,
-            "forward": sum(kind.forward * kind.steps for kind in kinds),
-            "backward": sum(kind.backward * kind.steps for kind in kinds),
-            "partial": sum(kind.partial * kind.steps for kind in kinds),
+            **{
+                name: sum(kind.passes[place] * kind.steps for kind in kinds)
+                for place, name in enumerate(PASSES)
+            },
             "examples": sum(kind.examples for kind in kinds),
             "flops": sum(kind.total(sample) for kind in kinds),
         }
@@ -109,7 +113,8 @@ class Meter:
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self._cuda = self.device.type == "cuda"
-        self._forward = self._backward = self._partial = self._examples = 0
+        self._passes = dict.fromkeys(PASSES, 0)
+        self._examples = 0
         self._phases: dict[str, _Phase] = {}
         self._open = ""
         self._earlier_peak = 0
@@ -119,7 +124,7 @@ class Meter:
 
     def forward(self, examples: int) -> None:
         """Report one forward pass of the training network over a batch of `examples`."""
-        self._forward += 1
+        self._passes["forward"] += 1
         self._examples += examples
 
     def backward(self, full: int = 1, partial: int = 0) -> None:
@@ -127,8 +132,13 @@ class Meter:
 
         A partial pass goes from a loss down to the last shared layer and stops there.
         """
-        self._backward += full
-        self._partial += partial
+        self._passes["backward"] += full
+        self._passes["partial"] += partial
+
+    def product(self, examples: int) -> None:
+        """Report one forward-mode product: a forward pass that carries a direction along."""
+        self._passes["product"] += 1
+        self._examples += examples
 
     @contextmanager
     def phase(self, name: str, flops: bool = True) -> Iterator[None]:
@@ -144,7 +154,7 @@ class Meter:
         if phase is None:
             phase = self._phases[name] = _Phase()
         counter = Flops() if flops and phase.steps in phase.due else None
-        forward, backward, partial = self._forward, self._backward, self._partial
+        before = tuple(self._passes.values())
         examples = self._examples
         start = self._now()
         try:
@@ -154,7 +164,7 @@ class Meter:
             phase.seconds += self._now() - start
             self._open = ""
             phase.record(
-                (self._forward - forward, self._backward - backward, self._partial - partial),
+                tuple(now - then for now, then in zip(self._passes.values(), before, strict=True)),
                 self._examples - examples,
                 counter.total if counter else None,
             )
@@ -162,16 +172,14 @@ class Meter:
     def summary(self) -> dict[str, Any]:
         """The costs so far, JSON-able; passes made outside any phase are in the totals only.
 
-        Keys: seconds, forward, backward, partial, examples, flops, peak_memory_bytes, memory_kind
-        ("rss" or "cuda") and phases: {name: seconds, steps, forward, backward, partial, examples,
-        flops}, in the order in which they were first opened.
+        Keys: seconds, forward, backward, partial, product, examples, flops, peak_memory_bytes,
+        memory_kind ("rss" or "cuda") and phases: {name: seconds, steps, forward, backward,
+        partial, product, examples, flops}, in the order in which they were first opened.
         """
         phases = {name: phase.summary() for name, phase in self._phases.items()}
         return {
             "seconds": sum(phase["seconds"] for phase in phases.values()),
-            "forward": self._forward,
-            "backward": self._backward,
-            "partial": self._partial,
+            **self._passes,
             "examples": self._examples,
             "flops": sum(phase["flops"] for phase in phases.values()),
             "peak_memory_bytes": self._peak() or None,
@@ -182,9 +190,7 @@ class Meter:
     def state_dict(self) -> dict[str, Any]:
         """All counts, JSON-able, from which a resumed run goes on counting."""
         return {
-            "forward": self._forward,
-            "backward": self._backward,
-            "partial": self._partial,
+            **self._passes,
             "examples": self._examples,
             "peak_memory_bytes": self._peak(),
             "phases": [
@@ -201,17 +207,17 @@ class Meter:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the counts of an earlier part of the run."""
-        self._forward, self._backward = state["forward"], state["backward"]
-        self._partial, self._examples = state["partial"], state["examples"]
+        self._passes = {name: state[name] for name in PASSES}
+        self._examples = state["examples"]
         self._earlier_peak = state["peak_memory_bytes"]
         self._phases = {}
         for part in state["phases"]:
-            kinds = [_Kind(*values) for values in part["kinds"]]
+            kinds = [_Kind(tuple(passes), *rest) for passes, *rest in part["kinds"]]
             self._phases[part["name"]] = _Phase(
                 part["seconds"],
                 part["steps"],
                 set(part["due"]),
-                {(kind.forward, kind.backward, kind.partial): kind for kind in kinds},
+                {kind.passes: kind for kind in kinds},
             )
 
     def _now(self) -> float:

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from auxbench.grammar import options_of
+from auxbench.grammar import options_of, spelled
 from auxbench.problem import DATASETS
 from auxbench.registry import METHODS, Registry
 
@@ -48,7 +48,7 @@ def test_options_have_types_and_defaults(registry: Registry[type], name: str) ->
     assert inspect.getdoc(part)
     for option in options_of(part).values():
         assert option.default is not inspect.Parameter.empty
-        assert option.convert(str(option.default), option.name) == option.default or isinstance(
+        assert option.convert(spelled(option.default), option.name) == option.default or isinstance(
             option.default, bool
         )
 

@@ -174,7 +174,7 @@ def test_the_summary_has_exactly_the_published_keys_and_counts() -> None:
             meter.backward(full=2, partial=3)
     summary = meter.summary()
     assert set(summary) == {
-        *("seconds", "forward", "backward", "partial", "examples", "flops"),
+        *("seconds", "forward", "backward", "partial", "product", "examples", "flops"),
         *("peak_memory_bytes", "memory_kind", "phases"),
     }
     seconds = [phase.pop("seconds") for phase in summary["phases"].values()]
@@ -184,6 +184,7 @@ def test_the_summary_has_exactly_the_published_keys_and_counts() -> None:
             "forward": 2,
             "backward": 2,
             "partial": 0,
+            "product": 0,
             "examples": 10,
             "flops": 480,
         },
@@ -192,6 +193,7 @@ def test_the_summary_has_exactly_the_published_keys_and_counts() -> None:
             "forward": 10,
             "backward": 30,
             "partial": 30,
+            "product": 0,
             "examples": 50,
             "flops": 2400,
         },

@@ -1,0 +1,244 @@
+"""What rules that learn on held-out data have in common: the primary's loss there decides.
+
+The held-out samples are carved from the training data, so that neither validation nor test is
+read. Networks are run in training mode, but no running statistics move.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from auxbench.balancer import Balancer
+from auxbench.derivatives import gradient, inner, plain_attention
+from auxbench.descent import Descent
+from auxbench.phase import Objective, Phase, Scalars
+from auxbench.problem import Batch, SampleLosses
+
+HELD_OUT = "holdout"
+TRAVEL = 4.0  # Auto-Lambda's 1e-4 over the 40,000 steps of its NYU v2 experiments
+REVISIONS, LONGEST = 200, 25
+
+Direction = dict[str, Tensor]
+
+
+class Revision(Phase):
+    """A phase before the descent that revises a balancer every `every`-th iteration.
+
+    It reads the batch that the descent is about to read, and a held-out one.
+    """
+
+    def __init__(self, name: str, descent: Descent, every: int = 1) -> None:
+        self.name = name
+        self.splits = (descent.split, HELD_OUT)
+        self.descent = descent
+        self.every = every
+        self.waited = 0
+
+    @property
+    def claimed(self) -> Sequence[Parameter]:
+        return []  # what is learned is no part of the architecture
+
+    def step(self, batches: Mapping[str, Batch]) -> Scalars:
+        self.waited += 1
+        if self.waited < self.every:
+            return {}
+        self.waited = 0
+        return self.revise(batches[self.descent.split], batches[HELD_OUT])
+
+    @abstractmethod
+    def revise(self, seen: Batch, unseen: Batch) -> Scalars:
+        """Learn from a training batch and a held-out one, and say what is worth logging."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"waited": self.waited}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.waited = int(state["waited"])
+
+    @property
+    def objective(self) -> Objective:
+        """The objective of the descent."""
+        return self.descent.objective
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters that the descent owns, by name."""
+        return dict(zip(self.descent.names, self.descent.parameters, strict=True))
+
+
+def primary_gradient(objective: Objective, batch: Batch, at: Mapping[str, Tensor]) -> Direction:
+    """The gradient of the primary's loss on a batch, where the parameters have the values `at`."""
+    point = {name: value.detach().requires_grad_() for name, value in at.items()}
+    loss = objective.samples(batch, point)[0].mean()
+    objective.meter.backward()
+    return gradient(loss, point)
+
+
+def means(losses: Sequence[SampleLosses]) -> Tensor:
+    """The batch losses of all tasks: [T], float64, on the CPU."""
+    return torch.stack([loss.mean().detach().double().cpu() for loss in losses])
+
+
+def weighed_sum(weights: Tensor, losses: Sequence[SampleLosses]) -> Tensor:
+    """The sum of the batch losses, each times its weight [T]: a scalar with a graph."""
+    pairs = zip(weights.tolist(), losses, strict=True)
+    terms: list[Tensor] = [weight * loss.mean() for weight, loss in pairs]
+    return sum(terms[1:], start=terms[0])
+
+
+def inverse_hessian_product(
+    loss: Tensor, parameters: Mapping[str, Tensor], vector: Direction, terms: int, rate: float
+) -> Direction:
+    """Approximately H^-1 v for the Hessian H of a scalar `loss` in its parameters.
+
+    It is `rate` times the sum of (I - rate H)^j v for j up to `terms`, which tends to H^-1 v if
+    all eigenvalues of H lie between 0 and 2 / rate.
+
+    Source: J. Lorraine, P. Vicol, D. Duvenaud, "Optimizing Millions of Hyperparameters by Implicit
+    Differentiation", AISTATS 2020, https://arxiv.org/abs/1911.02590
+
+    >>> x = torch.tensor([1.0, 1.0], requires_grad=True)
+    >>> v = {"x": torch.tensor([1.0, 0.0])}
+    >>> inverse_hessian_product((x**2).sum(), {"x": x}, v, terms=100, rate=0.25)["x"]
+    tensor([0.5000, 0.0000])
+    """
+    slope = gradient(loss, parameters, again=True)
+    reached = [parameters[name] for name in slope]
+    power = {name: vector.get(name, torch.zeros_like(part)) for name, part in slope.items()}
+    total = dict(power)
+    for _ in range(terms):
+        curved = torch.autograd.grad(
+            inner(slope, power), reached, retain_graph=True, materialize_grads=True
+        )
+        power = {
+            name: part - rate * bent
+            for (name, part), bent in zip(power.items(), curved, strict=True)
+        }
+        total = {name: total[name] + part for name, part in power.items()}
+    return {name: rate * part for name, part in total.items()}
+
+
+class HeldOut(Balancer):
+    """A rule that is learned on held-out data with an Adam of its own.
+
+    Published rates belong to runs of many thousand steps. Unless a rate is given, it is set so
+    that what is learned can travel by `TRAVEL` in a run, however short: this is what the published
+    ones come to.
+    """
+
+    family = "auxiliary"
+    asymmetric = True
+    scales_private = True
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        learned: Sequence[Tensor],
+        *,
+        lr: float | None,
+    ) -> None:
+        super().__init__(tasks, rng)
+        self.lr = lr
+        self.learned = nn.ParameterList(learned)
+        self.optimizer = torch.optim.Adam(self.learned)
+
+    @property
+    def numbers(self) -> Tensor:
+        """What is learned, without its graph, where it is one tensor."""
+        (learned,) = self.learned
+        value: Tensor = learned.detach()
+        return value
+
+    def pace(self, revisions: int) -> None:
+        """Set the rate for so many steps of learning."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr or TRAVEL / revisions
+
+    def descend(self, gradients: Sequence[Tensor]) -> None:
+        """Take one step of what is learned against its gradients."""
+        for parameter, part in zip(self.learned, gradients, strict=True):
+            parameter.grad = part
+        self.optimizer.step()
+
+    def extra(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict()}
+
+    def load_extra(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class Implicit(HeldOut):
+    """A rule that is learned by the implicit hypergradient of the primary's held-out loss.
+
+    Revisions come every `every` steps, by default as often as makes `REVISIONS` of them in a run
+    but at most every `LONGEST` steps. `terms` and `alpha` are those of Neumann's series.
+    """
+
+    also = "(2 F + (2 + 2 terms) B + J) / every"
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        learned: Sequence[Tensor],
+        *,
+        every: int | None,
+        terms: int,
+        alpha: float,
+        lr: float | None,
+    ) -> None:
+        super().__init__(tasks, rng, learned, lr=lr)
+        self.every, self.terms, self.alpha = every, terms, alpha
+
+    def before(self, descent: Descent) -> list[Phase]:
+        steps = descent.recipe.steps
+        every = self.every or min(LONGEST, max(1, steps // REVISIONS))
+        self.pace(max(1, steps // every))
+        return [ImplicitRevision("hypergradient", descent, self, every)]
+
+    @abstractmethod
+    def total(self, losses: Sequence[SampleLosses]) -> Tensor:
+        """The training loss that the weights minimise, a scalar with a graph."""
+
+    @abstractmethod
+    def learn(self, losses: Sequence[SampleLosses], rises: Sequence[SampleLosses]) -> None:
+        """Take one step, given how fast the losses rise along the inverse Hessian's direction."""
+
+
+class ImplicitRevision(Revision):
+    """One step of what a balancer has learned against its implicit hypergradient.
+
+    Where training has converged, raising the weight of a loss with gradient g moves the network by
+    -H^-1 g, H being the Hessian of the training loss, and the primary's held-out loss by the inner
+    product of that with its own gradient v. All these products come from one: the slopes of the
+    losses along H^-1 v.
+    """
+
+    def __init__(self, name: str, descent: Descent, balancer: Implicit, every: int) -> None:
+        super().__init__(name, descent, every)
+        self.balancer = balancer
+
+    def revise(self, seen: Batch, unseen: Batch) -> Scalars:
+        objective, parameters = self.objective, self.parameters
+        vector = primary_gradient(objective, unseen, parameters)
+        with plain_attention():
+            losses = objective.samples(seen, parameters)
+            direction = inverse_hessian_product(
+                self.balancer.total(losses),
+                parameters,
+                vector,
+                self.balancer.terms,
+                self.balancer.alpha,
+            )
+        # A product with the Hessian goes back through the backward pass as well.
+        objective.meter.backward(1 + 2 * self.balancer.terms)
+        detached = [SampleLosses(loss.sums.detach(), loss.counts) for loss in losses]
+        self.balancer.learn(detached, objective.slopes(seen, direction))
+        return {}

@@ -1,0 +1,108 @@
+"""Auto-Lambda: task weights that descend on the primary's held-out loss after a look-ahead step.
+
+Before every descent the network takes a trial step along the weighed gradients of the batch, and
+the weights an Adam step against the derivative of the primary's held-out loss there: minus the
+learning rate times the inner product of the task's gradient with the held-out one. The exact
+product comes from one forward-mode pass, where the released code takes a finite difference of two.
+All weights, the primary's too, start at `start`. The rate of their Adam lets them travel by 4 in a
+run of any length, which is what the paper's 1e-4 comes to on NYU v2, unless `lr` sets it. The trial
+step is one of plain gradient descent.
+
+Known flaws: the weights are not normalised, so the learning rate of the network drifts with them;
+they are kept at 0 or above here, because minimising a negative multiple of a loss has no end, and
+`negative=yes` lifts that as in the released code, which also takes reshuffled training data for
+held-out ones and moves the running statistics of BatchNorm in its additional passes.
+
+Source: S. Liu, S. James, A. J. Davison, E. Johns, "Auto-Lambda: Disentangling Dynamic Task
+Relationships", TMLR 2022, https://arxiv.org/abs/2202.03091
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.derivatives import gradient
+from auxbench.descent import Descent
+from auxbench.gradients import Signals
+from auxbench.phase import Phase, Scalars
+from auxbench.problem import Batch
+from auxbench.registry import METHODS
+
+from ._heldout import HeldOut, Revision, means, primary_gradient, weighed_sum
+
+
+@METHODS.register
+class AutoLambda(HeldOut):
+    """Weights that are learned by looking one step ahead.
+
+    >>> balancer = AutoLambda(["a", "b"], torch.Generator(), lr=0.05)
+    >>> balancer.pace(1)
+    >>> balancer.learn(torch.tensor([-0.09, 0.01], dtype=torch.float64))
+    >>> [round(w, 3) for w in balancer.weights(Signals.of([1.0, 1.0], torch.eye(2))).tolist()]
+    [0.15, 0.05]
+    """
+
+    family = "auxiliary"
+    also = "2 F + 2 B + J"
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        start: float = 0.1,
+        lr: float | None = None,
+        negative: bool = False,
+    ) -> None:
+        learned = torch.full((len(tasks),), start, dtype=torch.float64)
+        super().__init__(tasks, rng, [learned], lr=lr)
+        self.negative = negative
+        # What the balancers before this one multiplied the losses by in the last descent.
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(len(tasks), dtype=torch.float64))
+
+    def weights(self, signals: Signals) -> Tensor:
+        if len(self.tasks) == 1:
+            return torch.ones_like(signals.losses)
+        self.scale.copy_(signals.scale)
+        return self.numbers.clone()
+
+    def learn(self, hypergradient: Tensor) -> None:
+        """Take one step against the hypergradient [T]."""
+        self.descend([hypergradient])
+        if not self.negative:
+            self.numbers.clamp_(min=0)
+
+    def before(self, descent: Descent) -> list[Phase]:
+        self.pace(descent.recipe.steps)
+        return [LookAhead("look-ahead", descent, self)]
+
+
+class LookAhead(Revision):
+    """A trial step of the network, and a step of the weights by what it did to the primary."""
+
+    def __init__(self, name: str, descent: Descent, balancer: AutoLambda) -> None:
+        super().__init__(name, descent)
+        self.balancer = balancer
+
+    def revise(self, seen: Batch, unseen: Batch) -> Scalars:
+        self.balancer.learn(self.hypergradient(seen, unseen))
+        return {}
+
+    def hypergradient(self, seen: Batch, unseen: Batch) -> Tensor:
+        """The derivative of the primary's held-out loss in the weights, after a trial step: [T]."""
+        objective, rate = self.objective, self.descent.learning_rate
+        weights = self.balancer.numbers * self.balancer.scale
+        parameters = self.parameters
+        slope = gradient(weighed_sum(weights, objective.samples(seen, parameters)), parameters)
+        objective.meter.backward()
+        trial = {
+            name: value.detach() - rate * slope[name] if name in slope else value
+            for name, value in parameters.items()
+        }
+        ahead = primary_gradient(objective, unseen, trial)
+        rises = means(objective.slopes(seen, ahead))
+        return -rate * self.balancer.scale * rises

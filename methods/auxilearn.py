@@ -1,0 +1,77 @@
+"""AuxiLearn, linear: auxiliary weights learned by implicit differentiation on held-out data.
+
+The training loss is L_p + sum_a w_a L_a with weights of at least 0 that start at 1. Every `every`
+steps they descend on the primary's held-out loss as if the network had converged: the derivative
+is -v' H^-1 g_a with v the held-out gradient of the primary, H the Hessian of the training loss and
+H^-1 approximated by `terms` terms of Neumann's series at the rate `alpha`. The weights' steps are
+Adam's, whose rate lets them travel by 4 in a run of any length unless `lr` sets it; the paper's
+rate belongs to the hypergradients of the released code, which are 1 / alpha too long.
+
+Known flaws: with the paper's alpha of 1e-4 and 3 terms the inverse Hessian is all but a multiple
+of the identity, so the rule is a one-step approximation at the price of second derivatives. The
+released code leaves out the last factor alpha, which its clipping hides, and the copy in the code
+of AuxiNash also hands the weights to the network's optimiser, where they follow the training loss.
+
+Source: A. Navon, I. Achituve, H. Maron, G. Chechik, E. Fetaya, "Auxiliary Learning by Implicit
+Differentiation", ICLR 2021, https://arxiv.org/abs/2007.02693
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.gradients import Signals
+from auxbench.problem import SampleLosses
+from auxbench.registry import METHODS
+
+from ._heldout import Implicit, means, weighed_sum
+
+
+@METHODS.register
+class AuxiLearn(Implicit):
+    """Auxiliary weights by implicit differentiation; the primary has weight 1.
+
+    >>> from auxbench.problem import SampleLosses
+    >>> balancer = AuxiLearn(["a", "b"], torch.Generator(), lr=0.1)
+    >>> balancer.pace(1)
+    >>> rises = [SampleLosses(torch.tensor([r]), torch.ones(1)) for r in (2.0, -1.0)]
+    >>> balancer.learn(rises, rises)
+    >>> [round(w, 3) for w in balancer.weights(Signals.of([1.0, 1.0], torch.eye(2))).tolist()]
+    [1.0, 0.9]
+    """
+
+    family = "auxiliary"
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        every: int | None = None,
+        terms: int = 3,
+        alpha: float = 1e-4,
+        lr: float | None = None,
+    ) -> None:
+        learned = torch.ones(len(tasks) - 1, dtype=torch.float64)
+        super().__init__(tasks, rng, [learned], every=every, terms=terms, alpha=alpha, lr=lr)
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(len(tasks), dtype=torch.float64))
+
+    @property
+    def current(self) -> Tensor:
+        """The weights of all tasks: [T]."""
+        return torch.cat([torch.ones(1, dtype=torch.float64), self.numbers])
+
+    def weights(self, signals: Signals) -> Tensor:
+        self.scale.copy_(signals.scale)
+        return self.current
+
+    def total(self, losses: Sequence[SampleLosses]) -> Tensor:
+        return weighed_sum(self.current * self.scale, losses)
+
+    def learn(self, losses: Sequence[SampleLosses], rises: Sequence[SampleLosses]) -> None:
+        self.descend([-(self.scale * means(rises))[1:]])
+        self.numbers.clamp_(min=0)

@@ -1,0 +1,109 @@
+"""AuxiLearn, non-linear: a small monotone network combines the losses of every sample.
+
+The training loss is L_p + mean_n h(l_1n, ..., l_Tn), where h has one hidden layer of `hidden`
+softplus units and weights of at least 0, so that no loss is ever rewarded for rising; what the
+descent gives a sample's loss is its derivative. h descends on the primary's held-out loss by
+implicit differentiation, every `every` steps, as in the linear variant.
+
+Known flaws: those of the linear variant; h sees losses, not samples, so it cannot tell a hard
+sample from a mislabelled one. The released example does not run as printed, and its losses have
+to be stacked, which lets every loss reach every parameter.
+
+Source: A. Navon, I. Achituve, H. Maron, G. Chechik, E. Fetaya, "Auxiliary Learning by Implicit
+Differentiation", ICLR 2021, https://arxiv.org/abs/2007.02693
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from auxbench.gradients import Signals
+from auxbench.problem import SampleLosses
+from auxbench.registry import METHODS
+
+from ._heldout import Implicit
+
+
+@METHODS.register
+class AuxiLearnNonlinear(Implicit):
+    """A learned combination of every sample's losses; the weights per task are all 1.
+
+    >>> from auxbench.problem import SampleLosses
+    >>> losses = [SampleLosses(torch.tensor([1.0, 2.0]), torch.ones(2)) for _ in range(2)]
+    >>> balancer = AuxiLearnNonlinear(["a", "b"], torch.Generator().manual_seed(0))
+    >>> slopes = balancer.slopes(losses)
+    >>> tuple(slopes.shape), bool((slopes > 0).all())
+    ((2, 2), True)
+    """
+
+    family = "auxiliary"
+    reweighs = True
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        hidden: int = 3,
+        every: int | None = None,
+        terms: int = 3,
+        alpha: float = 1e-4,
+        lr: float | None = None,
+    ) -> None:
+        # Slopes of about 1 in every loss at first: the plain sum, and the primary once more.
+        inner = 2 * torch.rand(hidden, len(tasks), generator=rng)
+        outer = 2 * torch.rand(hidden, generator=rng) * 2 / hidden
+        learned = [inner, torch.zeros(hidden), outer]
+        super().__init__(tasks, rng, learned, every=every, terms=terms, alpha=alpha, lr=lr)
+
+    def weights(self, signals: Signals) -> Tensor:
+        return torch.ones_like(signals.losses)
+
+    def reweigh(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
+        if len(losses) == 1:
+            return losses
+        with torch.enable_grad():
+            factors = self.factors(losses, self.slopes(losses)).detach()
+        return [loss.weighed(factor) for loss, factor in zip(losses, factors, strict=True)]
+
+    def combine(self, each: Tensor, learned: Sequence[Tensor]) -> Tensor:
+        """h of every sample, [B], from its losses [B, T]."""
+        inner, bias, outer = (part.to(each) for part in learned)
+        return softplus(each @ inner.T + bias) @ outer
+
+    def slopes(self, losses: Sequence[SampleLosses]) -> Tensor:
+        """The derivatives of h in every sample's losses, [B, T], with a graph."""
+        each = torch.stack([loss.each().detach() for loss in losses], dim=1).requires_grad_()
+        (slopes,) = torch.autograd.grad(
+            self.combine(each, list(self.learned)).sum(), each, create_graph=True
+        )
+        return slopes
+
+    def factors(self, losses: Sequence[SampleLosses], slopes: Tensor) -> Tensor:
+        """What to multiply the samples' losses by so that their means have h's gradient: [T, B].
+
+        A batch loss is a mean over valid elements and h one over samples, so the labels that a
+        sample lacks are weighed out.
+        """
+        counts = torch.stack([loss.counts for loss in losses])
+        shares = counts.sum(dim=1, keepdim=True) / (counts.clamp(min=1) * counts.shape[1])
+        factors = slopes.T * shares
+        return torch.cat([1 + factors[:1], factors[1:]])
+
+    def total(self, losses: Sequence[SampleLosses]) -> Tensor:
+        each = torch.stack([loss.each() for loss in losses], dim=1)
+        learned = [part.detach() for part in self.learned]
+        return losses[0].mean() + self.combine(each, learned).mean()
+
+    def learn(self, losses: Sequence[SampleLosses], rises: Sequence[SampleLosses]) -> None:
+        factors = self.factors(losses, self.slopes(losses))
+        weighed = [rise.weighed(f).mean() for rise, f in zip(rises, factors, strict=True)]
+        value = -sum(weighed[1:], start=weighed[0])
+        self.descend(torch.autograd.grad(value, list(self.learned), materialize_grads=True))
+        with torch.no_grad():
+            for weights in (self.learned[0], self.learned[2]):
+                weights.clamp_(min=0)

@@ -1,0 +1,117 @@
+"""AuxiNash: a Nash bargain of the tasks' gradients with bargaining powers learned on held-out data.
+
+The weights a solve G a = p / a for the Gramian G of the shared gradients and powers p that sum to
+T and start at 1, where the rule is Nash-MTL's. Every `every` steps the powers descend on the
+primary's held-out loss: its derivative in the weights is AuxiLearn's, -v' H^-1 g_i, and that of
+the weights in the powers is (G + diag(p / a^2))^-1 diag(1 / a), at the Gramian of the last
+descent. Powers stay above 1e-4. As in the released code the weights also multiply the gradients of
+private parameters, and the combined gradient is shortened to `max_norm`. The powers' steps are
+Adam's, whose rate lets them travel by 4 in a run of any length unless `lr` sets it.
+
+Known flaws: there is no bargain where some convex combination of the gradients vanishes; all
+weights are then 0. The released code mixes weights that belong to a rescaled Gramian with the
+Gramian itself, so that its derivatives in the powers have the wrong direction, and the options of
+its command line do not reach the method.
+
+Source: A. Shamsian, A. Navon, N. Glazer, K. Kawaguchi, G. Chechik, E. Fetaya, "Auxiliary Learning
+as an Asymmetric Bargaining Game", ICML 2023, https://arxiv.org/abs/2301.13501
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.gradients import Signals
+from auxbench.problem import SampleLosses
+from auxbench.registry import METHODS
+
+from ._gradient import GradientBalancer, Norm
+from ._heldout import Implicit, means, weighed_sum
+from ._solvers import Array, bargain
+
+LEAST = 1e-4
+
+
+@METHODS.register
+class AuxiNash(Implicit):
+    """The asymmetric Nash bargain.
+
+    >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
+    >>> balancer = AuxiNash(["a", "b"], torch.Generator(), max_norm=None)
+    >>> _ = balancer.numbers.copy_(torch.tensor([1.5, 0.5]))
+    >>> [round(w, 6) for w in balancer.weights(signals).tolist()]
+    [0.977609, 1.188039]
+    """
+
+    family = "auxiliary"
+    reads = frozenset({"gramian"})
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        every: int | None = None,
+        terms: int = 3,
+        alpha: float = 1e-4,
+        lr: float | None = None,
+        max_norm: float | None = 1.0,
+        norm: Norm = "native",
+    ) -> None:
+        powers = torch.ones(len(tasks), dtype=torch.float64)
+        super().__init__(tasks, rng, [powers], every=every, terms=terms, alpha=alpha, lr=lr)
+        self.bargain = Bargain(tasks, rng, norm=norm)
+        self.bargain.limit = max_norm
+        self.gramian: Tensor
+        self.current: Tensor
+        self.register_buffer("gramian", torch.zeros(len(tasks), len(tasks), dtype=torch.float64))
+        self.register_buffer("current", torch.ones(len(tasks), dtype=torch.float64))
+
+    def weights(self, signals: Signals) -> Tensor:
+        self.bargain.shares = self.numbers.numpy()
+        weights = self.bargain.weights(signals)
+        self.gramian.copy_(signals.gramian)
+        self.current.copy_(weights)
+        return weights
+
+    def total(self, losses: Sequence[SampleLosses]) -> Tensor:
+        return weighed_sum(self.current, losses)
+
+    def learn(self, losses: Sequence[SampleLosses], rises: Sequence[SampleLosses]) -> None:
+        powers = self.numbers
+        slope = weights_by_powers(self.gramian, powers, self.current)
+        self.descend([-(means(rises) @ slope)])
+        powers.clamp_(min=LEAST)
+        powers.mul_(len(self.tasks) / powers.sum())
+
+
+def weights_by_powers(gramian: Tensor, powers: Tensor, weights: Tensor) -> Tensor:
+    """The derivatives of the weights [T] in the powers [T]: [T, T]; 0 where there is no bargain.
+
+    The weights may be any positive multiple of the bargain's own, for which a'Ga = sum p.
+
+    >>> gramian = torch.tensor([[4.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    >>> powers = torch.ones(2, dtype=torch.float64)
+    >>> weights_by_powers(gramian, powers, torch.tensor([0.5, 1.0], dtype=torch.float64)).tolist()
+    [[0.25, 0.0], [0.0, 0.5]]
+    """
+    squared = weights @ gramian @ weights / powers.sum()
+    if not ((weights > 0).all() and squared > 0):
+        return torch.zeros_like(gramian)
+    own = weights / squared.sqrt()
+    curvature = gramian + torch.diag(powers / own**2)
+    slope: Tensor = torch.linalg.solve(curvature, torch.diag(1 / own))
+    return squared.sqrt() * slope
+
+
+class Bargain(GradientBalancer):
+    """The bargain for given powers, which are `shares`."""
+
+    degree = -0.5
+    shares: Array
+
+    def direction(self, gramian: Array) -> Array:
+        return bargain(gramian, self.shares)

@@ -1,0 +1,159 @@
+"""ForkMerge: networks trained with and without auxiliary tasks, merged again and again.
+
+A period begins with forks of the network: one for the primary alone, and in the first period one
+for the primary and each auxiliary. At its end the forks are merged: starting from the one with the
+lowest loss of the primary on held-out data, every other one in turn is mixed in at the share (0,
+0.2, ..., 1) that gives the lowest loss. From the second period on the forks are nested: the
+primary alone, with the best auxiliary of the first period, with the `top` best. There are as many
+periods as looks at validation unless `merges` says otherwise, and each ends right before one;
+between merges the average of the forks is judged. Optimiser moments are merged like
+the parameters.
+
+Known flaws: all forks are trained, so it costs a multiple of the plain sum, and the merges read
+held-out data that other methods train on. The released code keeps the best score from before a
+merge, so that a fork can bring back parameters that were merged away, and it forgets the moments.
+
+Source: J. Jiang, B. Chen, J. Pan, X. Wang, D. Liu, J. Jiang, M. Long, "ForkMerge: Mitigating
+Negative Transfer in Auxiliary-Task Learning", NeurIPS 2023, https://arxiv.org/abs/2301.12618
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from auxbench.descent import Descent
+from auxbench.phase import Scalars
+from auxbench.problem import Batch
+from auxbench.registry import METHODS
+
+from ._forks import Forked, Forks, Values, mixed_optimizer
+
+HELD_OUT = "holdout/whole"
+GRID = (0.2, 0.4, 0.6, 0.8)  # at 1 the mixture is a fork that has lost already
+
+
+@METHODS.register
+class ForkMerge(Forked):
+    """Forks with nested sets of auxiliary tasks, merged by the primary's held-out loss.
+
+    >>> import torch
+    >>> from auxbench.gradients import Signals
+    >>> balancer = ForkMerge(["a", "b"], torch.Generator())
+    >>> balancer.weights(Signals.of([1.0, 1.0], torch.eye(2))).tolist()
+    [1.0, 1.0]
+    """
+
+    family = "auxiliary"
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        top: int = 2,
+        merges: int | None = None,
+    ) -> None:
+        super().__init__(tasks, rng)
+        self.top = top
+        self.merges = merges
+
+    def around(self, descent: Descent) -> Forks:
+        return Merging(descent, self, self.top, self.merges or descent.recipe.evaluations)
+
+
+class Merging(Forks):
+    """Forks that are merged at the end of each of `merges` periods."""
+
+    def __init__(self, descent: Descent, balancer: ForkMerge, top: int, merges: int) -> None:
+        self.count = len(balancer.tasks)
+        super().__init__(descent, balancer, self.subsets([], *([i] for i in range(1, self.count))))
+        self.splits = (*descent.splits, HELD_OUT)
+        self.top = top
+        self.steps = descent.recipe.steps
+        self.merges = min(merges, self.steps)
+        self.done = 0
+        self.nested: list[list[float]] = []
+        self.shares = self.even()
+
+    def subsets(self, *chosen: Sequence[int]) -> list[list[float]]:
+        """Weightings of 1 for the primary and for the chosen auxiliaries, by their places."""
+        return [[1.0, *(float(i in places) for i in range(1, self.count))] for places in chosen]
+
+    def even(self) -> list[float]:
+        """The same share for every fork."""
+        return [1 / len(self.forks) for _ in self.forks]
+
+    def proposals(self) -> list[list[float]]:
+        return [self.shares]
+
+    def step(self, batches: Mapping[str, Batch]) -> Scalars:
+        if self.ends(self.done):
+            self.begin()
+        scalars = super().step(batches)
+        self.done += 1
+        if self.ends(self.done):
+            self.merge(batches[HELD_OUT])
+        return scalars
+
+    def ends(self, done: int) -> bool:
+        """Whether a period ends after so many iterations."""
+        return (
+            done > 0 and done * self.merges // self.steps > (done - 1) * self.merges // self.steps
+        )
+
+    def begin(self) -> None:
+        """Fork the merged network."""
+        optimizer = self.descent.optimizer
+        optimizer.load_state_dict(mixed_optimizer(self.forks, self.shares))
+        self.forks = self.branch(self.nested, self.mixture(self.shares), optimizer)
+        self.shares = self.even()
+
+    def merge(self, batch: Batch) -> None:
+        """Find the shares of the mixture, greedily, and after the first period the nested sets."""
+        losses = [self.loss(fork.values, batch) for fork in self.forks]
+        order = sorted(range(len(losses)), key=losses.__getitem__)
+        best = losses[order[0]]
+        shares = [float(own == order[0]) for own in range(len(losses))]
+        for other in order[1:]:
+            base = shares
+            for part in GRID:
+                trial = [(1 - part) * share for share in base]
+                trial[other] += part
+                loss = self.loss(self.mixture(trial), batch)
+                if loss < best:
+                    best, shares = loss, trial
+        self.shares = shares
+        if not self.nested:
+            ranked = [place for place in order if place > 0]
+            depth = min(self.top, len(ranked))
+            self.nested = self.subsets(*(ranked[:size] for size in range(depth + 1)))
+
+    def loss(self, values: Values, batch: Batch) -> float:
+        """The primary's loss of the deployed network in a state, as it would be at inference."""
+        objective, size = self.descent.objective, self.descent.recipe.batch
+        architecture, primary = objective.architecture, objective.architecture.primary
+        self.load(values)
+        network = architecture.deploy().eval()
+        sums, counts = 0.0, 0.0
+        with torch.no_grad():
+            for first in range(0, len(batch), size):
+                rows = slice(first, first + size)
+                objective.meter.forward(len(batch.inputs[rows]))
+                losses = primary.losses(
+                    network(batch.inputs[rows]), batch.targets[primary.name][rows]
+                )
+                sums, counts = sums + losses.sums.sum().item(), counts + losses.counts.sum().item()
+        architecture.train()
+        return sums / max(counts, 1.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        own = {"done": self.done, "nested": self.nested, "shares": self.shares}
+        return {**super().state_dict(), **own}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.done = int(state["done"])
+        self.nested, self.shares = state["nested"], state["shares"]

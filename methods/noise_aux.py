@@ -1,0 +1,52 @@
+"""Noise: the auxiliary tasks with the labels of other samples.
+
+A control that shows what training on auxiliary losses does by itself, as a regulariser or as a
+burden: on every batch of the training data all auxiliary labels are handed on by a random number
+of samples, so that they keep their distribution and tell nothing of the input. What a method
+gains with them it does not owe to its auxiliary tasks. Any architecture and any chain can be
+tried with it. Validation and test keep their labels.
+
+Known flaws: maps of labels keep what all images have in common, such as where the floor is, so
+for dense tasks the noise is not quite free of information on the average image.
+
+Source: V. Kurin, A. De Palma, I. Kostrikov, S. Whiteson, M. P. Kumar, "In Defense of the Unitary
+Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs/2201.04122
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.errors import UsageError
+from auxbench.gradients import Signals
+from auxbench.problem import Batch
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class NoiseAux(Balancer):
+    """All weights are 1, and no auxiliary label belongs to its input.
+
+    >>> balancer = NoiseAux(["a", "b"], torch.Generator().manual_seed(0))
+    >>> batch = Batch(torch.zeros(3, 1), {"a": torch.arange(3), "b": torch.arange(3)})
+    >>> noisy = balancer.relabel(batch)
+    >>> noisy.targets["a"].tolist(), bool((noisy.targets["b"] == batch.targets["b"]).any())
+    ([0, 1, 2], False)
+    """
+
+    family = "control"
+    scales_private = True
+
+    def weights(self, signals: Signals) -> Tensor:
+        return torch.ones_like(signals.losses)
+
+    def relabel(self, batch: Batch) -> Batch:
+        if len(self.tasks) > 1 and len(batch) == 1:
+            raise UsageError("method 'noise-aux' hands labels on within a batch; use --batch 2.")
+        targets = dict(batch.targets)
+        for task in self.tasks[1:]:
+            (shift,) = torch.randint(1, len(batch), (1,), generator=self.rng).tolist()
+            targets[task] = targets[task].roll(shift, dims=0)
+        return Batch(batch.inputs, targets)

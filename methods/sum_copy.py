@@ -1,0 +1,36 @@
+"""The plain sum under another name and with another private random stream.
+
+A control of the suite itself: it has to tie with `sum`, number by number. If it does not, names or
+private draws leak into what methods have in common.
+
+Known flaws: none are known, and one in the suite would show here.
+
+Source: V. Kurin, A. De Palma, I. Kostrikov, S. Whiteson, M. P. Kumar, "In Defense of the Unitary
+Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs/2201.04122
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.gradients import Signals
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class SumCopy(Balancer):
+    """All weights are 1, whatever is drawn.
+
+    >>> balancer = SumCopy(["a", "b"], torch.Generator())
+    >>> balancer.weights(Signals.of([1.0, 3.0], torch.eye(2))).tolist()
+    [1.0, 1.0]
+    """
+
+    family = "control"
+    scales_private = True
+
+    def weights(self, signals: Signals) -> Tensor:
+        torch.rand(len(self.tasks), generator=self.rng)  # moves the private stream, and no other
+        return torch.ones_like(signals.losses)
