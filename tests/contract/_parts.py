@@ -31,20 +31,30 @@ def rooms() -> Dataset:
     return dataset
 
 
-def site(name: str = "test_resnet", auxiliaries: tuple[str, ...] = TASKS[1], seed: int = 0) -> Site:
-    problem = Problem.of(rooms(), TASKS[0], auxiliaries)
+def site(
+    name: str = "test_resnet",
+    auxiliaries: tuple[str, ...] = TASKS[1],
+    seed: int = 0,
+    primary: str = TASKS[0],
+) -> Site:
+    problem = Problem.of(rooms(), primary, auxiliaries)
     side = rooms().side
     streams = Streams("contract", seed, "1")
     return Site(problem.tasks, lambda: backbone.build(name, side), streams)
 
 
 def training(
-    method: str, steps: int = 3, auxiliaries: tuple[str, ...] = TASKS[1], **changes: Any
+    method: str,
+    steps: int = 3,
+    auxiliaries: tuple[str, ...] = TASKS[1],
+    primary: str = TASKS[0],
+    backbone: str = "test_resnet",
+    **changes: Any,
 ) -> Training:
     recipe = BUDGETS["demo"].with_changes(steps=steps, batch=4, **changes)
-    here, meter = site(auxiliaries=auxiliaries), Meter()
+    here, meter = site(backbone, auxiliaries, primary=primary), Meter()
     learner = Method.parse(method).start(here, recipe, meter)
-    problem = Problem.of(rooms(), TASKS[0], auxiliaries)
+    problem = Problem.of(rooms(), primary, auxiliaries)
     return Training(learner, problem, recipe, here, meter)
 
 
