@@ -174,6 +174,37 @@ class Accuracy(_Mean):
         return (predicted == target).float(), target != IGNORE
 
 
+class TopK(_Mean):
+    """The share of labelled samples whose class is among the `k` with the highest scores.
+
+    Classes that score as much as the right one rank before it, so equal scores earn nothing, and
+    scores that hold a NaN are wrong.
+
+    Source: Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 115, 2015,
+    https://doi.org/10.1007/s11263-015-0816-y
+
+    >>> TopK(5).name
+    'top5-accuracy'
+    """
+
+    unit = "%"
+    direction = "up"
+    scale = 100.0
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.name = f"top{k}-accuracy"
+        super().__init__()
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        predicted, target = _classes(prediction, target)
+        valid = target != IGNORE
+        own = prediction.gather(1, torch.where(valid, target, 0).unsqueeze(1))
+        ahead = (prediction >= own).sum(1)  # itself included
+        right = (ahead <= self.k) & (predicted < prediction.shape[1])
+        return right.float(), valid
+
+
 class DepthAbs(_Mean):
     """The mean absolute error of depth; only depths above 0 are labels, as in all depth metrics.
 
@@ -212,34 +243,75 @@ class DepthRMSE(_RootMean, DepthAbs):
 
 
 class Delta125(_Mean):
-    """The share of pixels whose depth is off by a factor below 1.25, either way."""
+    """The share of pixels whose depth is off by a factor below 1.25 ** `power`, either way.
 
-    name = "delta1.25"
+    >>> Delta125().name, Delta125(2).name
+    ('delta1.25', 'delta1.25^2')
+    """
+
     unit = "%"
     direction = "up"
     scale = 100.0
 
+    def __init__(self, power: int = 1) -> None:
+        self.factor = 1.25**power
+        self.name = "delta1.25" if power == 1 else f"delta1.25^{power}"
+        super().__init__()
+
     def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         prediction, target = single(prediction), single(with_channel(prediction, target))
         # products, since a quotient would take a negative depth for a close one
-        close = (prediction < 1.25 * target) & (target < 1.25 * prediction)
+        close = (prediction < self.factor * target) & (target < self.factor * prediction)
         return close.float(), is_depth(target)
 
 
-class NormalsMean(_Mean):
-    """The mean angle between predicted and true normals; a zero target is no label.
+class _Angle(Metric):
+    """What metrics of normals share: the angles, in space or in an 8-bit picture of the normals.
 
-    Predictions may have any length; the zero vector counts as 90° off.
+    Predictions [B, 3, H, W] may have any length; a zero target is no label. With `raw` the metric
+    is that of the released code of NDDR-CNN and Aux-NAS, under a name of its own, so that their
+    numbers can be read: both normals are coloured first, red, green, blue = 127.5 (1 + (x, z, -y))
+    for x right, y down, z forward, and the angle is taken between the colours. Colours have no
+    negative part, so such angles are about half as large; they do not compare with others.
 
     Source of the metrics of normals: Fouhey, Gupta and Hebert, Data-Driven 3D Primitives for
-    Single Image Understanding, ICCV 2013, https://doi.org/10.1109/ICCV.2013.421
+    Single Image Understanding, ICCV 2013, https://doi.org/10.1109/ICCV.2013.421; of the raw ones,
+    Gao, Ma, Zhao, Liu and Yuille, NDDR-CNN: Layerwise Feature Fusing in Multi-Task CNNs by Neural
+    Discriminative Dimensionality Reduction, CVPR 2019, https://arxiv.org/abs/1801.08297, in its
+    code, https://github.com/ethanygao/NDDR-CNN
+
+    >>> NormalsMean(raw=True).name
+    'raw-rgb-mean-angle'
     """
+
+    def __init__(self, raw: bool = False) -> None:
+        self.raw = raw
+        if raw:
+            self.name = f"raw-rgb-{self.name}"
+        super().__init__()
+
+    def angles(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The angles [B, H, W] in degrees, and where there is a label."""
+        target = single(with_channel(prediction, target))
+        valid = is_normal(target)
+        found = functional.normalize(single(prediction.detach()), dim=1)
+        goal = functional.normalize(torch.where(valid, target, 0), dim=1)
+        if self.raw:
+            found, goal = _coloured(found), _coloured(goal)
+        # the arc tangent is exact at small angles, where the arc cosine loses half of the digits
+        sine, cosine = torch.linalg.cross(found, goal, dim=1).norm(dim=1), (found * goal).sum(1)
+        angles = torch.atan2(sine, cosine).rad2deg()
+        return torch.where((sine == 0) & (cosine == 0), 90.0, angles), valid.squeeze(1)
+
+
+class NormalsMean(_Angle, _Mean):
+    """The mean angle between predicted and true normals; the zero vector counts as 90° off."""
 
     name = "mean-angle"
     unit = "°"
 
     def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        return _angles(prediction, target)
+        return self.angles(prediction, target)
 
 
 class NormalsRMSE(_RootMean, NormalsMean):
@@ -248,11 +320,11 @@ class NormalsRMSE(_RootMean, NormalsMean):
     name = "rmse-angle"
 
     def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        angles, valid = super().values(prediction, target)
+        angles, valid = self.angles(prediction, target)
         return angles.square(), valid
 
 
-class NormalsMedian(Metric):
+class NormalsMedian(_Angle):
     """The median angle between predicted and true normals, to within 0.005°.
 
     Angles are counted to the nearest 0.01°, so that memory does not grow with the split. Of an
@@ -267,7 +339,7 @@ class NormalsMedian(Metric):
         self.counts = torch.zeros(18001, dtype=torch.int64)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        angles, valid = _angles(prediction.detach(), target)
+        angles, valid = self.angles(prediction, target)
         bins = (angles[valid].nan_to_num(180.0) * 100).round().long()
         self.counts += torch.bincount(bins, minlength=len(self.counts)).cpu()
 
@@ -280,7 +352,7 @@ class NormalsMedian(Metric):
         return float(torch.searchsorted(ranks, middle, right=True).double().mean()) / 100
 
 
-class Within(_Mean):
+class Within(_Angle, _Mean):
     """The share of pixels whose normal is less than `limit` degrees off.
 
     >>> Within(22.5).name
@@ -291,13 +363,13 @@ class Within(_Mean):
     direction = "up"
     scale = 100.0
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, raw: bool = False) -> None:
         self.limit = limit
         self.name = f"within{limit:g}"
-        super().__init__()
+        super().__init__(raw)
 
     def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        angles, valid = _angles(prediction, target)
+        angles, valid = self.angles(prediction, target)
         return (angles < self.limit).float(), valid
 
 
@@ -321,13 +393,6 @@ def _classes(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(best.isnan(), prediction.shape[1], predicted), target.long()
 
 
-def _angles(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The angles [B, H, W] between normals [B, 3, H, W] in degrees, and where there is a label."""
-    target = single(with_channel(prediction, target))
-    valid = is_normal(target)
-    found = functional.normalize(single(prediction), dim=1)
-    goal = functional.normalize(torch.where(valid, target, 0), dim=1)
-    # the arc tangent is exact at small angles, where the arc cosine loses half of the digits
-    sine, cosine = torch.linalg.cross(found, goal, dim=1).norm(dim=1), (found * goal).sum(1)
-    angles = torch.atan2(sine, cosine).rad2deg()
-    return torch.where((sine == 0) & (cosine == 0), 90.0, angles), valid.squeeze(1)
+def _coloured(normals: Tensor) -> Tensor:
+    """Unit normals [B, 3, H, W] as the colours of their 8-bit pictures, up to a common factor."""
+    return 1 + normals * torch.tensor([1.0, -1.0, 1.0], device=normals.device)[:, None, None]

@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import torchmetrics
+from scipy.spatial import distance
 from torch import Tensor
+from torchmetrics import classification
 
 from auxbench import metrics
 from auxbench.metrics import Metric
@@ -91,15 +94,35 @@ def of_depths(value: Callable[[Floats, Floats], float]) -> Callable[[Tensor, Ten
     return reference
 
 
-def of_angles(value: Callable[[Floats], float]) -> Callable[[Tensor, Tensor], float]:
+def closeness(limit: float) -> Callable[[Floats, Floats], float]:
+    return lambda p, t: 100 * (np.maximum(p / t, t / p) < limit).mean()
+
+
+def coloured(normal: Floats) -> Floats:
+    """The colour of a normal in NDDR-CNN's pictures, before it is rounded to whole numbers."""
+    x, y, z = normal / math.hypot(*normal)
+    return np.array([x + 1, z + 1, -y + 1]) * 127.5
+
+
+def of_angles(
+    value: Callable[[Floats], float], raw: bool = False
+) -> Callable[[Tensor, Tensor], float]:
     def reference(prediction: Tensor, target: Tensor) -> float:
         p, t = (x.double().movedim(1, -1).reshape(-1, 3).numpy() for x in (prediction, target))
-        angles = [
-            math.degrees(math.acos(np.dot(a, b) / math.hypot(*a) / math.hypot(*b)))
-            for a, b in zip(p, t, strict=True)
-            if b.any()
-        ]
+        pairs = [(a, b) for a, b in zip(p, t, strict=True) if b.any()]
+        if raw:
+            pairs = [(coloured(a), coloured(b)) for a, b in pairs]
+        angles = [math.degrees(math.acos(1 - distance.cosine(a, b))) for a, b in pairs]
         return float(value(np.array(angles)))
+
+    return reference
+
+
+def among(k: int) -> Callable[[Tensor, Tensor], float]:
+    def reference(prediction: Tensor, target: Tensor) -> float:
+        best = np.argsort(-prediction.numpy(), axis=1)[:, :k]
+        known = target.numpy() != -1
+        return float(100 * (best == target.numpy()[:, None]).any(1)[known].mean())
 
     return reference
 
@@ -120,12 +143,10 @@ CASES: dict[str, tuple[Make, str, Data, Reference]] = {
     "abs": (metrics.DepthAbs, "m", depths, of_depths(lambda p, t: np.abs(p - t).mean())),
     "rel": (metrics.DepthRel, "%", depths, of_depths(lambda p, t: (100 * abs(p - t) / t).mean())),
     "rmse": (metrics.DepthRMSE, "m", depths, of_depths(lambda p, t: ((p - t) ** 2).mean() ** 0.5)),
-    "delta1.25": (
-        metrics.Delta125,
-        "%",
-        depths,
-        of_depths(lambda p, t: 100 * (np.maximum(p / t, t / p) < 1.25).mean()),
-    ),
+    "top2-accuracy": (partial(metrics.TopK, 2), "%", vector, among(2)),
+    "delta1.25": (metrics.Delta125, "%", depths, of_depths(closeness(1.25))),
+    "delta1.25^2": (partial(metrics.Delta125, 2), "%", depths, of_depths(closeness(1.5625))),
+    "delta1.25^3": (partial(metrics.Delta125, 3), "%", depths, of_depths(closeness(1.953125))),
     "mean-angle": (metrics.NormalsMean, "°", normals, of_angles(np.mean)),
     "median-angle": (metrics.NormalsMedian, "°", normals, of_angles(np.median)),
     "rmse-angle": (metrics.NormalsRMSE, "°", normals, of_angles(lambda a: (a**2).mean() ** 0.5)),
@@ -146,6 +167,30 @@ CASES: dict[str, tuple[Make, str, Data, Reference]] = {
         "%",
         normals,
         of_angles(lambda a: 100 * (a < 30).mean()),
+    ),
+    "raw-rgb-mean-angle": (
+        partial(metrics.NormalsMean, raw=True),
+        "°",
+        normals,
+        of_angles(np.mean, raw=True),
+    ),
+    "raw-rgb-median-angle": (
+        partial(metrics.NormalsMedian, raw=True),
+        "°",
+        normals,
+        of_angles(np.median, raw=True),
+    ),
+    "raw-rgb-rmse-angle": (
+        partial(metrics.NormalsRMSE, raw=True),
+        "°",
+        normals,
+        of_angles(lambda a: (a**2).mean() ** 0.5, raw=True),
+    ),
+    "raw-rgb-within11.25": (
+        partial(metrics.Within, 11.25, raw=True),
+        "%",
+        normals,
+        of_angles(lambda a: 100 * (a < 11.25).mean(), raw=True),
     ),
     "l1": (metrics.L1Error, "", numbers, absolute),
 }
@@ -172,7 +217,7 @@ def perfect(data: Data) -> tuple[Tensor, Tensor]:
 def test_the_definition(name: str) -> None:
     make, unit, data, reference = CASES[name]
     metric = make()
-    tolerance = 0.005 if name == "median-angle" else 1e-4
+    tolerance = 0.005 if name.endswith("median-angle") else 1e-4
     assert score(metric, *data()) == pytest.approx(reference(*data()), abs=tolerance)
     assert (metric.name, metric.unit) == (name, unit)
     assert metric.version >= 1
@@ -223,7 +268,63 @@ def test_half_precision_predictions_with_a_graph(name: str) -> None:
     assert found == score(make(), half.float(), target)
 
 
-@pytest.mark.parametrize("name", ["miou", "pixel-accuracy", "accuracy", "balanced-accuracy"])
+def valid_of(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The labelled numbers, in the order and the type that torchmetrics takes."""
+    prediction = prediction.reshape(target.shape)
+    known = target > 0 if target.ndim == 3 else ~target.isnan()
+    return prediction[known], target[known]
+
+
+def whole(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    return prediction, target
+
+
+Pick = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+PEERS: dict[str, tuple[Callable[[], torchmetrics.Metric], Pick, float]] = {
+    "miou": (
+        partial(classification.MulticlassJaccardIndex, CLASSES, ignore_index=-1),
+        whole,
+        100,
+    ),
+    "pixel-accuracy": (
+        partial(classification.MulticlassAccuracy, CLASSES, average="micro", ignore_index=-1),
+        whole,
+        100,
+    ),
+    "accuracy": (
+        partial(classification.MulticlassAccuracy, CLASSES, average="micro", ignore_index=-1),
+        whole,
+        100,
+    ),
+    "top2-accuracy": (
+        partial(
+            classification.MulticlassAccuracy, CLASSES, top_k=2, average="micro", ignore_index=-1
+        ),
+        whole,
+        100,
+    ),
+    "abs": (torchmetrics.MeanAbsoluteError, valid_of, 1),
+    "rel": (torchmetrics.MeanAbsolutePercentageError, valid_of, 100),
+    "rmse": (partial(torchmetrics.MeanSquaredError, squared=False), valid_of, 1),
+    "l1": (torchmetrics.MeanAbsoluteError, valid_of, 1),
+}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_torchmetrics_agrees_with_a_smaller_last_batch(name: str) -> None:
+    make, _, data, _ = CASES[name]
+    make_peer, pick, scale = PEERS[name]
+    metric, peer = make(), make_peer()
+    for prediction, target in zip(*(tensor.split(3) for tensor in data()), strict=True):
+        metric.update(prediction, target)
+        peer.update(*pick(prediction, target))
+    assert len(target) < 3
+    assert metric.compute() == pytest.approx(scale * float(peer.compute()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["miou", "pixel-accuracy", "accuracy", "balanced-accuracy", "top2-accuracy"]
+)
 def test_scores_that_are_no_number_are_wrong(name: str) -> None:
     make, _, data, _ = CASES[name]
     prediction, target = data()
@@ -253,10 +354,50 @@ def test_balanced_accuracy_of_a_guess_is_one_over_the_classes() -> None:
     assert score(metrics.Accuracy(), scores, target) == pytest.approx(97)
 
 
-def test_a_negative_depth_is_not_close() -> None:
+def test_equal_scores_earn_no_place_among_the_best() -> None:
+    target = torch.arange(4)
+    assert score(metrics.TopK(3), torch.zeros(4, 4), target) == 0
+    assert score(metrics.TopK(4), torch.zeros(4, 4), target) == 100
+    assert score(metrics.TopK(2), torch.tensor([4.0, 3, 2, 1]).expand(4, 4), target) == 50
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_a_negative_depth_is_not_close(power: int) -> None:
     prediction = torch.tensor([-2.0, 0.0, 2.0]).reshape(1, 1, 1, 3)
     target = torch.full((1, 1, 3), 2.0)
-    assert score(metrics.Delta125(), prediction, target) == pytest.approx(100 / 3)
+    assert score(metrics.Delta125(power), prediction, target) == pytest.approx(100 / 3)
+
+
+def test_raw_angles_are_those_between_the_bytes_of_the_pictures() -> None:
+    """As NDDR-CNN and Aux-NAS score: pictures of red = right, green = forward, blue = up."""
+    rng = np.random.default_rng(0)
+    pictures = []
+    for _ in range(2):  # two pictures of 2,000 pixels that face the camera
+        normals = rng.normal(size=(2000, 3))
+        normals[:, 1] = -abs(normals[:, 1])
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        pictures.append(np.round((normals + 1) * 127.5))
+    expected = np.degrees(
+        [math.acos(1 - distance.cosine(a, b)) for a, b in zip(*pictures, strict=True)]
+    )
+    found, target = (
+        torch.tensor(picture[:, [0, 2, 1]] / 127.5 - 1)  # to x right, y down, z forward
+        .mul(torch.tensor([1, -1, 1]))
+        .T.reshape(1, 3, 40, 50)
+        .float()
+        for picture in pictures
+    )
+    assert score(metrics.NormalsMean(raw=True), found, target) == pytest.approx(
+        expected.mean(), abs=0.05
+    )
+    assert score(metrics.NormalsMean(), found, target) > 1.5 * expected.mean()
+
+
+def test_versions_and_names_tell_raw_angles_apart() -> None:
+    makes = (metrics.NormalsMean, metrics.NormalsRMSE, metrics.NormalsMedian)
+    assert {make(raw=True).name for make in makes}.isdisjoint({make().name for make in makes})
+    assert metrics.Within(30, raw=True).name == "raw-rgb-within30"
+    assert metrics.NormalsMean().name == "mean-angle"
 
 
 @pytest.mark.parametrize("angle", [0.02, 1, 90, 135, 179.98, 180])
