@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,7 @@ class Forks(Phase):
         for shares in self.proposals():
             self.load(self.mixture(shares))
             weights = torch.stack([fork.weights for fork in self.forks])
-            mean = (torch.tensor(shares).double() @ weights).tolist()
+            mean = (torch.tensor(shares, dtype=torch.float64) @ weights).tolist()
             yield {f"mixture/{name}": value for name, value in zip(names, mean, strict=True)}
 
     def branch(
@@ -105,7 +106,7 @@ class Forks(Phase):
         """A fork that goes on from there."""
         descent = self.descent
         own = OPTIMIZERS[descent.recipe.optimizer](descent.parameters, descent.recipe)
-        own.load_state_dict(optimizer.state_dict())
+        own.load_state_dict(deepcopy(optimizer.state_dict()))  # it keeps what it is given
         return Fork(weights, {name: value.clone() for name, value in values.items()}, own)
 
     def values(self) -> Values:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import Parameter
 
-from auxbench.gradients import Gradients, Passes, Signals
+from auxbench.derivatives import along
+from auxbench.gradients import Gradients, Passes, Row, Signals
 
 
 def two_heads() -> tuple[list[torch.Tensor], list[Parameter], nn.Module]:
@@ -96,3 +99,61 @@ def test_one_tensor_for_two_parameters_is_not_weighed_twice() -> None:
     assert a.grad is not None
     assert a.grad.tolist() == [5.0, 5.0]
     torch.testing.assert_close(a.grad, b.grad)
+
+
+def five_heads() -> tuple[list[torch.Tensor], list[Parameter], Callable[..., torch.Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    trunk = Parameter(torch.randn(4, 3, generator=generator, dtype=torch.float64))
+    heads = [Parameter(torch.randn(3, 1, generator=generator).double()) for _ in range(5)]
+    inputs = torch.randn(6, 4, generator=generator, dtype=torch.float64)
+
+    def losses(trunk: torch.Tensor) -> list[torch.Tensor]:
+        return [(inputs @ trunk).tanh().matmul(head).square().mean() for head in heads]
+
+    def slopes(row: Row) -> torch.Tensor:
+        assert all(part is None for part in row[1:])  # private ones are no matter of agreement
+        _, rises = along(lambda p: losses(p["trunk"]), {"trunk": trunk}, {"trunk": row[0]})
+        return torch.stack(rises)
+
+    return losses(trunk), [trunk, *heads], slopes
+
+
+def test_agreement_by_one_product_is_row_0_of_the_gramian() -> None:
+    losses, parameters, slopes = five_heads()
+    expected = Gradients(losses, parameters).signals.gramian[0]
+    losses, parameters, slopes = five_heads()
+    gradients = Gradients(losses, parameters, slopes=slopes)
+    torch.testing.assert_close(gradients.signals.agreement, expected)
+    assert gradients.passes == Passes(1, 0, 1)
+    gradients.write(torch.ones(5), torch.ones(5))
+    assert gradients.passes == Passes(2, 0, 1)
+
+
+def test_agreement_is_scaled_as_the_gramian_is() -> None:
+    losses, parameters, slopes = five_heads()
+    weights = torch.tensor([2.0, 0.5, 1.0, 3.0, 0.0], dtype=torch.float64)
+    expected = Gradients(losses, parameters).signals.scaled(weights).gramian[0]
+    losses, parameters, slopes = five_heads()
+    signals = Gradients(losses, parameters, slopes=slopes).signals.scaled(weights)
+    torch.testing.assert_close(signals.agreement, expected)
+
+
+@pytest.mark.parametrize("chunks", [2, 3, 100])
+def test_a_gramian_in_chunks_is_the_same_and_keeps_no_rows(chunks: int) -> None:
+    losses, parameters, _ = two_heads()
+    expected = Gradients(losses, parameters).signals.gramian
+    losses, parameters, _ = two_heads()
+    gradients = Gradients(losses, parameters, chunks=chunks)
+    torch.testing.assert_close(gradients.signals.gramian, expected)
+    assert gradients.passes == Passes(2 * 2, 0)  # two shared parameters: two chunks of one
+    assert "rows" not in gradients.__dict__
+    weights, ones = torch.tensor([0.3, 2.0]).double(), torch.ones(2).double()
+    gradients.write(weights, ones)
+    found = [p.grad.clone() for p in parameters if p.grad is not None]
+    losses, parameters, _ = two_heads()
+    whole = Gradients(losses, parameters)
+    assert whole.rows
+    whole.write(weights, ones)
+    for one, other in zip(found, [p.grad for p in parameters], strict=True):
+        torch.testing.assert_close(one, other)
+    assert gradients.passes == Passes(5, 2)
