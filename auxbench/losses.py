@@ -8,6 +8,8 @@ forward-mode and second derivatives.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -72,6 +74,14 @@ def l1(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     prediction, target = single(prediction), with_channel(prediction, target)
     valid = ~target.isnan()
     return _per_sample(torch.where(valid, prediction - target, 0).abs(), valid)
+
+
+# What a target holds where there is no label; NaN for any loss that is not named here.
+MISSING: dict[Callable[..., object], float] = {
+    cross_entropy: float(IGNORE),
+    depth_l1: 0.0,
+    normals_cosine: 0.0,
+}
 
 
 def is_depth(target: Tensor) -> Tensor:

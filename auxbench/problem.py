@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from auxbench.errors import UsageError, suggestion
 from auxbench.grammar import Choice, options_of
-from auxbench.losses import cross_entropy
+from auxbench.losses import MISSING, cross_entropy
 from auxbench.metrics import Metric
 from auxbench.registry import Registry
 from auxbench.streams import Streams
@@ -81,6 +81,11 @@ class Task:
         """The number of classes that the labels name, 0 where they are no classes."""
         return self.outputs if self.loss is cross_entropy else 0
 
+    @property
+    def missing(self) -> float:
+        """What a target holds where there is no label."""
+        return MISSING.get(self.loss, float("nan"))
+
     def losses(self, prediction: Tensor, target: Tensor) -> SampleLosses:
         """The loss on every sample of a batch."""
         return SampleLosses(*self.loss(prediction, target))
@@ -90,8 +95,34 @@ class Task:
         return self.losses(prediction, target).mean()
 
 
+def dose(*, labelled: float = 1.0, noise: float = 0.0) -> Dose:
+    """How a task is labelled, as its options say: `depth:labelled=0.1:noise=0.2`."""
+    for option, value, low in (("labelled", labelled, "above 0"), ("noise", noise, "0 or more")):
+        if not (0 <= value <= 1) or (low == "above 0" and value == 0):
+            raise UsageError(f"option '{option}' of a task is {value}; give {low} and at most 1.")
+    return Dose(labelled, noise)
+
+
+def _dose(choice: Choice) -> Dose:
+    values: dict[str, Any] = choice.values(dose)
+    return dose(**values)
+
+
+@dataclass(frozen=True)
+class Dose:
+    """How a task is labelled in training: the share of labelled samples, and of wrong labels."""
+
+    labelled: float = 1.0
+    noise: float = 0.0
+
+
 class Samples(ABC):
-    """One split of a data set, read by index."""
+    """One split of a data set, read by index.
+
+    `labelled` are the samples that carry a label, for tasks of which not all do.
+    """
+
+    labelled: Mapping[str, Indices] = {}
 
     @abstractmethod
     def __len__(self) -> int:
@@ -165,6 +196,7 @@ class Problem:
     dataset: Dataset
     primary: Task
     auxiliaries: tuple[Task, ...]
+    doses: Mapping[str, Dose] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -175,27 +207,49 @@ class Problem:
     ) -> Problem:
         """The problem by task names; without them the data set's own choice.
 
-        Errors: `UsageError` for an unknown task and for one that is named twice.
+        Options may follow a name, as in `depth:labelled=0.1` (see `dose`). Errors: `UsageError`
+        for an unknown task, for one that is named twice, and for unknown options.
         """
-        first = primary or dataset.primary
+        choices = [Choice.parse(primary or dataset.primary)]
+        first = choices[0].name
         if auxiliaries is None:
             default = (dataset.primary, *dataset.auxiliaries)
             auxiliaries = [name for name in default if name != first]
-        for name in (first, *auxiliaries):
+        choices += map(Choice.parse, auxiliaries)
+        names = [choice.name for choice in choices]
+        for place, name in enumerate(names):
             if name not in dataset.tasks:
                 raise UsageError(f"no task is called '{name}'; {suggestion(name, dataset.tasks)}")
-        if first in auxiliaries:
-            raise UsageError(f"task '{first}' is both primary and auxiliary; name it once.")
-        if len(set(auxiliaries)) < len(auxiliaries):
-            twice = next(name for name in auxiliaries if list(auxiliaries).count(name) > 1)
-            raise UsageError(f"auxiliary task '{twice}' is named twice; name it once.")
+            if place and name == first:
+                raise UsageError(f"task '{first}' is both primary and auxiliary; name it once.")
+            if names.count(name) > 1:
+                raise UsageError(f"auxiliary task '{name}' is named twice; name it once.")
+        doses = {choice.name: _dose(choice) for choice in choices}
         tasks = dataset.tasks
-        return cls(dataset, tasks[first], tuple(tasks[name] for name in auxiliaries))
+        return cls(
+            dataset,
+            tasks[first],
+            tuple(tasks[name] for name in names[1:]),
+            {name: given for name, given in doses.items() if given != Dose()},
+        )
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """All tasks; the primary is row 0 everywhere."""
         return (self.primary, *self.auxiliaries)
+
+    def spelled(self, task: Task) -> str:
+        """The task's name with its options, as `of` reads it."""
+        given = self.doses.get(task.name, Dose())
+        options = {key: str(value) for key, value in asdict(given).items()}
+        return str(Choice(task.name, options).canonical(dose))
+
+    def training(self, streams: Streams) -> Samples:
+        """The training samples, labelled as the problem says."""
+        from auxbench.labels import Dosed
+
+        samples = self.dataset.samples("train")
+        return Dosed(samples, self.tasks, self.doses, streams) if self.doses else samples
 
 
 class Stream(Iterator[Batch]):

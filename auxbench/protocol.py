@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from auxbench.errors import UsageError
 from auxbench.problem import Indices, Problem, Stream
 from auxbench.streams import Streams
 
@@ -13,14 +14,20 @@ HELD_OUT = 0.1
 WHOLE = 1024
 
 
-def carve(count: int, streams: Streams) -> tuple[Indices, Indices]:
+def carve(count: int, labelled: Indices, streams: Streams) -> tuple[Indices, Indices]:
     """Split training samples into those to train on and those held out, by the run's stream.
 
-    Only methods that ask for held-out data give it up; the others train on all of it.
+    Held out are a tenth of those that carry the primary's label. Only methods that ask for
+    held-out data give it up; the others train on all of it. Errors: `UsageError` for too few.
     """
-    order = streams.numpy("holdout").permutation(count).astype(np.int64)
-    held = max(2, round(HELD_OUT * count))  # BatchNorm needs two
-    return np.sort(order[held:]), np.sort(order[:held])
+    held = max(2, round(HELD_OUT * len(labelled)))  # BatchNorm needs two
+    if len(labelled) < 2 * held:
+        raise UsageError(
+            f"{len(labelled)} samples carry the primary's label, too few to hold some out for this "
+            "method; label more of them."
+        )
+    out = np.sort(streams.numpy("holdout").permutation(labelled)[:held])
+    return np.setdiff1d(np.arange(count, dtype=np.int64), out), out
 
 
 def open_streams(
@@ -32,10 +39,11 @@ def open_streams(
     batches of the held-out samples, and of 'holdout/whole' one batch is all of them, or as many as
     `WHOLE`.
     """
-    samples = problem.dataset.samples("train")
+    samples = problem.training(streams)
     kept = held = np.arange(len(samples), dtype=np.int64)
     if any(split.startswith("holdout") for split in splits):
-        kept, held = carve(len(samples), streams)
+        labelled = samples.labelled.get(problem.primary.name, kept)
+        kept, held = carve(len(samples), labelled, streams)
     opened = {
         "train": lambda: Stream(samples, kept, size, streams, (stage,)),
         "train/first": lambda: Stream(samples, kept, size, streams, (stage,), 0),
