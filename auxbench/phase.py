@@ -100,11 +100,12 @@ class Phase(ABC):
 
     `splits` names the batches that `step` may read, each of which is drawn when it is first read;
     `claimed` are the parameters that it owns, and the descent owns every parameter that no other
-    phase claims.
+    phase claims. What it does recurs after `period` iterations.
     """
 
     name: str
     splits: tuple[str, ...]
+    period: int = 1
 
     @property
     @abstractmethod

@@ -222,7 +222,7 @@ class Problem:
                 raise UsageError(f"no task is called '{name}'; {suggestion(name, dataset.tasks)}")
             if place and name == first:
                 raise UsageError(f"task '{first}' is both primary and auxiliary; name it once.")
-            if names.count(name) > 1:
+            if place and names.count(name) > 1:
                 raise UsageError(f"auxiliary task '{name}' is named twice; name it once.")
         doses = {choice.name: _dose(choice) for choice in choices}
         tasks = dataset.tasks

@@ -28,7 +28,7 @@ Direction = dict[str, Tensor]
 
 
 class Revision(Phase):
-    """A phase before the descent that revises a balancer every `every`-th iteration.
+    """A phase before the descent that revises a balancer in every `every`-th iteration.
 
     It reads the batch that the descent is about to read, and a held-out one.
     """
@@ -37,7 +37,7 @@ class Revision(Phase):
         self.name = name
         self.splits = (descent.split, HELD_OUT)
         self.descent = descent
-        self.every = every
+        self.period = every
         self.waited = 0
 
     @property
@@ -46,7 +46,7 @@ class Revision(Phase):
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
         self.waited += 1
-        if self.waited < self.every:
+        if self.waited < self.period:
             return {}
         self.waited = 0
         return self.revise(batches[self.descent.split], batches[HELD_OUT])

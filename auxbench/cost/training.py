@@ -13,7 +13,7 @@ import torch
 
 from auxbench.cost.flops import Flops
 
-__all__ = ["Meter"]
+__all__ = ["PASSES", "Meter"]
 
 
 PASSES = ("forward", "backward", "partial", "product")

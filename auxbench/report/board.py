@@ -39,6 +39,7 @@ COLUMNS = (
     Column("forward", "forward"),
     Column("backward", "backward"),
     Column("partial", "partial"),
+    Column("product", "forward-mode"),
     Column("train_flops", "train FLOPs", si=True),
     Column("train_seconds", "train s", 1),
     Column("parameters", "parameters", si=True),
@@ -46,7 +47,7 @@ COLUMNS = (
     Column("latency_ms", "latency ms", 1),
     Column("same_as_single", "same as single", shown=False),
 )
-COUNTS = ("forward", "backward", "partial", "train_flops", "parameters", "macs")
+COUNTS = ("forward", "backward", "partial", "product", "train_flops", "parameters", "macs")
 
 
 def boards(records: Iterable[Record] | pandas.DataFrame) -> list[Table]:
@@ -164,7 +165,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
         "mean": {"title": title if rows[0]["metric"] else "score", "digits": digits},
         "low": {"digits": digits},
         "failed": {"shown": any(row["failed"] for row in rows)},
-        "partial": {"shown": any(row["partial"] for row in rows)},
+        **{key: {"shown": any(row[key] for row in rows)} for key in ("partial", "product")},
     }
     return tuple(replace(column, **changes.get(column.key, {})) for column in COLUMNS)
 

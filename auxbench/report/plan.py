@@ -23,6 +23,7 @@ COLUMNS = (
     Column("forward", "forward / run"),
     Column("backward", "backward / run"),
     Column("partial", "partial / run", shown=False),
+    Column("product", "forward-mode / run", shown=False),
     Column("seconds", "s / run", 0),
     Column("impossible", "impossible"),
 )
@@ -43,6 +44,7 @@ def table(cells: Sequence[Cell], jobs: int) -> Table:
             "forward": cell.forward or None,
             "backward": cell.backward or None,
             "partial": cell.partial,
+            "product": cell.product,
             "seconds": cell.seconds,
             "impossible": cell.impossible,
         }

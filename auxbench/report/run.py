@@ -102,7 +102,7 @@ def _curve(record: dict[str, Any]) -> Table:
 
 
 def _training(training: dict[str, Any]) -> Table:
-    keys = ("steps", "forward", "backward", "partial", "examples")
+    keys = ("steps", "forward", "backward", "partial", "product", "examples")
     columns = (
         Column("phase", "phase"),
         *(Column(key, key) for key in keys),

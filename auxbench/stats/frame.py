@@ -18,6 +18,7 @@ NUMBERS = (
     "forward",
     "backward",
     "partial",
+    "product",
     "examples",
     "peak_memory_bytes",
     "parameters",
@@ -123,6 +124,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "train_seconds": training.get("seconds"),
         "train_flops": training.get("flops"),
         **{key: training.get(key) for key in ("forward", "backward", "partial", "examples")},
+        "product": training.get("product", 0) if training else None,
         "peak_memory_bytes": training.get("peak_memory_bytes"),
         **{
             key: inference.get(key)
