@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -44,6 +45,7 @@ def carry_out(
             futures = [pool.submit(workers.run, run, progress) for run in missing]
             for future in futures:
                 future.result()
+            workers.close()
         except BaseException:
             workers.stop()
             pool.shutdown(cancel_futures=True)
@@ -87,17 +89,19 @@ def prepare(runs: list[Run]) -> None:
     from auxbench import backbone
     from auxbench.problem import make_dataset
 
-    sets = [make_dataset(*of) for of in sorted({(run.dataset, run.recipe.side) for run in runs})]
-    nets = sorted({(run.backbone, run.pretrained) for run in runs})
-    for data in sets:  # a backbone that cannot be built is known in seconds, so it comes first
-        for name, pretrained in nets:
-            backbone.build(name, data.side, pretrained)
-    for data in sets:
+    keys = sorted({(run.dataset, run.recipe.side) for run in runs})
+    sets = {key: make_dataset(*key) for key in keys}
+    nets = {(run.dataset, run.recipe.side, run.backbone, run.pretrained) for run in runs}
+    # first, because one that cannot be built is known in seconds
+    for dataset, side, name, pretrained in sorted(nets):
+        data = sets[dataset, side]
+        backbone.build(name, data.side, pretrained, data.features)
+    for data in sets.values():
         data.prepare()
 
 
 class Workers:
-    """The processes that are running."""
+    """The processes in which runs are born, one for every run that is under way (see `worker`)."""
 
     def __init__(self, store: Store, device: str, threads: int) -> None:
         self.store = store
@@ -105,6 +109,7 @@ class Workers:
         self.threads = threads
         self.stopping = False
         self.processes: set[subprocess.Popen[str]] = set()
+        self.idle: list[subprocess.Popen[str]] = []
         self.lock = threading.Lock()
 
     def run(self, run: Run, progress: Progress) -> None:
@@ -119,29 +124,36 @@ class Workers:
         }
         progress.started(run)
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
-            process = self.start(log)
-            if process is None:
-                return
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps(order))
-            process.stdin.close()
-            ended = self.listen(run, process, progress)
+            process = self.take(log)
+        if process is None:
+            return
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has died; listening tells how
+        ended = self.listen(run, process, progress)
         with self.lock:
-            self.processes.discard(process)
             if self.stopping:
                 return
+            if process.poll() is None:
+                self.idle.append(process)
+            else:
+                self.processes.discard(process)
         self.store.append(ended)
         progress.finished(run, ended)
         if ended["status"] == "done":
             (folder / "state.safetensors").unlink(missing_ok=True)
 
-    def start(self, log: Any) -> subprocess.Popen[str] | None:
-        """A fresh process, or None when everything is being stopped."""
+    def take(self, log: Any) -> subprocess.Popen[str] | None:
+        """An idle process or a fresh one, or None when everything is being stopped."""
         threads = str(self.threads)
         with self.lock:
             if self.stopping:
                 return None
+            if self.idle:
+                return self.idle.pop()
             process = subprocess.Popen(
                 [sys.executable, "-m", "auxbench.execute.worker"],
                 stdin=subprocess.PIPE,
@@ -158,25 +170,45 @@ class Workers:
     def listen(
         self, run: Run, process: subprocess.Popen[str], progress: Progress
     ) -> dict[str, Any]:
-        """Pass on the process's events until it ends; its record, or one that says how it died."""
+        """Pass on the run's events until it ends; its record, or one that says how it died."""
         ended: dict[str, Any] | None = None
+        code: int | None = None
         assert process.stdout is not None
-        for line in process.stdout:
+        while code is None and (line := process.stdout.readline()):
             event = json.loads(line)
             if event["event"] == "record":
                 ended = event["record"]
+            elif event["event"] == "ended":
+                code = event["code"]
             else:
                 progress.stepped(run, event["step"], event["steps"])
-        code = process.wait()
+        if code is None:  # the process itself has ended, and the run with it
+            code = process.wait()
         if ended is not None:
             return ended
         if code < 0:
             return record(run, "killed", f"the process was ended by signal {-code}")
         return record(run, "error", f"the process ended with exit code {code}; see its log.txt")
 
+    def close(self) -> None:
+        """Let the idle processes end."""
+        with self.lock:
+            for process in self.idle:
+                process.communicate()  # closes its input, which is the end of its work
+
     def stop(self) -> None:
         """End all processes; nothing is recorded of them."""
         with self.lock:
             self.stopping = True
             for process in self.processes:
-                process.terminate()
+                if process.poll() is None:
+                    _terminate(process)
+        self.close()
+
+
+def _terminate(process: subprocess.Popen[str]) -> None:
+    """End a process and the run that it has forked, which saves its state first."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGTERM)
+    else:
+        process.terminate()

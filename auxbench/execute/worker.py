@@ -1,7 +1,13 @@
-"""The process of one run: a JSON order on standard input, JSON events on standard output."""
+"""The process in which runs are born: JSON orders on standard input, JSON events on its output.
+
+Importing torch takes longer than many a run. It is imported once, here, and every run is a fork of
+this process, as clean as a new one and as easily killed. Where there is no fork, a process carries
+out one order and ends.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -15,9 +21,11 @@ from typing import Any
 from auxbench.errors import AuxbenchError, Stopped, UsageError
 from auxbench.runs import Report, Run, execute, record
 
+PRELOADED = ("auxbench.backbone", "auxbench.method", "auxbench.train", "auxbench.cost.inference")
+
 
 def main() -> None:
-    """Carry out the ordered run and send its record as the last event."""
+    """Carry out one order after the other and say how each ended."""
     # Whatever a library prints must not get between the events.
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -25,15 +33,37 @@ def main() -> None:
     def report(event: dict[str, Any]) -> None:
         events.write(json.dumps(event) + "\n")
 
+    for module in PRELOADED:
+        importlib.import_module(module)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if not hasattr(os, "fork"):
+            sys.exit(work(order, report))
+        child = os.fork()
+        if child == 0:
+            os._exit(work(order, report))
+        _, status = os.waitpid(child, 0)
+        report({"event": "ended", "code": os.waitstatus_to_exitcode(status)})
+
+
+def work(order: dict[str, Any], report: Report) -> int:
+    """Carry out the ordered run and send its record as the last event; the process's exit code."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    order = json.loads(sys.stdin.read())
-    run = Run.from_json(order["run"])
+    with Path(order["folder"], "log.txt").open("a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), sys.stderr.fileno())
+        os.dup2(log.fileno(), sys.stdout.fileno())
     try:
-        ended = outcome(run, order, report, stop.is_set)
+        ended = outcome(Run.from_json(order["run"]), order, report, stop.is_set)
     except Stopped:
-        sys.exit(128 + signal.SIGTERM)
+        return 128 + signal.SIGTERM
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
     report({"event": "record", "record": ended})
+    return 0
 
 
 def outcome(
