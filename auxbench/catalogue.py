@@ -1,4 +1,4 @@
-"""The catalogue of backbones: networks of timm on which the tests of auxbench run.
+"""The catalogue of backbones: `mlp`, and networks of timm on which the tests of auxbench run.
 
 Any other name of timm that can be cut into blocks may be used as well; these are for choosing.
 Nothing heavy is imported here.
@@ -15,8 +15,8 @@ __all__ = ["BACKBONES", "Entry"]
 class Entry:
     """A backbone by its name in timm, and what remains of the network once it is cut.
 
-    `parameters` are millions without any head, for images of side 64; `stages` is the number of
-    blocks of every stage.
+    `parameters` are millions without any head, for images of side 64 or, for `mlp`, vectors of 32
+    numbers; `stages` is the number of blocks of every stage.
 
     >>> next(entry.stages for entry in BACKBONES if entry.name == "resnet18")
     '2+2+2+2'
@@ -30,11 +30,12 @@ class Entry:
 
 
 BACKBONES: tuple[Entry, ...] = (
+    Entry("mlp", "MLP", 0.04, "1+1+1", "for vectors, and their default; options: depth, width"),
     Entry("test_resnet", "ResNet", 0.37, "1+1+1+1", "tiny, for trials and tests"),
     Entry("test_vit", "ViT", 0.30, "2+2+1+1", "tiny, for trials and tests"),
     Entry("test_convnext", "ConvNeXt", 0.21, "1+2+4+2", "tiny, for trials and tests"),
     Entry("test_efficientnet", "EfficientNet", 0.08, "1+1+1+1+1", "tiny, for trials and tests"),
-    Entry("resnet18", "ResNet", 11.18, "2+2+2+2", "the default"),
+    Entry("resnet18", "ResNet", 11.18, "2+2+2+2", "the default for images"),
     Entry("resnet34", "ResNet", 21.28, "3+4+6+3"),
     Entry("resnet50", "ResNet", 23.51, "3+4+6+3", "in the Aux-NAS paper"),
     Entry("vgg16", "VGG", 14.71, "2+2+3+3+3", "in the Aux-NAS paper"),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from auxbench.backbone import Backbone
+from auxbench.errors import UsageError
 
 __all__ = ["DenseHead", "VectorHead", "head"]
 
@@ -85,12 +86,18 @@ class DenseHead(nn.Module):
 def head(dense: bool, backbone: Backbone, outputs: int) -> DenseHead | VectorHead:
     """A fresh head on a backbone, for maps if `dense` and for vectors otherwise.
 
+    Errors: `UsageError` for a map on a backbone whose inputs are vectors, which have no places.
+
     >>> from auxbench.backbone import build
     >>> type(head(False, build("test_resnet", 32), outputs=2)).__name__
     'VectorHead'
     """
     channels = [backbone.channels[end] for end in backbone.ends]
     if dense:
+        if backbone.features:
+            raise UsageError(
+                "a dense task needs images, and the data are vectors; choose other tasks."
+            )
         return DenseHead(channels, backbone.reductions, outputs)
     return VectorHead(channels, outputs)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from auxbench.cost.training import PASSES
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice
 from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, make_dataset
@@ -24,7 +25,7 @@ from auxbench.study import Study
 class Cell:
     """One method on one problem and backbone: its runs, and what one of them costs.
 
-    `forward` and `backward` are passes per run, warm-up included and validation not; `seconds` are
+    Passes are those per run, warm-up included and validation not; `seconds` are
     those of recorded runs where there are any and otherwise of a rehearsed step times the steps.
     """
 
@@ -35,6 +36,7 @@ class Cell:
     forward: int = 0
     backward: int = 0
     partial: int = 0
+    product: int = 0
     seconds: float | None = None
 
 
@@ -63,7 +65,7 @@ def _estimate(cell: Cell, records: list[dict[str, Any]], device: str) -> Cell:
     same = [r for r in records if r["status"] == "done" and _like(r["run"], cell.run)]
     if same:
         training = same[-1]["training"]
-        passes = {key: training[key] for key in ("forward", "backward", "partial")}
+        passes = {key: training.get(key, 0) for key in PASSES}
         seconds = [record["training"]["seconds"] for record in same]
         return replace(cell, **passes, seconds=sum(seconds) / len(seconds))
     try:
@@ -73,18 +75,23 @@ def _estimate(cell: Cell, records: list[dict[str, Any]], device: str) -> Cell:
 
 
 def rehearse(run: Run, device: str = "cpu") -> dict[str, Any]:
-    """Passes and seconds of a run, from two steps of every stage on a tiny variant of its data."""
+    """Passes and seconds of a run, from a few steps of every stage on a tiny variant of its data.
+
+    A stage is rehearsed once to warm up, and then until every phase has done its work once.
+    """
     training = begin(run, device, Stretched(run))
-    total: dict[str, Any] = {"forward": 0, "backward": 0, "partial": 0, "seconds": 0.0}
+    total: dict[str, Any] = {**dict.fromkeys(PASSES, 0), "seconds": 0.0}
     for stage in training.learner.stages:
-        before = _passes(training.meter.summary())
+        period = max(phase.period for phase in stage.phases)
         training.iterate(stage, 0)
-        after = _passes(training.meter.summary())
+        before = _passes(training.meter.summary())
         start = time.perf_counter()
-        training.iterate(stage, 1)
-        total["seconds"] += (time.perf_counter() - start) * stage.steps
+        for step in range(1, 1 + period):
+            training.iterate(stage, step)
+        total["seconds"] += (time.perf_counter() - start) * stage.steps / period
+        after = _passes(training.meter.summary())
         for key in before:
-            total[key] += (after[key] - before[key]) * stage.steps
+            total[key] += (after[key] - before[key]) * stage.steps // period
     return total
 
 
@@ -97,6 +104,7 @@ class Stretched(Dataset):
         real = make_dataset(run.dataset, run.recipe.side)
         self.inner = DATASETS[Choice.parse(run.dataset).name].tiny()
         self.side = real.side
+        self.features = real.features
         self.tasks = self.inner.tasks
         self.primary = self.inner.primary
         self.auxiliaries = self.inner.auxiliaries
@@ -111,20 +119,24 @@ class Stretched(Dataset):
 
     def samples(self, split: str) -> Samples:
         self.inner.prepare()
-        return _Repeated(self.inner.samples(split), self.count, self.side)
+        return _Repeated(self.inner.samples(split), self.count, self.side, self.features)
 
 
 class _Repeated(Samples):
-    def __init__(self, inner: Samples, count: int, side: int) -> None:
+    def __init__(self, inner: Samples, count: int, side: int, features: int) -> None:
         self.inner = inner
         self.count = count
         self.side = side
+        self.features = features
 
     def __len__(self) -> int:
         return self.count
 
     def batch(self, indices: Indices, rng: np.random.Generator | None) -> Batch:
         batch = self.inner.batch(indices % len(self.inner), rng)
+        if self.features:
+            columns = torch.arange(self.features) % batch.inputs.shape[1]
+            return Batch(batch.inputs[:, columns], batch.targets)
         shape = batch.inputs.shape[-2:]
         targets = {
             name: _stretch(target, self.side) if target.shape[-2:] == shape else target
@@ -139,7 +151,7 @@ def _stretch(image: Tensor, side: int) -> Tensor:
 
 
 def _passes(summary: Mapping[str, Any]) -> dict[str, int]:
-    return {key: summary[key] for key in ("forward", "backward", "partial")}
+    return {key: summary[key] for key in PASSES}
 
 
 def _like(spec: Mapping[str, Any], run: Run) -> bool:

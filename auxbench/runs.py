@@ -105,11 +105,11 @@ def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Trai
     dataset = dataset or make_dataset(run.dataset, run.recipe.side)
     side = dataset.side
     problem = Problem.of(dataset, run.primary, run.auxiliaries)
-    streams = Streams(f"{run.dataset} {run.primary}", run.seed, run.protocol)
+    streams = Streams(f"{run.dataset} {problem.primary.name}", run.seed, run.protocol)
     meter = Meter(device)
 
     def make_backbone() -> backbone.Backbone:
-        return backbone.build(run.backbone, side, run.pretrained)
+        return backbone.build(run.backbone, side, run.pretrained, dataset.features)
 
     site = Site(problem.tasks, make_backbone, streams)
     learner = Method.parse(run.method).start(site, run.recipe, meter, device)

@@ -130,8 +130,8 @@ def _problems(
         choice = Choice.parse(text)
         canonical = str(choice.canonical(DATASETS[choice.name]))
         problem = Problem.of(make_dataset(text, recipe.side), primary, names)
-        tasks = tuple(task.name for task in problem.auxiliaries)
-        problems.append((canonical, problem.primary.name, tasks))
+        primary_text, *auxiliaries = map(problem.spelled, problem.tasks)
+        problems.append((canonical, primary_text, tuple(auxiliaries)))
     return problems
 
 
@@ -140,7 +140,7 @@ def _methods(texts: Iterable[str], problem: tuple[str, str, tuple[str, ...]]) ->
     from auxbench.streams import Streams
 
     _, primary, auxiliaries = problem
-    tasks = (primary, *auxiliaries)
+    tasks = [Choice.parse(text).name for text in (primary, *auxiliaries)]
     parsed = [Method.parse(text, tasks) for text in texts]
     for method in parsed:
         method.make_balancers(tasks, tasks, Streams("", 0, PROTOCOL))  # refuses wrong values
@@ -151,9 +151,7 @@ def _methods(texts: Iterable[str], problem: tuple[str, str, tuple[str, ...]]) ->
     return methods
 
 
-def _backbones(
-    dataset: str, recipe: Recipe, backbone: Words | None, pretrained: bool
-) -> list[str]:
+def _backbones(dataset: str, recipe: Recipe, backbone: Words | None, pretrained: bool) -> list[str]:
     from auxbench.backbone import resolve
     from auxbench.problem import make_dataset
 

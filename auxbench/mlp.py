@@ -1,0 +1,38 @@
+"""The multilayer perceptron: the blocks of the backbone for data whose inputs are vectors."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from auxbench.errors import UsageError
+
+__all__ = ["Token", "blocks"]
+
+
+class Token(nn.Module):
+    """Vectors [B, F] as sequences of one token, [B, 1, F]: what the first block reads.
+
+    Channels then lie on the last axis as in a transformer, so that whatever attaches to one also
+    attaches to a perceptron.
+    """
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """The same numbers with an axis more."""
+        return vectors.unsqueeze(1)
+
+
+def blocks(features: int, *, depth: int = 3, width: int = 128) -> list[nn.Module]:
+    """The hidden layers of a perceptron, `depth` linear layers with ReLU, `width` units each.
+
+    They take [B, 1, features] and give [B, 1, width]. The keyword arguments are the options of
+    the backbone, as in `mlp:depth=4:width=128`; initial values are torch's, drawn from its global
+    state. Errors: `UsageError` for a depth or width below 1.
+
+    >>> [block[0].in_features for block in blocks(10, depth=3, width=32)]
+    [10, 32, 32]
+    """
+    for option, value in (("depth", depth), ("width", width)):
+        if value < 1:
+            raise UsageError(f"option '{option}' of 'mlp' is {value}; give at least 1.")
+    sizes = [features] + [width] * (depth - 1)
+    return [nn.Sequential(nn.Linear(size, width), nn.ReLU()) for size in sizes]

@@ -1,0 +1,222 @@
+"""Small organic molecules, of which nine properties computed by quantum chemistry are predicted.
+
+The primary task is the gap between the highest occupied and the lowest unoccupied orbital; the
+auxiliary tasks are the energies of the two, dipole moment, polarisability, electronic spatial
+extent, zero-point vibrational energy, energy of atomisation and heat capacity. QM9 is a usual
+benchmark of multi-task learning, on graphs of atoms. Here a molecule is a vector: the numbers of
+its H, C, N, O and F atoms, and the eigenvalues of its Coulomb matrix by falling size. Few labels
+train a perceptron (1,000 unless told otherwise), and many test it, which makes scores precise.
+
+Inputs and targets are standardised by the training split, so an error of 1 is what predicting the
+mean achieves; inputs are cut at 5 deviations, because few molecules are large enough for the last
+eigenvalues. The 130,831 molecules are those that passed the authors' test of consistency.
+
+The data are not part of auxbench: they come with the package `qm9pack`, by the first author of the
+data, under the MIT licence. The splits are random, and fixed.
+
+Sources: Ramakrishnan, Dral, Rupp and von Lilienfeld, Quantum Chemistry Structures and Properties of
+134 Kilo Molecules, Scientific Data 1, 2014, https://doi.org/10.1038/sdata.2014.22; of the Coulomb
+matrix, Rupp, Tkatchenko, Müller and von Lilienfeld, Fast and Accurate Modeling of Molecular
+Atomization Energies with Machine Learning, Physical Review Letters 108, 2012,
+https://doi.org/10.1103/PhysRevLett.108.058301; of a perceptron that predicts many properties at
+once, Montavon, Rupp, Gobre, Vazquez-Mayagoitia, Hansen, Tkatchenko, Müller and von Lilienfeld,
+Machine Learning of Molecular Electronic Properties in Chemical Compound Space, New Journal of
+Physics 15, 2013, https://doi.org/10.1088/1367-2630/15/9/095003
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from auxbench import cache
+from auxbench.errors import UsageError
+from auxbench.problem import DATASETS, Dataset, Indices, Samples, Task
+
+from ._kept import Arrays, kept
+from ._vectors import Numbers, Vectors, number
+
+SPLITS = ("train", "validation", "test")
+PARTS = tuple(f"qm9_part{part}.csv" for part in (1, 2, 3))
+COLUMNS = {
+    "gap": "HOMO_LUMO_gap_au",
+    "homo": "HOMO_au",
+    "lumo": "LUMO_au",
+    "dipole": "Dipole_debye",
+    "polarisability": "Polarizability_bohr3",
+    "extent": "R2_bohr2",
+    "vibration": "ZPVE_au",
+    "atomisation": "InternalEnergy_0K_au",
+    "heat": "Heatcapacity_Cv_cal_mol_K",
+}
+CHARGES = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9}
+# of the single atoms, in Hartree, by the method that the molecules were computed with
+ATOMS = np.array([-0.500273, -37.846772, -54.583861, -75.064579, -99.718730])
+COUNT = 130_831  # molecules
+LARGEST = 29  # atoms
+BOHR = 0.529177210903  # in ångström
+CUT = 5.0
+
+
+@DATASETS.register
+class QM9(Dataset):
+    """Properties of molecules, so many of them in each split.
+
+    The molecules are shuffled once; the test split is taken from the front, then validation, then
+    training, so a larger training split begins with a smaller one. What is computed of all
+    molecules is kept in the cache folder.
+
+    Errors: `UsageError` when a split is empty or there are not so many molecules, and when the
+    package `qm9pack` is missing or cannot be read.
+    """
+
+    licence = "MIT"
+    extra = "qm9"
+    backbone = "mlp"
+    features = len(CHARGES) + LARGEST
+    tasks: Mapping[str, Task] = {name: number(name) for name in COLUMNS}
+    primary = "gap"
+    auxiliaries = (
+        "homo",
+        "lumo",
+        "dipole",
+        "polarisability",
+        "extent",
+        "vibration",
+        "atomisation",
+        "heat",
+    )
+
+    def __init__(self, *, train: int = 1000, validation: int = 2000, test: int = 10_000) -> None:
+        self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
+        for split, count in self.counts.items():
+            if count < 1:
+                raise UsageError(f"{split} '{count}' of 'qm9' is too small; choose 1 or more.")
+        if sum(self.counts.values()) > COUNT:
+            raise UsageError(
+                f"train '{train}' of 'qm9' is too large beside the other splits; choose less, of "
+                f"{COUNT:,} molecules in all."
+            )
+
+    @classmethod
+    def tiny(cls) -> Dataset:
+        return _Tiny(train=8, validation=4, test=4)
+
+    def prepare(self) -> None:
+        _ = self.molecules
+
+    def samples(self, split: str) -> Samples:
+        rows, training = self.rows()[split], self.rows()["train"]
+        inputs, properties = (self.molecules[name] for name in ("inputs", "properties"))
+        targets = _standardised(properties, training)[rows]
+        return Vectors(
+            _standardised(inputs, training)[rows].clip(-CUT, CUT),
+            {name: targets[:, [place]] for place, name in enumerate(COLUMNS)},
+        )
+
+    def rows(self) -> dict[str, Indices]:
+        """Which molecules are in which split."""
+        order = np.random.default_rng(COUNT).permutation(len(self.molecules["inputs"]))
+        ends = np.cumsum([self.counts[split] for split in ("test", "validation", "train")])
+        test, validation, train, _ = np.split(order, ends)
+        return {"train": train, "validation": validation, "test": test}
+
+    @cached_property
+    def molecules(self) -> Arrays:
+        """Inputs [N, F] and properties [N, tasks] of all molecules, as they are."""
+        folder = _folder()
+        # the name must change with anything that changes a number
+        file = cache.root() / f"qm9-{version('qm9pack')}-eigenvalues.npz"
+        return kept(file, lambda: _read(folder))
+
+
+class _Tiny(QM9):
+    """Sixteen chains of a few atoms with made-up properties."""
+
+    def prepare(self) -> None:
+        """Nothing to do: the molecules are made in memory."""
+
+    @cached_property
+    def molecules(self) -> Arrays:
+        draws = np.random.default_rng(COUNT)
+        charges = [draws.choice(list(CHARGES.values()), 3 + place % 4) for place in range(16)]
+        places = [np.cumsum(draws.normal(size=(len(of), 3)), axis=0) for of in charges]
+        inputs = np.stack([_counts(of) for of in charges])
+        inputs = np.concatenate([inputs, _eigenvalues(charges, places)], axis=1)
+        mixing = draws.normal(size=(inputs.shape[1], len(COLUMNS)))
+        return {"inputs": inputs, "properties": inputs @ mixing}
+
+
+def _folder() -> Path:
+    # found without importing it, since it needs packages that it does not name
+    found = find_spec("qm9pack")
+    if found is None or found.origin is None:
+        raise UsageError("data set 'qm9' needs the package qm9pack; pip install 'auxbench[qm9]'.")
+    return Path(found.origin).parent / "data"
+
+
+def _read(folder: Path) -> Arrays:
+    charges, places, properties = [], [], []
+    for part in PARTS:
+        path = folder / part
+        try:
+            for row in _rows(path):
+                elements = row["Elements"].strip("[]").replace("'", "").split(",")
+                charges.append(np.array([CHARGES[element.strip()] for element in elements]))
+                numbers = row["XYZ_Ang"].replace("[", "").replace("]", "").split(",")
+                places.append(np.array(numbers, dtype=float).reshape(-1, 3))
+                properties.append([float(row[column]) for column in COLUMNS.values()])
+        except (OSError, KeyError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not the molecules of QM9"
+            raise UsageError(
+                f"data set 'qm9' cannot read '{path}' ({why}); reinstall the package qm9pack."
+            ) from None
+    counts = np.stack([_counts(of) for of in charges])
+    table = np.array(properties)
+    table[:, list(COLUMNS).index("atomisation")] -= counts @ ATOMS
+    return {
+        "inputs": np.concatenate([counts, _eigenvalues(charges, places)], axis=1),
+        "properties": table,
+    }
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        yield from csv.DictReader(stream)
+
+
+def _counts(charges: Indices) -> Numbers:
+    """How many atoms of every element a molecule has, [5]."""
+    return np.array([(charges == charge).sum() for charge in CHARGES.values()], dtype=float)
+
+
+def _eigenvalues(charges: Sequence[Indices], places: Sequence[Numbers]) -> Numbers:
+    """The eigenvalues of molecules' Coulomb matrices by falling size, [N, 29] with zeros behind."""
+    sizes = np.array([len(of) for of in charges])
+    result = np.zeros((len(sizes), LARGEST))
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size).tolist()
+        z = np.stack([charges[row] for row in rows]).astype(float)
+        xyz = np.stack([places[row] for row in rows]) / BOHR
+        distances = np.linalg.norm(xyz[:, :, None] - xyz[:, None], axis=-1)
+        diagonal = np.arange(size)
+        distances[:, diagonal, diagonal] = 1
+        matrices = z[:, :, None] * z[:, None] / distances
+        matrices[:, diagonal, diagonal] = z**2.4 / 2
+        values = np.linalg.eigvalsh(matrices)
+        order = np.argsort(-np.abs(values), axis=1)
+        result[rows, :size] = np.take_along_axis(values, order, axis=1)
+    return result
+
+
+def _standardised(table: Numbers, training: Indices) -> Numbers:
+    """Columns with mean 0 and deviation 1 over the training rows; a constant one stays constant."""
+    mean, deviation = table[training].mean(axis=0), table[training].std(axis=0)
+    result: Numbers = (table - mean) / np.where(deviation > 0, deviation, 1)
+    return result

@@ -1,0 +1,134 @@
+"""A regression on random vectors whose auxiliary tasks help, are useless, do harm or conflict.
+
+The answer is known by construction, and a run takes seconds. Inputs x are standard normal vectors.
+With z = Q x for a fixed rotation Q, the primary is y = A + B + noise, where A = 2 z0 is easy and
+B = (|z1| - m) + (|z2| - m), with m the mean of |z|, takes hidden units of its own. The auxiliaries
+have no noise:
+
+* `helpful` = 3 (z0, z1, z2), the coordinates that the primary is a function of. Few noisy labels
+  do not tell these three directions from the others; the trunk learns them from this task, and
+  what is left for the primary is a function of three numbers. Sharing a representation pays when
+  the tasks need the same one and the primary's samples are too few to find it (Baxter; Maurer,
+  Pontil and Romera-Paredes).
+* `useless` = z3 / 2, which is independent of the primary and needs a direction that the primary
+  does not use. It is small and linear, hence learned within a few steps, after which it sends no
+  gradient. A trunk that is wide enough holds it beside the rest: without a shortage of capacity
+  there is no transfer, good or bad (Wu, Zhang and Ré).
+* `harmful` = 8 z4 z5, just as independent, but hard, and in units that make its loss some ten
+  times the primary's: it takes the steps and the capacity of the trunk. The two gradients are
+  nearly orthogonal, so methods that look at directions find little to mend; a small weight (such
+  as `static:harmful=0.01`) or gradients of equal size undo most of the harm.
+* `conflicting` = A - 5 B. A is quickly learned by both, so the two heads read the same hidden
+  units with weights of the same sign; what is missing then is B for the one and -5 B for the
+  other, and the gradients on those units point in opposite directions. This is the misaligned
+  covariance of Wu, Zhang and Ré in a non-linear network, and what gradient surgery (Yu et al.) and
+  weighting by the gradients' cosine (Du et al.) were made for. Multiplying the task by -1 changes
+  nothing, since its head is its own.
+
+Training has 200 noisy samples unless told otherwise; the labels of validation and test have no
+noise, so that the score is the distance to the truth, where predicting the mean is 2.2 off. The
+data depend on the options alone and not on the seed of a run, which decides order and initial
+weights.
+
+Sources: Baxter, A Model of Inductive Bias Learning, JAIR 12, 2000,
+https://arxiv.org/abs/1106.0245; Maurer, Pontil and Romera-Paredes, The Benefit of Multitask
+Representation Learning, JMLR 17, 2016, https://arxiv.org/abs/1505.06279; Wu, Zhang and Ré,
+Understanding and Improving Information Transfer in Multi-Task Learning, ICLR 2020,
+https://arxiv.org/abs/2005.00944; Yu, Kumar, Gupta, Levine, Hausman and Finn, Gradient Surgery for
+Multi-Task Learning, NeurIPS 2020, https://arxiv.org/abs/2001.06782; Du, Czarnecki, Jayakumar,
+Farajtabar, Pascanu and Lakshminarayanan, Adapting Auxiliary Losses Using Gradient Similarity,
+2018, https://arxiv.org/abs/1812.02224
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from auxbench.errors import UsageError
+from auxbench.problem import DATASETS, Dataset, Samples, Task
+
+from ._vectors import Numbers, Vectors, number
+
+SPLITS = ("train", "validation", "test")
+USED = 6  # coordinates that some task depends on
+
+
+@DATASETS.register
+class Toy(Dataset):
+    """Vectors of so many `dimensions`, with normal `noise` on the primary's training labels.
+
+    Errors: `UsageError` for an empty split, fewer than 6 dimensions and negative noise.
+    """
+
+    licence = "Apache-2.0 (drawn by auxbench)"
+    backbone = "mlp"
+    tasks: Mapping[str, Task] = {
+        "primary": number("primary"),
+        "helpful": number("helpful", 3),
+        "useless": number("useless"),
+        "harmful": number("harmful"),
+        "conflicting": number("conflicting"),
+    }
+    primary = "primary"
+    auxiliaries = ("helpful", "useless", "harmful", "conflicting")
+
+    def __init__(
+        self,
+        *,
+        train: int = 200,
+        validation: int = 1000,
+        test: int = 4000,
+        dimensions: int = 16,
+        noise: float = 1.0,
+    ) -> None:
+        self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
+        for split, count in self.counts.items():
+            if count < 1:
+                raise UsageError(f"{split} '{count}' of 'toy' is too small; choose 1 or more.")
+        if dimensions < USED:
+            raise UsageError(
+                f"dimensions '{dimensions}' of 'toy' is too small; choose {USED} or more."
+            )
+        if noise < 0:
+            raise UsageError(f"noise '{noise:g}' of 'toy' is negative; choose 0 or more.")
+        self.features = dimensions
+        self.noise = noise
+
+    @classmethod
+    def tiny(cls) -> Dataset:
+        return cls(train=8, validation=4, test=4)
+
+    def prepare(self) -> None:
+        """Nothing to do: the data are drawn when they are read."""
+
+    def samples(self, split: str) -> Samples:
+        draws = np.random.default_rng([self.features, SPLITS.index(split)])
+        inputs = draws.standard_normal((self.counts[split], self.features))
+        targets = self.targets(inputs)
+        if split == "train":
+            errors = np.random.default_rng([self.features, len(SPLITS)])
+            targets["primary"] += self.noise * errors.standard_normal((len(inputs), 1))
+        return Vectors(inputs, targets)
+
+    @property
+    def rotation(self) -> Numbers:
+        """Q, whose rows are the directions in which the tasks look: [dimensions, dimensions]."""
+        draws = np.random.default_rng([self.features, len(SPLITS) + 1])
+        rotation: Numbers = np.linalg.qr(draws.standard_normal((self.features,) * 2))[0]
+        return rotation
+
+    def targets(self, inputs: Numbers) -> dict[str, Numbers]:
+        """What every task's label is without noise, [N, outputs], for inputs [N, dimensions]."""
+        z = inputs @ self.rotation.T
+        easy = 2 * z[:, :1]
+        hard = (np.abs(z[:, 1:3]) - math.sqrt(2 / math.pi)).sum(axis=1, keepdims=True)
+        return {
+            "primary": easy + hard,
+            "helpful": 3 * z[:, :3],
+            "useless": z[:, 3:4] / 2,
+            "harmful": 8 * z[:, 4:5] * z[:, 5:6],
+            "conflicting": easy - 5 * hard,
+        }
