@@ -82,9 +82,13 @@ class Architecture(nn.Module, ABC):
     'train/first' when a phase of the architecture's own reads the other half. `deploys_single`
     says that without options the deployed network is the single-task one, `implied` that it goes
     without saying before a balancer, and `generates` that it makes up auxiliary tasks of its own.
+    `also` are the passes of its own phases in a step, such as "F + B", and `asymmetric` says that
+    it treats the primary specially.
     """
 
     family: ClassVar[str]
+    also: ClassVar[str] = ""
+    asymmetric: ClassVar[bool] = False
     implied: ClassVar[bool] = False
     deploys_single: ClassVar[bool] = True
     generates: ClassVar[bool] = False

@@ -34,13 +34,18 @@ class Balancer(nn.Module, ABC):
     for when there is one task only. `relabel` replaces labels of the training data.
 
     `reads` says which of the costly signals ("gramian", "agreement", "norms", "rows") it uses,
-    from which the cost of a chain is known before it runs. `scales_private` says whether the
-    weights also multiply the gradients of what only one task reaches, as weighing the losses does
-    and projecting the gradients of the shared parameters does not.
+    from which the cost of a chain is known before it runs, and `reads_every` names the option that
+    says on every how many batches it does; `also` are the passes of its own phases, such as "F" for
+    another forward pass. `asymmetric` says that it treats the primary specially. `scales_private`
+    says whether the weights also multiply the gradients of what only one task reaches, as weighing
+    the losses does and projecting the gradients of the shared parameters does not.
     """
 
     family: ClassVar[str]
-    reads: ClassVar[frozenset[str]] = frozenset()
+    reads: frozenset[str] = frozenset()
+    reads_every: ClassVar[str] = ""
+    also: ClassVar[str] = ""
+    asymmetric: ClassVar[bool] = False
     scales_private: ClassVar[bool] = False
     identity: ClassVar[bool] = False
     edits: ClassVar[bool] = False

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from auxbench import __version__
+from auxbench.data_cli import data
 from auxbench.errors import AuxbenchError, UsageError, suggestion
 from auxbench.store import RESULTS
 
@@ -83,7 +84,7 @@ def _study_options(command: F) -> F:
     options = [
         click.option("--methods", required=True, help="Methods, such as single,auxnas+pcgrad."),
         click.option("--dataset", required=True, help="Data sets, such as rooms."),
-        click.option("--backbone", default="resnet18", show_default=True, help="timm names."),
+        click.option("--backbone", help="timm names, or mlp; the data set's own by default."),
         click.option("--primary", help="The task that counts; the data set's own by default."),
         click.option("--auxiliary", help="Auxiliary tasks, such as depth,normals."),
         click.option("--seeds", default=3, show_default=True, help="How many seeds, from 0 on."),
@@ -92,6 +93,7 @@ def _study_options(command: F) -> F:
         click.option("--batch", type=int, help="Samples a batch, in place of the budget's."),
         click.option("--side", type=int, help="Image side in pixels, in place of the budget's."),
         click.option("--learning-rate", type=float, help="In place of the budget's."),
+        click.option("--chunks", type=int, help="Compute Gramians in parts, to save memory."),
         click.option("--pretrained", is_flag=True, help="Start backbones from ImageNet weights."),
         click.option("--results", default=RESULTS, show_default=True, help="Folder of records."),
         click.option(
@@ -146,6 +148,9 @@ def auxbench() -> None:
     """Which auxiliary-learning methods really help, and at what cost."""
 
 
+auxbench.add_command(data)
+
+
 @auxbench.command()
 @_study_options
 def run(methods: str, dataset: str, **words: Any) -> None:
@@ -190,30 +195,46 @@ def plan(
 
 @auxbench.command(name="list")
 @click.argument("kind", type=click.Choice(KINDS))
+@click.option("--cite", metavar="METHODS", help="BibTeX of methods such as sum,auxnas+pcgrad; all.")
 @_format_option
-def list_(kind: str, style: str) -> None:
+def list_(kind: str, cite: str | None, style: str) -> None:
     """List the registered methods, data sets, backbones or budgets."""
     from auxbench.report import catalogue
+    from auxbench.report.cite import bibliography
 
-    _show([catalogue.TABLES[kind]()], style)
+    if cite is None:
+        _show([catalogue.TABLES[kind]()], style)
+    elif kind != "methods":
+        raise UsageError(f"cite '{cite}' does not go with {kind}; write list methods --cite.")
+    else:
+        click.echo(bibliography(cite), nl=False)
 
 
 @auxbench.command()
-@click.argument("run")
+@click.argument("words", nargs=-1, required=True, metavar="RUN | method NAME | dataset NAME")
 @click.option("--results", default=RESULTS, show_default=True, help="Folder of records.")
 @_format_option
-def show(run: str, results: str, style: str) -> None:
-    """Show all that is recorded of a RUN, given by the first digits of its id."""
+def show(words: tuple[str, ...], results: str, style: str) -> None:
+    """Show all of a RUN, given by the first digits of its id, or of a method or data set."""
     import json
 
-    from auxbench.report.run import tables
+    from auxbench.report import dataset, method, run
     from auxbench.store import Store
 
-    record = Store(Path(results)).record(run)
+    parts = {"method": method.tables, "dataset": dataset.tables}
+    kind, *names = words
+    if kind in parts or names:
+        if kind not in parts:
+            raise UsageError(f"nothing of kind '{kind}' can be shown; {suggestion(kind, parts)}")
+        if len(names) != 1:
+            raise UsageError(f"show {kind} is followed by {len(names)} names; give one.")
+        _show(parts[kind](names[0]), style)
+        return
+    record = Store(Path(results)).record(kind)
     if style == "json":
         click.echo(json.dumps(record, indent=2))
     else:
-        _show(tables(record), style)
+        _show(run.tables(record), style)
 
 
 @auxbench.command()
@@ -230,18 +251,25 @@ def leaderboard(results: str, style: str, **filters: str | None) -> None:
 @auxbench.command()
 @click.argument("methods", nargs=-1)
 @click.option("--control", help="Compare all methods, or the named ones, with this one.")
+@click.option("--matrix", is_flag=True, help="A row per method and a column per problem.")
 @_filters
 @_format_option
 def compare(
-    methods: tuple[str, ...], control: str | None, results: str, style: str, **filters: str | None
+    methods: tuple[str, ...],
+    control: str | None,
+    matrix: bool,
+    results: str,
+    style: str,
+    **filters: str | None,
 ) -> None:
     """Compare METHODS by their paired seeds, and say what can be concluded."""
     from auxbench.report.comparison import compare as make_comparison
+    from auxbench.report.matrix import matrix as make_matrix
     from auxbench.report.select import select
 
     comparison = make_comparison(select(_records(results), **filters), methods, control)
-    _show([comparison.table()], style)
-    if style == "text":
+    _show([make_matrix(comparison) if matrix else comparison.table()], style)
+    if style == "text" and not matrix:
         for sentence in comparison.sentences():
             click.echo(sentence)
 

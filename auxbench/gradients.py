@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.autograd.graph import Node
 from torch.nn import Parameter
 
+from auxbench.passes import FORWARD_FROM
+
 Row = tuple[Tensor | None, ...]
 Rule = Callable[[Sequence[Row]], Sequence[Row]]
 Slopes = Callable[[Row], Tensor]
-
-FORWARD_FROM = 4  # tasks from which on one forward-mode product is cheaper than a pass per task
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,53 @@ quoted in a shell: `single,auxnas:l1=10:links=block+gradnorm:alpha=0.5`.
 from __future__ import annotations
 
 import inspect
+import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from auxbench.errors import UsageError, suggestion
 
 Value = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The range of a number, for annotations: `alpha: Annotated[float, Bounds(0)] = 1.5`.
+
+    The ends belong to it unless `above` or `below` says that a number has to be above `low` or
+    below `high`.
+
+    >>> [str(range) for range in (Bounds(0, above=True), Bounds(0, 1), Bounds(0, 1, below=True))]
+    ['> 0', '0 to 1', '>= 0 and < 1']
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        high = value < self.high if self.below else value <= self.high
+        return high and (value > self.low if self.above else value >= self.low)
+
+    def __str__(self) -> str:
+        ends = []
+        if self.low > -math.inf:
+            ends.append(f"{'>' if self.above else '>='} {self.low:g}")
+        if self.high < math.inf:
+            ends.append(f"{'<' if self.below else '<='} {self.high:g}")
+        closed = len(ends) == 2 and not (self.above or self.below)
+        return f"{self.low:g} to {self.high:g}" if closed else " and ".join(ends)
+
+
+Positive = Annotated[float, Bounds(0, above=True)]
+NonNegative = Annotated[float, Bounds(0)]
+Share = Annotated[float, Bounds(0, 1)]
+ProperShare = Annotated[float, Bounds(0, 1, below=True)]  # of a mean that has to forget, say
+Count = Annotated[int, Bounds(1)]
+CountOrZero = Annotated[int, Bounds(0)]
 
 
 @dataclass(frozen=True)
@@ -69,15 +108,16 @@ class Choice:
         """The options as keyword arguments of `maker`, converted to the annotated types.
 
         `extra` are further option names that `maker` takes as one mapping (task names for
-        `static`); they are numbers.
+        `static`); they have the type of that mapping's values. Errors: `UsageError`.
         """
         known = options_of(maker)
+        each = per_task(maker) or Option("", float, None)
         result: dict[str, Value] = {}
         for key, text in self.options.items():
             if key in known:
                 result[key] = known[key].convert(text, f"option '{key}' of '{self.name}'")
             elif key in extra:
-                result[key] = _number(float, text, f"option '{key}' of '{self.name}'")
+                result[key] = each.convert(text, f"option '{key}' of '{self.name}'")
             else:
                 names = [*known, *extra]
                 hint = suggestion(key, names) if names else "it has no options."
@@ -87,15 +127,50 @@ class Choice:
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a registered part: its name, its type as Python writes it, its default."""
+    """An option of a registered part: its name, its type as Python writes it, its default.
+
+    `bounds` is the range of a number, if it has one.
+    """
 
     name: str
     annotation: Any
     default: Value
+    bounds: Bounds | None = None
 
     def convert(self, text: str, subject: str) -> Value:
         """The value that `text` stands for; errors: `UsageError` that says what is expected."""
-        return _convert(self.annotation, text, subject)
+        value = _convert(self.annotation, text, subject)
+        if self.bounds and isinstance(value, int | float) and value not in self.bounds:
+            raise UsageError(f"{subject} is {spelled(value)}, out of range; give {self.bounds}.")
+        return value
+
+    @property
+    def kind(self) -> str:
+        """What a value is, in words."""
+        words: dict[Any, str] = {bool: "yes or no", int: "whole number", float: "number"}
+        return words.get(self._required[0], "word")
+
+    @property
+    def range(self) -> str:
+        """The values that it can have, in words; empty for any number and any text.
+
+        >>> def part(tasks, *, norm: Literal["native", "sum"] = "native", lr: Positive | None): ...
+        >>> [option.range for option in options_of(part).values()]
+        ['one of native, sum', '> 0, or none']
+        """
+        kind, optional = self._required
+        text = str(self.bounds or "")
+        if get_origin(kind) is Literal:
+            text = "one of " + ", ".join(map(str, get_args(kind)))
+        return f"{text or 'any'}, or none" if optional else text
+
+    @property
+    def _required(self) -> tuple[Any, bool]:
+        """The type without None, and whether None is possible."""
+        if get_origin(self.annotation) in (Union, types.UnionType):
+            kinds = [kind for kind in get_args(self.annotation) if kind is not type(None)]
+            return kinds[0], type(None) in get_args(self.annotation)
+        return self.annotation, False
 
 
 def options_of(maker: Callable[..., Any]) -> dict[str, Option]:
@@ -105,13 +180,33 @@ def options_of(maker: Callable[..., Any]) -> dict[str, Option]:
     >>> options_of(part)["alpha"].default
     1.5
     """
-    function = maker.__init__ if inspect.isclass(maker) else maker
-    hints = get_type_hints(function)
+    plain, annotated = _hints(maker)
     return {
-        name: Option(name, hints.get(name, str), parameter.default)
+        name: Option(name, plain.get(name, str), parameter.default, _bounds(annotated.get(name)))
         for name, parameter in inspect.signature(maker).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
+
+
+def per_task(maker: Callable[..., Any]) -> Option | None:
+    """What a part that takes further options as one mapping wants each of them to be."""
+    plain, annotated = _hints(maker)
+    for name, parameter in inspect.signature(maker).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            return Option(name, plain.get(name, float), None, _bounds(annotated.get(name)))
+    return None
+
+
+def _hints(maker: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The types of the parameters, without and with what they are annotated by."""
+    function = maker.__init__ if inspect.isclass(maker) else maker
+    return get_type_hints(function), get_type_hints(function, include_extras=True)
+
+
+def _bounds(annotation: Any) -> Bounds | None:
+    parts = getattr(annotation, "__metadata__", ())
+    found = next((part for part in parts if isinstance(part, Bounds)), None)
+    return found or next(filter(None, map(_bounds, get_args(annotation))), None)
 
 
 def spelled(value: Value) -> str:

@@ -7,46 +7,47 @@ add parts through entry points; one that is broken says so and breaks nothing el
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
-from dataclasses import dataclass
+import inspect
+import re
+import sys
+import traceback
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
+from auxbench.card import Card
 from auxbench.errors import UsageError, suggestion
 
 T = TypeVar("T")
 P = TypeVar("P")
 
-
-@dataclass(frozen=True)
-class Card:
-    """What a part says of itself, read from its source without running it.
-
-    `attributes` are the literal values that the registered class or its module sets by name.
-    """
-
-    name: str
-    summary: str
-    doc: str
-    attributes: dict[str, Any]
-    problem: str = ""
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # of a part, as users type it
 
 
 class Registry(Generic[T]):
-    """The parts of one kind by name: those of a package of auxbench and those of entry points."""
+    """The parts of one kind by name: those of a package of auxbench and those of entry points.
 
-    def __init__(self, kind: str, package: str) -> None:
+    `bases` are the full names of the classes of which every part is one.
+    """
+
+    def __init__(self, kind: str, package: str, bases: tuple[str, ...] = ()) -> None:
         self.kind = kind
         self.package = package
+        self.bases = bases
         self._parts: dict[str, T] = {}
 
     def register(self, part: P) -> P:
-        """Enter a class under its file's name; a decorator that keeps the class's own type."""
-        name = part.__module__.rpartition(".")[2].replace("_", "-")
+        """Enter a class under its file's name; a decorator that keeps the class's own type.
+
+        The parts of other packages have the names of their entry points instead.
+        """
+        package, _, module = part.__module__.rpartition(".")
+        if package != self.package:
+            return part
+        name = module.replace("_", "-")
         entered: object = self._parts.setdefault(name, cast(T, part))
         if entered is not part:
             raise RuntimeError(f"two {self.kind}s are called '{name}'; rename one of the files.")
@@ -65,27 +66,58 @@ class Registry(Generic[T]):
             raise UsageError(f"no {self.kind} is called '{name}'; {suggestion(name, self.names())}")
         if name not in self._parts:
             if name in self._files:
-                importlib.import_module(f"{self.package}.{self._files[name].stem}")
+                self._import(name, self._files[name])
             else:
                 self._parts[name] = self._load(self._plugins[name])
         return self._parts[name]
 
+    def add(self, path: Path) -> str:
+        """Enter the part of a file that lies anywhere, for this process, and return its name.
+
+        The file is imported as if it lay in the package, so it may use the helpers there. Errors:
+        `UsageError` for a file that cannot be imported, registers nothing, or has a name in use.
+        """
+        name = path.stem.replace("_", "-")
+        if not path.is_file():
+            raise UsageError(f"file '{path}' is not there; name one that is.")
+        if name in self._files and path.resolve() == self._files[name].resolve():
+            return name
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"file '{path}' has a name that no {self.kind} can have; rename it to lower-case "
+                "letters, digits and single underscores."
+            )
+        if name in self:
+            raise UsageError(
+                f"file '{path}' has the name of another {self.kind}, '{name}'; rename the file."
+            )
+        self._import(name, path)
+        self._files[name] = path
+        return name
+
     def card(self, name: str) -> Card:
-        """The description of a part; its module is parsed, never imported."""
+        """The description of a part; its module is parsed, and imported only for a plugin."""
         if name not in self:
             self[name]  # raises, with a suggestion
-        source = self._files.get(name)
-        if source is None and name in self._plugins:
-            try:
-                found = importlib.util.find_spec(self._plugins[name].module)
-            except ImportError as error:
-                return Card(name, "", "", {}, f"not usable: {error}")
-            source = Path(found.origin) if found and found.origin else None
-        if source is None:
-            return Card(name, "", "", {})
-        tree = ast.parse(source.read_text(encoding="utf-8"))
-        doc = ast.get_docstring(tree) or ""
-        return Card(name, _first_sentence(doc), doc, _literals(tree))
+        if name in self._files:
+            return Card.read(name, self._files[name])
+        if name not in self._plugins:
+            return Card(name)
+        try:
+            part: Any = self._part(self._plugins[name])
+            return Card.read(name, Path(inspect.getfile(part)), part.__name__)
+        except (Exception, SystemExit) as error:  # it is the code of strangers
+            return Card(name, problem=f"not usable: {_reason(error)}")
+
+    @property
+    def passed_over(self) -> list[str]:
+        """What other packages bring under a name that is taken, a sentence each."""
+        return [
+            f"{_package(point)} brings a {self.kind} '{point.name}' too; "
+            + ("the built-in one is used." if point.name in self._files else "it is passed over.")
+            for point in self._points
+            if self._plugins.get(point.name) is not point
+        ]
 
     @cached_property
     def _files(self) -> dict[str, Path]:
@@ -98,45 +130,86 @@ class Registry(Generic[T]):
         }
 
     @cached_property
+    def _points(self) -> list[EntryPoint]:
+        return list(entry_points(group=self.package))
+
+    @cached_property
     def _plugins(self) -> dict[str, EntryPoint]:
-        found = entry_points(group=self.package)
-        return {point.name: point for point in found if point.name not in self._files}
+        found: dict[str, EntryPoint] = {}
+        for point in self._points:
+            if point.name not in self._files:
+                found.setdefault(point.name, point)
+        return found
 
     def _load(self, point: EntryPoint) -> T:
         try:
-            part: T = point.load()
-        except Exception as error:
+            return self._part(point)
+        except (Exception, SystemExit) as error:
             raise UsageError(
-                f"{self.kind} '{point.name}' of another package is not usable "
-                f"({type(error).__name__}: {error}); mend or uninstall that package."
+                f"{self.kind} '{point.name}' of {_package(point)} is not usable "
+                f"({_reason(error)}); mend or uninstall that package."
             ) from error
+
+    def _part(self, point: EntryPoint) -> T:
+        part: T = point.load()
+        self._suits(part)
         return part
 
-
-def _first_sentence(doc: str) -> str:
-    paragraph = " ".join(doc.split("\n\n")[0].split())
-    head, stop, _ = paragraph.partition(". ")
-    return head + "." if stop else paragraph
-
-
-def _literals(tree: ast.Module) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    bodies = [node.body for node in tree.body if isinstance(node, ast.ClassDef)]
-    for body in (tree.body, *bodies):
-        for node in body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                name, value = node.targets[0].id, node.value
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                if node.value is None:
-                    continue
-                name, value = node.target.id, node.value
+    def _import(self, name: str, path: Path) -> None:
+        """Import the module of a file, which registers its part by that."""
+        module = f"{self.package}.{name.replace('-', '_')}"
+        try:
+            if self._files.get(name) == path:
+                importlib.import_module(module)
             else:
-                continue
-            try:
-                values[name] = ast.literal_eval(value)
-            except ValueError:
-                continue
-    return values
+                _execute(module, path)
+            if name in self._parts:
+                self._suits(self._parts[name])
+        except (Exception, SystemExit) as error:
+            sys.modules.pop(module, None)
+            self._parts.pop(name, None)
+            reason = _reason(error, path)
+            raise UsageError(f"file '{path}' does not import ({reason}); mend it.") from error
+        if name not in self._parts:
+            sys.modules.pop(module, None)
+            raise UsageError(
+                f"file '{path}' registers no {self.kind}; decorate its class by register."
+            )
+
+    def _suits(self, part: object) -> None:
+        """Refuse what is no part."""
+        ancestors = part.__mro__ if isinstance(part, type) else ()
+        if self.bases and not {f"{c.__module__}.{c.__qualname__}" for c in ancestors} & {
+            *self.bases
+        }:
+            kinds = " or ".join(base.rpartition(".")[2] for base in self.bases)
+            raise TypeError(f"{getattr(part, '__name__', part)!r} is no subclass of {kinds}")
 
 
-METHODS: Registry[type] = Registry("method", "auxbench.methods")
+def _execute(name: str, path: Path) -> None:
+    """Import a file under a name that it would have elsewhere."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+def _package(point: EntryPoint) -> str:
+    return f"package '{point.dist.name}'" if point.dist else "another package"
+
+
+def _reason(error: BaseException, path: Path | None = None) -> str:
+    """An error in one line, with the line of the file that it comes from."""
+    said = " ".join(str(error).split()) or "no message"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if path and frame.filename == str(path)]
+    where = f", line {lines[-1]}" if lines else ""
+    return f"{type(error).__name__}: {said}{where}"
+
+
+METHODS: Registry[type] = Registry(
+    "method",
+    "auxbench.methods",
+    ("auxbench.architecture.Architecture", "auxbench.balancer.Balancer"),
+)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from auxbench.architecture import Architecture, Network, Site
 from auxbench.backbone import Backbone
-from auxbench.errors import UsageError
 
 from ._links import Level
 
@@ -125,8 +124,6 @@ def shares(tasks: int, own: int, share: float) -> Tensor:
     >>> shares(3, own=1, share=0.5).tolist()
     [0.25, 0.5, 0.25]
     """
-    if not 0 <= share <= 1:
-        raise UsageError(f"option 'own' is {share:g}, which is no share; give 0 to 1.")
     weights = torch.full((tasks,), (1 - share) / (tasks - 1))
     weights[own] = share
     return weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal
@@ -11,21 +12,44 @@ import torch
 from torch import Tensor
 
 from auxbench.balancer import Balancer
-from auxbench.errors import UsageError
-from auxbench.gradients import Signals
+from auxbench.gradients import Row, Signals
 
-from ._solvers import Array, cancels
+from ._solvers import CANCELLED, Array, cancels
 
 Norm = Literal["native", "sum"]
 
 
-class GradientBalancer(Balancer):
-    """A rule that sees the Gramian alone; private parameters keep their own gradient.
+class NormedBalancer(Balancer):
+    """A rule whose combined gradient on shared parameters has a length of its own, or the sum's.
 
     Where gradients are nearly orthogonal, many rules give one direction at lengths that differ by
     a factor of hundreds, so that comparing them at one learning rate compares learning rates. With
     norm=sum the combined gradient is as long as the plain sum of the tasks' gradients: zero where
     that is zero, and left alone where the rule's own direction is zero.
+    """
+
+    def __init__(
+        self, tasks: Sequence[str], rng: torch.Generator, *, norm: Norm = "native"
+    ) -> None:
+        super().__init__(tasks, rng)
+        self.norm = norm
+
+    def normed(self, weights: Tensor, gramian: Tensor) -> Tensor:
+        """The weights [T] of gradients with this Gramian, at the chosen length."""
+        if self.norm == "native" or not gramian.isfinite().all():
+            return weights
+        return torch.from_numpy(as_long_as_sum(gramian.numpy(), weights.numpy()))
+
+    def normed_rows(self, edited: Sequence[Row], rows: Sequence[Row]) -> Sequence[Row]:
+        """The edited rows at the chosen length, `rows` being those that the plain sum is of."""
+        if self.norm == "native":
+            return edited
+        factor = length_ratio(rows, edited)
+        return [tuple(None if g is None else g * factor for g in row) for row in edited]
+
+
+class GradientBalancer(NormedBalancer):
+    """A rule that sees the Gramian alone; private parameters keep their own gradient.
 
     `limit` is the greatest length that a rule lets its combined gradient have of its own accord.
     One task has weight 1. If all gradients are zero or one is not finite, all weights are 1.
@@ -38,8 +62,7 @@ class GradientBalancer(Balancer):
     def __init__(
         self, tasks: Sequence[str], rng: torch.Generator, *, norm: Norm = "native"
     ) -> None:
-        super().__init__(tasks, rng)
-        self.norm = norm
+        super().__init__(tasks, rng, norm=norm)
         self.limit: float | None = None
 
     @abstractmethod
@@ -77,12 +100,21 @@ def as_long_as_sum(gramian: Array, weights: Array) -> Array:
     return np.asarray(weights * ratio**0.5)
 
 
-def positive(value: float | None, option: str, method: str) -> float | None:
-    """The value of an option that is positive or none; errors: `UsageError`.
+def length_ratio(rows: Sequence[Row], others: Sequence[Row]) -> float:
+    """How many times longer the sum of some rows is than that of others; 1 where the latter is 0.
 
-    >>> positive(1.0, "max_norm", "nashmtl")
-    1.0
+    >>> length_ratio([(torch.tensor([3.0, 4.0]),)], [(torch.tensor([0.0, 2.0]),), (None,)])
+    2.5
     """
-    if value is not None and value <= 0:
-        raise UsageError(f"option '{option}' of '{method}' is {value}; give a positive number.")
-    return value
+    length, other = _sum_length(rows), _sum_length(others)
+    together = sum(_sum_length([row]) for row in others)
+    if other**2 <= CANCELLED * together**2:
+        return 1.0
+    return length / other if math.isfinite(length / other) else 1.0
+
+
+def _sum_length(rows: Sequence[Row]) -> float:
+    columns = ([g for g in column if g is not None] for column in zip(*rows, strict=True))
+    totals = [torch.stack(column).sum(dim=0).double() for column in columns if column]
+    squares = [total.square().sum() for total in totals]
+    return math.sqrt(float(torch.stack(squares).sum())) if squares else 0.0

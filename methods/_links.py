@@ -50,8 +50,13 @@ def link_pairs(stages: Sequence[int], level: Level) -> dict[int, list[int]]:
 
 
 class LinkedBranches(Architecture):
-    """A network per task with links from the primary to the auxiliaries and perhaps back."""
+    """A network per task with links from the primary to the auxiliaries and perhaps back.
 
+    `links` says whether they are at every block or at the ends of stages. `norm` and `act` follow
+    every block that links lead to.
+    """
+
+    asymmetric: ClassVar[bool] = True
     directions: ClassVar[tuple[str, ...]] = ("p2a", "a2p")
 
     def __init__(

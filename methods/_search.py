@@ -61,6 +61,8 @@ class Schedule:
 class SearchedBranches(LinkedBranches):
     """Branches whose links have learned strengths, sigmoids of logits, in both directions."""
 
+    also = "F + B"
+
     def __init__(
         self,
         site: Site,

@@ -1,9 +1,12 @@
 """Aligned-MTL: the gradients turned into an orthogonal system of one length, then summed.
 
 The Gramian's principal components are all brought to one scale: the smallest non-zero one's, as
-published, or their median or root mean square. With the smallest, the step shrinks as gradients
-become alike. The tasks' preferences are 1 as in the authors' code; other versions divide by their
-number. The paper's cheaper form on a shared representation is not this one.
+published, or their median or root mean square (`scale`). The tasks' preferences are 1 as in the
+authors' code. The paper's cheaper form on a shared representation is not this one.
+
+Known flaws: with the smallest component the step shrinks as gradients become alike, and between
+nearly orthogonal gradients only its length tells the rule from other equalising ones. Public
+versions divide by the number of tasks, or call a routine that current PyTorch has no more.
 
 Source: D. Senushkin, N. Patakin, A. Kuznetsov, A. Konushin, "Independent Component Alignment for
 Multi-Task Learning", CVPR 2023, https://arxiv.org/abs/2305.19000

@@ -1,11 +1,15 @@
 """ARML: auxiliary weights for which the auxiliaries' weighted gradients sum to the primary's.
 
-On one batch in `every` the weights descend on |g_p - sum alpha_a g_a|^2, whose derivative needs
-the Gramian only, and are projected onto what is at least 0 and sums to the number of auxiliaries.
-They weigh the losses, so the auxiliaries' private parameters too, and the primary keeps weight 1.
-The authors' code gives up the model's step on that batch, drops the last tensors from the
-gradients, and clamps after it has set the sum, which undoes it; here none of this happens. The
-optional noise of the model's steps is left out; it is off in their code as well.
+On one batch in `every` the weights descend at the rate `lr` on |g_p - sum alpha_a g_a|^2, whose
+derivative needs the Gramian only, and are projected onto what is at least 0 and sums to the number
+of auxiliaries. They weigh the losses, so the auxiliaries' private parameters too, and the primary
+keeps weight 1. The optional noise of the model's steps is left out; it is off in the authors' code
+as well.
+
+Known flaws: a step of the weights is proportional to squared lengths of gradients, so one rate
+does not suit all losses. The authors' code gives up the model's step on the batches that it learns
+from, drops the last tensors from the gradients, and clamps after it has set the sum, which undoes
+it; a copy in the code of ForkMerge projects and clamps nothing.
 
 Source: B. Shi, J. Hoffman, K. Saenko, T. Darrell, H. Xu, "Auxiliary Task Reweighting for
 Minimum-data Learning", NeurIPS 2020, https://arxiv.org/abs/2010.08244
@@ -19,8 +23,8 @@ import torch
 from torch import Tensor
 
 from auxbench.balancer import Balancer
-from auxbench.errors import UsageError
 from auxbench.gradients import Signals
+from auxbench.grammar import Count, Positive
 from auxbench.registry import METHODS
 
 
@@ -37,15 +41,15 @@ class ARML(Balancer):
     """
 
     family = "auxiliary"
+    asymmetric = True
     reads = frozenset({"gramian"})
+    reads_every = "every"
     scales_private = True
 
     def __init__(
-        self, tasks: Sequence[str], rng: torch.Generator, *, every: int = 20, lr: float = 0.05
+        self, tasks: Sequence[str], rng: torch.Generator, *, every: Count = 20, lr: Positive = 0.05
     ) -> None:
         super().__init__(tasks, rng)
-        if every < 1:
-            raise UsageError(f"option 'every' of 'arml' is {every}; give at least 1.")
         self.every = every
         self.lr = lr
         self.current: Tensor

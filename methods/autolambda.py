@@ -27,6 +27,7 @@ from torch import Tensor
 from auxbench.derivatives import gradient
 from auxbench.descent import Descent
 from auxbench.gradients import Signals
+from auxbench.grammar import NonNegative, Positive
 from auxbench.phase import Phase, Scalars
 from auxbench.problem import Batch
 from auxbench.registry import METHODS
@@ -53,8 +54,8 @@ class AutoLambda(HeldOut):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        start: float = 0.1,
-        lr: float | None = None,
+        start: NonNegative = 0.1,
+        lr: Positive | None = None,
         negative: bool = False,
     ) -> None:
         learned = torch.full((len(tasks),), start, dtype=torch.float64)

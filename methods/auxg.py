@@ -1,11 +1,16 @@
 """Aux-G: an auxiliary branch that reads the primary's features over fixed links.
 
 There are links from the primary to the auxiliaries only, at full strength, and no fusion on the
-primary branch. The auxiliary losses reach the primary's weights through the links, and the
-deployed network is the single-task one exactly.
+primary branch; `links` says where they are, `norm` and `act` what follows a block of an auxiliary
+branch. The auxiliary losses reach the primary's weights through the links, and the deployed
+network is the single-task one exactly.
 
-Source: Y. Gao et al., "Aux-NAS: Exploiting Auxiliary Labels with Negligibly Extra
-Inference Cost", ICLR 2024, https://arxiv.org/abs/2405.05695
+Known flaws: auxiliaries help by their gradients alone, since none of their features comes back,
+and training pays for a branch per task. The released code cannot run this variant: its entry point
+calls a function that does not exist.
+
+Source: Y. Gao, W. Zhang, W. Luo, L. Ma, J.-G. Yu, G.-S. Xia, J. Ma, "Aux-NAS: Exploiting Auxiliary
+Labels with Negligibly Extra Inference Cost", ICLR 2024, https://arxiv.org/abs/2405.05695
 """
 
 from __future__ import annotations

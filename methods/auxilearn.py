@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from auxbench.gradients import Signals
+from auxbench.grammar import Count, CountOrZero, Positive
 from auxbench.problem import SampleLosses
 from auxbench.registry import METHODS
 
@@ -50,10 +51,10 @@ class AuxiLearn(Implicit):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        every: int | None = None,
-        terms: int = 3,
-        alpha: float = 1e-4,
-        lr: float | None = None,
+        every: Count | None = None,
+        terms: CountOrZero = 3,
+        alpha: Positive = 1e-4,
+        lr: Positive | None = None,
     ) -> None:
         learned = torch.ones(len(tasks) - 1, dtype=torch.float64)
         super().__init__(tasks, rng, [learned], every=every, terms=terms, alpha=alpha, lr=lr)

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from auxbench.gradients import Signals
+from auxbench.grammar import Count, CountOrZero, Positive
 from auxbench.problem import SampleLosses
 from auxbench.registry import METHODS
 
@@ -48,11 +49,11 @@ class AuxiLearnNonlinear(Implicit):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        hidden: int = 3,
-        every: int | None = None,
-        terms: int = 3,
-        alpha: float = 1e-4,
-        lr: float | None = None,
+        hidden: Count = 3,
+        every: Count | None = None,
+        terms: CountOrZero = 3,
+        alpha: Positive = 1e-4,
+        lr: Positive | None = None,
     ) -> None:
         # Slopes of about 1 in every loss at first: the plain sum, and the primary once more.
         inner = 2 * torch.rand(hidden, len(tasks), generator=rng)

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from auxbench.gradients import Signals
+from auxbench.grammar import Count, CountOrZero, Positive
 from auxbench.problem import SampleLosses
 from auxbench.registry import METHODS
 
@@ -54,11 +55,11 @@ class AuxiNash(Implicit):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        every: int | None = None,
-        terms: int = 3,
-        alpha: float = 1e-4,
-        lr: float | None = None,
-        max_norm: float | None = 1.0,
+        every: Count | None = None,
+        terms: CountOrZero = 3,
+        alpha: Positive = 1e-4,
+        lr: Positive | None = None,
+        max_norm: Positive | None = 1.0,
         norm: Norm = "native",
     ) -> None:
         powers = torch.ones(len(tasks), dtype=torch.float64)

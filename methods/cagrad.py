@@ -1,9 +1,11 @@
 """CAGrad: near the mean gradient, the direction that helps the worst-served task most.
 
 "Near" is a ball around the mean gradient whose radius is `c` times its length. The problem is
-solved exactly through its dual, not by a general optimiser with a constant under the root. The
-result is the paper's; public versions differ, multiplying it by the number of tasks, dividing it
-by 1 + c^2, or both.
+solved exactly through its dual, and the length is the paper's.
+
+Known flaws: the result hangs on `c`, which at 0 gives the mean gradient and has to be tuned.
+Public versions multiply the result by the number of tasks, divide it by 1 + c^2, or both, so that
+one learning rate means different steps, and solve with a constant under the root.
 
 Source: B. Liu, X. Liu, X. Jin, P. Stone, Q. Liu, "Conflict-Averse Gradient Descent for Multi-task
 Learning", NeurIPS 2021, https://arxiv.org/abs/2110.14048
@@ -15,7 +17,7 @@ from collections.abc import Sequence
 
 import torch
 
-from auxbench.errors import UsageError
+from auxbench.grammar import ProperShare
 from auxbench.registry import METHODS
 
 from ._gradient import GradientBalancer, Norm
@@ -39,12 +41,10 @@ class CAGrad(GradientBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        c: float = 0.5,
+        c: ProperShare = 0.5,
         norm: Norm = "native",
     ) -> None:
         super().__init__(tasks, rng, norm=norm)
-        if not 0 <= c < 1:
-            raise UsageError(f"option 'c' of 'cagrad' is {c}; give at least 0 and less than 1.")
         self.c = c
 
     def direction(self, gramian: Array) -> Array:

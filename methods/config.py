@@ -4,6 +4,10 @@ The cosines are positive, so that all losses fall. Where the gradients leave no 
 least-squares one is taken, and all weights are 0 where that vanishes. The authors' second variant,
 which looks at one task per step and keeps momenta, is not this one.
 
+Known flaws: gradients of too small a rank leave no equal cosines, only a least-squares compromise.
+Between nearly orthogonal gradients the direction is that of IMTL-G, Nash-MTL and Aligned-MTL, and
+only the length differs.
+
 Source: Q. Liu, M. Chu, N. Thuerey, "ConFIG: Towards Conflict-free Training of Physics Informed
 Neural Networks", ICLR 2025, https://arxiv.org/abs/2408.11104
 """

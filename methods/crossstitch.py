@@ -1,12 +1,14 @@
 """Cross-stitch networks: a network per task, whose features are mixed linearly at places.
 
 Behind a place, the feature of task i is the sum of A_ij x_j over all tasks j, with one number per
-pair of tasks or one per pair and channel. A starts at `own` on the diagonal and shares the rest
-evenly. Public versions differ: a widespread one starts A at ones, so that activations grow with
-the number of tasks. The paper trains the units at 100 to 1000 times the network's rate and starts
-from trained single-task networks; here both follow the recipe that all methods share.
+pair of tasks or one per pair and channel (`per`); the places are the ends of stages or all blocks
+(`links`). A starts at `own` on the diagonal and shares the rest evenly. The paper trains the units
+at 100 to 1000 times the network's rate and starts from trained single-task networks; here both
+follow the recipe that all methods share.
 
-The deployed network needs all branches, so its inference costs that of T networks.
+Known flaws: the deployed network needs all branches, so its inference costs that of T networks. A
+widespread public version starts A at ones, so that activations grow with the number of tasks, and
+calls all branches shared.
 
 Source: I. Misra, A. Shrivastava, A. Gupta, M. Hebert, "Cross-stitch Networks for Multi-task
 Learning", CVPR 2016, https://arxiv.org/abs/1604.03539
@@ -22,6 +24,7 @@ from torch.nn import Parameter
 
 from auxbench.architecture import Site
 from auxbench.backbone import Backbone
+from auxbench.grammar import Share
 from auxbench.registry import METHODS
 
 from ._fused import FusedBranches, shares
@@ -58,7 +61,7 @@ class CrossStitch(FusedBranches):
         *,
         links: Level = "stage",
         per: Grain = "pair",
-        own: float = 0.9,
+        own: Share = 0.9,
     ) -> None:
         self.per = per
         self.own = own

@@ -2,12 +2,15 @@
 
 Loss scale is taken out by descending on log L, gradient scale by bringing every task's moving
 average of grad log L to the largest norm among them; their sum is the step. `beta` is the memory of
-the averages, which start at zero without a correction as in the published code, so the first steps
-are short; beta=0 uses the gradients of the batch. The averages hold a copy of the shared gradients
-per task. Private parameters follow the gradient of log L.
+the averages; beta=0 uses the gradients of the batch. Private parameters follow the gradient of
+log L.
+
+Known flaws: the averages hold a copy of the shared gradients per task, and as they start at zero
+without a correction, in the published code and here, the first steps are too short by the factor
+1 - beta. In a widespread public version the heads follow log L unscaled.
 
 Source: B. Lin, W. Jiang, F. Ye, Y. Zhang, P. Chen, Y.-C. Chen, S. Liu, J. T. Kwok, "Dual-Balancing
-for Multi-Task Learning", 2023, https://arxiv.org/abs/2308.12029
+for Multi-Task Learning", arXiv 2023, https://arxiv.org/abs/2308.12029
 """
 
 from __future__ import annotations
@@ -18,16 +21,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
-from auxbench.errors import UsageError
 from auxbench.gradients import Row, Signals
+from auxbench.grammar import ProperShare
 from auxbench.registry import METHODS
+
+from ._gradient import Norm, NormedBalancer
 
 FLOOR = 1e-8
 
 
 @METHODS.register
-class DBMTL(Balancer):
+class DBMTL(NormedBalancer):
     """Dual balancing; a single task is left as it is.
 
     >>> balancer = DBMTL(["a", "b"], torch.Generator(), beta=0.0)
@@ -41,16 +45,24 @@ class DBMTL(Balancer):
     scales_private = True
     edits = True
 
-    def __init__(self, tasks: Sequence[str], rng: torch.Generator, *, beta: float = 0.9) -> None:
-        super().__init__(tasks, rng)
-        if not 0 <= beta < 1:
-            raise UsageError(f"option 'beta' of 'dbmtl' is {beta:g}; give 0 or more, below 1.")
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        beta: ProperShare = 0.9,
+        norm: Norm = "native",
+    ) -> None:
+        super().__init__(tasks, rng, norm=norm)
         self.beta = beta
+        # The weights of this batch's losses, needed until its gradients are edited only.
+        self.latest = torch.ones(len(tasks), dtype=torch.float64)
         self.means: list[list[Tensor | None]] = []
 
     def weights(self, signals: Signals) -> Tensor:
         losses = signals.losses
-        return 1 / losses.clamp(min=FLOOR) if len(losses) > 1 else torch.ones_like(losses)
+        self.latest = 1 / losses.clamp(min=FLOOR) if len(losses) > 1 else torch.ones_like(losses)
+        return self.latest
 
     def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
         if len(rows) == 1:
@@ -64,10 +76,17 @@ class DBMTL(Balancer):
                     average.mul_(self.beta).add_(gradient.to(average), alpha=1 - self.beta)
         norms = torch.stack([_norm(mean) for mean in self.means])
         factors = torch.where(norms > 0, norms.max() / torch.where(norms > 0, norms, 1.0), 0.0)
-        return [
+        balanced = [
             tuple(None if m is None else m * factor for m in mean)
             for mean, factor in zip(self.means, factors.tolist(), strict=True)
         ]
+        if self.norm == "native":
+            return balanced
+        plain = [
+            tuple(None if g is None else g / weight for g in row)
+            for row, weight in zip(rows, self.latest.tolist(), strict=True)
+        ]
+        return self.normed_rows(balanced, plain)
 
     def extra(self) -> dict[str, Any]:
         return {"means": self.means}

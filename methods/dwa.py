@@ -3,7 +3,10 @@
 With r_i the mean loss of task i over the latest finished window of steps relative to the window
 before it, the weights are T softmax(r / tau); during the first two windows they are 1. The paper
 averages over epochs. Budgets here are counted in steps, so a window is `window` steps instead.
-Some public versions let the weights sum to 1 instead of T, which divides the learning rate by T.
+
+Known flaws: it sees how fast losses fall but not how large they are, nor that one has reached what
+noise allows. Some public versions let the weights sum to 1 instead of T, which divides the learning
+rate by T, and one compares two windows of 25 steps as here rather than epochs.
 
 Source: S. Liu, E. Johns, A. J. Davison, "End-to-End Multi-Task Learning with Attention",
 CVPR 2019, https://arxiv.org/abs/1803.10704
@@ -16,8 +19,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.errors import UsageError
 from auxbench.gradients import Signals
+from auxbench.grammar import Count, Positive
 from auxbench.registry import METHODS
 
 from ._losses import LossBalancer, bounded
@@ -41,14 +44,10 @@ class DWA(LossBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        tau: float = 2.0,
-        window: int = 25,
+        tau: Positive = 2.0,
+        window: Count = 25,
     ) -> None:
         super().__init__(tasks, rng)
-        if tau <= 0:
-            raise UsageError(f"option 'tau' of 'dwa' is {tau:g}; give more than 0.")
-        if window < 1:
-            raise UsageError(f"option 'window' of 'dwa' is {window}; give at least 1.")
         self.tau = tau
         self.window = window
         none = torch.zeros(len(tasks), dtype=torch.float64)

@@ -2,9 +2,12 @@
 
 With G the Gramian, the weights solve G w = w^(-1/alpha); alpha = 1 is Nash-MTL. The authors solve
 it by general least squares, here damped Newton steps find the solution to full precision. The
-combined gradient is clipped to the length `max_norm`, as in the authors' code, but is not
-multiplied by the number of tasks before; other versions do neither and weigh the heads. Where the
-gradients cancel, no finite solution exists and weights are 0.
+combined gradient is clipped to the length `max_norm`, as in the authors' code. Where the gradients
+cancel, no finite solution exists and weights are 0.
+
+Known flaws: as in Nash-MTL there is nothing to solve where some convex combination of the gradients
+vanishes. The authors' code multiplies the gradient by the number of tasks before it clips it; a
+public version neither multiplies nor clips, and weighs the heads.
 
 Source: H. Ban, K. Ji, "Fair Resource Allocation in Multi-Task Learning", ICML 2024,
 https://arxiv.org/abs/2402.15638
@@ -17,10 +20,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from auxbench.errors import UsageError
+from auxbench.grammar import Positive
 from auxbench.registry import METHODS
 
-from ._gradient import GradientBalancer, Norm, positive
+from ._gradient import GradientBalancer, Norm
 from ._solvers import Array, bargain
 
 
@@ -42,16 +45,14 @@ class FairGrad(GradientBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        alpha: float = 2.0,
-        max_norm: float | None = 1.0,
+        alpha: Positive = 2.0,
+        max_norm: Positive | None = 1.0,
         norm: Norm = "native",
     ) -> None:
         super().__init__(tasks, rng, norm=norm)
-        if alpha <= 0:
-            raise UsageError(f"option 'alpha' of 'fairgrad' is {alpha}; give a positive number.")
         self.alpha = alpha
         self.degree = -alpha / (1 + alpha)
-        self.limit = positive(max_norm, "max_norm", "fairgrad")
+        self.limit = max_norm
 
     def direction(self, gramian: Array) -> Array:
         return bargain(gramian, np.ones(len(gramian)), power=1 / self.alpha)

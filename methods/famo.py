@@ -3,11 +3,14 @@
 With z = softmax(w) and D_i = L_i + 1e-8 the weights are (z_i / D_i) / sum_j (z_j / D_j). After the
 descent the losses of the same batch are computed again, and the logits w descend on the paces
 log D_i - log D_i' with an Adam of their own, so that the slowest task gains weight. The second
-forward pass moves no running statistics and is counted. Public versions disagree on the decay of
-the logits (1e-5 to 1e-2), keep the graph of the first pass alive, or forget w in checkpoints; the
-clipping of gradients in the official experiments belongs to the optimiser and is left out. The
-weights sum to 1. A loss of 0, as of a batch without labels, gets weight 0, because its share would
-take all of the others'. A single task keeps weight 1.
+forward pass moves no running statistics and is counted. The clipping of gradients in the official
+experiments belongs to the optimiser and is left out. The weights sum to 1. A loss of 0, as of a
+batch without labels, gets weight 0, because its share would take all of the others'. A single task
+keeps weight 1.
+
+Known flaws: losses have to be positive, and each step costs a second forward pass. Public versions
+disagree on the decay of the logits (1e-5 to 1e-2), keep the graph of the first pass alive, or
+forget w in checkpoints.
 
 Source: B. Liu, Y. Feng, P. Stone, Q. Liu, "FAMO: Fast Adaptive Multitask Optimization",
 NeurIPS 2023, https://arxiv.org/abs/2306.03792
@@ -24,6 +27,7 @@ from torch.nn import Parameter
 
 from auxbench.descent import Descent
 from auxbench.gradients import Signals
+from auxbench.grammar import NonNegative, Positive
 from auxbench.phase import Phase, Scalars
 from auxbench.problem import Batch
 from auxbench.registry import METHODS
@@ -43,14 +47,15 @@ class FAMO(LearnedLosses):
     """
 
     family = "loss weighting"
+    also = "F"
 
     def __init__(
         self,
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        lr: float = 0.025,
-        decay: float = 1e-3,
+        lr: Positive = 0.025,
+        decay: NonNegative = 1e-3,
     ) -> None:
         super().__init__(tasks, rng, lr=lr, decay=decay)
         # What the descent has seen, needed until the end of the iteration only.

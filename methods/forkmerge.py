@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from auxbench.descent import Descent
+from auxbench.grammar import Count
 from auxbench.phase import Scalars
 from auxbench.problem import Batch
 from auxbench.registry import METHODS
@@ -53,8 +54,8 @@ class ForkMerge(Forked):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        top: int = 2,
-        merges: int | None = None,
+        top: Count = 2,
+        merges: Count | None = None,
     ) -> None:
         super().__init__(tasks, rng)
         self.top = top

@@ -1,8 +1,12 @@
 """GLS: the geometric mean of the losses, whose gradient gives the weights GLS / (T L_i).
 
 It is computed from logarithms, since the product itself overflows. A batch without labels for a
-task has a loss of 0 there, which would stop all others; such a task is left out of the mean. Some
-public versions take the right gradient but report other weights. A single task keeps weight 1.
+task has a loss of 0 there, which would stop all others; such a task is left out of the mean. A
+single task keeps weight 1.
+
+Known flaws: a loss that is nearly 0 takes almost all of the weight from the others. Public versions
+multiply the losses, which overflows for many tasks, and one takes the right gradient but reports
+other weights.
 
 Source: S. Chennupati, G. Sistu, S. Yogamani, S. A. Rawashdeh, "MultiNet++: Multi-Stream Feature
 Aggregation and Geometric Loss Strategy for Multi-Task Learning", CVPR Workshops 2019,

@@ -5,8 +5,11 @@ positive sign; a uniform draw below P keeps the positive parts of all tasks and 
 ones, and the other way round. On average that is the plain sum. `leak` lets so much of every
 gradient through. The paper masks the gradients of a shared representation, after multiplying by
 its signs; like most public versions this one masks those of the shared parameters, so that it works
-where tasks share no single representation. One public version draws one sign for a whole tensor;
-here every coordinate has its own.
+where tasks share no single representation.
+
+Known flaws: as its mean is the plain sum, what it adds is noise, and it needs the rows themselves,
+T copies of the shared gradients. One public version draws one sign for a whole tensor, and another
+restores the norm of the sum.
 
 Source: Z. Chen, J. Ngiam, Y. Huang, T. Luong, H. Kretzschmar, Y. Chai, D. Anguelov, "Just Pick a
 Sign: Optimizing Deep Multitask Models with Gradient Sign Dropout", NeurIPS 2020,
@@ -20,14 +23,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
-from auxbench.errors import UsageError
 from auxbench.gradients import Row, Signals
+from auxbench.grammar import Share
 from auxbench.registry import METHODS
+
+from ._gradient import Norm, NormedBalancer
 
 
 @METHODS.register
-class GradDrop(Balancer):
+class GradDrop(NormedBalancer):
     """Gradient sign dropout on the shared parameters; private ones keep their own gradient.
 
     >>> balancer = GradDrop(["a", "b"], torch.Generator().manual_seed(0))
@@ -40,10 +44,15 @@ class GradDrop(Balancer):
     reads = frozenset({"rows"})
     edits = True
 
-    def __init__(self, tasks: Sequence[str], rng: torch.Generator, *, leak: float = 0.0) -> None:
-        super().__init__(tasks, rng)
-        if not 0 <= leak <= 1:
-            raise UsageError(f"option 'leak' of 'graddrop' is {leak:g}; give 0 to 1.")
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        leak: Share = 0.0,
+        norm: Norm = "native",
+    ) -> None:
+        super().__init__(tasks, rng, norm=norm)
         self.leak = leak
 
     def weights(self, signals: Signals) -> Tensor:
@@ -51,7 +60,7 @@ class GradDrop(Balancer):
 
     def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
         columns = [self._masked(column) for column in zip(*rows, strict=True)]
-        return list(zip(*columns, strict=True))
+        return self.normed_rows(list(zip(*columns, strict=True)), rows)
 
     def _masked(self, column: Sequence[Tensor | None]) -> list[Tensor | None]:
         gradients = torch.stack([g for g in column if g is not None])

@@ -3,8 +3,12 @@
 With n_i = w_i |grad L_i| on the last shared layer and r_i the loss of task i relative to its first
 value, over the mean of these, the weights descend on sum |n_i - mean(n) r_i^alpha| with the targets
 held constant, and are renormalised to sum to the number of tasks. Only the heads are passed
-backwards for it: |grad w L| = w |grad L| needs no second derivative. Public versions differ: some
-take the whole trunk or only its first tensor, or leave the heads unweighted; here neither happens.
+backwards for it: |grad w L| = w |grad L| needs no second derivative.
+
+Known flaws: all paces are measured against the loss of one first batch, and without a floor, which
+the paper does not mention, weights can become negative. Public versions take the whole trunk or
+only the first tensor of the layer, hand the weights to the network's optimiser and its weight
+decay, or leave the heads unweighted.
 
 Source: Z. Chen, V. Badrinarayanan, C.-Y. Lee, A. Rabinovich, "GradNorm: Gradient Normalization for
 Adaptive Loss Balancing in Deep Multitask Networks", ICML 2018, https://arxiv.org/abs/1711.02257
@@ -21,12 +25,13 @@ from torch.nn import Parameter
 
 from auxbench.balancer import Balancer
 from auxbench.gradients import Signals
+from auxbench.grammar import NonNegative, Positive
 from auxbench.registry import METHODS
 
 
 @METHODS.register
 class GradNorm(Balancer):
-    """Gradient normalisation with restoring strength `alpha` and the weights' own Adam.
+    """Gradient normalisation with restoring strength `alpha`; `lr` is that of the weights' Adam.
 
     >>> signals = Signals.of([1.0, 2.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = GradNorm(["a", "b"], torch.Generator())
@@ -43,8 +48,8 @@ class GradNorm(Balancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        alpha: float = 1.5,
-        lr: float = 0.025,
+        alpha: NonNegative = 1.5,
+        lr: Positive = 0.025,
     ) -> None:
         super().__init__(tasks, rng)
         self.alpha = alpha

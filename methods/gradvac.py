@@ -3,8 +3,12 @@
 For every task i the other tasks j are visited in random order, and where the cosine of i's
 gradient, as bent so far, with the original one of j is below a target, just so much of the latter
 is added that it meets the target; the results are summed. The targets are running means of these
-cosines, from 0, with decay `beta`. This is the variant on the whole model; the paper also keeps
-targets per layer. Some public versions move a target only when it was missed; here it always is.
+cosines, from 0, which move by a share `beta`. This is the variant on the whole model; the paper
+also keeps targets per layer.
+
+Known flaws: the result depends on the order of the visits, and until the targets have moved away
+from 0 it is PCGrad. Some public versions move a target only when it was missed, and two take 0.5
+for `beta`, fifty times the paper's.
 
 Source: Z. Wang, Y. Tsvetkov, O. Firat, Y. Cao, "Gradient Vaccine: Investigating and Improving
 Multi-task Optimization in Massively Multilingual Models", ICLR 2021,
@@ -20,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxbench.errors import UsageError
+from auxbench.grammar import Share
 from auxbench.registry import METHODS
 
 from ._gradient import GradientBalancer, Norm
@@ -51,12 +55,10 @@ class GradVac(GradientBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        beta: float = 0.01,
+        beta: Share = 0.01,
         norm: Norm = "native",
     ) -> None:
         super().__init__(tasks, rng, norm=norm)
-        if not 0 <= beta <= 1:
-            raise UsageError(f"option 'beta' of 'gradvac' is {beta}; give a number from 0 to 1.")
         self.beta = beta
         self.targets: Tensor
         self.register_buffer("targets", torch.zeros(len(tasks), len(tasks), dtype=torch.float64))

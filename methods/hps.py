@@ -3,7 +3,10 @@
 The auxiliary heads are dropped at deployment, so the deployed network is the single-task one. An
 auxiliary weight of 0 gives the single-task training bit for bit.
 
-Source: R. Caruana, "Multitask Learning", Machine Learning 28, 1997,
+Known flaws: every auxiliary, useful or not, has the whole trunk in its hands, and where heads
+branch off is a choice that is fixed here to the trunk's end.
+
+Source: R. Caruana, "Multitask Learning", Machine Learning 1997,
 https://doi.org/10.1023/A:1007379606734
 """
 

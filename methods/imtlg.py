@@ -1,9 +1,12 @@
 """IMTL-G: the combination whose projections on all tasks' unit gradients are equal.
 
-The weights sum to 1 and may be negative: where the gradients point to nearly opposite sides, the
-combination can climb the primary's loss, which the paper allows and so happens here. Where every
-such combination is zero, all weights are 0. Public versions invert a matrix that is singular for
-parallel gradients or weigh the heads as well; here a pseudo-inverse is used and heads are left.
+The weights sum to 1. Where every such combination is zero, all weights are 0. A pseudo-inverse
+serves parallel gradients, and heads keep their own gradient.
+
+Known flaws: weights may be negative: where the gradients point to nearly opposite sides, the
+combination climbs the primary's loss, which the paper allows and so happens here. Public versions
+invert a matrix that is singular for parallel gradients, weigh the heads as well, or offer no way to
+leave the loss-balancing half out.
 
 Source: L. Liu, Y. Li, Z. Kuang, J.-H. Xue, Y. Chen, W. Yang, Q. Liao, W. Zhang, "Towards Impartial
 Multi-task Learning", ICLR 2021, https://openreview.net/forum?id=IMPnRXEWpvr

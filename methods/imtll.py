@@ -1,13 +1,16 @@
 """IMTL-L: loss weights that bring all weighted losses to the same size.
 
 The exponents s, which start at 0, descend on the sum of exp(s_i) L_i - s_i together with the
-network, so that every exp(s_i) L_i approaches 1; the weights are exp(s_i). This is uncertainty
-weighting with s = -log variance and twice the weights. Here s has an Adam of its own, which the
-network's rate and weight decay do not touch. A single task keeps weight 1. In the descent of s a
-loss counts as at least 1e-8, so a task without labels cannot run away.
+network, so that every exp(s_i) L_i approaches 1; the weights are exp(s_i). Here s has an Adam of
+its own at the rate `lr`, which the network's rate and weight decay do not touch. A single task
+keeps weight 1. In the descent of s a loss counts as at least 1e-8, so a task without labels cannot
+run away.
 
-Source: L. Liu et al., "Towards Impartial Multi-task Learning", ICLR 2021,
-https://openreview.net/forum?id=IMPnRXEWpvr
+Known flaws: it is uncertainty weighting with s = -log variance and twice the weights, and both come
+to weights 1 / L. A widespread public version has it only together with the gradient half.
+
+Source: L. Liu, Y. Li, Z. Kuang, J.-H. Xue, Y. Chen, W. Yang, Q. Liao, W. Zhang, "Towards Impartial
+Multi-task Learning", ICLR 2021, https://openreview.net/forum?id=IMPnRXEWpvr
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import torch
 from torch import Tensor
 
 from auxbench.gradients import Signals
+from auxbench.grammar import Positive
 from auxbench.registry import METHODS
 
 from ._losses import LearnedLosses, bounded
@@ -35,7 +39,7 @@ class IMTLL(LearnedLosses):
 
     family = "loss weighting"
 
-    def __init__(self, tasks: Sequence[str], rng: torch.Generator, *, lr: float = 0.025) -> None:
+    def __init__(self, tasks: Sequence[str], rng: torch.Generator, *, lr: Positive = 0.025) -> None:
         super().__init__(tasks, rng, lr=lr)
 
     def rule(self, signals: Signals) -> Tensor:

@@ -1,12 +1,14 @@
 """The sum of the losses' logarithms, whose gradient weighs every task by 1 / L_i.
 
 Multiplying a loss by a constant then changes nothing, which is why it is also known as the
-scale-invariant baseline; learned uncertainties converge to the same weights. 1e-8 is added to
-every loss, so that one of 0, as of a batch without labels, stays finite. A single task keeps
-weight 1. Losses are taken to be at least 0; public versions give NaN for negative ones.
+scale-invariant baseline; the paper uses it as one. 1e-8 is added to every loss, so that one of 0,
+as of a batch without labels, stays finite. A single task keeps weight 1.
 
-Source: A. Navon et al., "Multi-Task Learning as a Bargaining Game", ICML 2022, where it is the
-scale-invariant baseline, https://arxiv.org/abs/2202.01017
+Known flaws: losses have to be positive; public versions give NaN for negative ones, which count as
+0 here. A task that is nearly solved gets a huge weight.
+
+Source: A. Navon, A. Shamsian, I. Achituve, H. Maron, K. Kawaguchi, G. Chechik, E. Fetaya,
+"Multi-Task Learning as a Bargaining Game", ICML 2022, https://arxiv.org/abs/2202.01017
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from auxbench.architecture import Architecture, Network, Site
 from auxbench.budget import Recipe
 from auxbench.derivatives import gradient, plain_attention
 from auxbench.errors import UsageError
+from auxbench.grammar import Count, NonNegative, Positive
 from auxbench.losses import IGNORE, single
 from auxbench.phase import Objective, Phase, Scalars
 from auxbench.problem import Batch, Task
@@ -49,17 +50,17 @@ class MAXL(Architecture):
 
     family = "architecture"
     asymmetric = True
-    also = "2 F + 2 B"
+    also = "4 F + 3 B"
     generates = True
 
     def __init__(
         self,
         site: Site,
         *,
-        hierarchy: int = 5,
-        entropy: float = 0.2,
-        lr: float = 1e-3,
-        focus: float = 2.0,
+        hierarchy: Count = 5,
+        entropy: NonNegative = 0.2,
+        lr: Positive = 1e-3,
+        focus: NonNegative = 2.0,
     ) -> None:
         super().__init__(site)
         primary = site.tasks[0]

@@ -1,9 +1,12 @@
 """MetaBalance: auxiliary gradients are brought towards the primary's magnitude, tensor by tensor.
 
-With m a moving average of the norm of a task's gradient in one tensor, an auxiliary gradient is
-multiplied by r m_primary / m_auxiliary + 1 - r; the primary's stays. Public code hangs its averages
-on the parameters, where no checkpoint sees them, divides by zero norms, and at a missing gradient
-skips all later tensors; here none of that happens, and a zero gradient stays zero.
+With m a moving average, of memory `beta`, of the norm of a task's gradient in one tensor, an
+auxiliary gradient is multiplied by r m_primary / m_auxiliary + 1 - r; the primary's stays. A zero
+gradient stays zero.
+
+Known flaws: only magnitudes are balanced, so an auxiliary that opposes the primary does so at the
+primary's own size. Public code hangs its averages on the parameters, where no checkpoint sees them,
+divides by zero norms, and at a missing gradient skips all later tensors.
 
 Source: Y. He, X. Feng, C. Cheng, G. Ji, Y. Guo, J. Caverlee, "MetaBalance: Improving Multi-Task
 Recommendations via Adapting Gradient Magnitudes of Auxiliary Tasks", WWW 2022,
@@ -18,13 +21,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
 from auxbench.gradients import Row, Signals
+from auxbench.grammar import ProperShare, Share
 from auxbench.registry import METHODS
+
+from ._gradient import Norm, NormedBalancer
 
 
 @METHODS.register
-class MetaBalance(Balancer):
+class MetaBalance(NormedBalancer):
     """Relaxation `r` towards the primary's magnitude, averages with memory `beta`.
 
     >>> balancer = MetaBalance(["a", "b"], torch.Generator())
@@ -34,13 +39,20 @@ class MetaBalance(Balancer):
     """
 
     family = "auxiliary"
+    asymmetric = True
     reads = frozenset({"rows"})
     edits = True
 
     def __init__(
-        self, tasks: Sequence[str], rng: torch.Generator, *, r: float = 0.7, beta: float = 0.9
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        r: Share = 0.7,
+        beta: ProperShare = 0.9,
+        norm: Norm = "native",
     ) -> None:
-        super().__init__(tasks, rng)
+        super().__init__(tasks, rng, norm=norm)
         self.r = r
         self.beta = beta
         self.means = torch.zeros(len(tasks), 0, dtype=torch.float64)
@@ -59,10 +71,11 @@ class MetaBalance(Balancer):
         factors[0] = 1.0
         # The primary does not reach every shared parameter; there it sets no magnitude.
         factors[:, [g is None for g in rows[0]]] = 1.0
-        return [
+        scaled = [
             tuple(None if g is None else g * f for g, f in zip(row, line, strict=True))
             for row, line in zip(rows, factors.tolist(), strict=True)
         ]
+        return self.normed_rows(scaled, rows)
 
     def extra(self) -> dict[str, Any]:
         return {"means": self.means}

@@ -1,9 +1,11 @@
 """MGDA: the shortest convex combination of the gradients, which no task objects to.
 
 Its negative descends all losses at once, or is zero where none can fall without another rising.
-It follows the smallest gradient. The original solver keeps weights off 0 and 1 and fails on large
-gradients, and public versions stop Frank-Wolfe early; here the active set is found exactly. Some
-multiply by the number of tasks, and the original weighs the heads too; here neither happens.
+The active set is found exactly, and the heads keep their own gradient.
+
+Known flaws: it follows the smallest gradient and starves the tasks of large ones. The original
+solver keeps weights off 0 and 1 and fails on gradients longer than 1e4, other public versions stop
+Frank-Wolfe early or multiply by the number of tasks, and the original weighs the heads too.
 
 Source: O. Sener, V. Koltun, "Multi-Task Learning as Multi-Objective Optimization", NeurIPS 2018,
 https://arxiv.org/abs/1810.04650

@@ -1,12 +1,15 @@
 """MTAN: one shared trunk, from which every task picks features by attention masks of its own.
 
 At the end of every stage a task multiplies the trunk's map by a mask in [0, 1], computed from that
-map and the task's own masked map of the stage before; the task's head reads the masked maps. This
-simplifies the paper, where masks compare two layers within a stage: here they see the ends of the
-stages only, which every backbone has, and the earlier map is brought to size by interpolation
-instead of max pooling. The attention of a task costs a few convolutions, not a trunk.
+map and the task's own masked map of the stage before, with `reduction` times fewer channels inside;
+the task's head reads the masked maps. This simplifies the paper, where masks compare two layers
+within a stage: here they see the ends of the stages only, which every backbone has, and the earlier
+map is brought to size by interpolation instead of max pooling. The attention of a task costs a few
+convolutions, not a trunk.
 
-The deployed network keeps the primary's attention.
+Known flaws: the deployed network keeps the primary's attention, so inference costs more than the
+single-task network's. In a widespread public version the attention modules on a plain ResNet get no
+gradient at all as soon as a method asks for one gradient per task.
 
 Source: S. Liu, E. Johns, A. J. Davison, "End-to-End Multi-Task Learning with Attention",
 CVPR 2019, https://arxiv.org/abs/1803.10704
@@ -23,7 +26,7 @@ from torch.nn.functional import interpolate
 
 from auxbench.architecture import Architecture, Network, Site
 from auxbench.backbone import Backbone
-from auxbench.errors import UsageError
+from auxbench.grammar import Count
 from auxbench.registry import METHODS
 
 
@@ -78,10 +81,8 @@ class MTAN(Architecture):
     family = "architecture"
     deploys_single: ClassVar[bool] = False
 
-    def __init__(self, site: Site, *, reduction: int = 4) -> None:
+    def __init__(self, site: Site, *, reduction: Count = 4) -> None:
         super().__init__(site)
-        if reduction < 1:
-            raise UsageError(f"option 'reduction' of 'mtan' is {reduction}; give at least 1.")
         self.network = site.network(self.primary)
         trunk = self.network.backbone
         self.heads = nn.ModuleDict({task.name: site.head(task, trunk) for task in self.tasks[1:]})

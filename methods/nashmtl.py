@@ -1,12 +1,15 @@
 """Nash-MTL: the bargaining solution between the tasks, each valuing its own descent.
 
 With G the Gramian, the weights solve G a = 1 / a, so that every task gets the same relative gain
-whatever its gradient's length. The authors' solver often stops early, and gives up when a row of G
-sums to zero; here damped Newton steps find the solution to full precision. The combined gradient
-is clipped to the length `max_norm`, as in the authors' code, and as its own length is the root of
-the number of tasks, this fixes it; max_norm=none leaves it. The authors weigh the heads too; here
-they keep their own gradient. Where the gradients cancel, there is no finite solution and weights
-are 0.
+whatever its gradient's length; damped Newton steps find the solution to full precision. The
+combined gradient is clipped to the length `max_norm`, as in the authors' code, and as its own
+length is the root of the number of tasks, this fixes it; max_norm=none leaves it. The heads keep
+their own gradient. Where the gradients cancel, there is no finite solution and weights are 0.
+
+Known flaws: the length says nothing of the gradients, being fixed, and there is no solution where
+a convex combination of them vanishes. The authors' solver often stops early, more often the more
+tasks there are, and gives up silently when a row of G sums to zero; their weights multiply the
+heads too.
 
 Source: A. Navon, A. Shamsian, I. Achituve, H. Maron, K. Kawaguchi, G. Chechik, E. Fetaya,
 "Multi-Task Learning as a Bargaining Game", ICML 2022, https://arxiv.org/abs/2202.01017
@@ -19,9 +22,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from auxbench.grammar import Positive
 from auxbench.registry import METHODS
 
-from ._gradient import GradientBalancer, Norm, positive
+from ._gradient import GradientBalancer, Norm
 from ._solvers import Array, bargain
 
 
@@ -44,11 +48,11 @@ class NashMTL(GradientBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        max_norm: float | None = 1.0,
+        max_norm: Positive | None = 1.0,
         norm: Norm = "native",
     ) -> None:
         super().__init__(tasks, rng, norm=norm)
-        self.limit = positive(max_norm, "max_norm", "nashmtl")
+        self.limit = max_norm
 
     def direction(self, gramian: Array) -> Array:
         return bargain(gramian, np.ones(len(gramian)))

@@ -1,13 +1,15 @@
 """NDDR-CNN: a network per task, whose features are concatenated and reduced by 1x1 convolutions.
 
-Behind a place, the feature of a task is a 1x1 convolution without bias over the features of all
-tasks, followed by normalisation and activation. The convolution starts at `own` times the
-identity for the own feature and shares the rest evenly among the others' identities; kept
-diagonal, it would be a cross-stitch unit per channel. The paper trains these layers at 100 times
-the network's rate, starts from trained single-task networks and decays weights; here all methods
-share one recipe and random or ImageNet weights.
+Behind a place, the end of a stage or any block (`links`), the feature of a task is a 1x1
+convolution without bias over the features of all tasks, followed by normalisation and activation
+(`norm`, `act`). The convolution starts at `own` times the identity for the own feature and shares
+the rest evenly among the others' identities. The paper trains these layers at 100 times the
+network's rate, starts from trained single-task networks and decays weights; here all methods share
+one recipe and random or ImageNet weights.
 
-The deployed network needs all branches, so its inference costs that of T networks.
+Known flaws: the deployed network needs all branches, so its inference costs that of T networks.
+Where the convolution stays diagonal it is a cross-stitch unit per channel, at the price of a full
+matrix.
 
 Source: Y. Gao, J. Ma, M. Zhao, W. Liu, A. L. Yuille, "NDDR-CNN: Layerwise Feature Fusing in
 Multi-Task CNNs by Neural Discriminative Dimensionality Reduction", CVPR 2019,
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 
 from auxbench.architecture import Site
 from auxbench.backbone import Backbone
+from auxbench.grammar import Share
 from auxbench.registry import METHODS
 
 from ._fused import FusedBranches, shares
@@ -74,7 +77,7 @@ class NDDR(FusedBranches):
         links: Level = "stage",
         norm: NormName = "batch",
         act: ActivationName = "relu",
-        own: float = 0.9,
+        own: Share = 0.9,
     ) -> None:
         self.norm: NormName = norm
         self.act: ActivationName = act

@@ -37,6 +37,7 @@ class NoiseAux(Balancer):
     """
 
     family = "control"
+    asymmetric = True
     scales_private = True
 
     def weights(self, signals: Signals) -> Tensor:

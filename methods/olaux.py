@@ -1,10 +1,14 @@
 """OL-AUX: auxiliary weights that rise while an auxiliary's gradient agrees with the primary's.
 
-Every `horizon` steps the weight of auxiliary a moves by beta * eta * the sum of the inner products
-of its gradient with the primary's over these steps, and is kept at 0 or above; eta is the weights'
-learning rate and the primary keeps weight 1. The horizon accumulates, nothing is unrolled. The
-official experiments also take logarithms of the losses and smooth the gradients, which belongs to
-their reinforcement-learning setting and is left out.
+Every `horizon` steps the weight of auxiliary a moves by `beta` eta times the sum of the inner
+products of its gradient with the primary's over these steps, and is kept at 0 or above; eta is the
+learning rate of the network and the primary keeps weight 1. The horizon accumulates, nothing is
+unrolled. The official experiments also take logarithms of the losses and smooth the gradients,
+which belongs to their reinforcement-learning setting and is left out.
+
+Known flaws: inner products carry the scale of both losses, so one `beta` does not suit all. Public
+copies compare cosines at a beta that hardly moves the weights, leave the clipping at 0 out, or
+count steps so that the weights never change at all.
 
 Source: X. Lin, H. Baweja, G. Kantor, D. Held, "Adaptive Auxiliary Task Weighting for Reinforcement
 Learning", NeurIPS 2019, https://proceedings.neurips.cc/paper/2019/hash/0e900ad84f63618452210ab8baae0218-Abstract.html
@@ -18,14 +22,14 @@ import torch
 from torch import Tensor
 
 from auxbench.balancer import Balancer
-from auxbench.errors import UsageError
 from auxbench.gradients import Signals
+from auxbench.grammar import Count, Positive
 from auxbench.registry import METHODS
 
 
 @METHODS.register
 class OLAux(Balancer):
-    """Online learning of auxiliary weights from the agreement of gradients.
+    """Online learning of auxiliary weights from the agreement of gradients, at the rate `beta`.
 
     >>> rows = torch.tensor([[2.0, 0.0], [-1.0, 1.0]])
     >>> balancer = OLAux(["a", "b"], torch.Generator(), beta=1.0, horizon=1)
@@ -36,7 +40,8 @@ class OLAux(Balancer):
     """
 
     family = "auxiliary"
-    reads = frozenset({"gramian"})
+    asymmetric = True
+    reads = frozenset({"agreement"})
     scales_private = True
 
     def __init__(
@@ -44,12 +49,10 @@ class OLAux(Balancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        beta: float = 5.0,
-        horizon: int = 5,
+        beta: Positive = 5.0,
+        horizon: Count = 5,
     ) -> None:
         super().__init__(tasks, rng)
-        if horizon < 1:
-            raise UsageError(f"option 'horizon' of 'olaux' is {horizon}; give at least 1.")
         self.beta = beta
         self.horizon = horizon
         self.current: Tensor

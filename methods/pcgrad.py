@@ -2,8 +2,11 @@
 
 For every task i the other tasks j are visited in random order, and where the inner product with
 the original gradient of j is negative the component along it is removed; the results are summed.
-It only needs inner products, so it runs on the Gramian. Public versions differ: some keep a fixed
-order or visit j = i as well, which changes the result from three tasks on; here neither happens.
+It only needs inner products, so it runs on the Gramian.
+
+Known flaws: where gradients are nearly orthogonal there is next to nothing to remove, and the step
+is the plain sum's. Public versions keep a fixed order, visit j = i as well, which changes the
+result from three tasks on, or take the mean instead of the sum.
 
 Source: T. Yu, S. Kumar, A. Gupta, S. Levine, K. Hausman, C. Finn, "Gradient Surgery for
 Multi-Task Learning", NeurIPS 2020, https://arxiv.org/abs/2001.06782
@@ -14,13 +17,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
 from auxbench.gradients import Signals
 from auxbench.registry import METHODS
 
+from ._gradient import NormedBalancer
+
 
 @METHODS.register
-class PCGrad(Balancer):
+class PCGrad(NormedBalancer):
     """Projecting conflicting gradients; private parameters keep their own gradient.
 
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
@@ -41,4 +45,4 @@ class PCGrad(Balancer):
                 conflict = own @ gramian[other]
                 if other != task and conflict < 0:
                     own[other] -= conflict / gramian[other, other]
-        return coefficients.sum(dim=0)
+        return self.normed(coefficients.sum(dim=0), gramian)

@@ -4,36 +4,50 @@ PCGrad for one task that counts more than the others: the primary's gradient is 
 do not see each other, and the sum descends the primary at least as fast as its own gradient does.
 The paper uses it as a baseline. Unlike in PCGrad there is no order to draw.
 
+Known flaws: an auxiliary that does not conflict passes whole, however large or useless it is. It
+has no paper of its own.
+
 Source: J. Jiang, B. Chen, J. Pan, X. Wang, D. Liu, J. Jiang, M. Long, "ForkMerge: Mitigating
 Negative Transfer in Auxiliary-Task Learning", NeurIPS 2023, https://arxiv.org/abs/2301.12618
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
+from auxbench.gradients import Signals
 from auxbench.registry import METHODS
 
-from ._gradient import GradientBalancer
-from ._solvers import Array
+from ._gradient import Norm, NormedBalancer
 
 
 @METHODS.register
-class PriPCGrad(GradientBalancer):
+class PriPCGrad(NormedBalancer):
     """Projecting auxiliary gradients that conflict with the primary's.
 
-    >>> import torch
-    >>> from auxbench.gradients import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> PriPCGrad(["a", "b"], torch.Generator()).weights(signals).tolist()
     [1.5, 1.0]
     """
 
     family = "gradient"
+    asymmetric = True
+    reads = frozenset({"agreement"})
 
-    def direction(self, gramian: Array) -> Array:
-        weights = np.ones(len(gramian))
-        conflict = np.minimum(gramian[0], 0).sum()
-        if conflict < 0:
-            weights[0] -= conflict / gramian[0, 0]
-        return weights
+    def __init__(
+        self, tasks: Sequence[str], rng: torch.Generator, *, norm: Norm = "native"
+    ) -> None:
+        super().__init__(tasks, rng, norm=norm)
+        if norm != "native":
+            self.reads = frozenset({"gramian"})
+
+    def weights(self, signals: Signals) -> Tensor:
+        products = signals.gramian[0] if "gramian" in self.reads else signals.agreement
+        weights = torch.ones_like(products)
+        conflict = products.clamp(max=0).sum()
+        if conflict < 0 and products.isfinite().all() and products[0] > 0:
+            weights[0] -= conflict / products[0]
+        return weights if self.norm == "native" else self.normed(weights, signals.gramian)

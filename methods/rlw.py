@@ -1,8 +1,10 @@
 """RLW: random loss weights, drawn anew on every batch.
 
 The weights are T softmax(z) with z standard normal: their mean is that of equal weighting, and a
-method that does not beat them has shown little. Some public versions let the weights sum to 1
-instead of T, which divides the learning rate by T.
+method that does not beat them has shown little.
+
+Known flaws: it learns nothing; what it changes is the noise of the steps. Some public versions let
+the weights sum to 1 instead of T, which divides the learning rate by T.
 
 Source: B. Lin, F. Ye, Y. Zhang, I. W. Tsang, "Reasonable Effectiveness of Random Weighting:
 A Litmus Test for Multi-Task Learning", TMLR 2022, https://arxiv.org/abs/2111.10603

@@ -1,10 +1,14 @@
 """The single-task network: the primary alone, without any auxiliary task.
 
 The anchor of every comparison. It gets the same steps, data and tuning as everybody else; a
-baseline that is trained less is not a baseline.
+baseline that is trained less is not a baseline. Why it has to be trained as hard as the rest is
+argued in the paper.
 
-Source: the custom of the field; why it must be trained as hard as the rest is argued by V. Kurin et
-al., NeurIPS 2022, https://arxiv.org/abs/2201.04122
+Known flaws: with as many steps as everybody it gets less computation than methods that pass several
+tasks forwards and backwards. Published comparisons often tune and regularise it less than the rest.
+
+Source: V. Kurin, A. De Palma, I. Kostrikov, S. Whiteson, M. P. Kumar, "In Defense of the Unitary
+Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs/2201.04122
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ class Single(Architecture):
     """One network for the primary; forward: images [B, 3, H, W] -> {primary: prediction}."""
 
     family = "architecture"
+    asymmetric = True
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)

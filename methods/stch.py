@@ -3,10 +3,12 @@
 Minimised is T mu log sum exp(log(L_i / nadir_i) / mu), whose derivatives are the weights
 T softmax(log(L / nadir) / mu)_i / L_i. During the first `warmup` steps the sum of log L_i is
 minimised instead, and the nadir is the mean loss over the last quarter of these steps; the
-published code warms up for some epochs, but budgets here are counted in steps. It is the
-logarithmic version of the published code, while the paper's own formula has no logarithm. With
-mu = 1 the weights are in the fixed ratio of 1 / nadir; only a smaller mu adapts. A single task
+published code warms up for some epochs, but budgets here are counted in steps. A single task
 keeps weight 1.
+
+Known flaws: with mu = 1, the default of public code, the weights are in the fixed ratio of
+1 / nadir; only a smaller `mu` adapts. The logarithm, here as in the published code, is not in the
+paper's own formula.
 
 Source: X. Lin, X. Zhang, Z. Yang, F. Liu, Z. Wang, Q. Zhang, "Smooth Tchebycheff Scalarization
 for Multi-Objective Optimization", ICML 2024, https://arxiv.org/abs/2402.19078
@@ -19,8 +21,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.errors import UsageError
 from auxbench.gradients import Signals
+from auxbench.grammar import CountOrZero, Positive
 from auxbench.registry import METHODS
 
 from ._losses import LossBalancer, bounded
@@ -42,14 +44,10 @@ class STCH(LossBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        mu: float = 1.0,
-        warmup: int = 40,
+        mu: Positive = 1.0,
+        warmup: CountOrZero = 40,
     ) -> None:
         super().__init__(tasks, rng)
-        if mu <= 0:
-            raise UsageError(f"option 'mu' of 'stch' is {mu:g}; give more than 0.")
-        if warmup < 0:
-            raise UsageError(f"option 'warmup' of 'stch' is {warmup}; give 0 or more.")
         self.mu = mu
         self.warmup = warmup
         self.quarter = max(1, warmup // 4)

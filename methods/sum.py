@@ -3,6 +3,9 @@
 The baseline that specialised methods have to beat: with ordinary regularisation it often matches
 them. A chain without any balancer is this one.
 
+Known flaws: the unit of a loss decides its say. Public versions that take the mean instead divide
+the learning rate by the number of tasks, and at least one documents the mean and computes the sum.
+
 Source: V. Kurin, A. De Palma, I. Kostrikov, S. Whiteson, M. P. Kumar, "In Defense of the Unitary
 Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs/2201.04122
 """

@@ -1,10 +1,12 @@
 """UPGrad: every gradient is projected onto what conflicts with no task, and the mean is taken.
 
-The mean conflicts with no task either. For two tasks it is half of PCGrad's sum. The public
-version adds a small multiple of the identity to the Gramian, which moves the result by about as
-much; here the projections are exact.
+The mean conflicts with no task either. Here the projections are exact.
 
-Source: P. Quinton, V. Rey, "Jacobian Descent for Multi-Objective Optimization", 2024,
+Known flaws: for two tasks it is half of PCGrad's sum, and between nearly orthogonal gradients the
+plain mean, 1 / T of the sum's length. The public version adds a small multiple of the identity to
+the Gramian, which moves the result by about as much.
+
+Source: P. Quinton, V. Rey, "Jacobian Descent for Multi-Objective Optimization", arXiv 2024,
 https://arxiv.org/abs/2406.16232
 """
 

@@ -2,9 +2,12 @@
 
 The log variances s, which start at 0, descend on the sum of exp(-s_i) L_i / 2 + s_i / 2 together
 with the network, so that exp(s_i) approaches L_i and the weights are exp(-s_i) / 2. They have an
-Adam of their own; public versions often leave them in the network's optimiser, where weight decay
-pulls the variances to 1, and start them at -0.5 or -0.7. A single task keeps weight 1. In the
-descent of s a loss counts as at least 1e-8, so a task without labels cannot run away.
+Adam of their own at the rate `lr`. A single task keeps weight 1. In the descent of s a loss counts
+as at least 1e-8, so a task without labels cannot run away.
+
+Known flaws: it comes to weights in proportion to 1 / L, whatever the uncertainty, and for
+cross-entropies the half is a convention. Public versions often leave s in the network's optimiser,
+where weight decay pulls the variances to 1, and start it at -0.5 or -0.7.
 
 Source: A. Kendall, Y. Gal, R. Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses for
 Scene Geometry and Semantics", CVPR 2018, https://arxiv.org/abs/1705.07115
@@ -18,6 +21,7 @@ import torch
 from torch import Tensor
 
 from auxbench.gradients import Signals
+from auxbench.grammar import Positive
 from auxbench.registry import METHODS
 
 from ._losses import LearnedLosses, bounded
@@ -35,7 +39,7 @@ class UW(LearnedLosses):
 
     family = "loss weighting"
 
-    def __init__(self, tasks: Sequence[str], rng: torch.Generator, *, lr: float = 0.025) -> None:
+    def __init__(self, tasks: Sequence[str], rng: torch.Generator, *, lr: Positive = 0.025) -> None:
         super().__init__(tasks, rng, lr=lr)
 
     def rule(self, signals: Signals) -> Tensor:

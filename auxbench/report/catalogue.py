@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from auxbench.budget import BUDGETS
+from auxbench.card import Card
 from auxbench.catalogue import BACKBONES
-from auxbench.registry import METHODS, Card, Registry
+from auxbench.registry import METHODS, Registry
+from auxbench.report.cite import citations
+from auxbench.report.method import LEGEND, needs, passes
 from auxbench.report.table import Column, Table
 
 
@@ -15,6 +18,10 @@ def methods() -> Table:
     columns = (
         Column("name", "method"),
         Column("family", "family"),
+        Column("needs", "needs"),
+        Column("passes", "passes a step"),
+        Column("asymmetric", "primary is special"),
+        Column("paper", "paper"),
         Column("summary", "what it is"),
         Column("problem", "not usable", shown=False),
     )
@@ -22,12 +29,20 @@ def methods() -> Table:
         {
             "name": card.name,
             "family": card.attributes.get("family", ""),
+            "needs": needs(card),
+            "passes": passes(card),
+            "asymmetric": card.attributes.get("asymmetric"),
+            "paper": "; ".join(paper.short for paper in citations(card)) or None,
             "summary": card.problem or card.summary,
             "problem": card.problem,
         }
         for card in _cards(METHODS)
     ]
-    notes = ("Parts are joined by +, and options follow a colon: auxnas:l1=10+gradnorm:alpha=1.",)
+    notes = (
+        LEGEND,
+        "Parts are joined by +, and options follow a colon: auxnas:l1=10+gradnorm:alpha=1.",
+        "auxbench show method NAME says more of one, and --cite NAMES gives its paper as BibTeX.",
+    )
     return Table("", columns, rows, notes)
 
 
@@ -73,7 +88,7 @@ def backbones() -> Table:
         }
         for entry in BACKBONES
     ]
-    notes = ("Any other timm network that can be cut into blocks may be named as well.",)
+    notes = ("For images any other timm network that can be cut into blocks may be named too.",)
     return Table("", columns, rows, notes)
 
 

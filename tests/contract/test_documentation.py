@@ -12,6 +12,7 @@ import pytest
 from auxbench.grammar import options_of, spelled
 from auxbench.problem import DATASETS
 from auxbench.registry import METHODS, Registry
+from auxbench.report.cite import citations
 
 PARTS = [(METHODS, name) for name in METHODS.names()] + [
     (DATASETS, name) for name in DATASETS.names()
@@ -29,10 +30,9 @@ def test_the_module_says_in_a_sentence_what_it_is(registry: Registry[type], name
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_method_names_its_source_and_family(name: str) -> None:
     card = METHODS.card(name)
-    source = card.doc.rpartition("Source: ")[2]
-    assert source, "the docstring ends with 'Source: authors, title, venue, year, link'"
-    assert re.search(r"\b(19|20)\d\d\b", source)
-    assert "https://" in source
+    assert card.sources, "the docstring ends with 'Source: authors, title, venue, year, link'"
+    assert card.doc.split("\n\n")[-1].startswith("Source: ")
+    assert len(citations(card)) == len(card.sources), card.sources
     assert card.attributes["family"] in {
         "architecture",
         "auxiliary",
@@ -42,12 +42,20 @@ def test_a_method_names_its_source_and_family(name: str) -> None:
     }
 
 
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_method_says_what_is_wrong_with_it(name: str) -> None:
+    paragraphs = METHODS.card(name).doc.split("\n\n")
+    assert sum(text.startswith("Known flaws: ") for text in paragraphs) == 1
+    flaws = METHODS.card(name).flaws
+    assert 1 <= len(re.findall(r"\.(?: |$)", flaws)) <= 3, flaws
+
+
 @pytest.mark.parametrize(("registry", "name"), PARTS, ids=IDS)
 def test_options_have_types_and_defaults(registry: Registry[type], name: str) -> None:
     part = registry[name]
     assert inspect.getdoc(part)
     for option in options_of(part).values():
-        assert option.default is not inspect.Parameter.empty
+        assert isinstance(option.default, bool | int | float | str | None)
         assert option.convert(spelled(option.default), option.name) == option.default or isinstance(
             option.default, bool
         )

@@ -26,6 +26,7 @@ SLOW = {"resnet34", "vgg16_bn", "vit_small_patch16_224", "swin_tiny_patch4_windo
 ENTRIES = [
     pytest.param(entry, id=entry.name, marks=[pytest.mark.slow] if entry.name in SLOW else [])
     for entry in BACKBONES
+    if entry.family != "MLP"  # not timm's
 ]
 
 

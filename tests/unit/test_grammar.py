@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import pytest
 
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice, options_of, spelled, split_list
+from auxbench.grammar import (
+    Bounds,
+    Choice,
+    Count,
+    CountOrZero,
+    NonNegative,
+    Positive,
+    ProperShare,
+    Share,
+    options_of,
+    spelled,
+    split_list,
+)
+from auxbench.method import Method
 
 
 def part(
@@ -75,3 +89,97 @@ def test_commas_only_separate() -> None:
         "auxnas:l1=10+pcgrad",
         "hps",
     ]
+
+
+LIMITS = {
+    "arml:every=0": "option 'every' of 'arml' is 0, out of range; give >= 1.",
+    "arml:lr=0": "option 'lr' of 'arml' is 0, out of range; give > 0.",
+    "auxnas:l1=-1": "option 'l1' of 'auxnas' is -1, out of range; give >= 0.",
+    "cagrad:c=1": "option 'c' of 'cagrad' is 1, out of range; give >= 0 and < 1.",
+    "crossstitch:own=1.5": "option 'own' of 'crossstitch' is 1.5, out of range; give 0 to 1.",
+    "dwa:tau=0": "option 'tau' of 'dwa' is 0, out of range; give > 0.",
+    "dwa:window=0": "option 'window' of 'dwa' is 0, out of range; give >= 1.",
+    "fairgrad:alpha=0": "option 'alpha' of 'fairgrad' is 0, out of range; give > 0.",
+    "fairgrad:max_norm=-1": "option 'max_norm' of 'fairgrad' is -1, out of range; give > 0.",
+    "gradvac:beta=1.5": "option 'beta' of 'gradvac' is 1.5, out of range; give 0 to 1.",
+    "mtan:reduction=0": "option 'reduction' of 'mtan' is 0, out of range; give >= 1.",
+    "nashmtl:max_norm=0": "option 'max_norm' of 'nashmtl' is 0, out of range; give > 0.",
+    "olaux:horizon=-3": "option 'horizon' of 'olaux' is -3, out of range; give >= 1.",
+    "static:depth=-1": "option 'depth' of 'static' is -1, out of range; give >= 0.",
+    "stch:mu=-1": "option 'mu' of 'stch' is -1, out of range; give > 0.",
+    "stch:warmup=-1": "option 'warmup' of 'stch' is -1, out of range; give >= 0.",
+}
+
+
+@pytest.mark.parametrize("text", LIMITS)
+def test_a_method_says_the_range_of_an_option(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Method.parse(text)
+    assert str(caught.value) == LIMITS[text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cagrad:c=0", "gradvac:beta=1", "stch:warmup=0", "nashmtl:max_norm=none", "static:depth=0"],
+)
+def test_ends_of_a_range_belong_to_it_unless_it_says_not(text: str) -> None:
+    assert str(Method.parse(text)) == text
+
+
+def bounded(
+    *,
+    rate: Positive = 1.0,
+    share: Share = 0.5,
+    memory: ProperShare = 0.9,
+    rounds: Count | None = None,
+    warmup: CountOrZero = 0,
+    norm: Literal["native", "sum"] = "native",
+    fast: bool = False,
+    word: str = "",
+    free: float | None = None,
+    **each: NonNegative,
+) -> None: ...
+
+
+def test_an_option_says_its_kind_and_range() -> None:
+    assert {name: (o.kind, o.range) for name, o in options_of(bounded).items()} == {
+        "rate": ("number", "> 0"),
+        "share": ("number", "0 to 1"),
+        "memory": ("number", ">= 0 and < 1"),
+        "rounds": ("whole number", ">= 1, or none"),
+        "warmup": ("whole number", ">= 0"),
+        "norm": ("word", "one of native, sum"),
+        "fast": ("yes or no", ""),
+        "word": ("word", ""),
+        "free": ("number", "any, or none"),
+    }
+
+
+def test_options_by_name_have_the_range_of_their_mapping() -> None:
+    names = frozenset({"depth"})
+    assert Choice.parse("part:depth=0").values(bounded, names) == {"depth": 0.0}
+    with pytest.raises(
+        UsageError, match=r"option 'depth' of 'part' is -0\.5, out of range; give >="
+    ):
+        Choice.parse("part:depth=-0.5").values(bounded, names)
+    with pytest.raises(UsageError, match=r"'part' has no option 'dept'; did you mean 'depth'\?"):
+        Choice.parse("part:dept=1").values(bounded, names)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside", "outside"),
+    [
+        (Bounds(0), [0.0, 1e9], [-1e-9]),
+        (Bounds(0, above=True), [1e-9], [0.0, -1.0]),
+        (Bounds(0, 1), [0, 1], [-0.1, 1.1]),
+        (Bounds(0, 1, below=True), [0, 0.999], [1, 2]),
+        (Bounds(high=2), [-1e9, 2], [2.1]),
+        (Bounds(), [-1e9, 1e9], []),
+    ],
+    ids=str,
+)
+def test_bounds_hold_what_they_say(
+    bounds: Bounds, inside: list[float], outside: list[float]
+) -> None:
+    assert all(value in bounds for value in inside)
+    assert not any(value in bounds for value in [*outside, math.nan])

@@ -83,7 +83,9 @@ def test_held_out_samples_are_not_trained_on_and_others_train_on_all() -> None:
 
 
 def test_what_is_held_out_depends_on_the_seed_alone() -> None:
-    sets: Iterable[list[int]] = [carve(100, np.arange(100), Streams("x", s, "1"))[1].tolist() for s in (0, 0, 1)]
+    sets: Iterable[list[int]] = [
+        carve(100, np.arange(100), Streams("x", s, "1"))[1].tolist() for s in (0, 0, 1)
+    ]
     one, same, other = sets
     assert one == same != other
     assert len(one) == 10

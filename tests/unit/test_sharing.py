@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from auxbench.errors import UsageError
 from auxbench.grammar import Choice
 from auxbench.registry import METHODS
 from tests.contract._parts import TASKS, rooms, site, training, weights_of
@@ -185,16 +184,3 @@ def test_three_steps_of_training_move_every_parameter(method: str) -> None:
     names = [name for name, _ in run.learner.architecture.named_parameters()]
     assert not [name for name in names if torch.equal(before[name], after[name])]
     assert run.curve
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("crossstitch:own=1.5", "option 'own' is 1.5, which is no share; give 0 to 1."),
-        ("mtan:reduction=0", "option 'reduction' of 'mtan' is 0; give at least 1."),
-    ],
-)
-def test_options_out_of_range_are_refused(name: str, message: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        make(name)
-    assert str(caught.value) == message

@@ -1,0 +1,55 @@
+"""A bar: how far countable work is, with the time left at a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Advance = Callable[[int], None]
+
+
+@contextmanager
+def bar(what: str, total: int, done: int = 0, unit: str = "samples") -> Iterator[Advance]:
+    """Tell on stderr how much of `total` is done; the value is called with every step's amount.
+
+    `done` was done before, by a run that was stopped. With the unit "bytes" amounts are written
+    with prefixes of the SI.
+
+    >>> with bar("counting", 2) as advance:
+    ...     advance(2)
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Left
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        counted = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+        columns = (TextColumn("{task.description}"), BarColumn(), counted, Left())
+        with Progress(*columns, console=console) as bars:
+            task = bars.add_task(what, total=total, completed=done)
+            yield lambda amount: bars.advance(task, amount)
+        return
+    again = f", {_amount(done, unit)} are done" if done else ""
+    _say(f"{what}: {_amount(total, unit)}{again}")
+    start, at, quarter = time.monotonic(), done, 4 * done // max(total, 1)
+
+    def advance(amount: int) -> None:
+        nonlocal at, quarter
+        at += amount
+        if total and 4 * at // total > quarter:
+            quarter = 4 * at // total
+            seconds = time.monotonic() - start
+            _say(f"{what}: {_amount(at, unit)} of {_amount(total, unit)} after {seconds:.0f} s")
+
+    yield advance
+
+
+def _amount(number: int, unit: str) -> str:
+    return f"{number / 1e6:.1f} MB" if unit == "bytes" else f"{number} {unit}"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,242 @@
+"""The commands `auxbench data`: what lies on the disk, whether it is right, and making it ready."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from auxbench.errors import UsageError
+from auxbench.grammar import Choice
+
+if TYPE_CHECKING:
+    from auxbench.layout import Finding, Layout
+
+FORMATS = ("text", "json", "csv", "markdown", "latex")
+DEPTH = 3  # how far down an archive the folder with the data may lie
+
+_format = click.option(
+    "--format", "style", type=click.Choice(FORMATS), default="text", help="How to print."
+)
+
+
+@click.group()
+def data() -> None:
+    """Recognise, verify, convert, fetch and look at data sets."""
+
+
+@data.command(name="list")
+@_format
+def list_(style: str) -> None:
+    """List the data sets, their layouts, and what is prepared in the cache folder."""
+    from auxbench import layout as layouts
+    from auxbench.report.table import Column, Table, render
+
+    columns = (
+        Column("name", "data set"),
+        Column("layout", "layout"),
+        Column("expects", "recognised by"),
+        Column("ready", "ready, or made so by"),
+        Column("licence", "licence"),
+    )
+    rows = []
+    for name in layouts.names():
+        known = layouts.layouts_of(name)
+        for one in known:
+            ready = "yes" if _is_prepared(name, one.name) else f"auxbench data prepare {name}"
+            row = {"name": name, "layout": one.name, "expects": one.expects, "ready": ready}
+            rows.append({**row, "licence": one.licence})
+        if not known:
+            ready, licence = f"auxbench data fetch {name}", layouts.licence(name)
+            rows.append({"name": name, "ready": ready, "licence": licence})
+    notes = ("auxbench data check DIR says which layout a folder has, and whether it is whole.",)
+    click.echo(render([Table("", columns, rows, notes)], style), nl=False)
+
+
+@data.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--dataset", help="A data set with options, such as nyuv2:size=480x640.")
+@click.option("--all", "every", is_flag=True, help="Decode every sample, not a few.")
+@_format
+def check(folder: Path, dataset: str | None, every: bool, style: str) -> int:
+    """Say what lies in FOLDER, whether it is whole and right, and where to get what is not."""
+    from auxbench.prepared import MARKER
+    from auxbench.report.table import Column, Table, render
+
+    if (folder / MARKER).is_file():
+        title, findings, tail = _check_prepared(folder)
+    else:
+        title, findings, tail = _check_layout(folder, dataset, every)
+    columns = (
+        Column("subject", "what"),
+        Column("status", "is"),
+        Column("detail", "seen"),
+    )
+    rows = [vars(finding) for finding in findings]
+    click.echo(render([Table(title, columns, rows, tail)], style), nl=False)
+    return int(any(finding.status == "wrong" for finding in findings))
+
+
+@data.command()
+@click.argument("dataset")
+@click.option(
+    "--source",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The folder with the data, or an archive (zip, tar) of it.",
+)
+@click.option("--out", help="A name in the cache folder or a path; DATASET-LAYOUT by default.")
+def prepare(dataset: str, source: Path, out: str | None) -> None:
+    """Convert DATASET from its own layout into fast local files, once.
+
+    Options of the conversion follow the name: nyuv2:size=480x640. A conversion that was stopped
+    goes on where it was.
+    """
+    from auxbench.layout import layouts_of
+    from auxbench.prepared import place
+    from auxbench.prepared import prepare as convert
+
+    choice = Choice.parse(dataset)
+    layouts_of(choice.name)  # an unknown name is said before anything is unpacked
+    with _unpacked(source, place(out or choice.name)) as folder:
+        found = _opened(folder, choice)
+        options = _options(choice, type(found))
+        words = [word for option in options.items() for word in option]
+        name = out or "-".join([choice.name, found.name, *words])
+        prepared = convert(found, place(name), options)
+    used = f"{choice.name}:layout={found.name}"
+    if name != f"{choice.name}-{found.name}":
+        used += f":data={name}"
+    counts = ", ".join(f"{count} {split}" for split, count in prepared.counts.items())
+    click.echo(f"{counts} in '{prepared.folder}'; auxbench run --dataset {used} uses them.")
+
+
+@data.command()
+@click.argument("dataset")
+def fetch(dataset: str) -> None:
+    """Make DATASET ready without any files of yours, where its licence lets it be passed on."""
+    from auxbench.layout import layouts_of
+
+    choice = Choice.parse(dataset)
+    known = layouts_of(choice.name)
+    if known:
+        where = "; or ".join(dict.fromkeys(one.source for one in known))
+        raise UsageError(
+            f"data set '{choice.name}' may not be fetched for you ({known[0].licence}); "
+            f"get {where}; then auxbench data prepare {choice.name} --source DIR."
+        )
+    from auxbench.problem import make_dataset
+
+    make_dataset(dataset, 64).prepare()
+    click.echo(f"{choice.name} is ready; auxbench data show {dataset} draws some of it.")
+
+
+@data.command()
+@click.argument("dataset")
+@click.option("--split", default="train", type=click.Choice(("train", "validation", "test")))
+@click.option("--count", default=4, show_default=True, help="How many samples.")
+@click.option("--side", default=128, show_default=True, help="Image side in pixels.")
+@click.option("--augment", is_flag=True, help="As training sees them.")
+@click.option("--tiny", is_flag=True, help="The tiny variant for tests, which needs no data.")
+@click.option("--out", type=click.Path(path_type=Path), help="The picture; DATASET.png by default.")
+def show(
+    dataset: str, split: str, count: int, side: int, augment: bool, tiny: bool, out: Path | None
+) -> None:
+    """Draw every task of a few samples of DATASET into one PNG file."""
+    from auxbench.problem import DATASETS, make_dataset
+    from auxbench.sheet import sheet
+
+    if count < 1:
+        raise UsageError(f"count is {count}; ask for at least 1.")
+    choice = Choice.parse(dataset)
+    made = DATASETS[choice.name].tiny() if tiny else make_dataset(dataset, side)
+    made.prepare()
+    page = sheet(made, split, count, augment)
+    path = out or Path(f"{choice.name}.png")
+    try:
+        page.save(path, "PNG")
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be written ({error.strerror}); name another.") from None
+    click.echo(f"{path}: {page.width} x {page.height} pixels")
+
+
+def _options(choice: Choice, maker: type[Layout]) -> dict[str, str]:
+    """The options of a conversion that are not the layout's own values, checked and sorted."""
+    return dict(Choice(maker.name, choice.options).canonical(maker).options)
+
+
+def _opened(folder: Path, choice: Choice | None) -> Layout:
+    """The layout of a folder, with the user's options."""
+    from auxbench.layout import recognise
+
+    maker = recognise(folder, choice.name if choice else None)
+    options = Choice(maker.name, choice.options).values(maker) if choice else {}
+    return maker(folder, **options)
+
+
+@contextmanager
+def _unpacked(source: Path, beside: Path) -> Iterator[Path]:
+    """The folder with the data; an archive is unpacked for as long as that takes.
+
+    It is left there if the conversion is stopped, so that it can go on, and goes with its end.
+    """
+    from auxbench.fetch import ARCHIVES, unpack
+
+    if not (source.is_file() and source.name.lower().endswith(ARCHIVES)):
+        yield source
+        return
+    folder = beside.with_name(f"{beside.name}.unpacked")
+    if not folder.is_dir():
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        unpack(source, folder)
+    yield _inner(folder)
+    shutil.rmtree(folder)
+
+
+def _inner(folder: Path) -> Path:
+    """The folder in an archive that holds more than one other folder."""
+    for _ in range(DEPTH):
+        inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
+        if len(inside) != 1 or not inside[0].is_dir():
+            break
+        folder = inside[0]
+    return folder
+
+
+def _is_prepared(dataset: str, layout: str) -> bool:
+    from auxbench.prepared import Prepared, place
+
+    try:
+        Prepared.open(place(f"{dataset}-{layout}"), dataset, layout)
+    except UsageError:
+        return False
+    return True
+
+
+def _check_prepared(folder: Path) -> tuple[str, list[Finding], tuple[str, ...]]:
+    from auxbench.prepared import Prepared
+
+    prepared = Prepared.open(folder)
+    dataset, layout = prepared.card["dataset"], prepared.card["layout"]
+    counts = ", ".join(f"{count} {split}" for split, count in prepared.counts.items())
+    title = f"{folder}: {dataset}, prepared from the layout {layout}, {counts}"
+    return title, list(prepared.verify()), ()
+
+
+def _check_layout(
+    folder: Path, dataset: str | None, every: bool
+) -> tuple[str, list[Finding], tuple[str, ...]]:
+    from auxbench.layout import check as look
+
+    found = _opened(folder, Choice.parse(dataset) if dataset else None)
+    findings = list(look(found, every))
+    title = f"{folder}: {found.dataset}, layout {found.name} ({found.summary})"
+    licence = f"Licence: {found.licence}."
+    if any(finding.status != "ok" for finding in findings):
+        return title, findings, (f"What is missing: {found.source}.", licence)
+    prepare = f"auxbench data prepare {found.dataset} --source {folder} makes it ready."
+    return title, findings, (prepare, licence)

@@ -1,0 +1,164 @@
+"""Fetching: single files over HTTP that are resumed and checked, and archives unpacked safely."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from auxbench.bar import bar
+from auxbench.errors import UsageError
+
+CHUNK = 1 << 20
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+def download(url: str, target: Path, digest: str, remedy: str) -> Path:
+    """The file of that URL at `target`, whose folder is made if need be.
+
+    What arrives is kept beside the target under a name that ends in .part, so that a download that
+    was stopped goes on there; only the whole file with the right `digest` (such as 'md5:0cc1...'
+    or 'sha256:9f86...') gets the target's name. A file that is there already is left alone if its
+    digest is right.
+
+    Errors: `UsageError` when it cannot be had, or is not the file that the digest stands for, with
+    the `remedy` as what to do.
+    """
+    if target.is_file() and _digest(target, digest) == digest:
+        return target
+    part = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _receive(url, part)
+    except (OSError, HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        reason = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+        raise UsageError(
+            f"'{url}' cannot be downloaded ({str(reason).rstrip('.')}); {remedy}"
+        ) from None
+    if _digest(part, digest) != digest:
+        part.unlink()
+        raise UsageError(f"what '{url}' sent is not the expected file (wrong checksum); {remedy}")
+    os.replace(part, target)
+    return target
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack a zip or tar archive into `folder`, which must not exist yet.
+
+    Everything is written to a folder beside it first, so that half an archive is never taken for
+    a whole one. Links and devices are refused, and so is any name that leads out of the folder;
+    nothing at all is unpacked of such an archive.
+
+    Errors: `UsageError` for an archive that is damaged or not safe to unpack.
+    """
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as packed:
+                _write_zip(packed, archive, part)
+        else:
+            with tarfile.open(archive) as packed_tar:
+                _write_tar(packed_tar, archive, part)
+        os.replace(part, folder)
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        zlib.error,
+        zipfile.BadZipFile,
+        tarfile.TarError,
+    ) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UsageError(
+            f"archive '{archive}' cannot be unpacked ({reason}); get it anew."
+        ) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _receive(url: str, part: Path) -> None:
+    begun = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={begun}-"} if begun else {}
+    try:
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and begun:  # there is nothing after what is here already
+            return
+        raise
+    with answer:
+        if begun and answer.status != 206:  # the server begins anew, and so does the file
+            begun = 0
+        length = answer.headers.get("Content-Length")
+        total = begun + int(length) if length else 0
+        name = url.rpartition("/")[2]
+        with part.open("ab" if begun else "wb") as file:
+            with bar(f"downloading {name}", total, begun, "bytes") as advance:
+                while chunk := answer.read(CHUNK):
+                    file.write(chunk)
+                    advance(len(chunk))
+            if total and file.tell() != total:
+                raise OSError(None, f"{file.tell()} of {total} bytes arrived")
+
+
+def _digest(path: Path, like: str) -> str:
+    kind = like.partition(":")[0]
+    with path.open("rb") as file:
+        return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+
+
+def _write_zip(packed: zipfile.ZipFile, archive: Path, folder: Path) -> None:
+    members = packed.infolist()
+    for member in members:
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise _unsafe(archive, member.filename, "is a link or a device")
+        _inside(archive, member.filename)
+    files = [member for member in members if not member.is_dir()]
+    _write(folder, ((one.filename, packed.open(one)) for one in files), len(files))
+
+
+def _write_tar(packed: tarfile.TarFile, archive: Path, folder: Path) -> None:
+    members = packed.getmembers()
+    for member in members:
+        if not (member.isfile() or member.isdir()):
+            raise _unsafe(archive, member.name, "is a link or a device")
+        _inside(archive, member.name)
+    files = [member for member in members if member.isfile()]
+    contents = ((one.name, packed.extractfile(one)) for one in files)
+    _write(folder, ((name, file) for name, file in contents if file is not None), len(files))
+
+
+def _write(folder: Path, contents: Iterator[tuple[str, IO[bytes]]], count: int) -> None:
+    folder.mkdir(parents=True)
+    with bar("unpacking", count, unit="files") as advance:
+        for name, file in contents:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with file, target.open("xb") as copy:
+                shutil.copyfileobj(file, copy, CHUNK)
+            advance(1)
+
+
+def _inside(archive: Path, name: str) -> None:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0:1]:
+        raise _unsafe(archive, name, "leads out of the folder")
+
+
+def _unsafe(archive: Path, name: str, why: str) -> UsageError:
+    return UsageError(
+        f"archive '{archive}' is not unpacked, since '{name}' in it {why}; get another copy."
+    )

@@ -1,0 +1,234 @@
+"""Layouts: the forms in which a data set lies on the user's disk, recognised, verified and read.
+
+A layout turns samples of somebody else's files into the compact arrays of the prepared form (see
+`auxbench.prepared`); training never reads the originals. Nothing here needs torch.
+
+A data set declares its layouts by a class attribute of its `Dataset`, read without importing it:
+
+    layouts = "auxbench.tasks._nyuv2"
+
+names a torch-free module with `LAYOUTS: tuple[type[Layout], ...]` in it. That is all that
+`auxbench data check` and `auxbench data prepare` need.
+
+The `Dataset` itself reads the prepared form alone. By convention it has an option `layout`, since
+the layout decides what the labels are and so belongs to the identity of a run, and an option
+`data` for the name of the prepared folder, by default NAME-LAYOUT in the cache folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy.typing as npt
+
+from auxbench.errors import UsageError
+from auxbench.registry import Registry
+
+Rows = dict[str, npt.NDArray[Any]]
+Status = Literal["ok", "note", "wrong"]
+
+
+@dataclass(frozen=True)
+class Array:
+    """What a prepared form holds of every sample under one name: type, shape, range, meaning.
+
+    `meaning` says in words how to decode it. A value must lie between `low` and `high` unless it
+    is `missing`, the value of an element without a label.
+
+    >>> import numpy as np
+    >>> Array("int8", (2,), "a class", 0, 39, missing=-1).fault(np.array([-1, 40], np.int8))
+    'value 40 is outside 0..39'
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    meaning: str
+    low: float = -math.inf
+    high: float = math.inf
+    missing: float | None = None
+
+    def fault(self, value: npt.NDArray[Any]) -> str:
+        """What is wrong with a sample's value, or nothing."""
+        if value.dtype != self.dtype:
+            return f"dtype {value.dtype} is not {self.dtype}"
+        if value.shape != self.shape:
+            return f"shape {value.shape} is not {self.shape}"
+        if not value.size:
+            return ""
+        low, high = value.min(), value.max()
+        if self.low <= low and high <= self.high:
+            return ""
+        bad = value[(value != self.missing) & ~((value >= self.low) & (value <= self.high))]
+        return f"value {bad[0]} is outside {self.low:g}..{self.high:g}" if bad.size else ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a check: what was looked at, whether it is right, and what was seen."""
+
+    subject: str
+    status: Status
+    detail: str
+
+
+class Layout(ABC):
+    """One true form of a data set, in a folder of the user's.
+
+    Subclasses set `dataset`, `name` (a word, such as 'mtan'), `summary` (one line), `expects` (the
+    files and folders by which it is known), `source` (where the user gets it), `licence`, and
+    `official`, the published number of samples per split. Options of the conversion are
+    keyword-only parameters of the constructor; the command line passes them on from
+    `auxbench data prepare NAME:option=value`. Constructing one must be cheap, and raise
+    `UsageError` for what is missing altogether.
+    """
+
+    dataset: ClassVar[str]
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    expects: ClassVar[str]
+    source: ClassVar[str]
+    licence: ClassVar[str]
+    official: ClassVar[Mapping[str, int]] = {}
+    threads: ClassVar[bool] = True  # whether `read` may be called by several threads at once
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    @abstractmethod
+    def recognise(cls, folder: Path) -> bool:
+        """Whether the folder has this layout, by the names in it alone: nothing is opened."""
+
+    @abstractmethod
+    def counts(self) -> Mapping[str, int]:
+        """How many samples every split of the layout has, in the order in which they are written.
+
+        These are the layout's own splits ('train', 'test', ...); a validation split that has to
+        be carved out is the `Dataset`'s business.
+        """
+
+    @abstractmethod
+    def arrays(self) -> Mapping[str, Array]:
+        """What `read` gives of every sample, by name; 'image' is uint8 [3, H, W], planar RGB."""
+
+    @abstractmethod
+    def read(self, split: str, index: int) -> Rows:
+        """Sample `index` of a split, decoded, in house conventions, as `arrays` says.
+
+        Errors: `UsageError`, in one line with the file's name, for a file that is missing,
+        truncated or not what it should be.
+        """
+
+    def key(self, split: str, index: int) -> str:
+        """A name of a sample for messages."""
+        return f"{split} sample {index}"
+
+    def findings(self) -> Iterator[Finding]:
+        """What is to be said of the folder beside counts and samples: optional parts, checksums."""
+        yield from ()
+
+    def facts(self) -> dict[str, Any]:
+        """What else the prepared form should record, such as the names of classes; plain JSON."""
+        return {}
+
+    def decoded(self, split: str, index: int) -> Rows:
+        """A sample by `read`, checked against `arrays`.
+
+        Errors: `UsageError` for what `read` refuses, and for a value that is out of its range.
+        """
+        rows, arrays = self.read(split, index), self.arrays()
+        if rows.keys() != arrays.keys():
+            raise ValueError(f"{sorted(rows)} were read, not {sorted(arrays)}")
+        for name, array in arrays.items():
+            if fault := array.fault(rows[name]):
+                raise UsageError(
+                    f"{name} of '{self.key(split, index)}' in '{self.folder}' is wrong ({fault}); "
+                    "get that file anew."
+                )
+        return rows
+
+
+def check(layout: Layout, every: bool = False) -> Iterator[Finding]:
+    """Verify a recognised layout: counts, what it says itself, and decoded samples.
+
+    Of every split the first, the middle and the last sample are decoded, or `every` one.
+    """
+    try:
+        counts = layout.counts()
+    except UsageError as error:
+        yield Finding("splits", "wrong", str(error))
+        return
+    for split, count in counts.items():
+        expected = layout.official.get(split)
+        if count == 0:
+            yield Finding(split, "wrong", "no sample")
+        elif expected in (None, count):
+            yield Finding(split, "ok", f"{count} samples")
+        else:
+            yield Finding(split, "note", f"{count} samples, where the published one has {expected}")
+    yield from layout.findings()
+    for split, count in counts.items():
+        wanted = range(count) if every else sorted({0, count // 2, count - 1} if count else ())
+        faults = 0
+        for index in wanted:
+            try:
+                layout.decoded(split, index)
+            except UsageError as error:
+                faults += 1
+                yield Finding(layout.key(split, index), "wrong", str(error))
+        if count and not faults:
+            names = ", ".join(layout.arrays())
+            yield Finding(f"{split} decoded", "ok", f"{len(wanted)} samples of {names}")
+
+
+def layouts_of(dataset: str) -> tuple[type[Layout], ...]:
+    """The layouts that a data set can be prepared from; none for one that needs no preparation.
+
+    Errors: `UsageError` for an unknown data set.
+    """
+    place = _registry().card(dataset).attributes.get("layouts")
+    if not place:
+        return ()
+    found: tuple[type[Layout], ...] = importlib.import_module(place).LAYOUTS
+    return found
+
+
+def names() -> list[str]:
+    """All registered data sets, without importing them."""
+    return _registry().names()
+
+
+def licence(dataset: str) -> str:
+    """The licence of a data set."""
+    return str(_registry().card(dataset).attributes.get("licence", ""))
+
+
+def recognise(folder: Path, dataset: str | None = None) -> type[Layout]:
+    """The layout of a folder, among those of one data set or of all.
+
+    Errors: `UsageError` that lists what was looked for, for a folder that is none of them.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"folder '{folder}' does not exist; give the folder with the data.")
+    known = [layout for name in ([dataset] if dataset else names()) for layout in layouts_of(name)]
+    for layout in known:
+        if layout.recognise(folder):
+            return layout
+    if dataset and not known:
+        raise UsageError(
+            f"data set '{dataset}' has no layouts of its own to recognise; "
+            f"auxbench data fetch {dataset} makes it ready."
+        )
+    wanted = "; or ".join(f"{one.expects} ({one.dataset}, {one.name})" for one in known)
+    raise UsageError(f"folder '{folder}' has no known layout; it should hold {wanted}.")
+
+
+def _registry() -> Registry[type]:
+    # not the registry of `auxbench.problem`, which needs torch
+    return Registry("data set", "auxbench.tasks")
