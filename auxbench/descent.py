@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch.nn import Parameter
 from auxbench.balancer import Balancer
 from auxbench.budget import Recipe
 from auxbench.errors import Diverged
-from auxbench.gradients import Gradients, Row
+from auxbench.gradients import Gradients, Row, Slopes
 from auxbench.phase import Objective, Phase, Scalars
 from auxbench.problem import Batch, SampleLosses
 from auxbench.streams import Draws
@@ -57,18 +56,21 @@ class Descent(Phase):
         self.optimizer = OPTIMIZERS[recipe.optimizer](parameters, recipe)
         known = {id(p): name for name, p in objective.architecture.named_parameters()}
         self.names = [known[id(parameter)] for parameter in parameters]
-        self.needs_rows = any(b.reads & {"gramian", "rows"} for b in balancers)
+        reads = frozenset[str]().union(*(balancer.reads for balancer in balancers))
+        weighed = any(balancer.reweighs for balancer in balancers)
+        # Where rows are needed anyway, or samples have weights, agreement comes from the rows.
+        self.by_product = "agreement" in reads and not (weighed or reads & {"gramian", "rows"})
 
     @property
     def claimed(self) -> Sequence[Parameter]:
         return self.parameters
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
-        batch, draws = batches[self.split], Draws(self.objective.meter.device)
+        batch = batches[self.split]
+        slopes = self._slopes(batch) if self.by_product else None
         losses: Sequence[SampleLosses] = self.objective.samples(batch, statistics=True)
         for balancer in self.balancers:
             losses = balancer.reweigh(losses)
-        slopes = None if self.needs_rows else partial(self._slopes, batch, draws)
         means = [loss.mean() for loss in losses]
         gradients = Gradients(
             means, self.parameters, self.learning_rate, slopes, self.recipe.chunks
@@ -101,13 +103,21 @@ class Descent(Phase):
         """The recipe's rate at this point of its schedule."""
         return self.recipe.rate(self.objective.progress)
 
-    def _slopes(self, batch: Batch, draws: Draws, vector: Row) -> Tensor:
-        """The inner products of a vector with every task's gradient on a batch: [T]."""
-        named = zip(self.names, vector, strict=True)
-        direction = {name: part for name, part in named if part is not None}
-        with draws.again():
-            losses = self.objective.slopes(batch, direction)
-        return torch.stack([loss.mean() for loss in losses]).double().cpu()
+    def _slopes(self, batch: Batch) -> Slopes:
+        """What gives the inner products [T] of a vector with every task's gradient on a batch.
+
+        The network that is differentiated is the one of the next pass: it drops the same units.
+        """
+        draws = Draws(self.objective.meter.device)
+
+        def slopes(vector: Row) -> Tensor:
+            named = zip(self.names, vector, strict=True)
+            direction = {name: part for name, part in named if part is not None}
+            with draws.again():
+                losses = self.objective.slopes(batch, direction)
+            return torch.stack([loss.mean() for loss in losses]).double().cpu()
+
+        return slopes
 
     def _refuse_non_finite(self, losses: Tensor) -> None:
         for task, loss in zip(self.objective.architecture.tasks, losses.tolist(), strict=True):

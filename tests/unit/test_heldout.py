@@ -374,3 +374,20 @@ def test_maxl_agrees_with_central_differences() -> None:
 def test_maxl_needs_a_primary_with_classes() -> None:
     with pytest.raises(UsageError, match="'depth' has none; name a primary with classes"):
         training("maxl", primary="depth", auxiliaries=("normals",))
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_vit:drop_path_rate=0.5"])
+def test_agreement_is_the_same_by_rows_and_by_a_product_with_the_same_dropped_units(
+    backbone: str,
+) -> None:
+    """OL-AUX's gains over three steps, with five tasks; another rule in the chain asks for rows."""
+    tasks = ("depth", "normals", "edges", "scene")
+    gains = []
+    for method in ("olaux:horizon=100", "olaux:horizon=100+alignedmtl:scale=min"):
+        run = training(method, steps=1, auxiliaries=tasks, backbone=backbone)
+        run.run()
+        gains.append(run.learner.balancers[0].gain)
+        passes = run.meter.summary()["phases"]["train/descent"]
+        expected = (2, 1) if "+" not in method else (5, 0)
+        assert (passes["backward"], passes["product"]) == expected
+    torch.testing.assert_close(gains[0], gains[1], rtol=1e-4, atol=1e-7)
