@@ -19,7 +19,7 @@ check: .venv/ready
 	$(BIN)/mypy
 
 benchmarks: .venv/ready
-	$(BIN)/python benchmarks/steps.py --json benchmarks/steps.json
+	$(BIN)/python benchmarks/steps.py --json benchmarks/steps.json --page benchmarks/README.md
 
 clean:
 	rm -rf .venv demo build dist *.egg-info

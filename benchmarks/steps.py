@@ -1,23 +1,32 @@
-"""Time a step of balancers against the plain sum, and the plain sum against a bare PyTorch loop.
+"""Time steps of every balancer, beside TorchJD's, against the plain sum of 2, 3 and 5 tasks.
 
-Three tasks, ResNet-18 trunk, 96 x 96 pixels, batch 32. Rounds are interleaved so that drift of the
-machine falls on all alike, and ratios are of medians. Usage:
+ResNet-18 trunk, 96 x 96 pixels, batch 32. All contestants have the same modules, data and
+optimiser. They take turns step by step, so that drift of the machine falls on all alike, in groups
+that fit into memory, and every group has a plain sum of its own that its medians are divided by:
 
-    python benchmarks/steps.py --json benchmarks/steps.json
+    python benchmarks/steps.py --json benchmarks/steps.json --page benchmarks/README.md
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import statistics
 import time
-from collections.abc import Callable
-from functools import partial
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from importlib import metadata
+from itertools import repeat
 from pathlib import Path
+from typing import Any, cast
 
 import click
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss
 
 from auxbench import backbone
 from auxbench.architecture import Site
@@ -25,148 +34,494 @@ from auxbench.balancer import Balancer
 from auxbench.budget import BUDGETS, Recipe
 from auxbench.cost.training import Meter
 from auxbench.environment import environment
+from auxbench.errors import UsageError
 from auxbench.grammar import split_list
 from auxbench.losses import cross_entropy, l1
-from auxbench.method import Method
+from auxbench.method import Learner, Method
 from auxbench.metrics import Accuracy
-from auxbench.problem import Batch, Task
+from auxbench.problem import Batch, Stream, Task
 from auxbench.registry import METHODS
 from auxbench.streams import Streams
+from auxbench.train import Drawn
 
-SIDE, BATCH = 96, 32
-TASKS = (
+SIDE, BATCH, WARM_UP, TOGETHER = 96, 32, 2, 8
+RECIPE = BUDGETS["standard"]
+POOL = (
     Task("segmentation", 13, True, cross_entropy, (Accuracy,)),
     Task("edges", 1, True, l1, (Accuracy,)),
     Task("scene", 5, False, cross_entropy, (Accuracy,)),
+    Task("depth", 1, True, l1, (Accuracy,)),
+    Task("normals", 3, True, l1, (Accuracy,)),
 )
-
-
-def _reads(name: str) -> frozenset[str]:
-    return getattr(METHODS[name], "reads", frozenset())
-
-
-LIMITS = {
-    "hps / bare loop": 1.03,
-    "gradnorm / hps": 1.2,
-    **dict.fromkeys((f"{name} / hps" for name in ("uw", "dwa", "rlw")), 1.05),
-    **dict.fromkeys(
-        (f"{name} / hps" for name in METHODS.names() if "gramian" in _reads(name)), 2.4
-    ),
-}
-
-BALANCERS = [
-    name
-    for name in METHODS.names()
-    if issubclass(METHODS[name], Balancer) and not METHODS[name].identity
-]
+BARGAINERS, BARGAIN_LIMIT = (2, 3, 5, 10, 20), 1.0  # tasks; milliseconds
+BARE_LIMIT = 1.03
+FIRST, LAST = "<!-- steps -->\n", "<!-- /steps -->"
 
 Step = Callable[[], object]
 
 
-def batch() -> Batch:
+def balancers() -> list[str]:
+    """Every registered balancer but the plain sum."""
+    parts = {name: METHODS[name] for name in METHODS.names()}
+    return [n for n, part in parts.items() if issubclass(part, Balancer) and not part.identity]
+
+
+def limit(method: str, tasks: int) -> float | None:
+    """The ratio to the plain sum that a method has to stay below, where there is such a bar.
+
+    Rules with phases of their own, such as learning on held-out data, have none.
+    """
+    if method not in METHODS:  # a chain
+        return None
+    part = METHODS[method]
+    if not issubclass(part, Balancer) or part.also:
+        return None
+    if method in ("dwa", "rlw", "uw"):
+        return 1.05
+    if method == "gradnorm":
+        return 1.2 if tasks == 3 else None
+    if part.reads == {"agreement"} and tasks == 5:
+        return 2.8
+    return 2.4 if part.reads and part.reads <= {"gramian", "agreement"} and tasks == 3 else None
+
+
+@cache
+def batch(tasks: int) -> Batch:
     """One synthetic batch, the same for everybody."""
     generator = torch.Generator().manual_seed(0)
     draw = partial(torch.randint, generator=generator)
-    return Batch(
-        torch.randn(BATCH, 3, SIDE, SIDE, generator=generator),
-        {
-            "segmentation": draw(0, 13, (BATCH, SIDE, SIDE)),
-            "edges": torch.rand(BATCH, 1, SIDE, SIDE, generator=generator),
-            "scene": draw(0, 5, (BATCH,)),
-        },
-    )
+    inputs = torch.randn(BATCH, 3, SIDE, SIDE, generator=generator)
+    targets = {}
+    for task in POOL[:tasks]:
+        place = (BATCH, SIDE, SIDE) if task.dense else (BATCH,)
+        if task.classes:
+            targets[task.name] = draw(0, task.classes, place)
+        else:
+            shape = (BATCH, task.outputs, SIDE, SIDE)
+            targets[task.name] = torch.rand(shape, generator=generator)
+    return Batch(inputs, targets)
 
 
-def site(tasks: tuple[Task, ...] = TASKS) -> Site:
-    """Where every contestant is built: the same trunk from the same random streams."""
-    return Site(tasks, lambda: backbone.build("resnet18", SIDE), Streams("steps", 0, "1"))
+def site(tasks: int) -> Site:
+    """Where every contestant is built: the same trunk and heads from the same random streams."""
+    make_backbone = partial(backbone.build, "resnet18", SIDE)
+    return Site(POOL[:tasks], make_backbone, Streams("steps", 0, "1"))
 
 
-def auxbench_step(method: str, recipe: Recipe) -> Step:
-    """A whole iteration's phases of a method on the given batch."""
-    learner = Method.parse(method).start(site(), recipe, meter := Meter())
-    learner.architecture.train()
-    (stage,) = learner.stages
-    batches = dict.fromkeys(stage.splits, batch())
+# Contestants.
+
+
+class Ours:
+    """Iterations of a method as a run makes them, drawing and relabelling of batches included.
+
+    `period` is that of what recurs in its iterations, 1 for most methods.
+    """
+
+    def __init__(self, method: str, tasks: int, recipe: Recipe = RECIPE) -> None:
+        here = site(tasks)
+        self.meter, self.streams = Meter(), here.streams
+        self.learner: Learner = Method.parse(method).start(here, recipe, self.meter)
+        self.learner.architecture.train()
+        self.stage = self.learner.stages[-1]
+        self.source = {split: cast(Stream, repeat(batch(tasks))) for split in self.stage.splits}
+        recurring = [phase.period for phase in self.stage.phases]
+        recurring += [getattr(b, b.reads_every) for b in self.learner.balancers if b.reads_every]
+        self.period = max(recurring)
+
+    def __call__(self) -> None:
+        self.learner.architecture.enter(self.stage.name)
+        with self.streams.ambient("dropout", self.stage.name, 0):
+            batches = Drawn(self.source, self.learner.relabel)
+            for phase in self.stage.phases:
+                with self.meter.phase(phase.name):
+                    phase.step(batches)
+
+
+class Hand:
+    """The same network, losses and optimiser as somebody would write them by hand."""
+
+    def __init__(self, tasks: int, more: Sequence[nn.Parameter] = ()) -> None:
+        here = site(tasks)
+        network = here.network(here.tasks[0])
+        self.trunk = network.backbone
+        rest = [here.head(task, network.backbone) for task in here.tasks[1:]]
+        self.heads = nn.ModuleList([network.head, *rest])
+        parameters = [*self.trunk.parameters(), *self.heads.parameters(), *more]
+        self.optimizer = torch.optim.AdamW(
+            parameters, RECIPE.learning_rate, weight_decay=RECIPE.weight_decay
+        )
+        data = batch(tasks)
+        self.inputs, self.targets = data.inputs, list(data.targets.values())
+        cross = nn.CrossEntropyLoss(ignore_index=-1)
+        self.criteria = [cross if task.classes else l1_loss for task in here.tasks]
+
+    def features(self) -> list[Tensor]:
+        """The maps that all heads read."""
+        maps: list[Tensor] = self.trunk(self.inputs)
+        return maps
+
+    def losses(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """A scalar per task."""
+        predictions = [head(features, (SIDE, SIDE)) for head in self.heads]
+        triples = zip(self.criteria, predictions, self.targets, strict=True)
+        return [criterion(guess, goal) for criterion, guess, goal in triples]
+
+
+def bare(tasks: int) -> Step:
+    """The plain sum by hand."""
+    hand = Hand(tasks)
 
     def step() -> None:
-        for phase in stage.phases:
-            with meter.phase(phase.name):
-                phase.step(batches)
+        losses = hand.losses(hand.features())
+        total = sum(losses[1:], start=losses[0])
+        hand.optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        total.item()
+        hand.optimizer.step()
 
     return step
 
 
-def bare_step(recipe: Recipe) -> Step:
-    """What somebody would write by hand for the plain sum, on the same modules."""
-    here = site()
-    network = here.network(TASKS[0])
-    heads = nn.ModuleList([here.head(task, network.backbone) for task in TASKS[1:]])
-    parameters = [*network.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(
-        parameters, recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    data = batch()
-    cross, size = nn.CrossEntropyLoss(ignore_index=-1), (SIDE, SIDE)
+def torchjd_version() -> str | None:
+    """The installed release of TorchJD."""
+    try:
+        return metadata.version("torchjd")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def aggregator(method: str, tasks: int) -> Any | None:
+    """TorchJD's combination of gradients by that method, with our options, if it has one.
+
+    Errors: `ImportError` where it lacks the solver that it wants.
+    """
+    from torchjd import aggregation
+
+    makers: dict[str, Callable[[], object]] = {
+        "alignedmtl": aggregation.AlignedMTL,
+        "cagrad": partial(aggregation.CAGrad, c=0.5),
+        "config": aggregation.ConFIG,
+        "fairgrad": partial(aggregation.FairGrad, alpha=2.0),
+        "graddrop": aggregation.GradDrop,
+        "gradvac": partial(aggregation.GradVac, beta=0.01),
+        "imtlg": aggregation.IMTLG,
+        "mgda": aggregation.MGDA,
+        "nashmtl": partial(aggregation.NashMTL, n_tasks=tasks),
+        "pcgrad": aggregation.PCGrad,
+        "upgrad": aggregation.UPGrad,
+    }
+    return makers[method]() if method in makers else None
+
+
+def scalarizer(method: str, tasks: int) -> Any | None:
+    """TorchJD's combination of losses by that method, if it has one."""
+    from torchjd import scalarization
+
+    makers: dict[str, Callable[[], object]] = {
+        "dwa": scalarization.DWA,
+        "famo": partial(scalarization.FAMO, tasks),
+        "gls": scalarization.GeometricMean,
+        "imtll": partial(scalarization.IMTLL, tasks),
+        "rlw": scalarization.Random,
+        "static": partial(scalarization.Constant, torch.ones(tasks)),
+        "stch": partial(scalarization.STCH, 1.0),
+        "uw": partial(scalarization.UW, tasks),
+    }
+    return makers[method]() if method in makers else None
+
+
+def torchjd(method: str, tasks: int) -> Step | None:
+    """The method as TorchJD documents its use; None where it has none or is not installed."""
+    if torchjd_version() is None:
+        return None
+    try:
+        combine, scalar = aggregator(method, tasks), scalarizer(method, tasks)
+    except ImportError as error:
+        click.echo(f"{method} by TorchJD is left out: {error}", err=True)
+        return None
+    if combine is not None:
+        return _by_gradients(Hand(tasks), combine)
+    if scalar is not None:
+        learned = () if method == "famo" else list(scalar.parameters())
+        return _by_losses(Hand(tasks, learned), scalar)
+    return None
+
+
+def _by_gradients(hand: Hand, combine: Any) -> Step:
+    from torchjd.autojac import jac_to_grad, mtl_backward
 
     def step() -> None:
-        features = network.backbone(data.inputs)
-        loss = cross(network.head(features, size), data.targets["segmentation"])
-        loss = loss + nn.functional.l1_loss(heads[0](features, size), data.targets["edges"])
-        loss = loss + cross(heads[1](features, size), data.targets["scene"])
-        optimizer.zero_grad()
-        loss.backward()
-        loss.item()
-        optimizer.step()
+        # None of the features may be computed from another one, or TorchJD would follow the path
+        # between them twice. Views are computed from the maps alone.
+        features = [each.view_as(each) for each in hand.features()]
+        losses = hand.losses(features)
+        torch.stack(losses).sum().item()
+        hand.optimizer.zero_grad()
+        # Its default differentiates all tasks in one vectorised pass, which is slower on a CPU.
+        mtl_backward(losses, features=features, parallel_chunk_size=1)
+        jac_to_grad(hand.trunk.parameters(), combine)
+        hand.optimizer.step()
 
     return step
 
 
-def measure(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
-    """Seconds per step of everybody, round by round, after two steps to warm up."""
+def _by_losses(hand: Hand, scalar: Any) -> Step:
+    def step() -> None:
+        total = scalar(torch.stack(hand.losses(hand.features())))
+        hand.optimizer.zero_grad()
+        total.backward()
+        total.item()
+        hand.optimizer.step()
+        if hasattr(scalar, "update"):  # FAMO looks at the losses again
+            with torch.no_grad():
+                scalar.update(torch.stack(hand.losses(hand.features())))
+
+    return step
+
+
+# Measuring.
+
+
+def measure(steps: Mapping[str, Step], rounds: int) -> dict[str, list[float]]:
+    """Seconds per step of everybody, round by round, after some rounds to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 2):
+    for turn in range(WARM_UP + rounds):
         for name, step in steps.items():
             start = time.perf_counter()
             step()
-            if turn >= 2:
+            if turn >= WARM_UP:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
 
 
+@dataclass
+class Group:
+    """Some methods and the plain sum, by hand and through auxbench, which are timed together."""
+
+    steps: dict[str, Step]
+    periods: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, methods: Sequence[str], tasks: int) -> Group:
+        """Build everybody who can be built for so many tasks."""
+        group = cls({"bare loop": bare(tasks), "plain sum": Ours("hps", tasks)})
+        for method in methods:
+            try:
+                group._add(method, tasks)
+            except UsageError as error:
+                group.refused[method] = str(error)
+        return group
+
+    def _add(self, method: str, tasks: int) -> None:
+        ours = Ours(method, tasks)
+        self.steps[f"{method}, ours"] = ours
+        every = recurring_option(method) if ours.period > 1 else None
+        if every:
+            # The median sees the steps without what recurs; these are the others.
+            self.steps[f"{method}, recurring"] = Ours(f"{method}:{every}=1", tasks)
+            self.periods[method] = ours.period
+        peer = torchjd(method, tasks)
+        if peer:
+            self.steps[f"{method}, TorchJD"] = peer
+
+
+def recurring_option(method: str) -> str | None:
+    """The option of a single part that says in every how many steps something recurs.
+
+    >>> recurring_option("arml"), recurring_option("pcgrad")
+    ('every', None)
+    """
+    if method not in METHODS:
+        return None
+    part = METHODS[method]
+    option = getattr(part, "reads_every", "") or "every"
+    return option if option in inspect.signature(part).parameters else None
+
+
+def average(ordinary: float, recurring: float, period: int) -> float:
+    """The cost of a step where one in `period` steps costs something else.
+
+    >>> average(1.0, 5.0, 4)
+    2.0
+    """
+    return ((period - 1) * ordinary + recurring) / period
+
+
+def summary(group: Group, seconds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Per method the ratios to the plain sum: "ours" and, where there is one, "torchjd"."""
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    plain = medians["plain sum"]
+    result: dict[str, dict[str, float]] = {}
+    for name, value in medians.items():
+        method, _, whose = name.rpartition(", ")
+        if whose == "ours" and method in group.periods:
+            value = average(value, medians[f"{method}, recurring"], group.periods[method])
+        if whose in ("ours", "TorchJD"):
+            result.setdefault(method, {})[whose.lower()] = round(value / plain, 3)
+    return result
+
+
+def contest(methods: Sequence[str], tasks: int, rounds: int) -> dict[str, Any]:
+    """Everything about so many tasks, as it goes into the JSON file."""
+    plain: dict[str, list[float]] = {"bare loop": [], "plain sum": []}
+    ratios: dict[str, dict[str, float]] = {}
+    medians: dict[str, float] = {}
+    refused: dict[str, str] = {}
+    for first in range(0, len(methods), TOGETHER):
+        group = Group.of(methods[first : first + TOGETHER], tasks)
+        seconds = measure(group.steps, rounds)
+        ratios |= summary(group, seconds)
+        refused |= group.refused
+        medians |= {name: round(statistics.median(s), 4) for name, s in seconds.items()}
+        for name, values in plain.items():
+            values += seconds[name]
+        click.echo(f"{tasks} tasks: {', '.join(methods[first : first + TOGETHER])}", err=True)
+    overall = {name: statistics.median(values) for name, values in plain.items()}
+    return {
+        "plain sum / bare loop": round(overall["plain sum"] / overall["bare loop"], 3),
+        "ratios": ratios,
+        "limits": {m: bar for m in ratios if (bar := limit(m, tasks)) is not None},
+        "seconds": medians | {name: round(value, 4) for name, value in overall.items()},
+        "refused": refused,
+    }
+
+
+def bargains(draws: int = 40) -> dict[str, dict[str, float]]:
+    """Median milliseconds of one Nash bargain alone, ours and TorchJD's, by the number of tasks."""
+    result = {}
+    for tasks in BARGAINERS:
+        generator = np.random.default_rng(tasks)
+        lengths = 10 ** generator.uniform(-1, 1, (draws, tasks, 1))
+        rows = lengths * generator.standard_normal((draws, tasks, 1_000))
+        gramians = rows @ rows.transpose(0, 2, 1)
+        balancer = METHODS["nashmtl"](list(map(str, range(tasks))), torch.Generator())
+        result[str(tasks)] = {"ours": _milliseconds(balancer.direction, list(gramians))}
+        if (peer := _bargainer(tasks)) is not None:
+            given = [torch.from_numpy(part) for part in rows[:5]]
+            result[str(tasks)]["torchjd"] = _milliseconds(peer, given)
+    return result
+
+
+def _bargainer(tasks: int) -> Any | None:
+    try:
+        return aggregator("nashmtl", tasks)
+    except ImportError:
+        return None
+
+
+def _milliseconds(solve: Callable[[Any], object], given: Sequence[object]) -> float:
+    solve(given[0])
+    seconds = []
+    for argument in given:
+        start = time.perf_counter()
+        solve(argument)
+        seconds.append(time.perf_counter() - start)
+    return round(1e3 * statistics.median(seconds), 3)
+
+
+# The page.
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The Markdown of a result: the plain sum, all methods by their cost, the bargains."""
+    contests: dict[str, Any] = result["tasks"]
+    head = "".join(f" {n} tasks: ours / plain sum | TorchJD / plain sum |" for n in contests)
+    lines = [f"| method |{head}", "|:--|" + "--:|--:|" * len(contests)]
+    plain = (_cell(c["plain sum / bare loop"], BARE_LIMIT) + " | |" for c in contests.values())
+    lines.append("| plain sum / the same loop by hand | " + " ".join(plain))
+    ranked = contests["3"] if "3" in contests else next(iter(contests.values()))
+    methods = {method for contest in contests.values() for method in contest["ratios"]}
+    for method in sorted(methods, key=partial(_rank, ranked["ratios"])):
+        cells = []
+        for contest in contests.values():
+            ratios = contest["ratios"].get(method, {})
+            cells.append(_cell(ratios.get("ours"), contest["limits"].get(method)))
+            cells.append(_cell(ratios.get("torchjd")))
+        lines.append(f"| `{method}` | " + " | ".join(cells) + " |")
+    lines += ["", "| one Nash bargain | ours, ms | TorchJD, ms |", "|:--|--:|--:|"]
+    for tasks, milliseconds in result["bargains"].items():
+        ours, theirs = milliseconds["ours"], milliseconds.get("torchjd")
+        cells = [_cell(ours, BARGAIN_LIMIT), _cell(theirs)]
+        lines.append(f"| {tasks} tasks | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *_notes(result), ""])
+
+
+def _rank(ratios: Mapping[str, Mapping[str, float]], method: str) -> tuple[float, str]:
+    return ratios.get(method, {}).get("ours", float("inf")), method
+
+
+def _cell(value: float | None, bar: float | None = None) -> str:
+    if value is None:
+        return ""
+    shown = f"{value:.2f}"
+    if bar is None:
+        return shown
+    return f"{shown} (≤ {bar:g})" if value <= bar else f"**{shown} (> {bar:g})**"
+
+
+def _notes(result: Mapping[str, Any]) -> Iterator[str]:
+    machine, versions = result["environment"], result["environment"]["packages"]
+    yield (
+        f"Medians of {result['rounds']} rounds on {machine['processor']} with "
+        f"{result['threads']} threads, torch {versions['torch']}, TorchJD "
+        f"{result['torchjd'] or 'not installed'}, at commit {(machine['commit'] or '?')[:7]}."
+    )
+    refused = dict[str, str]()
+    for contest in result["tasks"].values():
+        refused |= contest["refused"]
+    for method, why in refused.items():
+        yield f"Without `{method}`: {why}"
+
+
+def refreshed(page: str, block: str) -> str:
+    """The page with the block between its marks replaced; errors: `UsageError` without marks.
+
+    >>> refreshed("a <!-- steps -->\\nold\\n<!-- /steps --> b", "new\\n")
+    'a <!-- steps -->\\nnew\\n<!-- /steps --> b'
+    """
+    before, first, rest = page.partition(FIRST)
+    _, last, after = rest.partition(LAST)
+    if not first or not last:
+        raise UsageError(f"the page lacks the marks '{FIRST.strip()}' and '{LAST}'; put them in.")
+    return f"{before}{first}{block}{last}{after}"
+
+
 @click.command()
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Where to write it.")
-@click.option("--methods", default=",".join([*BALANCERS, "auxnas", "auxnas+pcgrad"]))
-@click.option("--rounds", default=15, show_default=True, help="Interleaved rounds.")
+@click.option("--page", type=click.Path(path_type=Path), help="Whose table to replace.")
+@click.option("--tasks", default="2,3,5", show_default=True, help="Numbers of tasks.")
+@click.option("--methods", help="All balancers, auxnas and auxnas+pcgrad by default.")
+@click.option("--rounds", default=15, show_default=True, help="Steps of everybody.")
 @click.option("--threads", type=int, help="Threads of torch; its own choice by default.")
-def main(target: Path | None, methods: str, rounds: int, threads: int | None) -> None:
-    """Print the ratios, and write them as JSON."""
+def main(
+    target: Path | None,
+    page: Path | None,
+    tasks: str,
+    methods: str | None,
+    rounds: int,
+    threads: int | None,
+) -> None:
+    """Print the table, and write it into the page and all numbers as JSON."""
     if threads:
         torch.set_num_threads(threads)
-    recipe = BUDGETS["standard"]
-    contestants = {
-        "bare loop": bare_step(recipe),
-        "hps": auxbench_step("hps", recipe),
-        **{name: auxbench_step(name, recipe) for name in split_list(methods)},
-    }
-    seconds = measure(contestants, rounds)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    ratios = {f"{name} / hps": medians[name] / medians["hps"] for name in medians if name != "hps"}
-    ratios["hps / bare loop"] = medians["hps"] / medians["bare loop"]
-    del ratios["bare loop / hps"]
+    # The solvers under TorchJD's Nash-MTL tell of their troubles on every call.
+    warnings.filterwarnings("ignore", module=r"(cvxpy|torchjd)\b")
+    names = split_list(methods) if methods else [*balancers(), "auxnas", "auxnas+pcgrad"]
     result = {
-        "ratios": {name: round(value, 3) for name, value in ratios.items()},
-        "limits": LIMITS,
-        "seconds": {name: round(value, 4) for name, value in medians.items()},
+        "tasks": {n: contest(names, int(n), rounds) for n in split_list(tasks)},
+        "bargains": bargains(),
         "rounds": rounds,
         "threads": torch.get_num_threads(),
+        "torchjd": torchjd_version(),
         "environment": environment(),
     }
-    for name, value in result["ratios"].items():
-        limit = f"   limit {LIMITS[name]}" if name in LIMITS else ""
-        click.echo(f"{name:24} {value:.3f}{limit}")
+    click.echo(table(result))
     if target:
         target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if page:
+        text = refreshed(page.read_text(encoding="utf-8"), table(result))
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

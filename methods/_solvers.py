@@ -175,9 +175,11 @@ def worst_case_weights(rows: Array, radius: float) -> Array:
     longest = float(np.sqrt(gramian.diagonal().max()))
     shift = brentq(gap, 0.0, 2 * longest / reach, xtol=1e-300, rtol=1e-15, maxiter=1000)
     worst = weights_at(shift)
-    if cancels(gramian, worst):
-        return mean  # every sum within reach serves the worst-served equally badly
-    return mean + worst * reach / float(np.linalg.norm(worst @ rows))
+    length = float(np.linalg.norm(worst @ rows))
+    if cancels(gramian, worst) or length <= 1e-12 * longest:
+        # Nobody can be served better than not at all: of the sums that harm nobody, the closest.
+        return mean + _nonnegative(rows.T, -centre)
+    return mean + worst * reach / length
 
 
 def _nonnegative(system: Array, target: Array) -> Array:

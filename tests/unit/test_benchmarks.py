@@ -1,0 +1,208 @@
+"""The benchmark of steps: its arithmetic, its page, and that all contestants compute the same."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from auxbench.errors import UsageError
+from auxbench.registry import METHODS
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+def load(name: str) -> ModuleType:
+    """A script of the folder as a module."""
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", FOLDER / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+steps: Any = load("steps")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "SIDE", 32)
+    monkeypatch.setattr(steps, "BATCH", 4)
+    monkeypatch.setattr(steps.backbone, "build", small_trunk(steps.backbone.build))
+    steps.batch.cache_clear()
+
+
+def small_trunk(build: Any) -> Any:
+    return lambda name, side: build("test_resnet", side)
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    contest = {
+        "plain sum / bare loop": 1.01,
+        "ratios": {"pcgrad": {"ours": 1.94, "torchjd": 2.5}, "dwa": {"ours": 1.07}},
+        "limits": {"pcgrad": 2.4, "dwa": 1.05},
+        "refused": {"far": "too many tasks."},
+    }
+    return {
+        "tasks": {"2": contest, "3": {**contest, "ratios": {"pcgrad": {"ours": 1.8}}}},
+        "bargains": {"2": {"ours": 0.1, "torchjd": 20.0}, "20": {"ours": 1.5}},
+        "rounds": 15,
+        "threads": 2,
+        "torchjd": None,
+        "environment": {"processor": "chip", "commit": None, "packages": {"torch": "2.6"}},
+        **changes,
+    }
+
+
+def test_examples() -> None:
+    found = doctest.testmod(steps)
+    assert found.attempted >= 3
+    assert found.failed == 0
+
+
+def test_every_balancer_but_the_plain_sum_takes_part() -> None:
+    names = set(steps.balancers())
+    assert {"pcgrad", "uw", "olaux"} <= names
+    assert not names & {"sum", "hps", "single", "auxnas"}
+    assert names < set(METHODS.names())
+
+
+def test_bars() -> None:
+    assert [steps.limit("pcgrad", tasks) for tasks in (2, 3, 5)] == [None, 2.4, None]
+    assert [steps.limit("dwa", tasks) for tasks in (2, 3, 5)] == [1.05] * 3
+    assert steps.limit("famo", 3) is None
+    assert steps.limit("auxnas+pcgrad", 3) is None
+    for name in steps.balancers():
+        if METHODS[name].reads == {"agreement"} and not METHODS[name].also:
+            assert steps.limit(name, 5) == 2.8
+
+
+def test_everybody_takes_turns_after_the_warm_up() -> None:
+    turns: list[str] = []
+    parties = {name: lambda name=name: turns.append(name) for name in "ab"}
+    seconds = steps.measure(parties, rounds=3)
+    assert "".join(turns) == "ab" * (3 + steps.WARM_UP)
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_ratios_are_of_medians_and_count_what_recurs() -> None:
+    group = steps.Group({}, periods={"arml": 10})
+    seconds = {
+        "bare loop": [2.0, 2.0, 2.0],
+        "plain sum": [1.0, 2.0, 9.0],
+        "arml, ours": [2.0, 2.0, 40.0],
+        "arml, recurring": [6.0, 6.0, 6.0],
+        "uw, ours": [2.0, 2.2, 9.0],
+        "uw, TorchJD": [1.0, 3.0, 9.0],
+    }
+    expected = {"arml": {"ours": 1.2}, "uw": {"ours": 1.1, "torchjd": 1.5}}
+    assert steps.summary(group, seconds) == expected
+
+
+def test_the_table() -> None:
+    lines = steps.table(result()).splitlines()
+    widths = {line.count("|") for line in lines[: lines.index("")]}
+    assert widths == {6}
+    assert lines[2] == "| plain sum / the same loop by hand | 1.01 (≤ 1.03) | | 1.01 (≤ 1.03) | |"
+    assert lines[3] == "| `pcgrad` | 1.94 (≤ 2.4) | 2.50 | 1.80 (≤ 2.4) |  |"
+    assert lines[4] == "| `dwa` | **1.07 (> 1.05)** |  |  |  |"
+    assert "| 2 tasks | 0.10 (≤ 1) | 20.00 |" in lines
+    assert "| 20 tasks | **1.50 (> 1)** |  |" in lines
+    assert "Without `far`: too many tasks." in lines
+
+
+def test_only_the_block_of_the_page_is_replaced() -> None:
+    page = f"top\n{steps.FIRST}old\n{steps.LAST}\nrest\n"
+    assert steps.refreshed(page, "new\n") == f"top\n{steps.FIRST}new\n{steps.LAST}\nrest\n"
+    with pytest.raises(UsageError, match="marks"):
+        steps.refreshed("no marks", "new\n")
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    measured = json.loads((FOLDER / "steps.json").read_text(encoding="utf-8"))
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    if "tasks" not in measured:
+        pytest.skip("benchmarks/steps.json is of an earlier script; measure again")
+    assert steps.refreshed(page, steps.table(measured)) == page
+
+
+@pytest.mark.usefixtures("small")
+def test_impossible_methods_are_left_out_with_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(method: str, tasks: int) -> None:
+        raise UsageError(f"method '{method}' is too much; take less.")
+
+    monkeypatch.setattr(steps.Group, "_add", lambda group, method, tasks: refuse(method, tasks))
+    group = steps.Group.of(["dear"], 2)
+    assert group.refused == {"dear": "method 'dear' is too much; take less."}
+    assert list(group.steps) == ["bare loop", "plain sum"]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("tasks", [2, 3, 5])
+def test_the_loop_by_hand_does_what_the_plain_sum_does(tasks: int) -> None:
+    ours, hand = steps.Ours("hps", tasks), steps.Hand(tasks)
+    ours()
+    torch.stack(hand.losses(hand.features())).sum().backward()
+    compare(ours, hand)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("method", ["config", "mgda", "fairgrad"])
+def test_torchjd_does_what_our_method_does(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its features are the maps of all stages, each of which depends on the ones before."""
+    pytest.importorskip("torchjd", reason="torchjd is not installed; the extra 'dev' has it")
+    hands = []
+    hand = steps.Hand
+
+    def keep(*given: Any) -> Any:
+        hands.append(hand(*given))
+        return hands[-1]
+
+    monkeypatch.setattr(steps, "Hand", keep)
+    ours, theirs = steps.Ours(named(method), 2), steps.torchjd(method, 2)
+    ours()
+    theirs()
+    compare(ours, hands[0])
+
+
+def named(method: str) -> str:
+    return "fairgrad:max_norm=none" if method == "fairgrad" else method
+
+
+def compare(ours: Any, hand: Any) -> None:
+    architecture = ours.learner.architecture
+    trunk = architecture.network.backbone
+    heads = [architecture.network.head, *architecture.heads.values()]
+    pairs = [(trunk, hand.trunk), *zip(heads, hand.heads, strict=True)]
+    for part, other in pairs:
+        gradients = [p.grad for p in part.parameters()]
+        assert any(gradient.abs().max() > 0 for gradient in gradients)
+        torch.testing.assert_close(
+            gradients, [p.grad for p in other.parameters()], rtol=1e-3, atol=1e-5
+        )
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("method", ["pcgrad", "famo", "uw", "rlw", "arml"])
+def test_contestants_take_steps(method: str) -> None:
+    group = steps.Group.of([method], 2)
+    seconds = steps.measure(group.steps, rounds=1)
+    assert {"bare loop", "plain sum", f"{method}, ours"} <= set(seconds)
+    assert group.periods == ({"arml": 20} if method == "arml" else {})
+    assert method in steps.summary(group, seconds)
+
+
+def test_the_bargain_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "BARGAINERS", (2, 20))
+    monkeypatch.setattr(steps, "_bargainer", lambda tasks: lambda rows: rows.sum())
+    milliseconds = steps.bargains(draws=3)
+    assert list(milliseconds) == ["2", "20"]
+    assert all(row["ours"] > 0 and row["torchjd"] >= 0 for row in milliseconds.values())
