@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
 import re
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,13 +89,13 @@ class Store:
         """
         self.problems = []
         latest: dict[str, dict[str, Any]] = {}
-        for number, line in enumerate(self._lines(), 1):
+        for file, number, line in self._lines():
             if not line.strip():
                 continue
             record = _parse(line)
             if record is None:
                 self.problems.append(
-                    f"line {number} of '{self.file}' is not a whole record; it is skipped."
+                    f"line {number} of '{file}' is not a whole record; it is skipped."
                 )
                 continue
             schema = record.get("schema", SCHEMA)
@@ -143,7 +145,27 @@ class Store:
             )
         return self.folder / "runs" / name
 
-    def _lines(self) -> list[bytes]:
+    def _lines(self) -> Iterator[tuple[Path, int, bytes]]:
+        """All lines with their files and numbers, those of the compressed file first."""
+        archive = self.file.with_name(f"{self.file.name}.gz")
+        for file, lines in ((archive, self._archived(archive)), (self.file, self._current())):
+            for number, line in enumerate(lines, 1):
+                yield file, number, line
+
+    def _archived(self, archive: Path) -> list[bytes]:
+        """The lines of the compressed file in which large published results come."""
+        try:
+            with gzip.open(archive) as file:
+                return file.read().split(b"\n")
+        except FileNotFoundError:
+            return []
+        except (OSError, EOFError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or "it is no whole gzip file"
+            raise UsageError(
+                f"results file '{archive}' cannot be read ({reason}); get it anew or delete it."
+            ) from None
+
+    def _current(self) -> list[bytes]:
         try:
             with self.file.open("rb") as file:
                 _locked(file.fileno(), alone=False)  # no line is seen while it is being written

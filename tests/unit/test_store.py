@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -294,3 +295,17 @@ def test_lines_are_plain_json(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.append({"id": "a", "x": 0.1})
     assert json.loads(store.file.read_text()) == {"id": "a", "schema": 1, "x": 0.1}
+
+
+def test_a_compressed_file_beside_it_is_read_too_and_later_records_win(tmp_path: Path) -> None:
+    old = Store(tmp_path / "old")
+    for name in ("a", "b"):
+        old.append({"id": name, "score": 1})
+    store = Store(tmp_path / "new")
+    store.append({"id": "b", "score": 2})
+    archive = store.folder / "records.jsonl.gz"
+    archive.write_bytes(gzip.compress(old.file.read_bytes(), mtime=0))
+    assert [(r["id"], r["score"]) for r in store.records()] == [("a", 1), ("b", 2)]
+    archive.write_bytes(archive.read_bytes()[:-20])
+    with pytest.raises(UsageError, match=r"records.jsonl.gz' cannot be read .*; get it anew"):
+        store.records()
