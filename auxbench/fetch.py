@@ -65,7 +65,7 @@ def unpack(archive: Path, folder: Path) -> Path:
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        if zipfile.is_zipfile(archive):
+        if archive.name.lower().endswith(".zip"):
             with zipfile.ZipFile(archive) as packed:
                 _write_zip(packed, archive, part)
         else:
@@ -82,7 +82,7 @@ def unpack(archive: Path, folder: Path) -> Path:
     ) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UsageError(
-            f"archive '{archive}' cannot be unpacked ({reason}); get it anew."
+            f"archive '{archive}' cannot be unpacked ({reason.splitlines()[0]}); get it anew."
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -210,16 +210,22 @@ def licence(dataset: str) -> str:
 
 
 def recognise(folder: Path, dataset: str | None = None) -> type[Layout]:
-    """The layout of a folder, among those of one data set or of all.
+    """The layout of a folder, among those of one data set or of all; of one data set's the first.
 
-    Errors: `UsageError` that lists what was looked for, for a folder that is none of them.
+    Errors: `UsageError` that lists what was looked for, for a folder that is none of them or could
+    be two data sets.
     """
     if not folder.is_dir():
         raise UsageError(f"folder '{folder}' does not exist; give the folder with the data.")
     known = [layout for name in ([dataset] if dataset else names()) for layout in layouts_of(name)]
-    for layout in known:
-        if layout.recognise(folder):
-            return layout
+    fitting = [layout for layout in known if layout.recognise(folder)]
+    sets = list(dict.fromkeys(layout.dataset for layout in fitting))
+    if len(sets) > 1:
+        raise UsageError(
+            f"folder '{folder}' looks like {' and like '.join(sets)}; say which with --dataset."
+        )
+    if fitting:
+        return fitting[0]
     if dataset and not known:
         raise UsageError(
             f"data set '{dataset}' has no layouts of its own to recognise; "

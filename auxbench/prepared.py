@@ -115,10 +115,10 @@ class Prepared:
         return dict(self.card["splits"])
 
     def arrays(self, split: str, names: frozenset[str] | None = None) -> Rows:
-        """The arrays of a split by name, [N, ...], read-only and mapped into memory.
+        """The arrays of a split by name, [N, ...], mapped into memory.
 
-        Only those of `names` if it is given. Mapped pages belong to the system's file cache:
-        memory does not grow with the size of the split.
+        Only those of `names` if it is given. What is written to them stays in this process. Mapped
+        pages belong to the system's file cache: memory does not grow with the size of the split.
 
         Errors: `UsageError` for a file that is missing or not what prepared.json says.
         """
@@ -152,7 +152,7 @@ class Prepared:
         try:
             if path.stat().st_size != self.card["files"][path.name]["bytes"]:
                 raise ValueError("its size is not the recorded one")
-            array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: npt.NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
             if array.shape != shape or array.dtype != spec["dtype"]:
                 raise ValueError(f"it holds {array.dtype} {array.shape}")
         except (OSError, ValueError, EOFError) as error:
@@ -231,7 +231,7 @@ def _write(layout: Layout, folder: Path, head: dict[str, Any]) -> Prepared:
     card = {**head, "files": files, "auxbench": __version__}
     _save(folder / MARKER, card)
     (folder / JOURNAL).unlink()
-    return Prepared(folder, json.loads(_canonical(card)))
+    return Prepared.open(folder, layout.dataset)
 
 
 def _take_back(folder: Path, head: Mapping[str, Any]) -> None:

@@ -1,0 +1,319 @@
+"""Cityscapes: street scenes with 19 or 7 classes, disparity, depth and instance boundaries.
+
+The data are not part of auxbench: the user registers with the authors for them, or has them in the
+form of MTAN, and `auxbench data prepare cityscapes --source DIR` makes fast local files of them
+once. Which tasks there are depends on the layout:
+
+| layout | what it is | tasks |
+|---|---|---|
+| official | leftImg8bit, gtFine, disparity, camera | all |
+| mtan | .npy files at 128 x 256 or 256 x 512 | segmentation7, disparity, and maybe segmentation19 |
+
+`disparity` is what the multi-task literature calls depth here: the number in the authors' 16-bit
+file over 65535, as in MTAN's files. It is 0.996 at 255 pixels, larger where things are closer, and
+0 where there is none. `depth` is in metres, baseline times focal length over disparity by the
+frame's own camera, up to 80 m; beyond, an error of a pixel is one of tens of metres. When training
+zooms in by s, depth is divided by s and disparity multiplied by s: all is s times closer.
+
+`segmentation7` are the categories of the ids (flat, construction, object, nature, sky, human,
+vehicle). With `categories=evaluated` ids that the 19 classes leave out, such as parking and
+caravan, have none; which of the two MTAN's own labels are is written nowhere.
+
+`boundaries` says where single persons, riders and vehicles end, as two classes, no and yes; they
+are few, so mIoU leads.
+
+The test split is the official validation split of 500 frames, since the labels of the official
+test split are secret. For validation, whole cities are kept out of training: Bochum, Tübingen, Ulm
+and Zürich, 457 of 2975 frames. The layout mtan does not say which city a frame is from: there the
+last 8 of every 50 validate, and so they do where those cities are not there or nothing else is.
+
+Sources: Cordts, Omran, Ramos, Rehfeld, Enzweiler, Benenson, Franke, Roth and Schiele, The
+Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016,
+https://arxiv.org/abs/1604.01685; Liu, Johns and Davison, End-to-End Multi-Task Learning with
+Attention, CVPR 2019, https://arxiv.org/abs/1803.10704 (layout, 7 classes, inverse depth)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from auxbench.errors import UsageError
+from auxbench.losses import cross_entropy, depth_l1
+from auxbench.metrics import (
+    BalancedAccuracy,
+    Delta125,
+    DepthAbs,
+    DepthRel,
+    DepthRMSE,
+    MeanIoU,
+    PixelAccuracy,
+)
+from auxbench.prepared import Prepared, place
+from auxbench.problem import DATASETS, Batch, Dataset, Samples, Task
+
+from ._arrays import Rows
+from ._augment import MTAN, PLAIN, Kind, augmented
+from ._cityscapes import FULL, LAYOUTS, NAMES7, NAMES19, NINETEEN, PIXEL, SEVEN, boundaries
+from ._encode import Raw, parse_size
+from ._prepared import PreparedSamples, chosen, classes, depths, pictures
+from ._scenes import DEPTH as ROOMS_DEPTH
+from ._store import draw
+
+FAR = 80.0  # metres, as is customary for streets
+VALIDATION = ("bochum", "tubingen", "ulm", "zurich")
+BLOCK, HELD = 50, 8  # of so many consecutive frames for training, so many validate, without cities
+
+KINDS: Mapping[str, Kind] = {
+    "segmentation19": "classes",
+    "segmentation7": "classes",
+    "disparity": "disparity",
+    "depth": "depth",
+    "boundaries": "classes",
+}
+AUGMENTATIONS = {"mtan": MTAN, "none": PLAIN}
+
+
+class DisparityAbs(DepthAbs):
+    """The mean absolute error of disparity in units of 256 pixels of pictures 2048 wide.
+
+    Only disparities above 0 are labels. It is what the literature prints as the absolute error of
+    depth on Cityscapes.
+    """
+
+    unit = ""
+
+
+def _segmentation(name: str, count: int) -> Task:
+    return Task(
+        name, count, True, cross_entropy, (partial(MeanIoU, count), partial(PixelAccuracy, count))
+    )
+
+
+TASKS: Mapping[str, Task] = {
+    "segmentation7": _segmentation("segmentation7", len(NAMES7)),
+    "segmentation19": _segmentation("segmentation19", len(NAMES19)),
+    "disparity": Task("disparity", 1, True, depth_l1, (DisparityAbs, DepthRel)),
+    "depth": Task(
+        "depth",
+        1,
+        True,
+        depth_l1,
+        (DepthAbs, DepthRel, DepthRMSE, *(partial(Delta125, power) for power in (1, 2, 3))),
+    ),
+    "boundaries": Task(
+        "boundaries", 2, True, cross_entropy, (partial(MeanIoU, 2), partial(BalancedAccuracy, 2))
+    ),
+}
+
+# The arrays of the prepared form, any of which a task can be made from.
+NEEDS: Mapping[str, tuple[frozenset[str], ...]] = {
+    "segmentation7": (frozenset({"ids"}), frozenset({"segmentation7"})),
+    "segmentation19": (frozenset({"ids"}), frozenset({"segmentation19"})),
+    "disparity": (frozenset({"disparity"}),),
+    "depth": (frozenset({"disparity", "camera"}),),
+    "boundaries": (frozenset({"boundaries"}),),
+}
+
+
+class Offered(Mapping[str, Task]):
+    """The tasks of prepared data; asking for one that these lack is an error that says why."""
+
+    def __init__(self, layout: str, names: Sequence[str]) -> None:
+        self.layout = layout
+        self.names = tuple(name for name in TASKS if name in names)
+
+    def __getitem__(self, name: str) -> Task:
+        if name in TASKS and name not in self.names:
+            layouts = {one.name: one.tasks for one in LAYOUTS}
+            if name in layouts[self.layout]:
+                raise UsageError(
+                    f"task '{name}' has no files in what 'cityscapes' was prepared from; prepare "
+                    "it from a folder that auxbench data check says has them."
+                )
+            others = " or ".join(one for one, tasks in layouts.items() if name in tasks)
+            hint = ", or the task 'disparity'" if name == "depth" else ""
+            raise UsageError(
+                f"task '{name}' is not in the layout '{self.layout}' of 'cityscapes'; "
+                f"choose cityscapes:layout={others}, which has it{hint}."
+            )
+        return TASKS[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@DATASETS.register
+class Cityscapes(Dataset):
+    """Cityscapes from one `layout`, prepared by `auxbench data prepare cityscapes --source DIR`.
+
+    `data` is the prepared folder: a name in the cache folder (by default cityscapes-official for
+    the layout official, and so on) or a path. Pictures have `side` x `side` pixels, a random square
+    of the picture at its full height when training and the middle one otherwise, or `size` (such as
+    128x256, which the literature uses) for the whole picture. `augment` is what training does: the
+    scales 1, 1.2, 1.5 and the mirror of MTAN, or none. `categories` says whether all ids have one
+    of the 7 classes or only those that are among the 19.
+
+    Errors: `UsageError` for data that are not prepared, a size that is none, and a task that the
+    data lack.
+    """
+
+    licence = "non-commercial research and teaching only, after registration; not to be passed on"
+    layouts = "auxbench.tasks._cityscapes"
+    tasks: Mapping[str, Task] = TASKS
+    primary = "segmentation7"
+    auxiliaries: tuple[str, ...] = ("disparity",)
+
+    def __init__(
+        self,
+        *,
+        side: int = 64,
+        size: str = "",
+        layout: Literal["official", "mtan"] = "official",
+        data: str = "",
+        augment: Literal["mtan", "none"] = "mtan",
+        categories: Literal["all", "evaluated"] = "all",
+    ) -> None:
+        if not 8 <= side <= 1024:
+            raise UsageError(f"side '{side}' of 'cityscapes' is not possible; choose 8 to 1024.")
+        if layout == "mtan" and categories != "all":
+            raise UsageError(
+                f"categories '{categories}' of 'cityscapes' needs label ids, which the layout "
+                "'mtan' lacks; choose cityscapes:layout=official."
+            )
+        self.size = parse_size(size) if size else (side, side)
+        self.side, self.width = self.size
+        self.layout = layout
+        self.data = data or f"cityscapes-{layout}"
+        self.protocol = AUGMENTATIONS[augment]
+        self.seven = SEVEN if categories == "all" else np.where(NINETEEN < 0, -1, SEVEN)
+        names = self._names()
+        self.tasks = Offered(layout, names)
+        self.auxiliaries = tuple(name for name in Cityscapes.auxiliaries if name in names)
+
+    @classmethod
+    def tiny(cls) -> Dataset:
+        return _Tiny(side=32)
+
+    def prepare(self) -> None:
+        for split in ("train", "validation", "test"):
+            self.samples(split)
+
+    def samples(self, split: str) -> Samples:
+        prepared = self.opened()
+        source = "test" if split == "test" else "train"
+        arrays = prepared.arrays(source)
+        count = prepared.counts[source]
+        rows = np.arange(count)
+        if source == "train":
+            held = held_out(count, prepared.card["facts"].get("cities", ()))
+            if held.all() or not held.any():
+                raise UsageError(
+                    f"split 'train' of 'cityscapes' has {count} frames, too few to validate on "
+                    "some; prepare more."
+                )
+            rows = rows[held == (split == "validation")]
+        return PreparedSamples(arrays, self._finish, rows)
+
+    def opened(self) -> Prepared:
+        """The prepared form; errors: `UsageError` if it is not there."""
+        return Prepared.open(place(self.data), "cityscapes", self.layout)
+
+    def _names(self) -> tuple[str, ...]:
+        """The tasks of what is prepared; of the layout at its best as long as nothing is."""
+        try:
+            arrays = self.opened().card["arrays"].keys()
+        except UsageError:
+            return next(one.tasks for one in LAYOUTS if one.name == self.layout)
+        return tuple(
+            name for name, ways in NEEDS.items() if any(needed <= arrays for needed in ways)
+        )
+
+    def _finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
+        targets = {name: self._target(name, rows) for name in self.tasks}
+        batch = Batch(pictures(rows["image"]), targets)
+        return augmented(batch, KINDS, self.size, self.protocol, rng)
+
+    def _target(self, name: str, rows: Rows) -> Tensor:
+        """The target of a task, decoded from the arrays of the prepared form."""
+        if name in ("segmentation7", "segmentation19") and "ids" in rows:
+            return chosen(rows["ids"], self.seven if name == "segmentation7" else NINETEEN)
+        if name == "disparity":
+            return depths(rows["disparity"], FULL)
+        if name == "depth":
+            return metres(rows["disparity"], rows["camera"])
+        return classes(rows[name])
+
+
+def metres(steps: Raw, camera: Raw) -> Tensor:
+    """Depths, float32 [B, 1, H, W], by disparity's steps [B, H, W] and the cameras [B].
+
+    0, which is no label, where there is no disparity and beyond `FAR`.
+
+    >>> metres(np.array([[[0, 1, 2561]]], np.uint16), np.array([470.0], np.float32)).tolist()
+    [[[[0.0, 0.0, 47.0]]]]
+    """
+    pixels = (torch.from_numpy(steps.astype(np.float32)) - 1) / PIXEL
+    depth = torch.from_numpy(camera)[:, None, None] / pixels
+    return torch.where((depth > 0) & (depth <= FAR), depth, 0)[:, None]
+
+
+def held_out(count: int, cities: Sequence[tuple[str, int]]) -> npt.NDArray[np.bool_]:
+    """Which of so many frames for training validate instead; `cities` have so many each, in order.
+
+    >>> held_out(4, [("aachen", 3), ("ulm", 1)]).tolist()
+    [False, False, False, True]
+    """
+    held = np.repeat([city in VALIDATION for city, _ in cities], [size for _, size in cities])
+    if held.any() and not held.all():
+        return held
+    rows = np.arange(count)
+    if count < BLOCK:  # a part of the data set, as in trials
+        return rows >= count - max(count * HELD // BLOCK, 1)
+    return rows % BLOCK >= BLOCK - HELD
+
+
+class _Tiny(Cityscapes):
+    """A few scenes drawn as for 'rooms', ten times as far away, with all tasks."""
+
+    def __init__(self, *, side: int) -> None:
+        super().__init__(side=side)
+        self.tasks = TASKS
+        self.auxiliaries = Cityscapes.auxiliaries
+
+    def prepare(self) -> None:
+        """Nothing to do: the scenes are drawn when they are read."""
+
+    def samples(self, split: str) -> Samples:
+        return PreparedSamples(_drawn(split, 8 if split == "train" else 4, self.side), self._finish)
+
+
+@cache
+def _drawn(split: str, count: int, side: int) -> Rows:
+    scenes = draw(split, 0, count, side + side // 4)
+    # an id for each of the rooms' 13 classes; the last is for what has none
+    known = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 23, 24, 26, 33, 0])
+    ids = known[scenes["segmentation"]]
+    camera = np.full(count, 470.0, np.float32)
+    far = 10 * scenes["depth"] / ROOMS_DEPTH
+    pixels = camera[:, None, None] / np.maximum(far, 4.0)
+    instances = np.where(ids >= 24, ids * 1000, ids)
+    rows = {
+        "image": np.ascontiguousarray(scenes["image"].transpose(0, 3, 1, 2)),
+        "ids": ids.astype(np.int8),
+        "boundaries": np.stack([boundaries(one) for one in instances]),
+        "disparity": np.where(far > 0, np.rint(pixels * PIXEL) + 1, 0).astype(np.uint16),
+        "camera": camera,
+    }
+    for array in rows.values():
+        array.flags.writeable = False  # all tiny data sets of a process share them
+    return rows

@@ -1,0 +1,296 @@
+"""NYU Depth v2: photographs of rooms with 40 or 13 classes, depth, normals, edges, scene types.
+
+The data are not part of auxbench: the user gets them in one of four layouts, and
+`auxbench data prepare nyuv2 --source DIR` makes fast local files of them once. Which tasks there
+are depends on the layout:
+
+| layout | what it is | tasks, beside edges and keypoints |
+|---|---|---|
+| mtan | .npy files at 288 x 384 | segmentation13, depth, normals |
+| official | the authors' .mat file | segmentation40, segmentation13, depth, scene |
+| nddr | PNG files of NDDR-CNN and Aux-NAS | segmentation40, segmentation13, normals |
+| adashare | the same and depth | segmentation40, segmentation13, depth, normals |
+
+'official' has normals too if Eigen's normals_gt lie beside the file. Edges and keypoints are
+computed from the pictures by Taskonomy's formulas. Depth is in metres, normals are unit vectors
+with x right, y down and z forward.
+
+The test split is the official one of 654 frames. There is no official validation split and the
+literature selects on the test split; here the last 8 of every 50 training frames validate, so that
+few pairs of neighbouring frames, which show one room, lie on both sides.
+
+Sources: Silberman, Hoiem, Kohli and Fergus, Indoor Segmentation and Support Inference from RGBD
+Images, ECCV 2012, https://doi.org/10.1007/978-3-642-33715-4_54; Gupta, Arbeláez and Malik,
+Perceptual Organization and Recognition of Indoor Scenes from RGB-D Images, CVPR 2013,
+https://doi.org/10.1109/CVPR.2013.79 (40 classes); Couprie, Farabet, Najman and LeCun, Indoor
+Semantic Segmentation using Depth Information, ICLR 2013, https://arxiv.org/abs/1301.3572 (13
+classes); Zamir, Sax, Shen, Guibas, Malik and Savarese, Taskonomy, CVPR 2018,
+https://arxiv.org/abs/1804.08328 (edges, keypoints); Liu, Johns and Davison, End-to-End Multi-Task
+Learning with Attention, CVPR 2019, https://arxiv.org/abs/1803.10704 (augmentation)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from auxbench.errors import UsageError
+from auxbench.losses import cross_entropy, depth_l1, l1, normals_cosine
+from auxbench.metrics import (
+    Accuracy,
+    Delta125,
+    DepthAbs,
+    DepthRel,
+    DepthRMSE,
+    L1Error,
+    MeanIoU,
+    NormalsMean,
+    NormalsMedian,
+    NormalsRMSE,
+    PixelAccuracy,
+    TopK,
+    Within,
+)
+from auxbench.prepared import NORMAL, RESPONSE, Prepared, place
+from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, Task
+
+from ._arrays import Rows
+from ._augment import AUXNAS, MTAN, PLAIN, Kind, augmented
+from ._encode import KEYPOINT, depth_steps, parse_size
+from ._nyuv2 import LAYOUTS
+from ._nyuv2_classes import NAMES13, NAMES40, SCENES, THIRTEEN
+from ._prepared import (
+    PreparedSamples,
+    chosen,
+    classes,
+    depths,
+    normals,
+    pictures,
+    responses,
+)
+from ._scenes import DEPTH as ROOMS_DEPTH
+from ._scenes import EDGES as ROOMS_EDGES
+from ._scenes import KEYPOINTS as ROOMS_KEYPOINTS
+from ._scenes import NORMALS as ROOMS_NORMALS
+from ._store import draw
+
+EDGE_RANGE = 0.08  # responses from here on are targets of 1, as in Taskonomy's own training
+KEYPOINT_RANGE = 0.005
+BLOCK, HELD = 50, 8  # of so many consecutive frames for training, so many validate
+
+KINDS: Mapping[str, Kind] = {
+    "segmentation40": "classes",
+    "segmentation13": "classes",
+    "depth": "depth",
+    "normals": "normals",
+    "edges": "map",
+    "keypoints": "map",
+    "scene": "label",
+}
+AUGMENTATIONS = {"mtan": MTAN, "auxnas": AUXNAS, "none": PLAIN}
+
+
+def _segmentation(name: str, count: int) -> Task:
+    return Task(
+        name, count, True, cross_entropy, (partial(MeanIoU, count), partial(PixelAccuracy, count))
+    )
+
+
+_ANGLES = (
+    NormalsMean,
+    NormalsMedian,
+    NormalsRMSE,
+    partial(Within, 11.25),
+    partial(Within, 22.5),
+    partial(Within, 30),
+    partial(NormalsMean, raw=True),  # what NDDR-CNN, Aux-NAS and AdaShare print
+    partial(NormalsMedian, raw=True),
+    partial(Within, 11.25, raw=True),
+    partial(Within, 22.5, raw=True),
+    partial(Within, 30, raw=True),
+)
+
+TASKS: Mapping[str, Task] = {
+    "segmentation13": _segmentation("segmentation13", len(NAMES13)),
+    "segmentation40": _segmentation("segmentation40", len(NAMES40)),
+    "depth": Task(
+        "depth",
+        1,
+        True,
+        depth_l1,
+        (DepthAbs, DepthRel, DepthRMSE, *(partial(Delta125, power) for power in (1, 2, 3))),
+    ),
+    "normals": Task("normals", 3, True, normals_cosine, _ANGLES),
+    "edges": Task("edges", 1, True, l1, (L1Error,)),
+    "keypoints": Task("keypoints", 1, True, l1, (L1Error,)),
+    "scene": Task("scene", len(SCENES), False, cross_entropy, (Accuracy, partial(TopK, 5))),
+}
+
+
+class Offered(Mapping[str, Task]):
+    """The tasks of a layout; asking for one that only others have is an error that says which."""
+
+    def __init__(self, layout: str, names: Sequence[str]) -> None:
+        self.layout = layout
+        self.names = tuple(name for name in TASKS if name in names)
+
+    def __getitem__(self, name: str) -> Task:
+        if name in TASKS and name not in self.names:
+            others = [one.name for one in LAYOUTS if name in one.tasks and one.name != self.layout]
+            raise UsageError(
+                f"task '{name}' is not in the layout '{self.layout}' of 'nyuv2'; "
+                f"choose nyuv2:layout={' or '.join(others)}, which has it."
+            )
+        return TASKS[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@DATASETS.register
+class Nyuv2(Dataset):
+    """NYU Depth v2 from one `layout`, prepared by `auxbench data prepare nyuv2 --source DIR`.
+
+    `data` is the prepared folder: a name in the cache folder (by default nyuv2-mtan for the layout
+    mtan, and so on) or a path. Pictures have `side` x `side` pixels, a random square of the
+    picture at its full height when training and the middle one otherwise, or `size` (such as
+    288x384) for the whole picture. `augment` is what training does: the scales 1, 1.2, 1.5 and the
+    mirror of MTAN, or the zoom, mirror and rotation of Aux-NAS, or none.
+
+    Errors: `UsageError` for data that are not prepared, a size that is none, and a task that the
+    layout lacks.
+    """
+
+    licence = "none stated; for research, not to be passed on"
+    layouts = "auxbench.tasks._nyuv2"
+    tasks: Mapping[str, Task] = TASKS
+    primary = "segmentation13"
+    auxiliaries: tuple[str, ...] = ("depth", "normals")
+
+    def __init__(
+        self,
+        *,
+        side: int = 64,
+        size: str = "",
+        layout: Literal["mtan", "official", "nddr", "adashare"] = "mtan",
+        data: str = "",
+        augment: Literal["mtan", "auxnas", "none"] = "mtan",
+    ) -> None:
+        if not 8 <= side <= 480:
+            raise UsageError(f"side '{side}' of 'nyuv2' is not possible; choose 8 to 480.")
+        self.size = parse_size(size) if size else (side, side)
+        self.side, self.width = self.size
+        self.layout = layout
+        self.data = data or f"nyuv2-{layout}"
+        self.protocol = AUGMENTATIONS[augment]
+        names = self._names()
+        self.tasks = Offered(layout, names)
+        self.auxiliaries = tuple(name for name in Nyuv2.auxiliaries if name in names)
+
+    @classmethod
+    def tiny(cls) -> Dataset:
+        return _Tiny(side=32)
+
+    def prepare(self) -> None:
+        for split in ("train", "validation", "test"):
+            self.samples(split)
+
+    def samples(self, split: str) -> Samples:
+        prepared = self.opened()
+        source = "test" if split == "test" else "train"
+        rows = self._rows(prepared.counts[source], split)
+        # 13 classes are not stored where they follow from 40
+        names = frozenset({"image", "segmentation40", *self.tasks})
+        return PreparedSamples(prepared.arrays(source, names), self._finish, rows, views=True)
+
+    def opened(self) -> Prepared:
+        """The prepared form; errors: `UsageError` if it is not there."""
+        return Prepared.open(place(self.data), "nyuv2", self.layout)
+
+    def _names(self) -> tuple[str, ...]:
+        """The tasks of the layout; those of 'official' depend on what lay beside its file."""
+        (layout,) = (one for one in LAYOUTS if one.name == self.layout)
+        names = (*layout.tasks, "edges", "keypoints")
+        if layout.name != "official" or self._has_normals():
+            return names
+        return tuple(name for name in names if name != "normals")
+
+    def _has_normals(self) -> bool:
+        try:
+            return "normals" in self.opened().card["arrays"]
+        except UsageError:
+            return False
+
+    def _rows(self, count: int, split: str) -> Indices:
+        rows = np.arange(count)
+        if split == "test":
+            return rows
+        held = rows % BLOCK >= BLOCK - HELD
+        if count < BLOCK:  # a part of the data set, as in trials
+            held = rows >= count - max(count * HELD // BLOCK, 1)
+        if not (~held).any():
+            raise UsageError(
+                f"split 'train' of 'nyuv2' has {count} frames, too few to validate on some; "
+                "prepare more."
+            )
+        chosen_rows: Indices = rows[held == (split == "validation")]
+        return chosen_rows
+
+    def _finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
+        targets = {name: _target(name, rows) for name in self.tasks}
+        batch = Batch(pictures(rows["image"]), targets)
+        return augmented(batch, KINDS, self.size, self.protocol, rng)
+
+
+def _target(name: str, rows: Rows) -> Tensor:
+    """The target of a task, decoded from the arrays of the prepared form."""
+    if name == "segmentation13" and "segmentation13" not in rows:
+        return chosen(rows["segmentation40"], THIRTEEN)
+    if name == "depth":
+        return depths(rows["depth"])
+    if name == "normals":
+        return normals(rows["normals"])
+    if name == "edges":
+        return responses(rows["edges"], EDGE_RANGE)
+    if name == "keypoints":
+        return responses(rows["keypoints"], KEYPOINT_RANGE * KEYPOINT / RESPONSE)
+    return classes(rows[name])
+
+
+class _Tiny(Nyuv2):
+    """A few scenes drawn as for 'rooms', a little wider than what a view shows, with all tasks."""
+
+    def __init__(self, *, side: int) -> None:
+        super().__init__(side=side)
+        self.tasks = TASKS
+
+    def prepare(self) -> None:
+        """Nothing to do: the scenes are drawn when they are read."""
+
+    def samples(self, split: str) -> Samples:
+        return PreparedSamples(_drawn(split, 8 if split == "train" else 4, self.side), self._finish)
+
+
+@cache
+def _drawn(split: str, count: int, side: int) -> Rows:
+    scenes = draw(split, 0, count, side + side // 4)
+    forty = np.array([*(int(np.flatnonzero(number == THIRTEEN)[0]) for number in range(13)), -1])
+    rows = {
+        "image": np.ascontiguousarray(scenes["image"].transpose(0, 3, 1, 2)),
+        "segmentation40": forty[scenes["segmentation"]].astype(np.int8),
+        "depth": depth_steps(scenes["depth"] / ROOMS_DEPTH),
+        "normals": np.rint(scenes["normals"] / (ROOMS_NORMALS / NORMAL)).astype(np.int8),
+        "edges": (scenes["edges"] / (ROOMS_EDGES / RESPONSE)).astype(np.uint16),
+        "keypoints": (scenes["keypoints"] / (ROOMS_KEYPOINTS / KEYPOINT)).astype(np.uint16),
+        "scene": scenes["scene"].astype(np.int8),
+    }
+    for array in rows.values():
+        array.flags.writeable = False  # all tiny data sets of a process share them
+    return rows

@@ -1,0 +1,180 @@
+"""Augmentation: pictures and labels stay those of one scene, checked on a plane before a camera.
+
+The inverse depth of a plane n . X = c seen by a pinhole camera is n . ray / c, which is linear in
+the pixel's place. So what a turned, zoomed or mirrored camera would see of a turned or mirrored
+plane is known in closed form, and interpolating it linearly is exact.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import Tensor
+
+from auxbench.problem import Batch
+from auxbench.tasks._augment import AUXNAS, MTAN, Kind, Protocol, View, augmented, seen
+
+HEIGHT, WIDTH = 24, 32
+FOCAL = 30.0
+NORMAL = np.array([0.3, -0.5, -math.sqrt(1 - 0.34)])
+DISTANCE = -2.0
+
+Floats = npt.NDArray[np.float64]
+
+
+def inverse_depth(normal: Floats, focal: float, size: tuple[int, int]) -> Floats:
+    """What a camera sees of the plane, at the middles of its pixels."""
+    y, x = np.mgrid[0 : size[0], 0 : size[1]]
+    right, down = x + 0.5 - size[1] / 2, y + 0.5 - size[0] / 2
+    rays = np.stack([right / focal, down / focal, np.ones(size)], -1)
+    found: Floats = rays @ normal / DISTANCE
+    return found
+
+
+def turned(normal: Floats, view: View) -> Floats:
+    """The plane's normal after the scene is turned clockwise, then mirrored."""
+    angle = math.radians(view.angle)
+    x, y, z = normal
+    x, y = math.cos(angle) * x - math.sin(angle) * y, math.sin(angle) * x + math.cos(angle) * y
+    return np.array([-x if view.mirrored else x, y, z])
+
+
+def look(targets: dict[str, Tensor], kinds: dict[str, Kind], view: View) -> dict[str, Tensor]:
+    size = next(iter(targets.values())).shape[-2:]
+    batch = Batch(torch.zeros(1, 3, *size), {k: v[None] for k, v in targets.items()})
+    return {k: v[0] for k, v in seen(batch, kinds, [view]).targets.items()}
+
+
+VIEWS = [
+    View.whole((HEIGHT, WIDTH), (HEIGHT, WIDTH)),
+    *(
+        View.of((HEIGHT, WIDTH), size, (0.5, 0.5), zoom, angle, mirrored)
+        for size in ((HEIGHT, WIDTH), (12, 16), (16, 16))
+        for zoom in (1.0, 1.5, 2.0)
+        for angle in (0.0, 10.0, -7.5, 90.0)
+        for mirrored in (False, True)
+    ),
+]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=str)
+def test_a_plane_stays_the_plane_of_its_normals(view: View) -> None:
+    near = torch.from_numpy(inverse_depth(NORMAL, FOCAL, (HEIGHT, WIDTH)))
+    flat = torch.from_numpy(np.tile(NORMAL[:, None, None], (1, HEIGHT, WIDTH)))
+    after = look({"near": near, "normals": flat}, {"near": "map", "normals": "normals"}, view)
+    expected = inverse_depth(turned(NORMAL, view), FOCAL / view.step, view.size)
+    if view.step <= 1:
+        inner = (slice(1, -1), slice(1, -1))  # half a pixel at the border is not interpolated
+        assert np.allclose(after["near"].numpy()[inner], expected[inner], atol=1e-12)
+    directions = after["normals"].numpy()
+    assert np.allclose(directions, turned(NORMAL, view)[:, None, None], atol=1e-12)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_mirrors_and_quarter_turns_move_every_pixel_exactly(quarters: int, mirrored: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    depth = torch.rand(1, 16, 16, generator=generator) + 1
+    image = torch.rand(3, 16, 16, generator=generator)
+    classes = torch.randint(-1, 5, (16, 16), generator=generator)
+    view = View.of((16, 16), (16, 16), (0.5, 0.5), 1, 90.0 * quarters, mirrored)
+
+    def moved(values: Tensor) -> Tensor:
+        values = torch.rot90(values, -quarters, (-2, -1))  # torch turns the other way
+        return values.flip(-1) if mirrored else values
+
+    batch = Batch(image[None], {"depth": depth[None], "classes": classes[None]})
+    after = seen(batch, {"depth": "depth", "classes": "classes"}, [view])
+    assert torch.equal(after.targets["classes"][0], moved(classes))
+    assert torch.allclose(after.targets["depth"][0], moved(depth), rtol=1e-6)
+    assert torch.allclose(after.inputs[0], moved(image), atol=1e-5)
+
+
+def test_depth_is_divided_and_disparity_multiplied_by_the_zoom() -> None:
+    depth = torch.arange(1.0, 65.0).reshape(1, 8, 8)
+    view = View.of((8, 8), (8, 8), (0.5, 0.5), 2.0)
+    after = look({"d": depth, "p": depth}, {"d": "depth", "p": "disparity"}, view)
+    middle = depth[:, 2:6, 2:6].repeat_interleave(2, 1).repeat_interleave(2, 2)
+    assert torch.equal(after["d"], middle / 2)
+    assert torch.equal(after["p"], middle * 2)
+
+
+def test_a_square_cut_and_a_smaller_picture_leave_depths_alone() -> None:
+    depth = torch.arange(1.0, 97.0).reshape(1, 8, 12)
+    square = View.whole((8, 12), (8, 8))
+    assert torch.equal(look({"d": depth}, {"d": "depth"}, square)["d"], depth[..., 2:10])
+    half = View.whole((8, 12), (4, 6))
+    assert (half.step, half.zoom) == (2, 1)
+    assert torch.equal(look({"d": depth}, {"d": "depth"}, half)["d"], depth[:, 1::2, 1::2])
+
+
+@pytest.mark.parametrize("angle", [0.0, 15.0])
+def test_what_touches_no_label_has_no_label(angle: float) -> None:
+    known = torch.ones(16, 16, dtype=torch.bool)
+    known[5:8, 6:9] = False
+    normals = torch.zeros(3, 16, 16)
+    normals[:, known] = torch.tensor([0.6, 0.0, -0.8])[:, None]
+    targets = {
+        "n": normals,
+        "m": torch.where(known, 0.5, torch.nan),
+        "d": known.float()[None],
+        "c": torch.where(known, 3, -1),
+    }
+    kinds: dict[str, Kind] = {"n": "normals", "m": "map", "d": "depth", "c": "classes"}
+    after = look(targets, kinds, View.of((16, 16), (16, 16), (0.5, 0.5), 1.3, angle))
+    length = after["n"].norm(dim=0)
+    assert torch.allclose(length[length > 0], torch.ones(()), atol=1e-6)
+    assert 0 < (length == 0).sum() < 60
+    assert torch.equal(after["m"].isnan(), length == 0)
+    assert torch.equal(after["c"] == -1, after["d"][0] == 0)
+    # nearest loses less than interpolation does, and both lose the hole
+    assert (length[after["c"] == -1] == 0).all()
+    assert after["m"].nan_to_num(0.5).allclose(torch.tensor(0.5))
+
+
+def test_opposite_normals_have_no_direction_between_them() -> None:
+    normals = torch.zeros(3, 4, 4)
+    normals[2, :, :2], normals[2, :, 2:] = -1, 1
+    after = look({"n": normals}, {"n": "normals"}, View((1, 1), (2.0, 2.0), 1.5))
+    assert not after["n"].any()
+
+
+def test_shrunk_pictures_are_averaged_and_labels_are_picked() -> None:
+    stripes = torch.zeros(1, 3, 16, 16)
+    stripes[..., ::2] = 1
+    batch = Batch(stripes, {"c": torch.arange(16).repeat(1, 16, 1) % 2})
+    after = seen(batch, {"c": "classes"}, [View.whole((16, 16), (4, 4))])
+    assert after.inputs[..., 1:3].allclose(torch.tensor(0.5), atol=0.1)
+    assert after.targets["c"].unique().numel() == 1
+
+
+@pytest.mark.parametrize("protocol", [MTAN, AUXNAS, Protocol((0.5, 1.0), degrees=45)], ids=str)
+def test_views_stay_inside_and_come_from_the_generator(protocol: Protocol) -> None:
+    rng = np.random.default_rng(0)
+    views = [View.draw((24, 32), (24, 24), protocol, rng) for _ in range(300)]
+    for view in views:
+        angle = math.radians(view.angle)
+        for down in (-12, 12):
+            for right in (-12, 12):
+                x = (math.cos(angle) * right + math.sin(angle) * down) * view.step
+                y = (math.cos(angle) * down - math.sin(angle) * right) * view.step
+                assert -1e-6 <= view.centre[0] + y <= 24 + 1e-6
+                assert -1e-6 <= view.centre[1] + x <= 32 + 1e-6
+    zooms = {round(view.zoom, 6) for view in views}
+    assert zooms == {1.0, 1.2, 1.5} if protocol is MTAN else min(zooms) >= 1
+    assert 100 < sum(view.mirrored for view in views) < 200
+    again = np.random.default_rng(0)
+    assert views == [View.draw((24, 32), (24, 24), protocol, again) for _ in range(300)]
+
+
+def test_without_a_generator_the_middle_is_seen() -> None:
+    batch = Batch(torch.arange(3 * 4 * 8.0).reshape(1, 3, 4, 8), {"s": torch.tensor([2])})
+    same = augmented(batch, {"s": "label"}, (4, 8), MTAN, None)
+    assert same is batch
+    after = augmented(batch, {"s": "label"}, (4, 4), MTAN, None)
+    assert torch.equal(after.inputs, batch.inputs[..., 2:6])
+    assert after.targets["s"].tolist() == [2]
