@@ -186,7 +186,12 @@ class Comparison:
             for difference in self.differences
             if difference.result.correlation < WEAK
         ]
-        if weak:
+        if len(weak) > FEW:
+            yield (
+                f"Pairing by seed gained little in {len(weak)} of the {count} comparisons, in which "
+                "the scores hardly correlate."
+            )
+        elif weak:
             yield f"Pairing by seed gained little for scores that hardly correlate: {_list(weak)}."
         if any(difference.failed or difference.control_failed for difference in self.differences):
             yield (
