@@ -199,7 +199,9 @@ class Meter:
                     "seconds": phase.seconds,
                     "steps": phase.steps,
                     "due": sorted(phase.due),
-                    "kinds": [list(astuple(kind)) for kind in phase.kinds.values()],
+                    "kinds": [
+                        [list(kind.passes), *astuple(kind)[1:]] for kind in phase.kinds.values()
+                    ],
                 }
                 for name, phase in self._phases.items()
             ],
