@@ -16,7 +16,8 @@ from auxbench.report.table import Column, Table
 
 LEGEND = (
     "Passes: F forward, B backward, b backward down to the last shared layer, J forward-mode "
-    "product, T tasks."
+    "product, T tasks. Where private parameters keep their own gradients and no rows are known, "
+    "T b come on top."
 )
 SIGNALS = {
     "gramian": "Gramian",
