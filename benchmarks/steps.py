@@ -44,7 +44,7 @@ from auxbench.registry import METHODS
 from auxbench.streams import Streams
 from auxbench.train import Drawn
 
-SIDE, BATCH, WARM_UP, TOGETHER = 96, 32, 2, 8
+SIDE, BATCH, WARM_UP, TOGETHER = 96, 32, 1, 8
 RECIPE = BUDGETS["standard"]
 POOL = (
     Task("segmentation", 13, True, cross_entropy, (Accuracy,)),
