@@ -6,7 +6,7 @@ import io
 import signal
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -204,6 +204,8 @@ def list_(kind: str, cite: str | None, style: str) -> None:
 
     if cite is None:
         _show([catalogue.TABLES[kind]()], style)
+        if kind == "methods":
+            _tell_what_is_passed_over()
     elif kind != "methods":
         raise UsageError(f"cite '{cite}' does not go with {kind}; write list methods --cite.")
     else:
@@ -272,6 +274,52 @@ def compare(
     if style == "text" and not matrix:
         for sentence in comparison.sentences():
             click.echo(sentence)
+
+
+@auxbench.command()
+@click.argument("method")
+@_format_option
+@click.pass_context
+def check(context: click.Context, method: str, style: str) -> None:
+    """Put a METHOD through the whole contract; a path such as ./mine.py names its file."""
+    import torch
+
+    from auxbench.bar import bar
+    from auxbench.check import Subject, attempt, table
+
+    torch.set_num_threads(1)  # the networks are tiny, and threads would wait for each other
+    subject = Subject.find(method)
+    _tell_what_is_passed_over(subject.names)
+    results = []
+    with bar(f"checking {subject.method}", len(planned := subject.checks()), unit="checks") as done:
+        for part, one in planned:
+            results.append(attempt(part, one))
+            done(1)
+    _show([table(subject, results)], style)
+    context.exit(1 if any(result.ok is False for result in results) else 0)
+
+
+@auxbench.command()
+@click.argument("what", type=click.Choice(["method"]))
+@click.argument("name")
+@click.option("--kind", type=click.Choice(["balancer", "architecture"]), default="balancer")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to; methods/ or here.")
+@click.option("--source", help='Such as: A. Author, "Title", ICML 2026, https://arxiv.org/abs/...')
+def new(what: str, name: str, kind: str, folder: Path | None, source: str | None) -> None:
+    """Write the file of a new method NAME, which keeps the contract and does something simple."""
+    from auxbench.draft import write
+
+    for line in write(name, kind, folder, source):
+        click.echo(line)
+
+
+def _tell_what_is_passed_over(names: Sequence[str] | None = None) -> None:
+    """Say which packages bring methods in vain, of these names or of any."""
+    from auxbench.registry import METHODS
+
+    for name, sentence in METHODS.passed_over.items():
+        if names is None or name in names:
+            click.echo(f"auxbench: {sentence}", err=True)
 
 
 def _records(results: str) -> list[dict[str, Any]]:

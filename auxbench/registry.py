@@ -110,14 +110,17 @@ class Registry(Generic[T]):
             return Card(name, problem=f"not usable: {_reason(error)}")
 
     @property
-    def passed_over(self) -> list[str]:
-        """What other packages bring under a name that is taken, a sentence each."""
-        return [
-            f"{_package(point)} brings a {self.kind} '{point.name}' too; "
-            + ("the built-in one is used." if point.name in self._files else "it is passed over.")
-            for point in self._points
-            if self._plugins.get(point.name) is not point
-        ]
+    def passed_over(self) -> dict[str, str]:
+        """The names under which packages bring parts that are not used, and a sentence on each."""
+        told: dict[str, str] = {}
+        for point in self._points:
+            used = self._plugins.get(point.name)
+            if used is not point:
+                better = "the built-in one" if used is None else f"that of {_package(used)}"
+                told[point.name] = (
+                    f"{_package(point)} brings a {self.kind} '{point.name}' too; {better} is used."
+                )
+        return told
 
     @cached_property
     def _files(self) -> dict[str, Path]:
@@ -131,7 +134,8 @@ class Registry(Generic[T]):
 
     @cached_property
     def _points(self) -> list[EntryPoint]:
-        return list(entry_points(group=self.package))
+        found = entry_points(group=self.package)
+        return sorted(found, key=lambda point: (point.name, _package(point)))
 
     @cached_property
     def _plugins(self) -> dict[str, EntryPoint]:

@@ -1,8 +1,9 @@
-"""Every architecture with every balancer, and three chains: trained, stopped, resumed."""
+"""Every architecture, every balancer and three chains: trained, stopped, resumed."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,76 +12,30 @@ import torch
 
 from auxbench import state
 from auxbench.budget import BUDGETS
+from auxbench.check import TRAINING
 from auxbench.descent import Descent
 from auxbench.errors import Diverged
 from auxbench.method import Method
 from auxbench.phase import still
-from auxbench.train import Training
-from tests.contract._parts import ARCHITECTURES, BALANCERS, TASKS, training, weights_of
+from auxbench.trial import carried
+from tests.contract._parts import (
+    ARCHITECTURES,
+    BALANCERS,
+    CHAINS,
+    TASKS,
+    cells,
+    hold,
+    training,
+    weights_of,
+)
 
-CHAINS = [
-    "auxnas+gradnorm+pcgrad",
-    "hps+olaux+gradnorm+pcgrad",
-    "auxg+static:depth=0.5+pcgrad+olaux",
-]
-METHODS = [f"{a}+{b}" for a in ARCHITECTURES for b in BALANCERS] + CHAINS
 # State is carried by parts, so that every part and the chains cover what there is to resume.
 COVER = [*ARCHITECTURES, *(f"hps+{b}" for b in BALANCERS), *CHAINS]
 
 
-def carried(training: Training) -> str:
-    """A digest of all that a training carries but the clock."""
-    tree = training.state_dict()
-    del tree["meter"]
-    return state.digest(tree)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_three_steps_give_every_parameter_a_gradient_and_come_out_the_same_twice(
-    method: str,
-) -> None:
-    first, second = training(method), training(method)
-    first.run()
-    second.run()
-    assert carried(first) == carried(second)
-    parameters = first.learner.architecture.named_parameters()
-    assert not [name for name, parameter in parameters if parameter.grad is None]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_parameter_is_claimed_exactly_once(method: str) -> None:
-    learner = training(method).learner
-    for stage in learner.stages[-1:]:
-        claimed = [id(p) for phase in stage.phases for p in phase.claimed]
-        assert sorted(claimed) == sorted(id(p) for p in learner.architecture.parameters())
-
-
-@pytest.mark.parametrize("method", COVER)
-def test_stopped_after_a_step_and_resumed_it_ends_in_the_same_bytes(
-    method: str, tmp_path: Path
-) -> None:
-    whole = training(method)
-    whole.run()
-    for stop in (1, 2):
-        part = training(method)
-        part.run(lambda t, stop=stop: t.step < stop)
-        state.save(tmp_path / "state", part.state_dict())
-        resumed = training(method)
-        resumed.load_state_dict(state.load(tmp_path / "state"))
-        resumed.run()
-        assert carried(resumed) == carried(whole)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_three_steps_move_every_parameter(architecture: str) -> None:
-    run = training(architecture)
-    before = weights_of(run.learner.architecture)
-    run.run()
-    after = weights_of(run.learner.architecture)
-    parameters = [name for name, _ in run.learner.architecture.named_parameters()]
-    # The fusions start at zero, so nothing has reached the links before they moved.
-    weights = [name for name in parameters if not name.startswith("logits")]
-    assert not [name for name in weights if torch.equal(before[name], after[name])]
+@cells(COVER, TRAINING)
+def test_training(name: str, check: Callable[[str], None]) -> None:
+    hold(name, check)
 
 
 def test_a_warm_up_resumes_in_the_same_bytes_and_is_counted_apart(tmp_path: Path) -> None:
@@ -126,23 +81,6 @@ def test_zero_auxiliary_weights_give_the_single_task_training_bit_for_bit(sharin
         assert torch.equal(value, found[name]), name
     scores = [[look["scores"] for look in t.curve] for t in (single, zero)]
     assert scores[0] == scores[1]
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_without_auxiliaries_every_architecture_is_the_single_task_training(
-    architecture: str,
-) -> None:
-    single = training("single", auxiliaries=())
-    alone = training(architecture, auxiliaries=())
-    if alone.learner.architecture.generates:
-        pytest.skip("this architecture makes up an auxiliary task of its own")
-    if alone.learner.architecture.recipe(alone.recipe) != alone.recipe:
-        pytest.skip("this architecture prescribes its own recipe")
-    single.run()
-    alone.run()
-    found = alone.learner.architecture.deploy().state_dict()
-    for name, value in single.learner.architecture.deploy().state_dict().items():
-        assert torch.equal(value, found[name]), name
 
 
 @pytest.mark.parametrize("steps", [20, 60, 150])

@@ -1,0 +1,158 @@
+"""Checking: the whole contract of a method, one check after the other, and what each one says.
+
+The checks are the functions of the `contract` modules; their names are what is printed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from auxbench import contract, contract_architecture, contract_balancer, contract_training
+from auxbench.architecture import Architecture
+from auxbench.contract import Broken, Exempt
+from auxbench.errors import AuxbenchError
+from auxbench.grammar import Choice
+from auxbench.method import Method
+from auxbench.registry import METHODS
+from auxbench.report.table import Column, Table
+from auxbench.trial import AUXILIARIES, PRIMARY, training
+
+Check = Callable[[str], None]
+
+DOCUMENTATION: tuple[Check, ...] = (
+    contract.it_says_in_a_sentence_what_it_is,
+    contract.it_names_its_source,
+    contract.it_belongs_to_a_known_family,
+    contract.its_options_have_types_and_defaults,
+    contract.its_examples_run,
+)
+BALANCER: tuple[Check, ...] = (
+    contract_balancer.weights_are_finite_and_one_per_task,
+    contract_balancer.one_task_keeps_weight_1,
+    contract_balancer.the_global_random_state_is_left_alone,
+    contract_balancer.its_state_comes_back,
+    contract_balancer.auxiliaries_are_treated_alike,
+    contract_balancer.it_differs_from_every_other_rule,
+    contract_training.passes_are_those_declared,
+)
+ARCHITECTURE: tuple[Check, ...] = (
+    contract_architecture.it_can_be_built,
+    contract_architecture.every_task_gets_a_prediction_of_its_shape,
+    contract_architecture.the_deployed_network_is_the_primarys_alone,
+    contract_architecture.the_primary_starts_as_everywhere,
+    contract_architecture.every_parameter_is_reached,
+    contract_architecture.every_weight_moves,
+    contract_architecture.the_global_random_state_is_left_alone,
+    contract_training.passes_are_those_declared,
+)
+TRAINING: tuple[Check, ...] = (
+    contract_training.it_trains,
+    contract_training.it_comes_out_the_same_twice,
+    contract_training.stopped_and_resumed_it_ends_in_the_same_bytes,
+    contract_training.without_auxiliaries_it_is_the_single_task_training,
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one check of a part, or of the whole method, came out.
+
+    `ok` is None where the check is not meant for it; `says` is then why, and else what failed.
+    """
+
+    part: str
+    check: str
+    ok: bool | None
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked: parts with their options, and the method that they make."""
+
+    parts: tuple[str, ...]
+    method: str
+
+    @classmethod
+    def find(cls, text: str) -> Subject:
+        """The method of that name, in which a Python file's path stands for what it registers.
+
+        Errors: `UsageError` for unknown names and options, for a file that registers nothing, and
+        for a method that cannot be trained here at all.
+
+        >>> Subject.find("auxnas+pcgrad:norm=sum").parts
+        ('auxnas', 'pcgrad:norm=sum')
+        """
+        parts = tuple(map(_named, text.split("+")))
+        method = str(Method.parse("+".join(parts)))
+        training(method)
+        return cls(parts, method)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the parts, without options."""
+        return [Choice.parse(part).name for part in self.parts]
+
+    def checks(self) -> list[tuple[str, Check]]:
+        """All checks: those of the parts, and then those of their training."""
+        found: list[tuple[str, Check]] = []
+        for part in self.parts:
+            architecture = issubclass(contract.maker_of(part), Architecture)
+            own = (*DOCUMENTATION, *(ARCHITECTURE if architecture else BALANCER))
+            found += [(part, check) for check in own]
+        return found + [(self.method, check) for check in TRAINING]
+
+
+def _named(part: str) -> str:
+    """A part by its name, after its file has been loaded if it is named by that."""
+    path, dot, options = part.strip().partition(".py")
+    if not dot or options[:1] not in ("", ":"):
+        return part.strip()
+    return METHODS.add(Path(path + dot)) + options
+
+
+def attempt(part: str, check: Check) -> Result:
+    """The result of one check."""
+    name = check.__name__.replace("_", " ")
+    try:
+        check(part)
+    except Broken as error:
+        return Result(part, name, False, str(error))
+    except Exempt as error:
+        return Result(part, name, None, str(error))
+    except AuxbenchError as error:
+        return Result(part, name, False, f"it is refused: {error}")
+    except Exception as error:
+        return Result(part, name, False, f"it fails in {_raised(error, part)}; mend that.")
+    return Result(part, name, True)
+
+
+def _raised(error: Exception, part: str) -> str:
+    """An exception in a line, and where in the files of the parts it was raised."""
+    parts = (contract.maker_of(one) for one in part.split("+"))
+    files = {inspect.getfile(maker) for maker in parts}
+    frames = list(traceback.extract_tb(error.__traceback__))
+    place = ([frame for frame in frames if frame.filename in files] or frames)[-1]
+    said = " ".join(str(error).split())[:200]
+    return f"{Path(place.filename).name}, line {place.lineno}: {type(error).__name__}: {said}"
+
+
+def table(subject: Subject, results: list[Result]) -> Table:
+    """What came out, a row per check."""
+    columns = (
+        Column("part", "part"),
+        Column("check", "check"),
+        Column("ok", "ok"),
+        Column("says", "what failed, or why it is not asked"),
+    )
+    rows = [{"part": r.part, "check": r.check, "ok": r.ok, "says": r.says or None} for r in results]
+    broken = sum(result.ok is False for result in results)
+    asked = sum(result.ok is not None for result in results)
+    verdict = "all hold" if not broken else f"{broken} of them do not hold"
+    auxiliaries = " and ".join(AUXILIARIES)
+    note = f"{asked} checks, on a tiny {PRIMARY} problem with {auxiliaries}; {verdict}."
+    return Table(f"The contract of {subject.method}", columns, rows, (note,))

@@ -1,0 +1,174 @@
+"""The contract: what every method has to hold to, as checks that say in words what does not.
+
+A check takes a part as users write it, `pcgrad:norm=sum`, or a whole method, and raises `Broken`,
+or `Exempt` where it is not meant for this one. Here are those of what a part says of itself;
+`check` has them all together.
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import io
+import random
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from auxbench.balancer import Balancer
+from auxbench.errors import UsageError
+from auxbench.grammar import Choice, options_of, spelled
+from auxbench.registry import METHODS, Registry
+from auxbench.report.cite import Citation
+
+SOURCE = 'Source: A. Author, B. Author, "Title", Venue 2026, https://...'
+FAMILIES = ("architecture", "auxiliary", "control", "gradient", "loss weighting")
+
+
+class Broken(AssertionError):
+    """A demand of the contract that a method does not meet, in a sentence."""
+
+
+class Exempt(Exception):
+    """A demand that is not made of a method, and why."""
+
+
+def demand(holds: bool, otherwise: str) -> None:
+    """Raise `Broken` with a sentence unless something holds."""
+    if not holds:
+        raise Broken(otherwise)
+
+
+def maker_of(part: str) -> Any:
+    """The class of a part."""
+    return METHODS[Choice.parse(part).name]
+
+
+def it_says_in_a_sentence_what_it_is(part: str, registry: Registry[Any] = METHODS) -> None:
+    """The module's docstring begins with a sentence of 20 to 160 characters."""
+    summary = registry.card(Choice.parse(part).name).summary
+    demand(
+        20 < len(summary) < 160 and summary.endswith("."),
+        f"the module's docstring begins with '{summary[:60]}', which is {len(summary)} characters "
+        "long; begin it with a sentence of 21 to 159 that says what the method is and ends in a "
+        "full stop.",
+    )
+
+
+def it_names_its_source(part: str) -> None:
+    """The module's docstring names what it implements, with a year and a link."""
+    sources = METHODS.card(Choice.parse(part).name).sources
+    demand(
+        bool(sources),
+        f"the module's docstring has no source; end it with a paragraph '{SOURCE}'.",
+    )
+    for source in sources:
+        lacks = [
+            *([] if re.search(r"\b(19|20)\d\d\b", source) else ["a year"]),
+            *([] if "https://" in source else ["a link that begins with https://"]),
+        ]
+        demand(
+            not lacks,
+            f"the source '{source}' lacks {' and '.join(lacks)}; write it as '{SOURCE}'.",
+        )
+        try:
+            Citation.parse(source)
+        except ValueError as error:
+            raise Broken(
+                f"the source '{source}' cannot be read; write it as '{SOURCE}'."
+            ) from error
+
+
+def it_belongs_to_a_known_family(part: str) -> None:
+    """The attribute `family` is one of those by which methods are listed."""
+    family = getattr(maker_of(part), "family", None)
+    demand(
+        family in FAMILIES,
+        f"the family is {family!r}; set the class attribute family to one of "
+        f"{', '.join(FAMILIES)}.",
+    )
+
+
+def its_options_have_types_and_defaults(part: str, registry: Registry[Any] = METHODS) -> None:
+    """Keyword-only parameters of the constructor are annotated, and defaults read back."""
+    maker = registry[Choice.parse(part).name]
+    demand(bool(inspect.getdoc(maker)), "the class has no docstring; say in one what it is.")
+    parameters = inspect.signature(maker).parameters
+    for option in options_of(maker).values():
+        subject = f"option '{option.name}'"
+        demand(
+            parameters[option.name].annotation is not inspect.Parameter.empty,
+            f"{subject} has no type; annotate the parameter, as in {option.name}: float = 1.0.",
+        )
+        default: object = option.default
+        demand(
+            default is not inspect.Parameter.empty,
+            f"{subject} has no default; give one, so that the name alone is a method.",
+        )
+        demand(
+            isinstance(default, bool | int | float | str | None),
+            f"the default of {subject} is {default!r}, which cannot be typed; use a number, a "
+            "word, True, False or None.",
+        )
+        try:
+            read = option.convert(spelled(option.default), subject)
+        except UsageError as error:
+            raise Broken(f"the default of {subject} is refused: {error}") from error
+        demand(
+            read == option.default or isinstance(option.default, bool),
+            f"the default of {subject} is {option.default!r}, and typed by a user it becomes "
+            f"{read!r}; let the type fit the default.",
+        )
+
+
+def its_examples_run(part: str, registry: Registry[Any] = METHODS) -> None:
+    """The examples in docstrings give what they say; a balancer has at least one."""
+    maker = registry[Choice.parse(part).name]
+    module, said = importlib.import_module(maker.__module__), io.StringIO()
+    runner, attempted = doctest.DocTestRunner(verbose=False), 0
+    for example in doctest.DocTestFinder().find(module):
+        result = runner.run(example, out=said.write)
+        attempted += result.attempted
+        demand(
+            result.failed == 0,
+            f"an example of '{example.name}' fails: {_told(said.getvalue())}; mend it.",
+        )
+    demand(
+        bool(attempted) or not issubclass(maker, Balancer),
+        "no docstring has an example; show weights on a small problem by >>>.",
+    )
+
+
+def _told(report: str) -> str:
+    """What doctest reports, in one line."""
+    found = re.search(r"Failed example:\n(.*)", report, re.DOTALL)
+    return " ".join((found[1] if found else report).split())[:200]
+
+
+@contextmanager
+def same_global_state(advice: str) -> Iterator[None]:
+    """Demand that no global random state changes."""
+    before = _global_states()
+    yield
+    moved = [name for name, value in _global_states().items() if value != before[name]]
+    demand(not moved, f"the global random state of {' and '.join(moved)} changed; {advice}.")
+
+
+def _global_states() -> dict[str, bytes]:
+    name, keys, *rest = np.random.get_state()  # this is the one that is watched
+    return {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": repr((name, np.asarray(keys).tobytes(), rest)).encode(),
+        "Python's random": repr(random.getstate()).encode(),
+    }
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names in words: the first and how many more."""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"'{names[0]}'{more}" if names else ""

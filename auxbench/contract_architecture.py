@@ -1,0 +1,173 @@
+"""The contract of architectures, on a backbone of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from auxbench.architecture import Architecture
+from auxbench.budget import BUDGETS
+from auxbench.contract import demand, listed, maker_of, same_global_state
+from auxbench.cost.training import Meter
+from auxbench.errors import UsageError
+from auxbench.grammar import Choice
+from auxbench.phase import Objective
+from auxbench.trial import SINGLE, images, site, training, weights_of
+
+BACKBONES = ("test_resnet", "test_vit", "test_convnext")
+
+
+def architecture_of(part: str, backbone: str = BACKBONES[0]) -> Architecture:
+    """The architecture on a backbone, with the options that it was named with."""
+    maker = maker_of(part)
+    architecture: Architecture = maker(site(backbone), **Choice.parse(part).values(maker))
+    return architecture
+
+
+def _on_every_backbone(part: str) -> Iterator[tuple[str, Architecture]]:
+    """The architecture on one backbone of every kind, and the words 'on ...'."""
+    for backbone in BACKBONES:
+        try:
+            architecture = architecture_of(part, backbone)
+        except UsageError:  # the page of pairs says what is refused
+            continue
+        yield f"on {backbone}", architecture
+
+
+def it_can_be_built(part: str) -> None:
+    """At least one kind of backbone is not refused."""
+    reasons = []
+    for backbone in BACKBONES:
+        try:
+            architecture_of(part, backbone)
+        except UsageError as error:
+            reasons.append(str(error))
+    demand(
+        len(reasons) < len(BACKBONES),
+        f"it refuses {', '.join(BACKBONES)}, with these words: {reasons[:1]}; take one of them.",
+    )
+
+
+def every_task_gets_a_prediction_of_its_shape(part: str) -> None:
+    """`forward` gives a map or a vector per trained task."""
+    for place, architecture in _on_every_backbone(part):
+        x = images()
+        predictions = architecture(x)
+        names = {task.name for task in architecture.tasks}
+        demand(
+            set(predictions) == names,
+            f"{place} forward() predicts {sorted(predictions)}; the trained tasks are "
+            f"{sorted(names)}.",
+        )
+        for task in architecture.tasks:
+            wanted = [len(x), task.outputs, *(x.shape[-2:] if task.dense else ())]
+            found = list(predictions[task.name].shape)
+            demand(
+                found == wanted,
+                f"{place} the prediction for '{task.name}' has the shape {found}; give {wanted}.",
+            )
+
+
+def the_deployed_network_is_the_primarys_alone(part: str) -> None:
+    """`deploy` gives the primary's prediction from the trained parameters, and nothing else."""
+    for place, architecture in _on_every_backbone(part):
+        architecture.eval()
+        deployed, primary = architecture.deploy().eval(), architecture.primary
+        x = images()
+        wanted = [len(x), primary.outputs, *(x.shape[-2:] if primary.dense else ())]
+        found = list(deployed(x).shape)
+        demand(
+            found == wanted,
+            f"{place} the deployed network gives the shape {found}; give the primary's, {wanted}.",
+        )
+        own = {id(p) for p in architecture.parameters()}
+        foreign = [name for name, p in deployed.named_parameters() if id(p) not in own]
+        demand(
+            not foreign,
+            f"{place} the deployed network has parameters that are not trained, such as "
+            f"'{(foreign or [''])[0]}'; deploy the very same parameters, not copies.",
+        )
+        if _deploys_single(part):
+            single = architecture_of(SINGLE, place.removeprefix("on ")).deploy()
+            sizes = [sorted(tuple(p.shape) for p in n.parameters()) for n in (deployed, single)]
+            demand(
+                sizes[0] == sizes[1],
+                f"{place} the deployed network has {len(sizes[0])} parameter tensors and the "
+                f"single-task network {len(sizes[1])} or others; deploy that one, or set "
+                "deploys_single = False.",
+            )
+
+
+def _deploys_single(part: str) -> bool:
+    """Whether the part says that what it deploys is the single-task network."""
+    choice = Choice.parse(part)
+    says: bool = maker_of(part).deploys_single
+    return says and not choice.options
+
+
+def the_primary_starts_as_everywhere(part: str) -> None:
+    """The single-task network at its first step is found in the architecture, bit for bit."""
+    for place, architecture in _on_every_backbone(part):
+        single = architecture_of(SINGLE, place.removeprefix("on "))
+        held: dict[torch.Size, list[Tensor]] = {}
+        for value in architecture.state_dict().values():
+            held.setdefault(value.shape, []).append(value)
+        for name, value in single.deploy().state_dict().items():
+            demand(
+                any(torch.equal(value, other) for other in held.get(value.shape, [])),
+                f"{place} nothing starts like '{name}' of the single-task network; make the "
+                "primary's trunk and head by site.trunk, site.head or site.network.",
+            )
+        if _deploys_single(part):
+            one, other = (net.deploy().eval()(images()) for net in (single, architecture))
+            demand(
+                torch.equal(one, other),
+                f"{place} the deployed network at step 0 does not predict what the single-task "
+                "network does; deploy that one, or set deploys_single = False.",
+            )
+
+
+def every_parameter_is_reached(part: str) -> None:
+    """Some loss depends on every parameter that no phase of the architecture's own claims."""
+    for place, architecture in _on_every_backbone(part):
+        sum(p.square().mean() for p in architecture(images()).values()).backward()
+        phases = architecture.phases(Objective(architecture, Meter()), BUDGETS["demo"])
+        elsewhere = {id(p) for phase in phases for p in phase.claimed}
+        lost = [
+            name
+            for name, p in architecture.named_parameters()
+            if p.grad is None and id(p) not in elsewhere
+        ]
+        demand(
+            not lost,
+            f"{place} no prediction depends on the parameter {listed(lost)}; use it in forward(), "
+            "claim it by a phase, or leave it out.",
+        )
+
+
+def the_global_random_state_is_left_alone(part: str) -> None:
+    """Initial values come from the site's streams, and a forward pass draws nothing."""
+    for backbone in BACKBONES:
+        with same_global_state("initialise what is your own inside site.streams.ambient(...)"):
+            try:
+                architecture_of(part, backbone).eval()(images())
+            except UsageError:
+                continue
+
+
+def every_weight_moves(part: str) -> None:
+    """After three steps no parameter that the descent owns is what it was."""
+    run = training(part, flops=False)
+    before = weights_of(run.learner.architecture)
+    run.run()
+    after = weights_of(run.learner.architecture)
+    own = {id(p) for p in run.learner.free}
+    named = run.learner.architecture.named_parameters()
+    stuck = [name for name, p in named if id(p) in own and torch.equal(before[name], after[name])]
+    demand(
+        not stuck,
+        f"three steps of training leave the parameter {listed(stuck)} as it was; let a loss reach "
+        "it, or leave it out.",
+    )

@@ -1,0 +1,176 @@
+"""Drafts: the file of a new method, which keeps the contract before anything is changed in it."""
+
+from __future__ import annotations
+
+import datetime
+import keyword
+import re
+from pathlib import Path
+from textwrap import fill
+
+from auxbench.errors import UsageError
+from auxbench.registry import METHODS, NAME
+
+BALANCER = '''"""{title}: auxiliary tasks with losses above the primary's weigh less than half.
+
+Auxiliary a has the weight strength * L_p / (L_p + L_a), and the primary keeps weight 1. This is a
+draft, written by auxbench new: say here what the rule is, and how it differs from public code.
+
+Known flaws: it is a draft.
+
+{source}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from auxbench.balancer import Balancer
+from auxbench.gradients import Signals
+from auxbench.grammar import NonNegative
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class {title}(Balancer):
+    """Weights from the losses alone; `strength` is the weight of an auxiliary without a loss.
+
+    >>> balancer = {title}(["a", "b"], torch.Generator())
+    >>> balancer.weights(Signals.of([1.0, 3.0], torch.eye(2))).tolist()
+    [1.0, 0.25]
+    """
+
+    family = "auxiliary"
+    asymmetric = True  # the primary is not treated like the others
+    scales_private = True  # the weights multiply the losses
+    # What it reads beside the losses ("gramian", "agreement", "norms", "rows") and the passes of
+    # its own phases, such as "2 F + B", are declared here; the contract counts them.
+    reads = frozenset[str]()
+    also = ""
+
+    def __init__(
+        self, tasks: Sequence[str], rng: torch.Generator, *, strength: NonNegative = 1.0
+    ) -> None:
+        super().__init__(tasks, rng)
+        self.strength = strength
+
+    def weights(self, signals: Signals) -> Tensor:
+        losses = signals.losses
+        both = losses[0] + losses
+        weights = self.strength * torch.where(both > 0, losses[0] / both, 0.5)
+        weights[0] = 1.0
+        return weights
+'''
+ARCHITECTURE = '''"""{title}: hard parameter sharing, with a brake on the auxiliaries' gradients.
+
+The gradients of the auxiliary losses reach the shared trunk multiplied by `strength`. This is a
+draft, written by auxbench new: say here what is shared, and how it differs from public code.
+
+Known flaws: it is a draft.
+
+{source}
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from auxbench.architecture import Architecture, Network, Site
+from auxbench.grammar import Share
+from auxbench.registry import METHODS
+
+
+@METHODS.register
+class {title}(Architecture):
+    """A trunk and a head per task; forward: images [B, 3, H, W] -> {{task: prediction}}."""
+
+    family = "architecture"
+    asymmetric = True  # the primary is not treated like the others
+    also = ""  # the passes of its own phases, such as "F + B"; the contract counts them
+    deploys_single = True  # what is deployed is the single-task network
+
+    def __init__(self, site: Site, *, strength: Share = 0.5) -> None:
+        super().__init__(site)
+        self.strength = strength
+        # Of what site makes, the primary's trunk and head start alike under every method.
+        self.network = site.network(self.primary)
+        trunk = self.network.backbone
+        self.heads = nn.ModuleDict({{task.name: site.head(task, trunk) for task in self.tasks[1:]}})
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features, size = self.network.backbone(images), tuple(images.shape[-2:])
+        predictions = {{self.primary.name: self.network.predict(features, images)}}
+        braked = [self.strength * x + (1 - self.strength) * x.detach() for x in features]
+        for name, head in self.heads.items():
+            predictions[name] = head(braked, size)
+        return predictions
+
+    def deploy(self) -> Network:
+        return self.network
+'''
+WIDTH = 100  # of a line
+KINDS = {"balancer": BALANCER, "architecture": ARCHITECTURE}
+
+
+def write(name: str, kind: str, folder: Path | None = None, source: str | None = None) -> list[str]:
+    """Write the file of a new method, and say in lines what to do next.
+
+    Without a folder it is `methods/` of the checkout that this is, or else the current one. Errors:
+    `UsageError` for a name that cannot be used or is taken; no file is ever overwritten.
+    """
+    if not NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise UsageError(
+            f"name '{name}' cannot be a method's; use lower-case letters, digits and single "
+            "dashes, such as 'my-method'."
+        )
+    if name in METHODS:
+        raise UsageError(f"name '{name}' is taken by a registered method; choose another.")
+    home = checkout()
+    folder = folder or home or Path()
+    file = folder / f"{name.replace('-', '_')}.py"
+    if file.exists():
+        raise UsageError(f"file '{file}' exists already; choose another name or folder.")
+    if not folder.is_dir():
+        raise UsageError(f"folder '{folder}' is not there; make it, or name another by --folder.")
+    template = KINDS[kind]
+    title = "".join(word.capitalize() for word in name.split("-"))
+    if re.search(rf"\b{title}\b", template):  # such as Balancer, which it imports
+        title += "Method"
+    year = datetime.date.today().year
+    source = source or f'unpublished, "{title}, a draft", {year}, https://example.org/put-a-link'
+    _check_source(source)
+    source = fill(source, WIDTH, initial_indent="Source: ", break_long_words=False)
+    file.write_text(template.format(title=title, source=source), encoding="utf-8")
+    if home is not None and folder.resolve() == home.resolve():
+        then = f"auxbench run --methods {name} --dataset rooms --budget demo"
+        return [f"{file} is written; next:", f"  auxbench check {name}", f"  {then}"]
+    typed = file if file.is_absolute() else f"./{file}"
+    return [
+        f"{file} is written; next:",
+        f"  auxbench check {typed}",
+        "To be run by its name it belongs into methods/ of a checkout, or into a package with the",
+        "entry point group auxbench.methods.",
+    ]
+
+
+def _check_source(source: str) -> None:
+    from auxbench.report.cite import Citation
+
+    try:
+        if "\\" in source:
+            raise ValueError("a backslash is no letter of a docstring.")
+        Citation.parse(source)
+    except ValueError:
+        raise UsageError(
+            f"source '{source}' cannot be read; write it as 'A. Author, B. Author, \"Title\", "
+            "ICML 2026, https://...'."
+        ) from None
+
+
+def checkout() -> Path | None:
+    """The folder `methods/` of the checkout that auxbench runs from, if it does."""
+    root = Path(__file__).resolve().parent.parent
+    return root / "methods" if (root / "pyproject.toml").exists() else None

@@ -1,0 +1,106 @@
+"""Trials: small trainings of any method on tiny data, in tenths of a second.
+
+The contract of methods, the page of pairs and the tests all train this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from auxbench import backbone, state
+from auxbench.architecture import Site
+from auxbench.budget import BUDGETS, PROTOCOL
+from auxbench.cost.training import Meter
+from auxbench.method import Method
+from auxbench.problem import DATASETS, Dataset, Problem
+from auxbench.streams import Streams
+from auxbench.train import Training
+
+PRIMARY = "segmentation"
+AUXILIARIES = ("depth", "scene")
+MORE = ("normals", "edges")  # auxiliaries that make five tasks
+TASKS = (PRIMARY, *AUXILIARIES, *MORE)
+SINGLE = "single"
+BACKBONE = "test_resnet"
+STEPS = 3
+
+
+@cache
+def tiny(name: str = "rooms") -> Dataset:
+    """The tiny variant of a data set, ready to be read."""
+    dataset: Dataset = DATASETS[name].tiny()
+    dataset.prepare()
+    return dataset
+
+
+def site(
+    net: str = BACKBONE,
+    auxiliaries: tuple[str, ...] = AUXILIARIES,
+    seed: int = 0,
+    primary: str = PRIMARY,
+    dataset: str = "rooms",
+) -> Site:
+    """What an architecture is built from, on tiny data."""
+    data = tiny(dataset)
+    problem = Problem.of(data, primary, auxiliaries)
+    streams = Streams("contract", seed, PROTOCOL)
+    return Site(
+        problem.tasks, lambda: backbone.build(net, data.side, features=data.features), streams
+    )
+
+
+def training(
+    method: str,
+    steps: int = STEPS,
+    auxiliaries: tuple[str, ...] = AUXILIARIES,
+    primary: str = PRIMARY,
+    backbone: str = BACKBONE,
+    dataset: str = "rooms",
+    flops: bool = True,
+    **changes: Any,
+) -> Training:
+    """A training at its first step; `changes` replace values of its recipe.
+
+    Counting FLOPs takes about as long as training does, and may be left out. Errors: `UsageError`
+    for a method that cannot be trained here.
+    """
+    recipe = BUDGETS["demo"].with_changes(steps=steps, batch=4, **changes)
+    here = site(backbone, auxiliaries, primary=primary, dataset=dataset)
+    meter = Meter() if flops else Tally()
+    learner = Method.parse(method).start(here, recipe, meter)
+    problem = Problem.of(tiny(dataset), primary, auxiliaries)
+    return Training(learner, problem, recipe, here, meter)
+
+
+class Tally(Meter):
+    """A meter that counts passes, and no FLOPs."""
+
+    @contextmanager
+    def phase(self, name: str, flops: bool = False) -> Iterator[None]:
+        """Charge what happens inside to the phase `name`, as one step of it."""
+        with super().phase(name, flops=False):
+            yield
+
+
+def images(count: int = 2) -> Tensor:
+    """Random images [count, 3, side, side], always the same."""
+    side = tiny().side
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of all parameters and buffers by name."""
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def carried(training: Training) -> str:
+    """A digest of all that a training carries but the clock."""
+    tree = training.state_dict()
+    del tree["meter"]
+    return state.digest(tree)
