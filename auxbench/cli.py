@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from auxbench import __version__
+from auxbench.catalogue import HEAD
 from auxbench.data_cli import data
 from auxbench.errors import AuxbenchError, UsageError, suggestion
 from auxbench.store import RESULTS
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("text", "json", "csv", "markdown", "latex")
-KINDS = ("methods", "datasets", "backbones", "budgets")
+KINDS = ("methods", "datasets", "backbones", "heads", "budgets")
 
 
 def main() -> None:
@@ -94,7 +95,9 @@ def _study_options(command: F) -> F:
         click.option("--side", type=int, help="Image side in pixels, in place of the budget's."),
         click.option("--learning-rate", type=float, help="In place of the budget's."),
         click.option("--chunks", type=int, help="Compute Gramians in parts, to save memory."),
+        click.option("--head", default=HEAD, show_default=True, help="Of tasks that predict maps."),
         click.option("--pretrained", is_flag=True, help="Start backbones from ImageNet weights."),
+        click.option("--weights", help="Start backbones from this .safetensors or .pth file."),
         click.option("--results", default=RESULTS, show_default=True, help="Folder of records."),
         click.option(
             "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."
@@ -198,7 +201,7 @@ def plan(
 @click.option("--cite", metavar="METHODS", help="BibTeX of methods such as sum,auxnas+pcgrad; all.")
 @_format_option
 def list_(kind: str, cite: str | None, style: str) -> None:
-    """List the registered methods, data sets, backbones or budgets."""
+    """List the registered methods, data sets, backbones, heads or budgets."""
     from auxbench.report import catalogue
     from auxbench.report.cite import bibliography
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from auxbench.backbone import Backbone
-from auxbench.errors import UsageError
+from auxbench.catalogue import HEAD
+from auxbench.errors import UsageError, suggestion
+from auxbench.grammar import Bounds, Choice, Count
 
-__all__ = ["DenseHead", "VectorHead", "head"]
+__all__ = ["HEADS", "DeepLabHead", "DptHead", "FpnHead", "LargeFovHead", "VectorHead"]
+__all__ += ["head", "resolve"]
 
 _FINEST = 4  # pixels per cell: finer maps cost most of the time of a head and add little
 
@@ -35,7 +39,7 @@ class VectorHead(nn.Module):
         return prediction.float()
 
 
-class DenseHead(nn.Module):
+class FpnHead(nn.Module):
     """The maps of all stages, brought together: a map [B, outputs, H, W] of the images' size.
 
     Every map is led through a 1x1 convolution to `width` channels and enlarged to the finest;
@@ -48,18 +52,22 @@ class DenseHead(nn.Module):
     https://arxiv.org/abs/1901.02446.
 
     >>> import torch
-    >>> head = DenseHead(channels=[8, 16], reductions=[4, 8], outputs=3)
+    >>> head = FpnHead(channels=[8, 16], reductions=[4, 8], outputs=3)
     >>> tuple(head([torch.zeros(2, 8, 4, 4), torch.zeros(2, 16, 2, 2)], (16, 16)).shape)
     (2, 3, 16, 16)
     """
 
     def __init__(
-        self, channels: Sequence[int], reductions: Sequence[int], outputs: int, width: int = 64
+        self,
+        channels: Sequence[int],
+        reductions: Sequence[int],
+        outputs: int,
+        *,
+        width: Count = 64,
     ) -> None:
         """Take channels and pixels per cell of every stage, and the channels of the prediction."""
         super().__init__()
-        coarse = [stage for stage, pixels in enumerate(reductions) if pixels >= _FINEST]
-        self.levels = coarse or list(range(len(channels)))
+        self.levels = _coarse(reductions)
         self.laterals = nn.ModuleList(
             nn.Conv2d(channels[level], width, kernel_size=1) for level in self.levels
         )
@@ -83,23 +91,230 @@ class DenseHead(nn.Module):
         return _enlarged(prediction.float(), size)
 
 
-def head(dense: bool, backbone: Backbone, outputs: int) -> DenseHead | VectorHead:
-    """A fresh head on a backbone, for maps if `dense` and for vectors otherwise.
+class DeepLabHead(nn.Module):
+    """Parallel atrous convolutions on the last stage: a map [B, outputs, H, W] of the images' size.
 
-    Errors: `UsageError` for a map on a backbone whose inputs are vectors, which have no places.
+    A 1x1 convolution, three 3x3 ones dilated once, twice and thrice so that the first reaches
+    `reach` pixels, and the mean over the image, 256 channels each, are joined; a 3x3 and a 1x1
+    convolution follow, and the outputs are enlarged. The 96 pixels are the paper's rates: 12, 24
+    and 36 on cells of 8 pixels, which `resnet50:output_stride=8` has, and half of them on 16.
+
+    Source: Chen, Papandreou, Schroff, Adam, Rethinking Atrous Convolution for Semantic Image
+    Segmentation, 2017, https://arxiv.org/abs/1706.05587, as torchvision has it.
+
+    >>> import torch
+    >>> head = DeepLabHead(channels=[8, 16], reductions=[4, 8], outputs=3)
+    >>> tuple(head([torch.zeros(2, 8, 4, 4), torch.zeros(2, 16, 2, 2)], (16, 16)).shape)
+    (2, 3, 16, 16)
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        reductions: Sequence[int],
+        outputs: int,
+        *,
+        reach: Count = 96,
+    ) -> None:
+        """Take channels and pixels per cell of every stage, and the channels of the prediction."""
+        super().__init__()
+        from torchvision.models.segmentation import deeplabv3
+
+        rate = max(1, round(reach / reductions[-1]))
+        rates = (rate, 2 * rate, 3 * rate)
+        self.layers = deeplabv3.DeepLabHead(channels[-1], outputs, rates)
+
+    def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Maps [B, C, h, w] of all stages -> [B, outputs, *size] in single precision."""
+        return _enlarged(self.layers(features[-1]).float(), size)
+
+
+class LargeFovHead(nn.Module):
+    """One atrous convolution with a wide view on the last stage: a map [B, outputs, H, W].
+
+    A pooling over 3x3 cells, a 3x3 convolution dilated so that it reaches `reach` pixels and a 1x1
+    convolution, both of 1,024 channels with batch normalisation, ReLU and dropout, then a 1x1
+    convolution to the outputs, which are enlarged to the images' size. The 96 pixels are the
+    paper's dilation of 12 on cells of 8 pixels, which `vgg16:output_stride=8` has. The paper has
+    no batch normalisation; the codes that Aux-NAS descends from have.
+
+    Source: Chen, Papandreou, Kokkinos, Murphy, Yuille, Semantic Image Segmentation with Deep
+    Convolutional Nets and Fully Connected CRFs, ICLR 2015, https://arxiv.org/abs/1412.7062.
+
+    >>> import torch
+    >>> head = LargeFovHead(channels=[8, 16], reductions=[4, 8], outputs=3)
+    >>> tuple(head([torch.zeros(2, 8, 4, 4), torch.zeros(2, 16, 2, 2)], (16, 16)).shape)
+    (2, 3, 16, 16)
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        reductions: Sequence[int],
+        outputs: int,
+        *,
+        reach: Count = 96,
+    ) -> None:
+        """Take channels and pixels per cell of every stage, and the channels of the prediction."""
+        super().__init__()
+        rate, wide = max(1, round(reach / reductions[-1])), 1_024
+        self.layers = nn.Sequential(
+            nn.MaxPool2d(3, stride=1, padding=1),
+            nn.Conv2d(channels[-1], wide, 3, padding=rate, dilation=rate, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(inplace=True),
+            nn.Dropout(),
+            nn.Conv2d(wide, wide, 1, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(inplace=True),
+            nn.Dropout(),
+            nn.Conv2d(wide, outputs, 1),
+        )
+
+    def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Maps [B, C, h, w] of all stages -> [B, outputs, *size] in single precision."""
+        return _enlarged(self.layers(features[-1]).float(), size)
+
+
+class DptHead(nn.Module):
+    """All stages, refined from the coarsest to the finest: a map [B, outputs, H, W].
+
+    Every map is led to `width` channels and, where all stages have cells of one width, as in a
+    ViT, brought to a pyramid: the last one to cells of twice that width, those before it to equal,
+    a half and a quarter. From the coarsest on, two residual units and an enlargement make what the
+    next finer map is added to. Two 3x3 convolutions and a 1x1 one give the outputs at the images'
+    size.
+
+    Source: Ranftl, Bochkovskiy, Koltun, Vision Transformers for Dense Prediction, ICCV 2021,
+    https://arxiv.org/abs/2103.13413. Class tokens are ignored, one of its three ways, and all tasks
+    have the last layers that it uses for depth. The published code of Aux-NAS has width 192.
+
+    >>> import torch
+    >>> head = DptHead(channels=[8, 8], reductions=[16, 16], outputs=3, width=16)
+    >>> tuple(head([torch.zeros(2, 8, 4, 4)] * 2, (64, 64)).shape)
+    (2, 3, 64, 64)
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        reductions: Sequence[int],
+        outputs: int,
+        *,
+        width: Annotated[int, Bounds(2)] = 256,
+    ) -> None:
+        """Take channels and pixels per cell of every stage, and the channels of the prediction."""
+        super().__init__()
+        self.levels = _coarse(reductions)
+        flat = len({reductions[level] for level in self.levels}) == 1
+        self.laterals = nn.ModuleList()
+        for place, level in enumerate(reversed(self.levels)):  # the coarsest first
+            layers: list[nn.Module] = [nn.Conv2d(channels[level], width, kernel_size=1)]
+            if flat:
+                layers.append(_resized(width, place))
+            layers.append(nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False))
+            self.laterals.append(nn.Sequential(*layers))
+        self.joins = nn.ModuleList(_Residual(width) for _ in self.levels[1:])
+        self.refines = nn.ModuleList(
+            nn.Sequential(_Residual(width), nn.Conv2d(width, width, 1)) for _ in self.levels
+        )
+        self.before = nn.Conv2d(width, width // 2, kernel_size=3, padding=1)
+        self.predict = nn.Sequential(
+            nn.Conv2d(width // 2, 32, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32, outputs, kernel_size=1),
+        )
+
+    def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Maps [B, C, h, w] of all stages -> [B, outputs, *size] in single precision."""
+        chosen = (features[level] for level in reversed(self.levels))
+        maps = [lateral(one) for lateral, one in zip(self.laterals, chosen, strict=True)]
+        total = self.refines[0](maps[0])
+        for one, join, refine in zip(maps[1:], self.joins, self.refines[1:], strict=True):
+            total = refine(_enlarged(total, one.shape[-2:]) + join(one))
+        prediction: Tensor = self.predict(_enlarged(self.before(total), size))
+        return prediction.float()
+
+
+class _Residual(nn.Module):
+    """A map plus two 3x3 convolutions of it, each after ReLU and before batch normalisation."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(
+                layer
+                for _ in range(2)
+                for layer in (
+                    nn.ReLU(),
+                    nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False),
+                    nn.BatchNorm2d(width),
+                )
+            )
+        )
+
+    def forward(self, feature: Tensor) -> Tensor:
+        total: Tensor = feature + self.layers(feature)
+        return total
+
+
+def _resized(width: int, place: int) -> nn.Module:
+    """What brings a map to cells of twice the width, of the same, of a half, of a quarter, ..."""
+    if place == 0:
+        return nn.Conv2d(width, width, kernel_size=3, stride=2, padding=1)
+    factor = 2 ** (place - 1)
+    return nn.ConvTranspose2d(width, width, kernel_size=factor, stride=factor)
+
+
+HEADS: dict[str, type[nn.Module]] = {
+    "fpn": FpnHead,
+    "deeplab": DeepLabHead,
+    "largefov": LargeFovHead,
+    "dpt": DptHead,
+}
+
+
+def resolve(text: str) -> str:
+    """A head's text with its options in order, as in `deeplab:reach=48`; errors: `UsageError`.
+
+    >>> resolve("dpt:width=256")
+    'dpt'
+    """
+    choice = _choice(text)
+    return str(choice.canonical(HEADS[choice.name]))
+
+
+def head(dense: bool, backbone: Backbone, outputs: int, text: str = HEAD) -> nn.Module:
+    """A fresh head on a backbone: for maps, if `dense`, the one that `text` names.
+
+    Errors: `UsageError` for a map on a backbone whose inputs are vectors, which have no places,
+    and for unknown heads and options.
 
     >>> from auxbench.backbone import build
     >>> type(head(False, build("test_resnet", 32), outputs=2)).__name__
     'VectorHead'
     """
     channels = [backbone.channels[end] for end in backbone.ends]
-    if dense:
-        if backbone.features:
-            raise UsageError(
-                "a dense task needs images, and the data are vectors; choose other tasks."
-            )
-        return DenseHead(channels, backbone.reductions, outputs)
-    return VectorHead(channels, outputs)
+    if not dense:
+        return VectorHead(channels, outputs)
+    if backbone.features:
+        raise UsageError("a dense task needs images, and the data are vectors; choose other tasks.")
+    choice = _choice(text)
+    maker = HEADS[choice.name]
+    return maker(channels, backbone.reductions, outputs, **choice.values(maker))
+
+
+def _choice(text: str) -> Choice:
+    choice = Choice.parse(text)
+    if choice.name not in HEADS:
+        raise UsageError(f"no head is called '{choice.name}'; {suggestion(choice.name, HEADS)}")
+    return choice
+
+
+def _coarse(reductions: Sequence[int]) -> list[int]:
+    """The stages whose maps are worth their time, or all where there are no others."""
+    coarse = [stage for stage, pixels in enumerate(reductions) if pixels >= _FINEST]
+    return coarse or list(range(len(reductions)))
 
 
 def _enlarged(feature: Tensor, size: Sequence[int]) -> Tensor:

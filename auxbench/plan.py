@@ -103,7 +103,7 @@ class Stretched(Dataset):
     def __init__(self, run: Run) -> None:
         real = make_dataset(run.dataset, run.recipe.side)
         self.inner = DATASETS[Choice.parse(run.dataset).name].tiny()
-        self.side = real.side
+        self.size = real.size
         self.features = real.features
         self.tasks = self.inner.tasks
         self.primary = self.inner.primary
@@ -119,14 +119,14 @@ class Stretched(Dataset):
 
     def samples(self, split: str) -> Samples:
         self.inner.prepare()
-        return _Repeated(self.inner.samples(split), self.count, self.side, self.features)
+        return _Repeated(self.inner.samples(split), self.count, self.size, self.features)
 
 
 class _Repeated(Samples):
-    def __init__(self, inner: Samples, count: int, side: int, features: int) -> None:
+    def __init__(self, inner: Samples, count: int, size: tuple[int, int], features: int) -> None:
         self.inner = inner
         self.count = count
-        self.side = side
+        self.size = size
         self.features = features
 
     def __len__(self) -> int:
@@ -139,15 +139,15 @@ class _Repeated(Samples):
             return Batch(batch.inputs[:, columns], batch.targets)
         shape = batch.inputs.shape[-2:]
         targets = {
-            name: _stretch(target, self.side) if target.shape[-2:] == shape else target
+            name: _stretch(target, self.size) if target.shape[-2:] == shape else target
             for name, target in batch.targets.items()
         }
-        return Batch(_stretch(batch.inputs, self.side), targets)
+        return Batch(_stretch(batch.inputs, self.size), targets)
 
 
-def _stretch(image: Tensor, side: int) -> Tensor:
+def _stretch(image: Tensor, size: tuple[int, int]) -> Tensor:
     flat = image.reshape(len(image), -1, *image.shape[-2:]).to(torch.float32)
-    return interpolate(flat, (side, side)).reshape(*image.shape[:-2], side, side).to(image.dtype)
+    return interpolate(flat, size).reshape(*image.shape[:-2], *size).to(image.dtype)
 
 
 def _passes(summary: Mapping[str, Any]) -> dict[str, int]:

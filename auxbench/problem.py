@@ -137,9 +137,9 @@ class Dataset(ABC):
     """A data set: tasks, and samples for the splits train, validation and test.
 
     Options are keyword-only parameters of the constructor; one called `side` is set to the
-    budget's image side unless the user sets it, and images come out with that many pixels a side.
-    A data set of vectors has no side: it sets `features`, how many numbers an input has, and names
-    a backbone for vectors. `backbone` is what is used unless the user names another.
+    budget's image side unless the user sets it. `size` is (height, width) of the images that come
+    out, in pixels. A data set of vectors has no size: it sets `features`, how many numbers an input
+    has, and names a backbone for vectors. `backbone` is what is used unless the user names another.
     A subclass in `tasks/` is registered under its file's name. Constructing one must be cheap:
     data are touched in `prepare` and `samples` only.
     """
@@ -147,7 +147,7 @@ class Dataset(ABC):
     licence: ClassVar[str]
     extra: ClassVar[str] = ""
     backbone: ClassVar[str] = "resnet18"
-    side: int = 0
+    size: tuple[int, int] = (0, 0)
     features: int = 0
     tasks: Mapping[str, Task]
     primary: str

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auxbench.budget import PROTOCOL, Recipe
+from auxbench.catalogue import HEAD
 from auxbench.environment import environment
 from auxbench.errors import Diverged, Stopped
 from auxbench.store import SCHEMA
@@ -28,7 +29,8 @@ Report = Callable[[dict[str, Any]], None]
 class Run:
     """All that decides a number. Texts are canonical, so one thing has one id.
 
-    `primary` and `auxiliaries` are task names, the rest is in the grammar of the command line.
+    `primary` and `auxiliaries` are task names, `weights` is the SHA-256 of a file, and the rest is
+    in the grammar of the command line.
     """
 
     dataset: str
@@ -40,9 +42,13 @@ class Run:
     recipe: Recipe
     seed: int
     protocol: str = PROTOCOL
+    head: str = HEAD
+    weights: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The specification as a record holds it."""
+        """The specification as a record holds it; heads and weights only if they are chosen."""
+        chosen = {"head": self.head} if self.head != HEAD else {}
+        chosen |= {"weights": self.weights} if self.weights else {}
         return {
             "protocol": self.protocol,
             "dataset": self.dataset,
@@ -53,6 +59,7 @@ class Run:
             "method": self.method,
             "recipe": self.recipe.to_json(),
             "seed": self.seed,
+            **chosen,
         }
 
     @classmethod
@@ -101,17 +108,19 @@ def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Trai
     from auxbench.problem import Problem, make_dataset
     from auxbench.streams import Streams
     from auxbench.train import Training
+    from auxbench.weights import kept
 
     dataset = dataset or make_dataset(run.dataset, run.recipe.side)
-    side = dataset.side
     problem = Problem.of(dataset, run.primary, run.auxiliaries)
     streams = Streams(f"{run.dataset} {problem.primary.name}", run.seed, run.protocol)
     meter = Meter(device)
 
-    def make_backbone() -> backbone.Backbone:
-        return backbone.build(run.backbone, side, run.pretrained, dataset.features)
+    pretrained = kept(run.weights) if run.weights else run.pretrained
 
-    site = Site(problem.tasks, make_backbone, streams)
+    def make_backbone() -> backbone.Backbone:
+        return backbone.build(run.backbone, dataset.size, pretrained, dataset.features)
+
+    site = Site(problem.tasks, make_backbone, streams, run.head)
     learner = Method.parse(run.method).start(site, run.recipe, meter, device)
     return Training(learner, problem, run.recipe, site, meter, device)
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auxbench.budget import PROTOCOL, Recipe, budget
+from auxbench.catalogue import HEAD
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice, split_list
 from auxbench.runs import Run
 from auxbench.store import RESULTS, Store
+from auxbench.weights import keep
 
 if TYPE_CHECKING:
     import pandas
@@ -49,27 +51,36 @@ class Study:
         seeds: int = 3,
         budget: str = "small",
         pretrained: bool = False,
+        weights: str | Path | None = None,
+        head: str = HEAD,
         **changes: Any,
     ) -> Study:
         """Resolve names, options and tasks; lists may be given as text with commas.
 
-        Without a backbone every data set has its own choice.
+        Without a backbone every data set has its own choice. `weights` is a file that the backbone
+        starts from, and `head` is that of tasks which predict maps.
 
         `changes` replace single values of the budget, which is then marked with a star. Errors:
         `UsageError` for anything unknown or contradictory, before anything runs.
         """
+        from auxbench import heads
+
         recipe = _recipe(budget, changes)
         if seeds < 1:
             raise UsageError(f"seeds is {seeds}; ask for at least 1.")
+        if pretrained and weights:
+            raise UsageError(f"weights '{weights}' contradict --pretrained; leave one of them out.")
         cells = [
             (problem, net, method)
             for problem in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
-            for net in _backbones(problem[0], recipe, backbone, pretrained)
+            for net in _backbones(problem[0], recipe, backbone, pretrained or bool(weights))
             for method in _methods(_words(methods, "methods"), problem)
         ]
+        head = heads.resolve(head)
+        digest = keep(Path(weights)) if weights else ""
         return cls(
             tuple(
-                Run(*problem, net, pretrained, method, recipe, seed)
+                Run(*problem, net, pretrained, method, recipe, seed, head=head, weights=digest)
                 for seed in range(seeds)
                 for problem, net, method in cells
             )
@@ -97,9 +108,10 @@ def run(
     """Carry out a study and return one row per run, those recorded before included.
 
     The same words as on the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
-    `pretrained`, and single values of the budget such as `steps`. Every run is a process of its
-    own, `jobs` of them at a time, and its record is kept in the folder `results`. Errors:
-    `UsageError` for what cannot be carried out as asked; a run that fails leaves a record instead.
+    `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
+    process of its own, `jobs` of them at a time, and its record is kept in the folder `results`.
+    Errors: `UsageError` for what cannot be carried out as asked; a run that fails leaves a record
+    instead.
     """
     from auxbench.execute.local import carry_out
     from auxbench.stats import frame

@@ -51,7 +51,7 @@ def site(
     problem = Problem.of(data, primary, auxiliaries)
     streams = Streams("contract", seed, PROTOCOL)
     return Site(
-        problem.tasks, lambda: backbone.build(net, data.side, features=data.features), streams
+        problem.tasks, lambda: backbone.build(net, data.size, features=data.features), streams
     )
 
 
@@ -89,9 +89,8 @@ class Tally(Meter):
 
 
 def images(count: int = 2) -> Tensor:
-    """Random images [count, 3, side, side], always the same."""
-    side = tiny().side
-    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+    """Random images [count, 3, height, width], always the same."""
+    return torch.randn(count, 3, *tiny().size, generator=torch.Generator().manual_seed(0))
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

@@ -89,6 +89,7 @@ class Cifar100(Dataset):
     ) -> None:
         check_side("cifar100", side)
         self.side = side
+        self.size = (side, side)
         self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
         for split, count in self.counts.items():
             if count < 1:

@@ -191,7 +191,6 @@ class Cityscapes(Dataset):
                 "'mtan' lacks; choose cityscapes:layout=official."
             )
         self.size = parse_size(size) if size else (side, side)
-        self.side, self.width = self.size
         self.layout = layout
         self.data = data or f"cityscapes-{layout}"
         self.protocol = AUGMENTATIONS[augment]
@@ -294,7 +293,9 @@ class _Tiny(Cityscapes):
         """Nothing to do: the scenes are drawn when they are read."""
 
     def samples(self, split: str) -> Samples:
-        return PreparedSamples(_drawn(split, 8 if split == "train" else 4, self.side), self._finish)
+        return PreparedSamples(
+            _drawn(split, 8 if split == "train" else 4, self.size[0]), self._finish
+        )
 
 
 @cache

@@ -87,6 +87,7 @@ class Elpv(Dataset):
         if split < 0:
             raise UsageError(f"split '{split}' of 'elpv' is negative; choose 0 or more.")
         self.side = side
+        self.size = (side, side)
         self.split = split
 
     @classmethod

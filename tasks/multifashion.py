@@ -101,6 +101,7 @@ class MultiFashion(Dataset):
     ) -> None:
         check_side("multifashion", side)
         self.side = side
+        self.size = (side, side)
         self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
         for split, count in self.counts.items():
             if count < 1:

@@ -186,7 +186,6 @@ class Nyuv2(Dataset):
         if not 8 <= side <= 480:
             raise UsageError(f"side '{side}' of 'nyuv2' is not possible; choose 8 to 480.")
         self.size = parse_size(size) if size else (side, side)
-        self.side, self.width = self.size
         self.layout = layout
         self.data = data or f"nyuv2-{layout}"
         self.protocol = AUGMENTATIONS[augment]
@@ -275,7 +274,9 @@ class _Tiny(Nyuv2):
         """Nothing to do: the scenes are drawn when they are read."""
 
     def samples(self, split: str) -> Samples:
-        return PreparedSamples(_drawn(split, 8 if split == "train" else 4, self.side), self._finish)
+        return PreparedSamples(
+            _drawn(split, 8 if split == "train" else 4, self.size[0]), self._finish
+        )
 
 
 @cache

@@ -104,6 +104,7 @@ class Rooms(Dataset):
                 f"side '{side}' of 'rooms' is not possible; choose {SIDES[0]} to {SIDES[1]}."
             )
         self.side = side
+        self.size = (side, side)
         self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
         for split, count in self.counts.items():
             if count < 1:

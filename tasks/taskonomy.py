@@ -214,7 +214,7 @@ class Taskonomy(Dataset):
         targets: Literal["hard", "soft"] = "hard",
     ) -> None:
         check_side("taskonomy", side)
-        self.side = side
+        self.size = (side, side)
         self.layout = layout
         self.data = data or f"taskonomy-{layout}"
         self.protocol = AUGMENTATIONS[augment]
@@ -250,7 +250,7 @@ class Taskonomy(Dataset):
     def _finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
         targets = {name: self._target(name, rows[name]) for name in self.tasks}
         batch = Batch(pictures(rows["image"]), targets)
-        return augmented(batch, KINDS, (self.side, self.side), self.protocol, rng)
+        return augmented(batch, KINDS, self.size, self.protocol, rng)
 
     def _target(self, name: str, values: Raw) -> Tensor:
         """The target of a task, decoded from its array of the prepared form."""
@@ -293,7 +293,9 @@ class _Tiny(Taskonomy):
         """Nothing to do: the scenes are drawn when they are read."""
 
     def samples(self, split: str) -> Samples:
-        return PreparedSamples(_drawn(split, 8 if split == "train" else 4, self.side), self._finish)
+        return PreparedSamples(
+            _drawn(split, 8 if split == "train" else 4, self.size[0]), self._finish
+        )
 
 
 @cache

@@ -88,14 +88,18 @@ def prepare(runs: list[Run]) -> None:
     """Make backbones and data ready once, before many processes want them at the same time."""
     from auxbench import backbone
     from auxbench.problem import make_dataset
+    from auxbench.weights import kept
 
     keys = sorted({(run.dataset, run.recipe.side) for run in runs})
     sets = {key: make_dataset(*key) for key in keys}
-    nets = {(run.dataset, run.recipe.side, run.backbone, run.pretrained) for run in runs}
+    nets = {
+        (run.dataset, run.recipe.side, run.backbone, run.pretrained, run.weights) for run in runs
+    }
     # first, because one that cannot be built is known in seconds
-    for dataset, side, name, pretrained in sorted(nets):
+    for dataset, side, name, pretrained, weights in sorted(nets):
         data = sets[dataset, side]
-        backbone.build(name, data.side, pretrained, data.features)
+        start = kept(weights) if weights else pretrained
+        backbone.build(name, data.size, start, data.features)
     for data in sets.values():
         data.prepare()
 

@@ -1,4 +1,4 @@
-"""What there is to choose from: methods, data sets, backbones, budgets."""
+"""What there is to choose from: methods, data sets, backbones, heads, budgets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from auxbench.budget import BUDGETS
 from auxbench.card import Card
-from auxbench.catalogue import BACKBONES
+from auxbench.catalogue import BACKBONES, HEADS
 from auxbench.registry import METHODS, Registry
 from auxbench.report.cite import citations
 from auxbench.report.method import LEGEND, needs, passes
@@ -92,6 +92,14 @@ def backbones() -> Table:
     return Table("", columns, rows, notes)
 
 
+def heads() -> Table:
+    """The heads of tasks that predict maps; other tasks have a linear layer."""
+    columns = (Column("name", "head"), Column("summary", "what it is"))
+    rows = [{"name": name, "summary": summary} for name, summary in HEADS.items()]
+    notes = ("auxbench run --backbone resnet50:output_stride=8 --head deeplab:reach=96",)
+    return Table("", columns, rows, notes)
+
+
 def budgets() -> Table:
     """The budget tiers; single values can be replaced, and the budget is then marked by a star."""
     keys = ("steps", "batch", "side", "optimizer", "learning_rate", "schedule", "evaluations")
@@ -117,6 +125,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "methods": methods,
     "datasets": datasets,
     "backbones": backbones,
+    "heads": heads,
     "budgets": budgets,
 }
 

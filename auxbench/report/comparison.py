@@ -188,8 +188,8 @@ class Comparison:
         ]
         if len(weak) > FEW:
             yield (
-                f"Pairing by seed gained little in {len(weak)} of the {count} comparisons, in which "
-                "the scores hardly correlate."
+                f"Pairing by seed gained little in {len(weak)} of the {count} comparisons, in "
+                "which the scores hardly correlate."
             )
         elif weak:
             yield f"Pairing by seed gained little for scores that hardly correlate: {_list(weak)}."

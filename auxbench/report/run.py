@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from auxbench.report.table import Column, Table, si
+from auxbench.stats.frame import network_of
 
 FACTS = (Column("fact", "fact"), Column("value", "value"))
 
@@ -33,7 +34,7 @@ def _facts(record: dict[str, Any]) -> Table:
         "data set": run["dataset"],
         "primary": run["primary"],
         "auxiliaries": ", ".join(run["auxiliaries"]),
-        "backbone": run["backbone"] + (" pretrained" if run["pretrained"] else ""),
+        "backbone": network_of(run),
         "seed": run["seed"],
         "recipe": ", ".join(f"{key} {value}" for key, value in run["recipe"].items()),
         "protocol": run["protocol"],

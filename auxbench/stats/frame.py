@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from auxbench.budget import BUDGETS, PROTOCOL, Recipe
+from auxbench.catalogue import HEAD
 from auxbench.grammar import spelled
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ COLUMNS = (
     "auxiliaries",
     "backbone",
     "pretrained",
+    "weights",
+    "head",
     "budget",
     "protocol",
     "method",
@@ -91,12 +94,25 @@ def problem_of(run: Mapping[str, Any]) -> str:
     ]
     parts = [
         f"{run['dataset']} {run['primary']}" + (f" with {auxiliaries}" if auxiliaries else ""),
-        run["backbone"] + (" pretrained" if run["pretrained"] else ""),
+        network_of(run),
         f"budget {budget}" + (f" ({', '.join(changes)})" if changes else ""),
     ]
     if run["protocol"] != PROTOCOL:
         parts.append(f"protocol {run['protocol']}")
     return "; ".join(parts)
+
+
+def network_of(run: Mapping[str, Any]) -> str:
+    """The backbone of a run, what it starts from and its head, unless that is the default.
+
+    >>> network_of({"backbone": "resnet18", "pretrained": True, "head": "deeplab"})
+    'resnet18 pretrained with head deeplab'
+    """
+    start = " pretrained" if run["pretrained"] else ""
+    if digest := run.get("weights"):
+        start = f" from weights {digest[:12]}"
+    head = f" with head {run['head']}" if run.get("head", HEAD) != HEAD else ""
+    return f"{run['backbone']}{start}{head}"
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +131,8 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "budget": run["recipe"]["budget"],
         "protocol": run["protocol"],
         "pretrained": run["pretrained"],
+        "weights": run.get("weights", ""),
+        "head": run.get("head", HEAD),
         "method": run["method"],
         "seed": run["seed"],
         "status": record["status"],

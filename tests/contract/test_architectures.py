@@ -59,7 +59,7 @@ def test_links_only_lead_to_the_same_block_or_up_to_two_later_in_a_stage() -> No
 def test_vgg16_and_a_vit_of_twelve_blocks_have_24_links_a_direction(backbone: str) -> None:
     architecture = architecture_of("auxnas", backbone)
     assert {len(logits) for logits in architecture.logits.values()} == {24}
-    assert architecture(images(1))[TASKS[0]].shape[-1] == rooms().side
+    assert architecture(images(1))[TASKS[0]].shape[-2:] == rooms().size
 
 
 def test_links_at_the_ends_of_stages_only() -> None:

@@ -63,9 +63,9 @@ def test_no_sample_is_in_two_splits(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_batches_have_images_or_vectors_and_a_target_per_task(name: str) -> None:
     dataset, batch = tiny(name), everything(name, "train")
-    image, vector = (3, dataset.side, dataset.side), (dataset.features,)
+    image, vector = (3, *dataset.size), (dataset.features,)
     assert batch.inputs.shape[1:] == (vector if dataset.features else image)
-    assert not (dataset.features and dataset.side)
+    assert not (dataset.features and any(dataset.size))
     assert not (dataset.features and any(task.dense for task in dataset.tasks.values()))
     assert resolve(dataset.backbone, dataset.features) == dataset.backbone
     assert batch.inputs.dtype == torch.float32

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from auxbench.backbone import build
-from auxbench.heads import DenseHead, VectorHead, head
+from auxbench.heads import FpnHead, VectorHead, head
 
 
 @pytest.fixture(autouse=True)
@@ -50,17 +50,17 @@ def test_a_head_reaches_all_of_the_backbone(name: str, dense: bool) -> None:
 
 
 def test_a_dense_head_leaves_out_maps_finer_than_four_pixels() -> None:
-    top = DenseHead(channels=[8, 8, 16], reductions=[1, 2, 4], outputs=2)
+    top = FpnHead(channels=[8, 8, 16], reductions=[1, 2, 4], outputs=2)
     assert top.levels == [2]
-    assert DenseHead(channels=[8, 8], reductions=[1, 2], outputs=2).levels == [0, 1]
+    assert FpnHead(channels=[8, 8], reductions=[1, 2], outputs=2).levels == [0, 1]
     backbone = build("vgg11", 32)
-    top = DenseHead([64, 128, 256, 512, 512], backbone.reductions, outputs=2)
+    top = FpnHead([64, 128, 256, 512, 512], backbone.reductions, outputs=2)
     assert top.levels == [2, 3, 4]
     assert top(backbone(torch.zeros(2, 3, 32, 32)), (32, 32)).shape == (2, 2, 32, 32)
 
 
 def test_a_dense_head_reads_every_map_that_it_keeps() -> None:
-    top = DenseHead(channels=[4, 8, 8], reductions=[4, 8, 16], outputs=2, width=8).eval()
+    top = FpnHead(channels=[4, 8, 8], reductions=[4, 8, 16], outputs=2, width=8).eval()
     features = maps([4, 8, 8], [8, 4, 2])
     with torch.no_grad():
         whole = top(features, (32, 32))
@@ -70,7 +70,7 @@ def test_a_dense_head_reads_every_map_that_it_keeps() -> None:
 
 
 def test_a_dense_head_keeps_places() -> None:
-    top = DenseHead(channels=[4, 4], reductions=[4, 8], outputs=1, width=32).eval()
+    top = FpnHead(channels=[4, 4], reductions=[4, 8], outputs=1, width=32).eval()
     features = maps([4, 4], [16, 8])
     moved = [feature.clone() for feature in features]
     moved[0][:, :, 12:, 12:] += 10  # the lower right corner of the image

@@ -29,8 +29,7 @@ def make(name: str, net: str = "test_resnet", auxiliaries: tuple[str, ...] = TAS
 
 
 def images(count: int = 2) -> torch.Tensor:
-    side = rooms().side
-    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+    return torch.randn(count, 3, *rooms().size, generator=torch.Generator().manual_seed(0))
 
 
 def alone(architecture: Any, net: str) -> dict[str, torch.Tensor]:

@@ -1,0 +1,89 @@
+"""Weights: initial values of a backbone from a file that the user names.
+
+A file is known by the SHA-256 of its bytes, never by where it lies, so that a run is the same run
+wherever it goes on. `keep` copies it into the cache folder under that name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auxbench import cache
+from auxbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["cover", "keep", "kept", "read"]
+
+_KINDS = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def keep(file: Path) -> str:
+    """The SHA-256 of a file of weights, which is copied into the cache; errors: `UsageError`."""
+    if file.suffix not in _KINDS:
+        raise UsageError(f"weights '{file}' are of no known kind; give {', '.join(_KINDS)}.")
+    try:
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        place = _folder() / f"{digest}{file.suffix}"
+        if not place.exists():
+            place.parent.mkdir(exist_ok=True)
+            draft = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+            shutil.copyfile(file, draft)
+            os.replace(draft, place)
+    except OSError as error:
+        raise UsageError(
+            f"weights '{file}' cannot be kept ({error.strerror}); mend that."
+        ) from None
+    return digest
+
+
+def kept(digest: str) -> Path:
+    """The file in the cache with that SHA-256; errors: `UsageError` if it is not there."""
+    found = sorted(_folder().glob(f"{digest}.*"))
+    if not found:
+        raise UsageError(
+            f"weights '{digest[:12]}' are not in '{_folder()}'; name their file by --weights."
+        )
+    return found[0]
+
+
+def read(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, on the CPU; nothing but tensors is ever unpickled.
+
+    What training scripts wrap around a state is taken off: `state_dict` or `model` around it, and
+    `module.` before the names. Errors: `UsageError` for a file that is none.
+    """
+    from timm.models import load_state_dict
+
+    try:
+        tensors: dict[str, Tensor] = load_state_dict(str(file), device="cpu", weights_only=True)
+    except Exception as error:  # whatever unpickling, zip files and safetensors may raise
+        reason = str(error).strip().partition("\n")[0].rstrip(".")[:120]
+        raise UsageError(
+            f"weights '{file.name}' cannot be read ({type(error).__name__}: {reason}); give the "
+            "state of a network, in a safetensors file or saved by torch.save."
+        ) from None
+    return tensors
+
+
+def cover(tensors: Mapping[str, Any], net: nn.Module, name: str, file: str) -> None:
+    """See that a file had every tensor of a network of timm; errors: `UsageError` if one lacks."""
+    here = {key.replace(".", "_") for key in tensors}  # where timm flattens a network, it joins so
+    wanted = {key.removeprefix("model."): None for key in net.state_dict()}
+    missing = [key for key in wanted if key.replace(".", "_") not in here]
+    if missing:
+        raise UsageError(
+            f"weights '{file}' lack {len(missing)} of {len(wanted)} tensors of backbone '{name}', "
+            f"such as '{missing[0]}'; give weights of this backbone, under the names of timm."
+        )
+
+
+def _folder() -> Path:
+    return cache.root() / "weights"
