@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import difflib
 import re
+import socket
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import timm
 import torch
@@ -280,13 +283,15 @@ def _create(name: str, size: Size, pretrained: bool | Path, options: dict[str, A
     tensors = weights.read(pretrained) if isinstance(pretrained, Path) else None
     if tensors is not None:
         given["pretrained_cfg_overlay"] = {"state_dict": tensors}
+    download = pretrained is True and not packaged
     try:
         config = timm.get_pretrained_cfg(name)
         if config is not None and config.fixed_input_size:
             given["img_size"] = size
-        net = timm.create_model(
-            name, features_only=True, pretrained=bool(pretrained) and not packaged, **given
-        )
+        with _without_waiting() if download else nullcontext():
+            net = timm.create_model(
+                name, features_only=True, pretrained=download or tensors is not None, **given
+            )
     except Exception as error:  # whatever timm, a download or a constructor may raise
         if pretrained and not packaged:
             _create(name, size, False, options)  # raises here if the weights are not to blame
@@ -315,6 +320,26 @@ def _create(name: str, size: Size, pretrained: bool | Path, options: dict[str, A
     if stride is not None:
         _dilate(net, name, stride)
     return net
+
+
+@contextmanager
+def _without_waiting() -> Iterator[None]:
+    """Let the hub of timm's weights look into its cache only where it cannot be reached.
+
+    It would try for most of a minute otherwise, before it says so.
+    """
+    from huggingface_hub import constants
+
+    usual = constants.HF_HUB_OFFLINE
+    try:
+        if not getproxies():  # behind a proxy, names need not be known here
+            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = usual
 
 
 def _dilate(net: Any, name: str, stride: object) -> None:

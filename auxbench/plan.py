@@ -77,8 +77,10 @@ def _estimate(cell: Cell, records: list[dict[str, Any]], device: str) -> Cell:
 def rehearse(run: Run, device: str = "cpu") -> dict[str, Any]:
     """Passes and seconds of a run, from a few steps of every stage on a tiny variant of its data.
 
-    A stage is rehearsed once to warm up, and then until every phase has done its work once.
+    A stage is rehearsed once to warm up, and then until every phase has done its work once. It
+    starts from random weights, since others cost as much and would have to be there.
     """
+    run = replace(run, pretrained=False, weights="")
     training = begin(run, device, Stretched(run))
     total: dict[str, Any] = {**dict.fromkeys(PASSES, 0), "seconds": 0.0}
     for stage in training.learner.stages:

@@ -408,3 +408,71 @@ def test_the_catalogue_is_read_without_torch() -> None:
     script = "import sys, auxbench.catalogue; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
     assert len({entry.name for entry in BACKBONES}) == len(BACKBONES)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "vgg11"])
+def test_images_that_are_not_square(name: str) -> None:
+    backbone = build(name, (32, 96)).eval()
+    wide = torch.randn(1, 3, 32, 96, generator=torch.Generator().manual_seed(0))
+    for feature, pixels in zip(backbone(wide), backbone.reductions, strict=True):
+        assert feature.shape[2:] == (32 // pixels, 96 // pixels)
+    with pytest.raises(
+        UsageError, match=r"^image side 40 is no multiple of the patches of 'test_v"
+    ):
+        build("test_vit", (32, 40))
+
+
+def test_tokens_of_wide_images_become_maps_in_reading_order() -> None:
+    backbone = build("test_vit", (32, 64))
+    tokens = torch.arange(1.0, 9.0)[None, :, None]
+    prefix = backbone.stem(torch.zeros(1, 3, 32, 64)).shape[1] - 8
+    given = torch.cat([torch.zeros(1, prefix, 1), tokens], dim=1)
+    assert backbone.as_map(given, 0)[0, 0].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+
+
+def test_vgg_can_be_dilated_as_in_deeplab() -> None:
+    usual, dilated = build("vgg11_bn", 64), build("vgg11_bn:output_stride=8", 64)
+    assert usual.reductions == (1, 2, 4, 8, 16)
+    assert dilated.reductions == (1, 2, 4, 8, 8)
+    assert build("vgg11_bn:output_stride=16", 64).reductions == usual.reductions
+    # The same weights on a grid that is twice as dense: of an even image both see the same.
+    dilated.load_state_dict(usual.state_dict())
+    even = torch.ones(1, 3, 384, 384)
+    with torch.no_grad():
+        coarse, fine = (net.eval()(even)[-1][0] for net in (usual, dilated))
+    assert (coarse.shape[1], fine.shape[1]) == (24, 48)
+    assert torch.allclose(coarse[:, 12, 12], fine[:, 24, 24], atol=1e-5)
+    convolutions = [part for part in dilated.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert [part.dilation[0] for part in convolutions] == [1] * 6 + [2, 2]
+    pools = [part for part in dilated.modules() if isinstance(part, torch.nn.MaxPool2d)]
+    assert [(pool.kernel_size, pool.stride) for pool in pools] == [(2, 2)] * 3 + [(3, 1)]
+    with pytest.raises(UsageError, match=r"^output_stride '4' of 'vgg11' is not possible; give 8"):
+        build("vgg11:output_stride=4", 64)
+
+
+def test_resnets_can_be_dilated() -> None:
+    assert build("resnet50:output_stride=8", 64).reductions == (4, 8, 8, 8)
+
+
+def test_a_hub_that_cannot_be_reached_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    def unknown(*names: object) -> None:
+        raise OSError("Name or service not known")
+
+    seen = []
+
+    def create(name: str, **options: Any) -> Any:
+        seen.append(constants.HF_HUB_OFFLINE)
+        raise ConnectionError("offline")
+
+    for proxies, offline_mode in (({}, True), ({"https": "http://proxy"}, False)):
+        monkeypatch.setattr(module.socket, "getaddrinfo", unknown)
+        monkeypatch.setattr(module, "getproxies", lambda proxies=proxies: proxies)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(timm, "create_model", create)
+        with pytest.raises(UsageError, match="offline"):
+            build("test_resnet", SIDE, pretrained=True)
+        assert seen[0] == offline_mode
+        assert constants.HF_HUB_OFFLINE is False
+        seen.clear()

@@ -19,9 +19,11 @@ from auxbench.errors import UsageError
 from auxbench.grammar import Choice
 from auxbench.layout import check, recognise
 from auxbench.method import Method
+from auxbench.plan import rehearse
 from auxbench.prepared import DEPTH, NORMAL, prepare
 from auxbench.problem import DATASETS, Problem
 from auxbench.streams import Streams
+from auxbench.study import Study, run
 from auxbench.train import Training
 from tests.unit import _nyuv2 as files
 
@@ -245,6 +247,18 @@ def test_a_step_of_auxnas_and_pcgrad(prepared: Path, layout: str) -> None:
     training.run()
     after = learner.architecture.state_dict()
     assert any(not torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_whole_run_on_pictures_that_are_not_square(prepared: Path, layout: str) -> None:
+    words: dict[str, Any] = {"backbone": "test_vit", "head": "dpt:width=16", "seeds": 1}
+    words |= {"budget": "demo", "steps": 2, "batch": 2}
+    text = f"nyuv2:layout={layout}:size=32x48:data={prepared}"
+    [planned] = Study.of("auxnas+pcgrad", text, **words).runs
+    assert rehearse(planned)["seconds"] > 0
+    folder = prepared.parent / "results"
+    frame = run("auxnas+pcgrad", text, results=folder, device="cpu", quiet=True, **words)
+    assert frame["status"].tolist() == ["done"]
+    assert frame["same_as_single"].tolist() == [True]
 
 
 # ---- what is refused, each in one line

@@ -1,0 +1,61 @@
+"""The studies that come with auxbench: what they name exists, and their networks can be built."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from auxbench import heads
+from auxbench.backbone import build
+from auxbench.cli import auxbench
+from auxbench.study import Study
+
+FILES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+
+
+def words(file: Path) -> dict[str, Any]:
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def test_the_matrix_is_whole() -> None:
+    cells = {tuple(file.stem.split("-")[:2]) for file in FILES}
+    nets = ("vgg16", "resnet50", "vit")
+    assert cells == {(d, net) for d in ("nyuv2", "cityscapes", "taskonomy") for net in nets}
+    assert len(FILES) == 2 * len(cells)
+    assert all(" help of " in file.read_text(encoding="utf-8") for file in FILES)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_study_means_something(file: Path) -> None:
+    study = Study.of(**words(file))
+    first = study.runs[0]
+    dataset, net, task = file.stem.split("-")
+    assert first.dataset.split(":")[0] == dataset
+    assert first.primary.startswith(task)
+    assert first.backbone.startswith(net)
+    assert len(study.runs) == 5 * len(words(file)["methods"])
+    assert len({run.id for run in study.runs}) == len(study.runs)
+
+
+@pytest.mark.parametrize("file", FILES[::5], ids=lambda file: file.stem)
+def test_auxbench_plan_accepts_it(file: Path) -> None:
+    short = "--backbone test_resnet --side 64 --batch 2 --steps 4 --device cpu --format csv"
+    outcome = CliRunner().invoke(auxbench, ["plan", "--config", str(file), *short.split()])
+    assert outcome.exit_code == 0, outcome.output
+    lines = outcome.output.splitlines()
+    assert len(lines) == 1 + len(words(file)["methods"])
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "segmentation" in file.stem])
+def test_its_network_predicts_maps_of_the_size_of_its_images(file: Path) -> None:
+    given = words(file)
+    backbone = build(given["backbone"], 64)  # the reductions do not depend on the side
+    head = heads.head(True, backbone, 5, given["head"]).eval()
+    with torch.no_grad():
+        features = backbone.eval()(torch.zeros(1, 3, 64, 64))
+        assert head(features, (64, 64)).shape == (1, 5, 64, 64)
