@@ -38,12 +38,12 @@ from torchvision.datasets.utils import check_md5  # type: ignore[import-untyped]
 
 from auxbench import cache
 from auxbench.errors import UsageError
+from auxbench.fetch import download
 from auxbench.losses import cross_entropy
 from auxbench.metrics import Accuracy, TopK
 from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, Task
 
 from ._arrays import ArraySamples, Rows, normalised
-from ._download import download
 from ._scale import check_side, scaled
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
@@ -142,7 +142,7 @@ class Cifar100(Dataset):
                     f"{URL}, or leave 'data' out to have it downloaded."
                 )
             remedy = f"put the file into '{home}' from a machine that can."
-            download("cifar100", URL, MD5, home, remedy)
+            download(URL, archive, f"md5:{MD5}", remedy)
         return _unpacked(archive)
 
 

@@ -42,12 +42,12 @@ from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
 
 from auxbench import cache
 from auxbench.errors import UsageError
+from auxbench.fetch import download
 from auxbench.losses import cross_entropy
 from auxbench.metrics import Accuracy
 from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, Task
 
 from ._arrays import ArraySamples, Rows, normalised
-from ._download import download
 from ._idx import read_idx
 from ._scale import check_side, scaled
 
@@ -157,8 +157,7 @@ class MultiFashion(Dataset):
             )
         remedy = f"install Debian's package dataset-fashion-mnist, or put the file into '{home}'."
         for name, md5 in FashionMNIST.resources:
-            if not (home / name).is_file():
-                download("multifashion", FashionMNIST.mirrors[0] + name, md5, home, remedy)
+            download(FashionMNIST.mirrors[0] + name, home / name, f"md5:{md5}", remedy)
         return home
 
 

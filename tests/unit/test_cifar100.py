@@ -24,7 +24,6 @@ from auxbench.errors import UsageError
 from auxbench.method import Method
 from auxbench.problem import DATASETS, Batch, Problem, make_dataset
 from auxbench.streams import Streams
-from auxbench.tasks import _download
 from auxbench.tasks import cifar100 as module
 from auxbench.train import Training
 
@@ -172,28 +171,28 @@ def test_it_is_downloaded_once_with_its_checksum(
 ) -> None:
     archive, asked = packed(folder, tmp_path, monkeypatch), []
 
-    def fetch(url: str, root: str, name: str, md5: str) -> None:
-        asked.append((url, md5))
-        (Path(root) / name).write_bytes(archive.read_bytes())
+    def fetch(url: str, target: Path, digest: str, remedy: str) -> None:
+        asked.append((url, digest))
+        target.parent.mkdir(parents=True)
+        target.write_bytes(archive.read_bytes())
 
-    monkeypatch.setattr(_download, "download_url", fetch)
+    monkeypatch.setattr(module, "download", fetch)
     for _ in range(2):
         Cifar100(**COUNTS).prepare()
-    assert asked == [(module.URL, module.MD5)]
+    assert asked == [(module.URL, f"md5:{module.MD5}")]
 
 
 def test_offline_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(url: str, root: str, name: str, md5: str) -> None:
-        (Path(root) / name).write_bytes(b"half")
+    def fail(*request: object, **options: object) -> None:
         raise URLError(OSError(-2, "Name or service not known"))
 
     monkeypatch.setenv("AUXBENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(_download, "download_url", fail)
+    monkeypatch.setattr("urllib.request.urlopen", fail)
     dataset = Cifar100()  # making one is free
     with pytest.raises(UsageError) as caught:
         dataset.prepare()
     assert str(caught.value) == (
-        f"data set 'cifar100' cannot download '{module.URL}' (Name or service not known); "
+        f"'{module.URL}' cannot be downloaded (Name or service not known); "
         f"put the file into '{tmp_path / 'cifar100'}' from a machine that can."
     )
     assert list((tmp_path / "cifar100").iterdir()) == []
