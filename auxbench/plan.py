@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from auxbench.bar import bar
 from auxbench.cost.training import PASSES
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice
@@ -50,15 +51,16 @@ def plan(
     torch.set_num_threads(threads)
     records = store.records()
     done, missing = study.split(store, retry)
-    cells: dict[Run, Cell] = {}
-    for run in study.runs:
-        key = replace(run, seed=0)
-        if key not in cells:
+    cells = []
+    keys = dict.fromkeys(replace(run, seed=0) for run in study.runs)
+    with bar("planning", len(keys), unit="cells") as advance:
+        for key in keys:
             finished, open_ = (
                 sum(replace(other, seed=0) == key for other in part) for part in (done, missing)
             )
-            cells[key] = _estimate(Cell(key, finished, open_), records, device)
-    return list(cells.values())
+            cells.append(_estimate(Cell(key, finished, open_), records, device))
+            advance(1)
+    return cells
 
 
 def _estimate(cell: Cell, records: list[dict[str, Any]], device: str) -> Cell:

@@ -112,6 +112,7 @@ def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Trai
 
     dataset = dataset or make_dataset(run.dataset, run.recipe.side)
     problem = Problem.of(dataset, run.primary, run.auxiliaries)
+    dataset.narrow(problem.tasks)
     streams = Streams(f"{run.dataset} {problem.primary.name}", run.seed, run.protocol)
     meter = Meter(device)
 

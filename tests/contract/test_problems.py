@@ -61,6 +61,20 @@ def test_no_sample_is_in_two_splits(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_without_the_other_tasks_a_task_is_the_same(name: str) -> None:
+    narrow = DATASETS[name].tiny()
+    narrow.prepare()
+    task = narrow.tasks[narrow.primary]
+    narrow.narrow([task])
+    few, all_of_it = (
+        dataset.samples("train").batch(np.arange(4), np.random.default_rng(3))
+        for dataset in (narrow, tiny(name))
+    )
+    assert torch.equal(few.inputs, all_of_it.inputs)
+    assert torch.equal(few.targets[task.name], all_of_it.targets[task.name])
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_batches_have_images_or_vectors_and_a_target_per_task(name: str) -> None:
     dataset, batch = tiny(name), everything(name, "train")
     image, vector = (3, *dataset.size), (dataset.features,)

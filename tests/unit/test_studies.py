@@ -47,7 +47,7 @@ def test_auxbench_plan_accepts_it(file: Path) -> None:
     short = "--backbone test_resnet --side 64 --batch 2 --steps 4 --device cpu --format csv"
     outcome = CliRunner().invoke(auxbench, ["plan", "--config", str(file), *short.split()])
     assert outcome.exit_code == 0, outcome.output
-    lines = outcome.output.splitlines()
+    lines = outcome.stdout.splitlines()
     assert len(lines) == 1 + len(words(file)["methods"])
 
 
