@@ -6,7 +6,7 @@ all that a `Dataset` over a prepared form needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from auxbench.errors import UsageError
 from auxbench.prepared import DEPTH, NORMAL, RESPONSE
-from auxbench.problem import Batch, Indices, Samples
+from auxbench.problem import Batch, Indices, Samples, Task
 
 from ._arrays import MEAN, STD, Finish
 
@@ -23,6 +24,34 @@ Raw = npt.NDArray[Any]
 Raws = npt.NDArray[Any] | list[npt.NDArray[Any]]  # one array of all samples, or one per sample
 
 KEPT = 4  # free blocks of memory of one size that are kept for the next batches
+
+
+class Offered(Mapping[str, Task]):
+    """Those of some tasks that the data have; asking for another of them is an error.
+
+    `lacking` says of a task in one sentence why it is not there and what to do.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        names: Collection[str],
+        lacking: Callable[[str], str],
+    ) -> None:
+        self.known = tasks
+        self.names = tuple(name for name in tasks if name in names)
+        self.lacking = lacking
+
+    def __getitem__(self, name: str) -> Task:
+        if name in self.known and name not in self.names:
+            raise UsageError(self.lacking(name))
+        return self.known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 class PreparedSamples(Samples):

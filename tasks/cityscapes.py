@@ -35,7 +35,7 @@ Attention, CVPR 2019, https://arxiv.org/abs/1803.10704 (layout, 7 classes, inver
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Literal
 
@@ -62,7 +62,7 @@ from ._arrays import Rows
 from ._augment import MTAN, PLAIN, Kind, augmented
 from ._cityscapes import FULL, LAYOUTS, NAMES7, NAMES19, NINETEEN, PIXEL, SEVEN, boundaries
 from ._encode import Raw, parse_size
-from ._prepared import PreparedSamples, chosen, classes, depths, pictures
+from ._prepared import Offered, PreparedSamples, chosen, classes, depths, pictures
 from ._scenes import DEPTH as ROOMS_DEPTH
 from ._store import draw
 
@@ -122,34 +122,19 @@ NEEDS: Mapping[str, tuple[frozenset[str], ...]] = {
 }
 
 
-class Offered(Mapping[str, Task]):
-    """The tasks of prepared data; asking for one that these lack is an error that says why."""
-
-    def __init__(self, layout: str, names: Sequence[str]) -> None:
-        self.layout = layout
-        self.names = tuple(name for name in TASKS if name in names)
-
-    def __getitem__(self, name: str) -> Task:
-        if name in TASKS and name not in self.names:
-            layouts = {one.name: one.tasks for one in LAYOUTS}
-            if name in layouts[self.layout]:
-                raise UsageError(
-                    f"task '{name}' has no files in what 'cityscapes' was prepared from; prepare "
-                    "it from a folder that auxbench data check says has them."
-                )
-            others = " or ".join(one for one, tasks in layouts.items() if name in tasks)
-            hint = ", or the task 'disparity'" if name == "depth" else ""
-            raise UsageError(
-                f"task '{name}' is not in the layout '{self.layout}' of 'cityscapes'; "
-                f"choose cityscapes:layout={others}, which has it{hint}."
-            )
-        return TASKS[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
+def _lacking(layout: str, name: str) -> str:
+    layouts = {one.name: one.tasks for one in LAYOUTS}
+    if name in layouts[layout]:
+        return (
+            f"task '{name}' has no files in what 'cityscapes' was prepared from; prepare "
+            "it from a folder that auxbench data check says has them."
+        )
+    others = " or ".join(one for one, tasks in layouts.items() if name in tasks)
+    hint = ", or the task 'disparity'" if name == "depth" else ""
+    return (
+        f"task '{name}' is not in the layout '{layout}' of 'cityscapes'; "
+        f"choose cityscapes:layout={others}, which has it{hint}."
+    )
 
 
 @DATASETS.register
@@ -196,7 +181,7 @@ class Cityscapes(Dataset):
         self.protocol = AUGMENTATIONS[augment]
         self.seven = SEVEN if categories == "all" else np.where(NINETEEN < 0, -1, SEVEN)
         names = self._names()
-        self.tasks = Offered(layout, names)
+        self.tasks = Offered(TASKS, names, partial(_lacking, layout))
         self.auxiliaries = tuple(name for name in Cityscapes.auxiliaries if name in names)
 
     @classmethod

@@ -31,7 +31,7 @@ Learning with Attention, CVPR 2019, https://arxiv.org/abs/1803.10704 (augmentati
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import Literal
 
@@ -64,6 +64,7 @@ from ._encode import KEYPOINT, depth_steps, parse_size
 from ._nyuv2 import LAYOUTS
 from ._nyuv2_classes import NAMES13, NAMES40, SCENES, THIRTEEN
 from ._prepared import (
+    Offered,
     PreparedSamples,
     chosen,
     classes,
@@ -131,27 +132,12 @@ TASKS: Mapping[str, Task] = {
 }
 
 
-class Offered(Mapping[str, Task]):
-    """The tasks of a layout; asking for one that only others have is an error that says which."""
-
-    def __init__(self, layout: str, names: Sequence[str]) -> None:
-        self.layout = layout
-        self.names = tuple(name for name in TASKS if name in names)
-
-    def __getitem__(self, name: str) -> Task:
-        if name in TASKS and name not in self.names:
-            others = [one.name for one in LAYOUTS if name in one.tasks and one.name != self.layout]
-            raise UsageError(
-                f"task '{name}' is not in the layout '{self.layout}' of 'nyuv2'; "
-                f"choose nyuv2:layout={' or '.join(others)}, which has it."
-            )
-        return TASKS[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
+def _lacking(layout: str, name: str) -> str:
+    others = [one.name for one in LAYOUTS if name in one.tasks and one.name != layout]
+    return (
+        f"task '{name}' is not in the layout '{layout}' of 'nyuv2'; "
+        f"choose nyuv2:layout={' or '.join(others)}, which has it."
+    )
 
 
 @DATASETS.register
@@ -190,7 +176,7 @@ class Nyuv2(Dataset):
         self.data = data or f"nyuv2-{layout}"
         self.protocol = AUGMENTATIONS[augment]
         names = self._names()
-        self.tasks = Offered(layout, names)
+        self.tasks = Offered(TASKS, names, partial(_lacking, layout))
         self.auxiliaries = tuple(name for name in Nyuv2.auxiliaries if name in names)
 
     @classmethod

@@ -35,7 +35,7 @@ https://arxiv.org/abs/1911.12423 (losses)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Literal
 
@@ -69,7 +69,7 @@ from ._arrays import Rows
 from ._augment import PLAIN, Kind, Protocol, augmented
 from ._encode import Raw
 from ._labels import keypoints
-from ._prepared import PreparedSamples, classes, depths, normals, pictures, responses
+from ._prepared import Offered, PreparedSamples, classes, depths, normals, pictures, responses
 from ._scale import check_side
 from ._scenes import DEPTH as ROOMS_DEPTH
 from ._scenes import EDGES as ROOMS_EDGES
@@ -164,26 +164,11 @@ SOFT: Mapping[str, Task] = {
 }
 
 
-class Offered(Mapping[str, Task]):
-    """The tasks of prepared data; asking for one that these lack is an error that says why."""
-
-    def __init__(self, names: Sequence[str], soft: bool) -> None:
-        self.names = tuple(name for name in TASKS if name in names)
-        self.all = {**TASKS, **SOFT} if soft else TASKS
-
-    def __getitem__(self, name: str) -> Task:
-        if name in TASKS and name not in self.names:
-            raise UsageError(
-                f"task '{name}' has no files in what 'taskonomy' was prepared from; get the domain "
-                f"'{DOMAINS[name]}' and prepare it again."
-            )
-        return self.all[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
+def _lacking(name: str) -> str:
+    return (
+        f"task '{name}' has no files in what 'taskonomy' was prepared from; get the domain "
+        f"'{DOMAINS[name]}' and prepare it again."
+    )
 
 
 @DATASETS.register
@@ -220,7 +205,7 @@ class Taskonomy(Dataset):
         self.protocol = AUGMENTATIONS[augment]
         self.soft = targets == "soft"
         names = self._names()
-        self.tasks = Offered(names, self.soft)
+        self.tasks = Offered({**TASKS, **SOFT} if self.soft else TASKS, names, _lacking)
         self.primary = next(iter(self.tasks), Taskonomy.primary)
         self.auxiliaries = tuple(name for name in Taskonomy.auxiliaries if name in names)
 
