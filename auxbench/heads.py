@@ -91,7 +91,17 @@ class FpnHead(nn.Module):
         return _enlarged(prediction.float(), size)
 
 
-class DeepLabHead(nn.Module):
+class _LastStageHead(nn.Module):
+    """What predicts from the last stage alone, by `layers`, and enlarges the outputs."""
+
+    layers: nn.Module
+
+    def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Maps [B, C, h, w] of all stages -> [B, outputs, *size] in single precision."""
+        return _enlarged(self.layers(features[-1]).float(), size)
+
+
+class DeepLabHead(_LastStageHead):
     """Parallel atrous convolutions on the last stage: a map [B, outputs, H, W] of the images' size.
 
     A 1x1 convolution, three 3x3 ones dilated once, twice and thrice so that the first reaches
@@ -124,12 +134,8 @@ class DeepLabHead(nn.Module):
         rates = (rate, 2 * rate, 3 * rate)
         self.layers = deeplabv3.DeepLabHead(channels[-1], outputs, rates)
 
-    def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Maps [B, C, h, w] of all stages -> [B, outputs, *size] in single precision."""
-        return _enlarged(self.layers(features[-1]).float(), size)
 
-
-class LargeFovHead(nn.Module):
+class LargeFovHead(_LastStageHead):
     """One atrous convolution with a wide view on the last stage: a map [B, outputs, H, W].
 
     A pooling over 3x3 cells, a 3x3 convolution dilated so that it reaches `reach` pixels and a 1x1
@@ -170,10 +176,6 @@ class LargeFovHead(nn.Module):
             nn.Dropout(),
             nn.Conv2d(wide, outputs, 1),
         )
-
-    def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Maps [B, C, h, w] of all stages -> [B, outputs, *size] in single precision."""
-        return _enlarged(self.layers(features[-1]).float(), size)
 
 
 class DptHead(nn.Module):
