@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from auxbench import backbone, state
 from auxbench.architecture import Site
 from auxbench.budget import BUDGETS, PROTOCOL
+from auxbench.catalogue import HEAD
 from auxbench.cost.training import Meter
 from auxbench.method import Method
 from auxbench.problem import DATASETS, Dataset, Problem
@@ -45,14 +46,17 @@ def site(
     seed: int = 0,
     primary: str = PRIMARY,
     dataset: str = "rooms",
+    head: str = HEAD,
 ) -> Site:
     """What an architecture is built from, on tiny data."""
     data = tiny(dataset)
     problem = Problem.of(data, primary, auxiliaries)
     streams = Streams("contract", seed, PROTOCOL)
-    return Site(
-        problem.tasks, lambda: backbone.build(net, data.size, features=data.features), streams
-    )
+
+    def make_backbone() -> backbone.Backbone:
+        return backbone.build(net, data.size, features=data.features)
+
+    return Site(problem.tasks, make_backbone, streams, head)
 
 
 def training(
@@ -62,6 +66,7 @@ def training(
     primary: str = PRIMARY,
     backbone: str = BACKBONE,
     dataset: str = "rooms",
+    head: str = HEAD,
     flops: bool = True,
     **changes: Any,
 ) -> Training:
@@ -71,7 +76,7 @@ def training(
     for a method that cannot be trained here.
     """
     recipe = BUDGETS["demo"].with_changes(steps=steps, batch=4, **changes)
-    here = site(backbone, auxiliaries, primary=primary, dataset=dataset)
+    here = site(backbone, auxiliaries, primary=primary, dataset=dataset, head=head)
     meter = Meter() if flops else Tally()
     learner = Method.parse(method).start(here, recipe, meter)
     problem = Problem.of(tiny(dataset), primary, auxiliaries)

@@ -18,6 +18,7 @@ from auxbench.budget import BUDGETS
 from auxbench.cost.training import Meter
 from auxbench.descent import Descent
 from auxbench.errors import UsageError
+from auxbench.heads import HEADS
 from auxbench.method import Method
 from auxbench.methods._heldout import inverse_hessian_product, primary_gradient
 from auxbench.methods._solvers import bargain
@@ -376,15 +377,18 @@ def test_maxl_needs_a_primary_with_classes() -> None:
         training("maxl", primary="depth", auxiliaries=("normals",))
 
 
-@pytest.mark.parametrize("backbone", ["test_resnet", "test_vit:drop_path_rate=0.5"])
+@pytest.mark.parametrize(
+    ("backbone", "head"),
+    [("test_vit:drop_path_rate=0.5", "fpn"), *(("test_resnet", name) for name in HEADS)],
+)
 def test_agreement_is_the_same_by_rows_and_by_a_product_with_the_same_dropped_units(
-    backbone: str,
+    backbone: str, head: str
 ) -> None:
     """OL-AUX's gains over three steps, with five tasks; another rule in the chain asks for rows."""
     tasks = ("depth", "normals", "edges", "scene")
     gains = []
     for method in ("olaux:horizon=100", "olaux:horizon=100+alignedmtl:scale=min"):
-        run = training(method, steps=1, auxiliaries=tasks, backbone=backbone)
+        run = training(method, steps=1, auxiliaries=tasks, backbone=backbone, head=head)
         run.run()
         gains.append(run.learner.balancers[0].gain)
         passes = run.meter.summary()["phases"]["train/descent"]
