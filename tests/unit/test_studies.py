@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,10 @@ def test_auxbench_plan_accepts_it(file: Path) -> None:
     short = "--backbone test_resnet --side 64 --batch 2 --steps 4 --device cpu --format csv"
     outcome = CliRunner().invoke(auxbench, ["plan", "--config", str(file), *short.split()])
     assert outcome.exit_code == 0, outcome.output
-    lines = outcome.stdout.splitlines()
-    assert len(lines) == 1 + len(words(file)["methods"])
+    rows = list(csv.DictReader(outcome.stdout.splitlines()))
+    assert [row["method"] for row in rows] == words(file)["methods"]
+    network = f"test_resnet pretrained with head {words(file).get('head', 'fpn')}"
+    assert {row["backbone"] for row in rows} == {network.removesuffix(" with head fpn")}
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if "segmentation" in file.stem])

