@@ -42,7 +42,8 @@ def bar(what: str, total: int, done: int = 0, unit: str = "samples") -> Iterator
         if total and 4 * at // total > quarter:
             quarter = 4 * at // total
             seconds = time.monotonic() - start
-            _say(f"{what}: {_amount(at, unit)} of {_amount(total, unit)} after {seconds:.0f} s")
+            so_far = _amount(at, unit).partition(" ")[0]
+            _say(f"{what}: {so_far} of {_amount(total, unit)} after {seconds:.0f} s")
 
     yield advance
 

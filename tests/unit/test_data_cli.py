@@ -399,7 +399,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "counting: 8 samples, 2 samples are done"
     assert [line.split(" after")[0] for line in lines[1:]] == [
-        "counting: 4 samples of 8 samples",
-        "counting: 6 samples of 8 samples",
-        "counting: 8 samples of 8 samples",
+        "counting: 4 of 8 samples",
+        "counting: 6 of 8 samples",
+        "counting: 8 of 8 samples",
     ]
