@@ -14,7 +14,7 @@ from pathlib import Path
 from auxbench import contract, contract_architecture, contract_balancer, contract_training
 from auxbench.architecture import Architecture
 from auxbench.contract import Broken, Exempt
-from auxbench.errors import AuxbenchError
+from auxbench.errors import AuxbenchError, Diverged
 from auxbench.grammar import Choice
 from auxbench.method import Method
 from auxbench.registry import METHODS
@@ -124,6 +124,8 @@ def attempt(part: str, check: Check) -> Result:
         return Result(part, name, False, str(error))
     except Exempt as error:
         return Result(part, name, None, str(error))
+    except Diverged as error:
+        return Result(part, name, False, f"training diverges: {error}")
     except AuxbenchError as error:
         return Result(part, name, False, f"it is refused: {error}")
     except Exception as error:

@@ -130,6 +130,29 @@ def auxiliaries_are_treated_alike(part: str) -> None:
         )
 
 
+def batches_without_labels_do_no_lasting_harm(part: str) -> None:
+    """After 40 batches on which a task has no labels, 160 whole ones bring the primary back."""
+
+    def primary_after(lost: int | None) -> float:
+        balancer = balancer_of(part, TASKS[:3])
+        for step in range(200):
+            losses, rows = [1.0, 1.5, 2.0], rows_of(3, step)
+            if lost is not None and step < 40:
+                losses[lost], rows[lost] = 0.0, 0.0
+            weights = balancer.weights(Signals.of(losses, rows, 0.01))
+        return float(weights[0])
+
+    whole = primary_after(None)
+    for lost, task in enumerate(TASKS[:2]):
+        weight = primary_after(lost)
+        demand(
+            abs(weight) <= 2 * abs(whole) + 1e-6 and abs(weight) >= abs(whole) / 2 - 1e-6,
+            f"where '{task}' has no labels on the first 40 of 200 batches, so that its loss is 0, "
+            f"the weight of the primary ends at {weight:.3g}, and otherwise at {whole:.3g}; leave "
+            "losses of 0 out of what lasts.",
+        )
+
+
 def it_differs_from_every_other_rule(part: str) -> None:
     """Weights on conflicting gradients, or else a network after training, are its own."""
     name = Choice.parse(part).name

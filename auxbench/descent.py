@@ -78,11 +78,12 @@ class Descent(Phase):
         signals = first = gradients.signals
         self._refuse_non_finite(first.losses)
 
-        shared = private = torch.ones_like(first.losses)
+        # `overall` is what is logged: an edit takes up the weights before it
+        shared = private = overall = torch.ones_like(first.losses)
         for balancer in self.balancers:
             weights = balancer.weights(signals)
             signals = signals.scaled(weights)
-            shared = shared * weights
+            shared, overall = shared * weights, overall * weights
             private = private * weights if balancer.scales_private else private
             if balancer.edits:
                 signals = gradients.edit(shared, signals, balancer.edit)
@@ -96,7 +97,7 @@ class Descent(Phase):
 
         self.objective.weights = private
         self.objective.meter.backward(gradients.passes.full, gradients.passes.partial)
-        return self._scalars(first.losses, shared)
+        return self._scalars(first.losses, overall)
 
     @property
     def learning_rate(self) -> float:

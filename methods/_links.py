@@ -11,7 +11,7 @@ single-task networks at first. Links carry what the source block puts out, befor
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -85,7 +85,9 @@ class LinkedBranches(Architecture):
         self.after = nn.ModuleDict(
             {}
             if plain
-            else {task.name: nn.ModuleList(_after(trunk, norm, act)) for task in receives}
+            else {
+                task.name: nn.ModuleList(_after(trunk, self.pairs, norm, act)) for task in receives
+            }
         )
 
     @abstractmethod
@@ -181,8 +183,14 @@ class After(nn.Module):
         return result
 
 
-def _after(trunk: Backbone, norm: NormName, act: ActivationName) -> list[nn.Module]:
-    return [After(channels, trunk.channel_dim, norm, act) for channels in trunk.channels]
+def _after(
+    trunk: Backbone, targets: Collection[int], norm: NormName, act: ActivationName
+) -> list[nn.Module]:
+    """One module per block, which does something behind the targets of links."""
+    return [
+        After(channels, trunk.channel_dim, norm, act) if block in targets else nn.Identity()
+        for block, channels in enumerate(trunk.channels)
+    ]
 
 
 def _fusion(trunk: Backbone, target: int, sources: int) -> nn.Module:

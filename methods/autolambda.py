@@ -6,7 +6,7 @@ learning rate times the inner product of the task's gradient with the held-out o
 product comes from one forward-mode pass, where the released code takes a finite difference of two.
 All weights, the primary's too, start at `start`. The rate of their Adam lets them travel by 4 in a
 run of any length, which is what the paper's 1e-4 comes to on NYU v2, unless `lr` sets it. The trial
-step is one of plain gradient descent.
+step is one of plain gradient descent, with the weights up to this rule's own in a chain.
 
 Known flaws: the weights are not normalised, so the learning rate of the network drifts with them;
 they are kept at 0 or above here, because minimising a negative multiple of a loss has no end, and

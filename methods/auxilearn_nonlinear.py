@@ -3,7 +3,8 @@
 The training loss is L_p + mean_n h(l_1n, ..., l_Tn), where h has one hidden layer of `hidden`
 softplus units and weights of at least 0, so that no loss is ever rewarded for rising; what the
 descent gives a sample's loss is its derivative. h descends on the primary's held-out loss by
-implicit differentiation, every `every` steps, as in the linear variant.
+implicit differentiation, every `every` steps, as in the linear variant. It starts random, with
+slopes between 0 and 8 whose mean rises from 1 to 2 with the losses.
 
 Known flaws: those of the linear variant; h sees losses, not samples, so it cannot tell a hard
 sample from a mislabelled one. The released example does not run as printed, and its losses have
@@ -55,7 +56,8 @@ class AuxiLearnNonlinear(Implicit):
         alpha: Positive = 1e-4,
         lr: Positive | None = None,
     ) -> None:
-        # Slopes of about 1 in every loss at first: the plain sum, and the primary once more.
+        # The mean slope in every loss is 1 at losses of 0, and 2 where they are large: the plain
+        # sum or twice that, and the primary once more. The draws differ by task.
         inner = 2 * torch.rand(hidden, len(tasks), generator=rng)
         outer = 2 * torch.rand(hidden, generator=rng) * 2 / hidden
         learned = [inner, torch.zeros(hidden), outer]

@@ -66,25 +66,29 @@ class AuxiNash(Implicit):
         super().__init__(tasks, rng, [powers], every=every, terms=terms, alpha=alpha, lr=lr)
         self.bargain = Bargain(tasks, rng, norm=norm)
         self.bargain.limit = max_norm
+        # What the last descent saw and did; the balancers before this one gave `scale`.
         self.gramian: Tensor
         self.current: Tensor
+        self.scale: Tensor
         self.register_buffer("gramian", torch.zeros(len(tasks), len(tasks), dtype=torch.float64))
         self.register_buffer("current", torch.ones(len(tasks), dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(len(tasks), dtype=torch.float64))
 
     def weights(self, signals: Signals) -> Tensor:
         self.bargain.shares = self.numbers.numpy()
         weights = self.bargain.weights(signals)
         self.gramian.copy_(signals.gramian)
         self.current.copy_(weights)
+        self.scale.copy_(signals.scale)
         return weights
 
     def total(self, losses: Sequence[SampleLosses]) -> Tensor:
-        return weighed_sum(self.current, losses)
+        return weighed_sum(self.current * self.scale, losses)
 
     def learn(self, losses: Sequence[SampleLosses], rises: Sequence[SampleLosses]) -> None:
         powers = self.numbers
         slope = weights_by_powers(self.gramian, powers, self.current)
-        self.descend([-(means(rises) @ slope)])
+        self.descend([-((self.scale * means(rises)) @ slope)])
         powers.clamp_(min=LEAST)
         powers.mul_(len(self.tasks) / powers.sum())
 

@@ -13,8 +13,8 @@ and keeps fixed rates: that is `auxnas-official`.
 
 Known flaws: the search doubles the passes and halves the data that the weights see in an epoch,
 and a link that is still open at the end is cut all the same. The released fusion fails on the maps
-of convolutional networks, the start of the links into the primary is an option without effect, and
-its checkpoints are chosen on the test split.
+of convolutional networks, its option for how fusions into the primary are initialised has no
+effect, and its checkpoints are chosen on the test split.
 
 Source: Y. Gao, W. Zhang, W. Luo, L. Ma, J.-G. Yu, G.-S. Xia, J. Ma, "Aux-NAS: Exploiting Auxiliary
 Labels with Negligibly Extra Inference Cost", ICLR 2024, https://arxiv.org/abs/2405.05695

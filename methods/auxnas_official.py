@@ -8,8 +8,8 @@ training (`warmup`) and weighs its two losses 20 to 1, which is `auxnas-official
 here; it trains with batches of 20.
 
 Known flaws: in a short run its fixed rates leave links open that are cut for deployment, and the
-rate of the weights belongs to pretrained branches. That the start at 0.001 is configured has no
-effect in the release, which never hands it on.
+rate of the weights belongs to pretrained branches. Links into the primary start all but closed, so
+that the auxiliaries hardly reach it unless the search opens them.
 
 Source: Y. Gao, W. Zhang, W. Luo, L. Ma, J.-G. Yu, G.-S. Xia, J. Ma, "Aux-NAS: Exploiting Auxiliary
 Labels with Negligibly Extra Inference Cost", ICLR 2024, https://arxiv.org/abs/2405.05695
@@ -19,14 +19,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from auxbench.architecture import Site
-from auxbench.budget import Recipe
+from auxbench.budget import BUDGETS, Recipe
+from auxbench.errors import UsageError
 from auxbench.grammar import CountOrZero
 from auxbench.registry import METHODS
 
 from ._links import ActivationName, Level, NormName
 from ._search import Schedule, SearchedBranches
+
+FIXED: dict[str, Any] = {
+    "optimizer": "adam",
+    "learning_rate": 1e-4,
+    "weight_decay": 0.0,
+    "schedule": "poly",
+    "warm_up": 0.0,
+}
 
 
 @METHODS.register
@@ -51,11 +61,12 @@ class AuxNASOfficial(SearchedBranches):
         return Schedule(0.01, (0.9, 0.999), 1000.0, (0.5, 0.8), math.inf)
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        return replace(
-            recipe,
-            optimizer="adam",
-            learning_rate=1e-4,
-            weight_decay=0.0,
-            schedule="poly",
-            warm_up=0.0,
-        )
+        tier = BUDGETS.get(recipe.budget.rstrip("*"), recipe)
+        for key, value in FIXED.items():
+            asked = getattr(recipe, key)
+            if asked not in (value, getattr(tier, key)):
+                raise UsageError(
+                    f"{key} is {asked}, and method 'auxnas-official' fixes it at {value}; leave "
+                    "it out, or take 'auxnas'."
+                )
+        return replace(recipe, **FIXED)

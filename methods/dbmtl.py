@@ -7,7 +7,7 @@ log L.
 
 Known flaws: the averages hold a copy of the shared gradients per task, and as they start at zero
 without a correction, in the published code and here, the first steps are too short by the factor
-1 - beta. In a widespread public version the heads follow log L unscaled.
+1 - beta. As only shared gradients are balanced, heads and trunk learn at different paces.
 
 Source: B. Lin, W. Jiang, F. Ye, Y. Zhang, P. Chen, Y.-C. Chen, S. Liu, J. T. Kwok, "Dual-Balancing
 for Multi-Task Learning", arXiv 2023, https://arxiv.org/abs/2308.12029
@@ -70,10 +70,14 @@ class DBMTL(NormedBalancer):
         fits = [[g is None for g in row] for row in rows]
         if [[m is None for m in mean] for mean in self.means] != fits:
             self.means = [[None if g is None else torch.zeros_like(g) for g in r] for r in rows]
+        self.means = [  # a checkpoint brings them back on the CPU
+            [m if m is None or g is None else m.to(g) for m, g in zip(mean, row, strict=True)]
+            for mean, row in zip(self.means, rows, strict=True)
+        ]
         for mean, row in zip(self.means, rows, strict=True):
             for average, gradient in zip(mean, row, strict=True):
                 if average is not None and gradient is not None:
-                    average.mul_(self.beta).add_(gradient.to(average), alpha=1 - self.beta)
+                    average.mul_(self.beta).add_(gradient, alpha=1 - self.beta)
         norms = torch.stack([_norm(mean) for mean in self.means])
         factors = torch.where(norms > 0, norms.max() / torch.where(norms > 0, norms, 1.0), 0.0)
         balanced = [

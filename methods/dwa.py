@@ -3,6 +3,8 @@
 With r_i the mean loss of task i over the latest finished window of steps relative to the window
 before it, the weights are T softmax(r / tau); during the first two windows they are 1. The paper
 averages over epochs. Budgets here are counted in steps, so a window is `window` steps instead.
+Losses of 0, as of batches without labels, do not count, and a task that had no others in one of the
+two windows has pace 1.
 
 Known flaws: it sees how fast losses fall but not how large they are, nor that one has reached what
 noise allows. Some public versions let the weights sum to 1 instead of T, which divides the learning
@@ -52,23 +54,29 @@ class DWA(LossBalancer):
         self.window = window
         none = torch.zeros(len(tasks), dtype=torch.float64)
         self.total: Tensor
+        self.counted: Tensor
         self.latest: Tensor
         self.current: Tensor
         self.seen: Tensor
         self.register_buffer("total", none.clone())
+        self.register_buffer("counted", torch.zeros(len(tasks), dtype=torch.int64))
         self.register_buffer("latest", none.clone())
         self.register_buffer("current", torch.ones_like(none))
         self.register_buffer("seen", torch.tensor(0))
 
     def rule(self, signals: Signals) -> Tensor:
         weights = self.current.clone()
-        self.total += bounded(signals.losses)
+        present = signals.losses > 0
+        self.total += torch.where(present, bounded(signals.losses), 0.0)
+        self.counted += present
         self.seen += 1
         if self.seen % self.window == 0:
-            mean = self.total / self.window
+            mean = torch.where(self.counted > 0, self.total / self.counted, self.latest)
             if self.seen > self.window:
-                pace = mean / self.latest
+                known = (self.counted > 0) & (self.latest > 0)
+                pace = torch.where(known, mean / self.latest, 1.0)
                 self.current = len(pace) * torch.softmax(pace / self.tau, dim=0)
             self.latest = mean
             self.total.zero_()
+            self.counted.zero_()
         return weights

@@ -1,7 +1,8 @@
 """FairGrad: alpha-fair gains for all tasks, from the sum (alpha 0) to the worst-served (infinity).
 
 With G the Gramian, the weights solve G w = w^(-1/alpha); alpha = 1 is Nash-MTL. The authors solve
-it by general least squares, here damped Newton steps find the solution to full precision. The
+it by general least squares, here damped Newton steps find the solution to full precision, for
+`alpha` from 0.1 to 10 and gradients whose lengths differ by up to six orders of magnitude. The
 combined gradient is clipped to the length `max_norm`, as in the authors' code. Where the gradients
 cancel, no finite solution exists and weights are 0.
 
@@ -16,11 +17,12 @@ https://arxiv.org/abs/2402.15638
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
 
-from auxbench.grammar import Positive
+from auxbench.grammar import Bounds, Positive
 from auxbench.registry import METHODS
 
 from ._gradient import GradientBalancer, Norm
@@ -45,7 +47,7 @@ class FairGrad(GradientBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        alpha: Positive = 2.0,
+        alpha: Annotated[float, Bounds(0.1, 10)] = 2.0,
         max_norm: Positive | None = 1.0,
         norm: Norm = "native",
     ) -> None:

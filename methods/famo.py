@@ -5,8 +5,8 @@ descent the losses of the same batch are computed again, and the logits w descen
 log D_i - log D_i' with an Adam of their own, so that the slowest task gains weight. The second
 forward pass moves no running statistics and is counted. The clipping of gradients in the official
 experiments belongs to the optimiser and is left out. The weights sum to 1. A loss of 0, as of a
-batch without labels, gets weight 0, because its share would take all of the others'. A single task
-keeps weight 1.
+batch without labels, gets weight 0, because its share would take all of the others', and its logit
+learns nothing from that batch. A single task keeps weight 1.
 
 Known flaws: losses have to be positive, and each step costs a second forward pass. Public versions
 disagree on the decay of the logits (1e-5 to 1e-2), keep the graph of the first pass alive, or
@@ -75,7 +75,8 @@ class FAMO(LearnedLosses):
         """
         first, second = (bounded(loss + FLOOR) for loss in (self.first, after * self.scale))
         pace = first.log() - second.log()
-        share = torch.softmax(self.current.detach(), dim=0)
+        share = torch.where(self.first > 0, torch.softmax(self.current.detach(), dim=0), 0.0)
+        share = share / share.sum().clamp(min=FLOOR)
         return share * (pace - share @ pace)
 
     def after(self, descent: Descent) -> list[Phase]:

@@ -3,7 +3,8 @@
 With n_i = w_i |grad L_i| on the last shared layer and r_i the loss of task i relative to its first
 value, over the mean of these, the weights descend on sum |n_i - mean(n) r_i^alpha| with the targets
 held constant, and are renormalised to sum to the number of tasks. Only the heads are passed
-backwards for it: |grad w L| = w |grad L| needs no second derivative.
+backwards for it: |grad w L| = w |grad L| needs no second derivative. A task whose loss is 0, as on
+a batch without its labels, has no part in the means, and its first value is the first above 0.
 
 Known flaws: all paces are measured against the loss of one first batch, and without a floor, which
 the paper does not mention, weights can become negative. Public versions take the whole trunk or
@@ -75,12 +76,14 @@ class GradNorm(Balancer):
 
     def targets(self, signals: Signals) -> Tensor:
         """The norms that the weighted gradients should have, [T], held constant."""
-        if self.initial.isnan().any():
-            self.initial = signals.losses.clone()
-        tiny = torch.finfo(torch.float64).tiny
-        ratios = signals.losses / self.initial.clamp(min=tiny)
-        rates = ratios / ratios.mean().clamp(min=tiny)
-        return (self.current.detach() * signals.norms).mean() * rates**self.alpha
+        losses, norms = signals.losses, self.current.detach() * signals.norms
+        present = losses > 0
+        self.initial = torch.where(self.initial.isnan() & present, losses, self.initial)
+        if not present.any():
+            return norms
+        ratios = torch.where(present, losses / self.initial, 0.0)
+        rates = ratios / ratios[present].mean()
+        return norms[present].mean() * rates**self.alpha
 
     def extra(self) -> dict[str, Any]:
         return {"optimizer": self.optimizer.state_dict()}

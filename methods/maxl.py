@@ -6,7 +6,8 @@ predicts them as an auxiliary task from the shared trunk, with a focal loss. Bef
 the label network takes a step: the trained network tries one step of gradient descent on both
 losses, and the primary's loss after it, on the same batch, is differentiated through that step.
 A negative entropy of the mean label, times `entropy`, keeps the labels from collapsing. For maps of
-classes all of this is done pixel by pixel. The auxiliary tasks of the problem are not used.
+classes all of this is done pixel by pixel. The auxiliary tasks of the problem are not used. Both
+losses have weight 1 in the trial step, whatever a balancer makes of them in the descent.
 
 Known flaws: differentiating through a step costs second derivatives and memory of several passes,
 and labels that suit one step of the batch they were made for need not suit the training. Only

@@ -3,8 +3,8 @@
 Minimised is T mu log sum exp(log(L_i / nadir_i) / mu), whose derivatives are the weights
 T softmax(log(L / nadir) / mu)_i / L_i. During the first `warmup` steps the sum of log L_i is
 minimised instead, and the nadir is the mean loss over the last quarter of these steps; the
-published code warms up for some epochs, but budgets here are counted in steps. A single task
-keeps weight 1.
+published code warms up for some epochs, but budgets here are counted in steps. Losses of 0, as of
+batches without labels, do not count for it. A single task keeps weight 1.
 
 Known flaws: with mu = 1, the default of public code, the weights are in the fixed ratio of
 1 / nadir; only a smaller `mu` adapts. The logarithm, here as in the published code, is not in the
@@ -51,18 +51,26 @@ class STCH(LossBalancer):
         self.mu = mu
         self.warmup = warmup
         self.quarter = max(1, warmup // 4)
-        self.nadir: Tensor
+        self.total: Tensor
+        self.counted: Tensor
         self.seen: Tensor
-        start = torch.zeros if warmup else torch.ones
-        self.register_buffer("nadir", start(len(tasks), dtype=torch.float64))
+        self.register_buffer("total", torch.zeros(len(tasks), dtype=torch.float64))
+        self.register_buffer("counted", torch.zeros(len(tasks), dtype=torch.int64))
         self.register_buffer("seen", torch.tensor(0))
+
+    @property
+    def nadir(self) -> Tensor:
+        """The mean losses at the end of the warm-up, [T]; 1 for what was never seen."""
+        return torch.where(self.counted > 0, self.total / self.counted, 1.0)
 
     def rule(self, signals: Signals) -> Tensor:
         losses = bounded(signals.losses)
         if self.seen < self.warmup:
             self.seen += 1
             if self.seen > self.warmup - self.quarter:
-                self.nadir += losses / self.quarter
+                present = signals.losses > 0
+                self.total += torch.where(present, losses, 0.0)
+                self.counted += present
             return 1 / losses
         shares = torch.softmax((losses / self.nadir).log() / self.mu, dim=0)
         return len(losses) * shares / losses

@@ -43,6 +43,9 @@ def test_norm_and_activation_stay_on_the_deployed_primary_branch() -> None:
     assert count[1] - count[0] == 2 * sum(trunk.channels)
     single = architecture_of("single").deploy().eval()(images())
     assert not torch.allclose(normed.deploy().eval()(images()), single)
+    ends = architecture_of("auxnas:links=stage:norm=batch:act=relu")
+    more = sum(p.numel() for p in ends.deploy().parameters()) - count[0]
+    assert more == 2 * sum(trunk.channels[end] for end in trunk.ends)
 
 
 def test_links_only_lead_to_the_same_block_or_up_to_two_later_in_a_stage() -> None:

@@ -14,7 +14,7 @@ from auxbench import state
 from auxbench.budget import BUDGETS
 from auxbench.check import TRAINING
 from auxbench.descent import Descent
-from auxbench.errors import Diverged
+from auxbench.errors import Diverged, UsageError
 from auxbench.method import Method
 from auxbench.phase import still
 from auxbench.trial import carried
@@ -127,6 +127,18 @@ def test_the_released_configuration_starts_almost_closed_and_keeps_its_rates() -
     schedule: Any = run.learner.stages[0].phases[0]
     penalties = [schedule.schedule.penalty(t) for t in (0.0, 0.5, 0.65, 0.8, 1.0)]
     assert penalties == pytest.approx([0, 0, 500, 1000, 1000])
+
+
+def test_the_released_configuration_refuses_another_learning_rate() -> None:
+    with pytest.raises(UsageError, match="and method 'auxnas-official' fixes it at 0"):
+        training("auxnas-official", learning_rate=0.1)
+    training("auxnas-official", learning_rate=1e-4, schedule="poly")
+
+
+def test_a_gramian_in_chunks_costs_its_passes_a_chunk_and_one_more() -> None:
+    run = training("pcgrad", auxiliaries=("depth", "normals"), steps=2, chunks=3)
+    run.run()
+    assert run.meter.summary()["backward"] == 2 * (3 * 3 + 1)
 
 
 def test_the_search_computes_no_gradient_of_the_weights() -> None:

@@ -181,7 +181,8 @@ def test_a_diverged_run_is_recorded_and_the_rest_goes_on(tmp_path: Path, cache: 
     }
     assert ends["single"][0] == "diverged"
     assert "the loss of task 'segmentation' became" in ends["single"][1]
-    assert ends["auxnas-official"][0] == "done"  # it brings its own learning rate
+    assert ends["auxnas-official"][0] == "skipped"  # it has a learning rate of its own
+    assert "fixes it at 0.0001" in ends["auxnas-official"][1]
     text = call(tmp_path, cache, "leaderboard").stdout
     assert "single" in text
 

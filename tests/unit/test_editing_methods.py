@@ -14,6 +14,7 @@ from torch.nn import Parameter
 from auxbench.balancer import Balancer
 from auxbench.gradients import Gradients, Row
 from auxbench.registry import METHODS
+from tests.contract._parts import training
 
 CASES: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "gradients.json").read_text(encoding="utf-8")
@@ -97,6 +98,26 @@ def test_dbmtl_golden(beta: float, expected: tuple[float, float]) -> None:
     gradients.write(ones, ones)
     assert shared.grad is not None
     assert shared.grad.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_dbmtl_goes_on_wherever_the_gradients_lie() -> None:
+    """A checkpoint brings the averages back to the CPU; a dtype stands for a device here."""
+    rows: list[Row] = [(torch.ones(2),), (torch.zeros(2),)]
+    balancer = make("dbmtl", 2)
+    balancer.edit(rows)
+    resumed = make("dbmtl", 2)
+    resumed.load_state_dict(balancer.state_dict())
+    resumed.edit([(row[0].double(),) for row in rows if row[0] is not None])
+    assert resumed.means[0][0].dtype == torch.float64
+    assert resumed.means[0][0].tolist() == pytest.approx([0.19, 0.19])
+
+
+def test_the_weights_before_an_edit_are_recorded() -> None:
+    run = training("static:depth=0.1+graddrop", auxiliaries=("depth", "scene"), steps=1)
+    run.run()
+    scalars = run.curve[0]["scalars"]
+    found = [scalars[f"weight/{name}"] for name in ("segmentation", "depth", "scene")]
+    assert found == [1.0, 0.1, 1.0]
 
 
 @pytest.mark.parametrize("name", EDITORS)

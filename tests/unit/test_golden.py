@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import Parameter
 
 from auxbench.balancer import Balancer
-from auxbench.gradients import Signals
+from auxbench.gradients import Gradients, Signals
 from auxbench.registry import METHODS
 
 CASES: dict[str, Any] = json.loads(
@@ -72,6 +73,14 @@ def test_pcgrad_never_projects_a_gradient_off_itself(visit: Callable[[bool], Non
     assert not torch.allclose(direction, wrong)
 
 
+def test_pcgrad_on_a_gradient_whose_square_is_lost_to_single_precision() -> None:
+    shared = Parameter(torch.zeros(2))
+    losses = [2 * shared[0], 1e-24 * (shared[1] - shared[0])]
+    signals = Gradients(losses, [shared]).signals
+    assert signals.gramian[1].tolist() == [pytest.approx(-2e-24), 0.0]
+    assert make("pcgrad", 2).weights(signals).isfinite().all()
+
+
 def test_pcgrad_visits_in_random_order() -> None:
     rows = torch.tensor(CASES["D"]["J"], dtype=torch.float64)
     balancer = make("pcgrad", 3)
@@ -93,6 +102,16 @@ def test_gradnorm() -> None:
     torch.testing.assert_close(balancer.targets(signals), targets, rtol=0, atol=1e-8)
     derivative = torch.tensor([2.0, -(2**0.5)], dtype=torch.float64)
     torch.testing.assert_close(balancer.gradient(signals), derivative)
+
+
+def test_gradnorm_waits_for_the_first_labels_of_a_task() -> None:
+    rows = torch.tensor(CASES["A"]["J"], dtype=torch.float64)
+    whole, late = make("gradnorm", 2), make("gradnorm", 2)
+    unlabelled = Signals.of([1.0, 0.0], rows * torch.tensor([[1.0], [0.0]]))
+    assert late.weights(unlabelled).tolist() == [1.0, 1.0]
+    for losses in [(1.0, 1.5)] * 60:
+        ends = [b.weights(Signals.of(losses, rows)) for b in (whole, late)]
+    torch.testing.assert_close(ends[0], ends[1], rtol=0.05, atol=0)
 
 
 def test_gradnorm_weights_sum_to_the_number_of_tasks_and_stay_positive() -> None:

@@ -309,7 +309,7 @@ def test_fairgrad_solves_its_equation(tasks: int, alpha: float) -> None:
 def test_a_fairer_rule_serves_the_worst_served_better() -> None:
     rows = random_rows(4, 1)
     served = []
-    for alpha in (0.2, 1.0, 5.0, 20.0):
+    for alpha in (0.2, 1.0, 5.0, 10.0):
         direction = weights_of("fairgrad", rows, alpha=alpha) @ rows
         served.append((rows @ direction).min().item())
     assert served == sorted(served)

@@ -99,7 +99,7 @@ LIMITS = {
     "crossstitch:own=1.5": "option 'own' of 'crossstitch' is 1.5, out of range; give 0 to 1.",
     "dwa:tau=0": "option 'tau' of 'dwa' is 0, out of range; give > 0.",
     "dwa:window=0": "option 'window' of 'dwa' is 0, out of range; give >= 1.",
-    "fairgrad:alpha=0": "option 'alpha' of 'fairgrad' is 0, out of range; give > 0.",
+    "fairgrad:alpha=0": "option 'alpha' of 'fairgrad' is 0, out of range; give 0.1 to 10.",
     "fairgrad:max_norm=-1": "option 'max_norm' of 'fairgrad' is -1, out of range; give > 0.",
     "gradvac:beta=1.5": "option 'beta' of 'gradvac' is 1.5, out of range; give 0 to 1.",
     "mtan:reduction=0": "option 'reduction' of 'mtan' is 0, out of range; give >= 1.",

@@ -18,6 +18,7 @@ from auxbench.budget import BUDGETS
 from auxbench.cost.training import Meter
 from auxbench.descent import Descent
 from auxbench.errors import UsageError
+from auxbench.gradients import Signals
 from auxbench.heads import HEADS
 from auxbench.method import Method
 from auxbench.methods._heldout import inverse_hessian_product, primary_gradient
@@ -237,18 +238,25 @@ def test_bargains_by_powers_agree_with_central_differences(tasks: int, factor: f
     )
 
 
-def test_auxinash_learns_by_the_chain_of_both_derivatives() -> None:
+@pytest.mark.parametrize("scale", [(1.0, 1.0, 1.0), (1.0, 0.1, 5.0)])
+def test_auxinash_learns_by_the_chain_of_both_derivatives(scale: tuple[float, ...]) -> None:
+    """With the losses as balancers before it have scaled them."""
     tasks = bent_tasks()[0]
+    scales = torch.tensor(scale, dtype=torch.float64)
     balancer, phase, _ = setting("auxinash", tasks, (0.3, -0.7), every=1, terms=0, alpha=1.0)
     rows = torch.stack(
         [torch.autograd.functional.jacobian(lambda x, t=t: value(t, x), START) for t in tasks]
     )
-    balancer.gramian.copy_(rows @ rows.T)
-    balancer.current.copy_(torch.from_numpy(bargain((rows @ rows.T).numpy(), np.ones(3))))
+    scaled = scales[:, None] * rows
+    signals = Signals.of([1.0] * 3, rows).scaled(scales)
+    weights = balancer.weights(signals)
     gradients = caught(balancer)
     phase.revise(batch(tasks), batch(tasks))
-    slope = weights_by_powers(balancer.gramian, torch.ones(3).double(), balancer.current)
-    torch.testing.assert_close(gradients[0], -(rows @ rows[0]) @ slope)
+    slope = weights_by_powers(scaled @ scaled.T, torch.ones(3).double(), weights)
+    torch.testing.assert_close(gradients[0], -(scaled @ rows[0]) @ slope)
+    losses = [SampleLosses(torch.tensor([one]), torch.ones(1)) for one in (1.0, 2.0, 3.0)]
+    total = (weights * scales) @ torch.tensor([1.0, 2.0, 3.0]).double()
+    assert balancer.total(losses).item() == pytest.approx(total.item())
     assert gradients[0].abs().max() > 0
 
 

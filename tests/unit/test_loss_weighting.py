@@ -150,6 +150,28 @@ def test_a_batch_without_labels_for_a_task_leaves_the_others_their_weight(name: 
     assert three == pytest.approx([two[0], 0.0, two[1]])
 
 
+def test_batches_without_labels_do_not_count_for_means_of_losses() -> None:
+    stch = make("stch", warmup=8)
+    for losses in [(9.0, 9.0)] * 6 + [(4.0, 0.0), (2.0, 5.0)]:
+        weigh(stch, *losses)
+    assert stch.nadir.tolist() == [3.0, 5.0]
+    dwa = make("dwa", window=2)
+    for losses in [(2.0, 0.0), (2.0, 4.0), (1.0, 2.0), (1.0, 0.0), (1.0, 0.0), (1.0, 0.0)]:
+        weigh(dwa, *losses)
+    pace = torch.tensor([1.0, 1.0])  # the latest window has no labels of the second task
+    assert dwa.current.tolist() == pytest.approx((2 * torch.softmax(pace / 2, 0)).tolist())
+    assert dwa.latest.tolist() == [1.0, 2.0]
+
+
+def test_famo_learns_nothing_of_a_task_without_labels() -> None:
+    balancer = make("famo", 3)
+    weigh(balancer, 1.0, 0.0, 2.0)
+    slope = balancer.gradient(torch.tensor([0.5, 0.0, 1.8], dtype=torch.float64))
+    assert slope[1] == 0
+    assert slope[0] > 0 > slope[2]  # the slower one gains
+    assert slope.sum().item() == pytest.approx(0)
+
+
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize(
     "losses",
