@@ -30,8 +30,8 @@ class Balancer(nn.Module, ABC):
     samples overrides `reweigh` and sets `reweighs`; it stands first in a chain.
 
     What a rule does beside the descent are phases `before` and `after` it; one that trains several
-    states of the network wraps the descent, `around` it, and sets `forks`. None of these is asked
-    for when there is one task only. `relabel` replaces labels of the training data.
+    states of the training puts a phase of its own `around` all others, and sets `forks`. None of
+    these is asked for when there is one task only. `relabel` replaces labels of the training data.
 
     `reads` says which of the costly signals ("gramian", "agreement", "norms", "rows") it uses,
     from which the cost of a chain is known before it runs, and `reads_every` names the option that
@@ -82,9 +82,9 @@ class Balancer(nn.Module, ABC):
         """Phases after the descent, such as looking at the losses again."""
         return []
 
-    def around(self, descent: Descent) -> Phase:
-        """The phase in the place of the descent."""
-        return descent
+    def around(self, descent: Descent, phases: Sequence[Phase]) -> Phase:
+        """The phase in the place of all phases, of which the descent is one, of what `forks`."""
+        raise NotImplementedError
 
     def extra(self) -> dict[str, Any]:
         """State beside the buffers, such as that of an own optimiser."""

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from torch.nn import Parameter
-
 from auxbench.architecture import Architecture, Site
 from auxbench.balancer import Balancer
 from auxbench.budget import Recipe
@@ -117,8 +115,8 @@ class Stage:
 class Learner:
     """Architecture, objective and phases of a method: all that training changes.
 
-    The descent owns every parameter of the architecture that no other phase claims, so every
-    parameter is claimed exactly once.
+    The descent owns every parameter of the architecture that no other phase claims, `free`, so
+    every parameter is claimed exactly once.
     """
 
     def __init__(
@@ -135,23 +133,22 @@ class Learner:
         claimed = {id(p) for phase in search for p in phase.claimed}
         free = [p for p in architecture.parameters() if id(p) not in claimed]
         descent = Descent(self.objective, balancers, free, recipe, architecture.split)
+        self.free = free
         self.descent: Phase = descent
-        before, after = list[Phase](), list[Phase]()
+        phases: tuple[Phase, ...] = (*search, descent)
         if len(architecture.tasks) > 1:  # otherwise there is nothing to balance
             before = [phase for balancer in balancers for phase in balancer.before(descent)]
             after = [phase for balancer in balancers for phase in balancer.after(descent)]
-            wrapped = (balancer.around(descent) for balancer in balancers)
-            self.descent = next((phase for phase in wrapped if phase is not descent), descent)
-        stages = [Stage("train", recipe.steps, (*search, *before, self.descent, *after))]
+            phases = (*search, *before, descent, *after)
+            for balancer in balancers:
+                if balancer.forks:
+                    self.descent = balancer.around(descent, phases)
+                    phases = (self.descent,)
+        stages = [Stage("train", recipe.steps, phases)]
         if architecture.warm_up:
             alone = Descent(self.objective, (), free, recipe)
             stages.insert(0, Stage("warm-up", architecture.warm_up, (alone,)))
         self.stages = tuple(stages)
-
-    @property
-    def free(self) -> Sequence[Parameter]:
-        """The parameters that the descent owns."""
-        return self.descent.claimed
 
     def relabel(self, batch: Batch) -> Batch:
         """A batch of the training data with the labels that the method's parts give it."""

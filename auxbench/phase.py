@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +130,38 @@ class Phase(ABC):
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state` was taken."""
+
+
+class Drawn(Mapping[str, Batch]):
+    """The batches of one iteration, each drawn from its stream and prepared when first read."""
+
+    def __init__(
+        self,
+        streams: Mapping[str, Iterator[Batch]],
+        prepare: Callable[[Batch], Batch],
+        raw: dict[str, Batch] | None = None,
+    ) -> None:
+        self.streams = streams
+        self.prepare = prepare
+        self.raw = {} if raw is None else raw
+        self.prepared: dict[str, Batch] = {}
+
+    def __getitem__(self, split: str) -> Batch:
+        if split not in self.prepared:
+            if split not in self.raw:
+                self.raw[split] = next(self.streams[split])
+            self.prepared[split] = self.prepare(self.raw[split])
+        return self.prepared[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.streams)
+
+    def __len__(self) -> int:
+        return len(self.streams)
+
+    def again(self) -> Drawn:
+        """The same batches, to be prepared once more."""
+        return Drawn(self.streams, self.prepare, self.raw)
 
 
 @contextmanager

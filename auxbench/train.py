@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -12,7 +12,8 @@ from auxbench.budget import Recipe
 from auxbench.cost.training import Meter
 from auxbench.evaluate import Predict, Score, evaluate
 from auxbench.method import Learner, Stage
-from auxbench.problem import Batch, Problem, Samples, Stream, Task
+from auxbench.phase import Drawn
+from auxbench.problem import Batch, Problem, Samples, Task
 from auxbench.protocol import open_streams
 
 
@@ -139,26 +140,6 @@ class Training:
         for stage, streams in self.batches.items():
             for split, stream in streams.items():
                 stream.load_state_dict(state["batches"][stage][split])
-
-
-class Drawn(Mapping[str, Batch]):
-    """The batches of one iteration, each drawn from its stream when it is first read."""
-
-    def __init__(self, streams: Mapping[str, Stream], prepare: Callable[[Batch], Batch]) -> None:
-        self.streams = streams
-        self.prepare = prepare
-        self.drawn: dict[str, Batch] = {}
-
-    def __getitem__(self, split: str) -> Batch:
-        if split not in self.drawn:
-            self.drawn[split] = self.prepare(next(self.streams[split]))
-        return self.drawn[split]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.streams)
-
-    def __len__(self) -> int:
-        return len(self.streams)
 
 
 def deployed(architecture: Architecture) -> tuple[nn.Module, Predict, tuple[Task, ...]]:

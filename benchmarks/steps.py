@@ -1,4 +1,4 @@
-"""Time steps of every balancer, beside TorchJD's, against the plain sum of 2, 3 and 5 tasks.
+"""Time steps of every method, beside TorchJD's, against the plain sum of 2, 3 and 5 tasks.
 
 ResNet-18 trunk, 96 x 96 pixels, batch 32. All contestants have the same modules, data and
 optimiser. They take turns step by step, so that drift of the machine falls on all alike, in groups
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from auxbench import backbone
-from auxbench.architecture import Site
+from auxbench.architecture import Architecture, Site
 from auxbench.balancer import Balancer
 from auxbench.budget import BUDGETS, Recipe
 from auxbench.cost.training import Meter
@@ -39,10 +39,11 @@ from auxbench.grammar import split_list
 from auxbench.losses import cross_entropy, l1
 from auxbench.method import Learner, Method
 from auxbench.metrics import Accuracy
+from auxbench.phase import Drawn
 from auxbench.problem import Batch, Stream, Task
 from auxbench.registry import METHODS
 from auxbench.streams import Streams
-from auxbench.train import Drawn
+from auxbench.trial import SINGLE
 
 SIDE, BATCH, WARM_UP, TOGETHER = 96, 32, 1, 8
 RECIPE = BUDGETS["standard"]
@@ -64,6 +65,13 @@ def balancers() -> list[str]:
     """Every registered balancer but the plain sum."""
     parts = {name: METHODS[name] for name in METHODS.names()}
     return [n for n, part in parts.items() if issubclass(part, Balancer) and not part.identity]
+
+
+def architectures() -> list[str]:
+    """Every registered architecture that trains auxiliaries, but the plain sum's."""
+    parts = {name: METHODS[name] for name in METHODS.names()}
+    families = {name: part for name, part in parts.items() if issubclass(part, Architecture)}
+    return [name for name, part in families.items() if name != SINGLE and not part.implied]
 
 
 def limit(method: str, tasks: int) -> float | None:
@@ -491,7 +499,7 @@ def refreshed(page: str, block: str) -> str:
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Where to write it.")
 @click.option("--page", type=click.Path(path_type=Path), help="Whose table to replace.")
 @click.option("--tasks", default="2,3,5", show_default=True, help="Numbers of tasks.")
-@click.option("--methods", help="All balancers, auxnas and auxnas+pcgrad by default.")
+@click.option("--methods", help="All, and auxnas+pcgrad, by default.")
 @click.option("--rounds", default=15, show_default=True, help="Steps of everybody.")
 @click.option("--threads", type=int, help="Threads of torch; its own choice by default.")
 def main(
@@ -507,7 +515,7 @@ def main(
         torch.set_num_threads(threads)
     # The solvers under TorchJD's Nash-MTL tell of their troubles on every call.
     warnings.filterwarnings("ignore", module=r"(cvxpy|torchjd)\b")
-    names = split_list(methods) if methods else [*balancers(), "auxnas", "auxnas+pcgrad"]
+    names = split_list(methods) if methods else [*balancers(), *architectures(), "auxnas+pcgrad"]
     result = {
         "tasks": {n: contest(names, int(n), rounds) for n in split_list(tasks)},
         "bargains": bargains(),

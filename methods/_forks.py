@@ -1,7 +1,9 @@
-"""Forks: several states of one network that are trained side by side on the same batches.
+"""Forks: several states of one method in training, side by side on the same batches.
 
-They share the architecture and take turns in it; every one has parameters, running statistics and
-an optimiser of its own, and pays for its own passes.
+They share the objects and take turns in them. To every fork belongs all that its training changes:
+the network with its running statistics, what a search or another balancer has learned, optimisers
+and random numbers. A fork is so, bit for bit, the training of the rest of the method with the
+fork's weights, and pays for its own passes.
 """
 
 from __future__ import annotations
@@ -15,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch.optim import Optimizer
 
 from auxbench.balancer import Balancer
-from auxbench.descent import OPTIMIZERS, Descent
+from auxbench.descent import Descent
 from auxbench.gradients import Signals
-from auxbench.phase import Phase, Scalars
+from auxbench.phase import Drawn, Phase, Scalars
 from auxbench.problem import Batch
+from auxbench.streams import Draws
 
 Values = dict[str, Tensor]
 
@@ -42,46 +44,65 @@ class Forked(Balancer):
         return self.current
 
     @abstractmethod
-    def around(self, descent: Descent) -> Forks:
-        """The forks in the place of the descent."""
+    def around(self, descent: Descent, phases: Sequence[Phase]) -> Forks:
+        """The forks in the place of all phases."""
 
 
 @dataclass
 class Fork:
-    """One state of the network, trained with the weights [T] of its own."""
+    """One state of the training, with weights [T] of its own.
+
+    `values` are the network's, and `rest` is what phases and balancers carry.
+    """
 
     weights: Tensor
     values: Values
-    optimizer: Optimizer
+    rest: dict[str, Any]
 
 
 class Forks(Phase):
-    """A descent of every fork on the same batch, one after the other.
+    """All phases of every fork on the same batches, one fork after the other.
 
-    `weightings` are the weights [T] of the forks, which start from the network as it is.
+    `weightings` are the weights [T] of the forks, which start from the network as the first
+    iteration finds it.
     """
 
     def __init__(
-        self, descent: Descent, balancer: Forked, weightings: Sequence[Sequence[float]]
+        self,
+        descent: Descent,
+        phases: Sequence[Phase],
+        balancer: Forked,
+        weightings: Sequence[Sequence[float]],
     ) -> None:
         self.name = descent.name
-        self.splits: tuple[str, ...] = descent.splits
+        self.splits: tuple[str, ...] = tuple(
+            dict.fromkeys(split for phase in phases for split in phase.splits)
+        )
+        self.period = max(phase.period for phase in phases)
         self.descent = descent
+        self.phases = phases
         self.balancer = balancer
-        self.forks = self.branch(weightings, self.values(), descent.optimizer)
+        self.weightings = weightings
+        self.forks: list[Fork] = []
 
     @property
     def claimed(self) -> Sequence[Parameter]:
-        return self.descent.claimed
+        return [parameter for phase in self.phases for parameter in phase.claimed]
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
+        if not self.forks:
+            self.branch(self.weightings, self.values(), self.rest())
         scalars: Scalars = {}
+        draws = Draws(self.descent.objective.meter.device)
         for fork in self.forks:
             self.load(fork.values)
+            self.load_rest(fork.rest)
             self.balancer.current = fork.weights
-            self.descent.optimizer = fork.optimizer
-            scalars |= self.descent.step(batches)
-            fork.values = self.values()
+            own = batches.again() if isinstance(batches, Drawn) else batches
+            with draws.again():  # as if it were the only one
+                for phase in self.phases:
+                    scalars |= phase.step(own)
+            fork.values, fork.rest = self.values(), self.rest()
         return scalars
 
     @abstractmethod
@@ -97,20 +118,16 @@ class Forks(Phase):
             yield {f"mixture/{name}": value for name, value in zip(names, mean, strict=True)}
 
     def branch(
-        self, weightings: Sequence[Sequence[float]], values: Values, optimizer: Optimizer
-    ) -> list[Fork]:
-        """Fresh forks that go on from one state of the network and its optimiser."""
-        return [self.fork(torch.tensor(w).double(), values, optimizer) for w in weightings]
-
-    def fork(self, weights: Tensor, values: Values, optimizer: Optimizer) -> Fork:
-        """A fork that goes on from there."""
-        descent = self.descent
-        own = OPTIMIZERS[descent.recipe.optimizer](descent.parameters, descent.recipe)
-        own.load_state_dict(deepcopy(optimizer.state_dict()))  # it keeps what it is given
-        return Fork(weights, {name: value.clone() for name, value in values.items()}, own)
+        self, weightings: Sequence[Sequence[float]], values: Values, rest: dict[str, Any]
+    ) -> None:
+        """Let fresh forks go on from one state."""
+        self.forks = [
+            Fork(torch.tensor(weights).double(), deepcopy(values), deepcopy(rest))
+            for weights in weightings
+        ]
 
     def values(self) -> Values:
-        """A copy of what the forks do not share: the descent's parameters, and the buffers."""
+        """A copy of the network's parameters and buffers."""
         return {name: value.detach().clone() for name, value in self._places().items()}
 
     def load(self, values: Values) -> None:
@@ -119,53 +136,71 @@ class Forks(Phase):
             for name, place in self._places().items():
                 place.copy_(values[name])
 
+    def rest(self) -> dict[str, Any]:
+        """What phases and balancers carry.
+
+        Optimisers of phases keep the tensors that they are given, so these change hands and are
+        not copied; balancers copy.
+        """
+        return {
+            "phases": [phase.state_dict() for phase in self.phases],
+            "balancers": [deepcopy(own.state_dict()) for own in self.descent.balancers],
+            "objective": self.descent.objective.state_dict(),
+        }
+
+    def load_rest(self, rest: Mapping[str, Any]) -> None:
+        """Let phases and balancers go on from there."""
+        for phase, saved in zip(self.phases, rest["phases"], strict=True):
+            phase.load_state_dict(saved)
+        for own, saved in zip(self.descent.balancers, rest["balancers"], strict=True):
+            own.load_state_dict(saved)
+        self.descent.objective.load_state_dict(rest["objective"])
+
     def mixture(self, shares: Sequence[float]) -> Values:
-        """The forks' states, averaged by shares that sum to 1."""
-        return _mixed([fork.values for fork in self.forks], shares)
+        """The forks' networks, averaged by shares that sum to 1."""
+        values: Values = mixed([fork.values for fork in self.forks], shares)
+        return values
 
     def _places(self) -> Values:
-        descent = self.descent
-        parameters = dict[str, Tensor](zip(descent.names, descent.parameters, strict=True))
-        return parameters | dict(descent.objective.architecture.named_buffers())
+        architecture = self.descent.objective.architecture
+        return {**dict(architecture.named_parameters()), **dict(architecture.named_buffers())}
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "forks": [
-                {
-                    "weights": fork.weights,
-                    "values": fork.values,
-                    "optimizer": fork.optimizer.state_dict(),
-                }
+                {"weights": fork.weights, "values": fork.values, "rest": fork.rest}
                 for fork in self.forks
             ]
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.forks = []
-        for saved in state["forks"]:
-            fork = self.fork(saved["weights"], saved["values"], self.descent.optimizer)
-            fork.optimizer.load_state_dict(saved["optimizer"])
-            self.forks.append(fork)
+        self.forks = [
+            Fork(saved["weights"], saved["values"], saved["rest"]) for saved in state["forks"]
+        ]
 
 
-def mixed_optimizer(forks: Sequence[Fork], shares: Sequence[float]) -> dict[str, Any]:
-    """The state of an optimiser whose moments are the forks', averaged by shares."""
-    states = [fork.optimizer.state_dict() for fork in forks]
-    moments = {
-        key: _mixed([state["state"][key] for state in states], shares) for key in states[0]["state"]
-    }
-    return {**states[0], "state": moments}
+def mixed(states: Sequence[Any], shares: Sequence[float]) -> Any:
+    """Averages of the floating-point tensors in trees of one shape.
+
+    Anything else, such as a count or the state of random numbers, is that of the largest share.
+
+    >>> mixed([{"a": torch.ones(1), "n": 1}, {"a": torch.zeros(1), "n": 2}], [0.25, 0.75])
+    {'a': tensor([0.2500]), 'n': 2}
+    """
+    pairs = [(state, share) for state, share in zip(states, shares, strict=True) if share]
+    return _mixed(sorted(pairs, key=lambda pair: -pair[1]))
 
 
-def _mixed(states: Sequence[Mapping[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
-    """Averages of floating-point tensors; anything else, such as a count, is the first's."""
-    result = dict[str, Any]()
-    for name, first in states[0].items():
-        if isinstance(first, Tensor) and first.is_floating_point():
-            result[name] = sum(
-                (share * state[name] for share, state in zip(shares, states, strict=True)),
-                start=torch.zeros_like(first),
-            )
-        else:
-            result[name] = first
-    return result
+def _mixed(pairs: Sequence[tuple[Any, float]]) -> Any:
+    first = pairs[0][0]
+    if isinstance(first, Tensor) and first.is_floating_point():
+        if all(torch.equal(first, part) for part, _ in pairs[1:]):
+            return first  # without rounding, as of a count of steps
+        return sum((share * part for part, share in pairs), start=torch.zeros_like(first))
+    if isinstance(first, Mapping):
+        return {key: _mixed([(part[key], share) for part, share in pairs]) for key in first}
+    if isinstance(first, (list, tuple)):
+        columns = zip(*(part for part, _ in pairs), strict=True)
+        shares = [share for _, share in pairs]
+        return [_mixed(list(zip(column, shares, strict=True))) for column in columns]
+    return first

@@ -6,8 +6,8 @@ lowest loss of the primary on held-out data, every other one in turn is mixed in
 0.2, ..., 1) that gives the lowest loss. From the second period on the forks are nested: the
 primary alone, with the best auxiliary of the first period, with the `top` best. There are as many
 periods as looks at validation unless `merges` says otherwise, and each ends right before one;
-between merges the average of the forks is judged. Optimiser moments are merged like
-the parameters.
+between merges the average of the forks is judged. Optimiser moments, and what other parts of the
+method have learned, are merged like the parameters.
 
 Known flaws: all forks are trained, so it costs a multiple of the plain sum, and the merges read
 held-out data that other methods train on. The released code keeps the best score from before a
@@ -26,11 +26,11 @@ import torch
 
 from auxbench.descent import Descent
 from auxbench.grammar import Count
-from auxbench.phase import Scalars
+from auxbench.phase import Phase, Scalars
 from auxbench.problem import Batch
 from auxbench.registry import METHODS
 
-from ._forks import Forked, Forks, Values, mixed_optimizer
+from ._forks import Forked, Forks, Values, mixed
 
 HELD_OUT = "holdout/whole"
 GRID = (0.2, 0.4, 0.6, 0.8)  # at 1 the mixture is a fork that has lost already
@@ -61,31 +61,36 @@ class ForkMerge(Forked):
         self.top = top
         self.merges = merges
 
-    def around(self, descent: Descent) -> Forks:
-        return Merging(descent, self, self.top, self.merges or descent.recipe.evaluations)
+    def around(self, descent: Descent, phases: Sequence[Phase]) -> Forks:
+        merges = self.merges or descent.recipe.evaluations
+        return Merging(descent, phases, self, self.top, merges)
 
 
 class Merging(Forks):
     """Forks that are merged at the end of each of `merges` periods."""
 
-    def __init__(self, descent: Descent, balancer: ForkMerge, top: int, merges: int) -> None:
+    def __init__(
+        self,
+        descent: Descent,
+        phases: Sequence[Phase],
+        balancer: ForkMerge,
+        top: int,
+        merges: int,
+    ) -> None:
         self.count = len(balancer.tasks)
-        super().__init__(descent, balancer, self.subsets([], *([i] for i in range(1, self.count))))
-        self.splits = (*descent.splits, HELD_OUT)
+        alone = self.subsets([], *([i] for i in range(1, self.count)))
+        super().__init__(descent, phases, balancer, alone)
+        self.splits = (*self.splits, HELD_OUT)
         self.top = top
         self.steps = descent.recipe.steps
         self.merges = min(merges, self.steps)
         self.done = 0
         self.nested: list[list[float]] = []
-        self.shares = self.even()
+        self.shares = even(alone)
 
     def subsets(self, *chosen: Sequence[int]) -> list[list[float]]:
         """Weightings of 1 for the primary and for the chosen auxiliaries, by their places."""
         return [[1.0, *(float(i in places) for i in range(1, self.count))] for places in chosen]
-
-    def even(self) -> list[float]:
-        """The same share for every fork."""
-        return [1 / len(self.forks) for _ in self.forks]
 
     def proposals(self) -> list[list[float]]:
         return [self.shares]
@@ -107,10 +112,9 @@ class Merging(Forks):
 
     def begin(self) -> None:
         """Fork the merged network."""
-        optimizer = self.descent.optimizer
-        optimizer.load_state_dict(mixed_optimizer(self.forks, self.shares))
-        self.forks = self.branch(self.nested, self.mixture(self.shares), optimizer)
-        self.shares = self.even()
+        rest = mixed([fork.rest for fork in self.forks], self.shares)
+        self.branch(self.nested, self.mixture(self.shares), rest)
+        self.shares = even(self.forks)
 
     def merge(self, batch: Batch) -> None:
         """Find the shares of the mixture, greedily, and after the first period the nested sets."""
@@ -158,3 +162,8 @@ class Merging(Forks):
         super().load_state_dict(state)
         self.done = int(state["done"])
         self.nested, self.shares = state["nested"], state["shares"]
+
+
+def even(forks: Sequence[Any]) -> list[float]:
+    """The same share for every fork."""
+    return [1 / len(forks) for _ in forks]

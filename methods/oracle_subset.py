@@ -13,10 +13,12 @@ Learned Together in Multi-task Learning?", ICML 2020, https://arxiv.org/abs/1905
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 from auxbench.descent import Descent
 from auxbench.errors import UsageError
+from auxbench.phase import Phase
 from auxbench.registry import METHODS
 
 from ._forks import Forked, Forks
@@ -37,7 +39,7 @@ class OracleSubset(Forked):
 
     family = "control"
 
-    def around(self, descent: Descent) -> Forks:
+    def around(self, descent: Descent, phases: Sequence[Phase]) -> Forks:
         count = len(self.tasks) - 1
         if count > MOST:
             raise UsageError(
@@ -45,7 +47,7 @@ class OracleSubset(Forked):
                 f"tasks; name at most {MOST} by --auxiliary."
             )
         subsets = [[1.0, *flags] for flags in product((0.0, 1.0), repeat=count)]
-        return Subsets(descent, self, subsets)
+        return Subsets(descent, phases, self, subsets)
 
 
 class Subsets(Forks):

@@ -73,6 +73,8 @@ def test_every_balancer_but_the_plain_sum_takes_part() -> None:
     assert {"pcgrad", "uw", "olaux"} <= names
     assert not names & {"sum", "hps", "single", "auxnas"}
     assert names < set(METHODS.names())
+    shared = {"crossstitch", "nddr", "mtan", "maxl", "auxg", "auxnas", "auxnas-official"}
+    assert shared <= set(steps.architectures()) < set(METHODS.names()) - names - {"hps", "single"}
 
 
 def test_bars() -> None:

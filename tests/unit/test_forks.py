@@ -12,18 +12,50 @@ from auxbench.errors import UsageError
 from auxbench.method import Method
 from tests.contract._parts import training, weights_of
 
+STEPS = 3
+CHAINS = [
+    "hps+{}",
+    "hps+{}+pcgrad",
+    "hps+gradnorm+{}+dbmtl",
+    "hps+{}+famo",
+    "hps+noise-aux+{}+olaux:horizon=1",
+    "hps+{}+auxinash:every=1",
+    "auxnas+{}+autolambda",
+    "auxnas:warmup=2+{}",
+]
 
-def test_every_fork_is_the_training_of_its_own_weights_bit_for_bit() -> None:
-    oracle: Any = training("oracle-subset", steps=4)
+
+@pytest.mark.parametrize(
+    ("chain", "backbone"),
+    [*((chain, "test_resnet") for chain in CHAINS), ("hps+{}", "test_vit:drop_path_rate=0.5")],
+)
+def test_every_fork_is_the_training_of_its_own_weights_bit_for_bit(
+    chain: str, backbone: str
+) -> None:
+    oracle: Any = training(
+        chain.format("oracle-subset"), steps=STEPS, backbone=backbone, flops=False
+    )
     oracle.run()
     forks = oracle.learner.descent.forks
     found = {tuple(fork.weights.tolist()): fork.values for fork in forks}
     assert sorted(found) == [(1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1)]
     for (_, depth, scene), values in found.items():
-        alone = training(f"static:depth={depth}:scene={scene}", steps=4)
+        subset = chain.format(f"static:depth={depth}:scene={scene}")
+        alone = training(subset, steps=STEPS, backbone=backbone, flops=False)
         alone.run()
         for name, value in weights_of(alone.learner.architecture).items():
             assert torch.equal(value, values[name]), name
+
+
+@pytest.mark.parametrize("method", ["auxnas+forkmerge:merges=1", "forkmerge:merges=1+autolambda"])
+def test_looking_at_validation_changes_nothing(method: str) -> None:
+    ends = []
+    for evaluations in (1, 4):
+        run: Any = training(method, steps=4, evaluations=evaluations)
+        run.run()
+        phase = run.learner.descent
+        ends.append(state.digest(phase.mixture(phase.shares)))
+    assert ends[0] == ends[1]
 
 
 def test_every_fork_is_charged() -> None:
@@ -72,6 +104,7 @@ def test_periods_end_where_validation_is_read() -> None:
 def test_the_first_period_has_a_fork_per_task_and_the_others_nested_ones() -> None:
     run: Any = training("forkmerge", steps=4, evaluations=2)
     phase = run.learner.descent
+    run.run(lambda t: t.step < 1)
     assert [f.weights.tolist() for f in phase.forks] == [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
     run.run()
     sizes = [int(fork.weights.sum()) for fork in phase.forks]
@@ -108,16 +141,22 @@ def test_forks_go_on_from_the_mixture_with_its_moments() -> None:
     run.run(lambda t: t.step < 2)
     phase = run.learner.descent
     expected = phase.mixture(phase.shares)
-    moments = [f.optimizer.state_dict()["state"][0]["exp_avg"].clone() for f in phase.forks]
+
+    def moments_of(fork: Any) -> torch.Tensor:
+        (descent,) = fork.rest["phases"]
+        moments: torch.Tensor = descent["optimizer"]["state"][0]["exp_avg"]
+        return moments.clone()
+
+    moments = [moments_of(fork) for fork in phase.forks]
     mean = sum(share * part for share, part in zip(phase.shares, moments, strict=True))
     phase.begin()
     for fork in phase.forks:
         for name, value in fork.values.items():
             torch.testing.assert_close(value, expected[name])
-        torch.testing.assert_close(fork.optimizer.state_dict()["state"][0]["exp_avg"], mean)
+        torch.testing.assert_close(moments_of(fork), mean)
 
 
-@pytest.mark.parametrize("method", ["forkmerge", "auxnas+forkmerge", "forkmerge+pcgrad"])
+@pytest.mark.parametrize("method", ["forkmerge", "auxnas+forkmerge", "forkmerge+gradnorm+dbmtl"])
 def test_forks_resume_in_the_same_bytes_after_every_step(method: str, tmp_path: Any) -> None:
     def carried(run: Any) -> str:
         tree = run.state_dict()
