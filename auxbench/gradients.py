@@ -237,12 +237,10 @@ class Gradients:
         """Row 0 of the Gramian: [T], float64, on the CPU."""
         if self.slopes is None or self._rows_are_known or len(self.losses) < FORWARD_FROM:
             return self.gramian[0]
-        primary = self._row(self.losses[0], self.parameters)
+        primary = iter(self._row(self.losses[0], list(compress(self.parameters, self.shared))))
         self.full_passes += 1
         self.products += 1
-        return self.slopes(
-            tuple(g if shared else None for g, shared in zip(primary, self.shared, strict=True))
-        )
+        return self.slopes(tuple(next(primary) if shared else None for shared in self.shared))
 
     @cached_property
     def norms(self) -> Tensor:
@@ -263,8 +261,8 @@ class Gradients:
         """Set every parameter's `.grad` to the weighted sum of the tasks' gradients.
 
         `shared` [T] weighs what at least two losses reach, `private` [T] the rest. It costs no
-        backward pass when the rows are known, one when they are not, and a partial one per task
-        beside it where the two differ.
+        backward pass when the rows are known, one when they are not, and a partial one beside it
+        for every task whose two weights differ.
         """
         weights = {True: shared.tolist(), False: private.tolist()}
         if self._rows_are_known:
@@ -276,10 +274,14 @@ class Gradients:
         if torch.equal(shared, private):
             self._backward(weights[True], list(self.parameters))
             return
-        self._backward(weights[True], list(compress(self.parameters, self.shared)), keep=True)
-        own = list(compress(self.parameters, (not shared for shared in self.shared)))
-        self._backward(weights[False], own)
-        self.partial_passes += len(self.losses)
+        differ = (shared != private).tolist()
+        reached = set().union(*compress(self.reach, differ))  # by the losses that need another pass
+        pairs = zip(self.parameters, self.shared, strict=True)
+        again = [not several and id(parameter) in reached for parameter, several in pairs]
+        once = [not other for other in again]
+        self._backward(weights[True], list(compress(self.parameters, once)), keep=True)
+        self._backward(weights[False], list(compress(self.parameters, again)))
+        self.partial_passes += sum(differ)
 
     def _backward(
         self, weights: Sequence[float], inputs: list[Parameter], *, keep: bool = False

@@ -17,7 +17,7 @@ from auxbench.report.table import Column, Table
 LEGEND = (
     "Passes: F forward, B backward, b backward down to the last shared layer, J forward-mode "
     "product, T tasks. Where private parameters keep their own gradients and no rows are known, "
-    "T b come on top. With --chunks C a Gramian takes C T B, and the step one B more."
+    "up to T b come on top. With --chunks C a Gramian takes C T B, and the step one B more."
 )
 SIGNALS = {
     "gramian": "Gramian",

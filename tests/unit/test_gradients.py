@@ -129,6 +129,22 @@ def test_agreement_by_one_product_is_row_0_of_the_gramian() -> None:
     assert gradients.passes == Passes(2, 0, 1)
 
 
+def test_only_tasks_whose_two_weights_differ_cost_a_partial_pass() -> None:
+    shared = torch.tensor([2.0, 1.0, 1.0, 0.0, 1.0], dtype=torch.float64)
+    ones = torch.ones(5, dtype=torch.float64)
+    losses, parameters, _ = five_heads()
+    gradients = Gradients(losses, parameters)
+    gradients.write(shared, ones)
+    assert gradients.passes == Passes(1, 2, 0)
+    losses, expected, _ = five_heads()
+    known = Gradients(losses, expected)
+    assert known.rows
+    known.write(shared, ones)
+    assert known.passes == Passes(5, 0, 0)
+    for one, other in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
 def test_agreement_is_scaled_as_the_gramian_is() -> None:
     losses, parameters, slopes = five_heads()
     weights = torch.tensor([2.0, 0.5, 1.0, 3.0, 0.0], dtype=torch.float64)
