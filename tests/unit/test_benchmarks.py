@@ -54,7 +54,8 @@ def result(**changes: Any) -> dict[str, Any]:
     return {
         "tasks": {"2": contest, "3": {**contest, "ratios": {"pcgrad": {"ours": 1.8}}}},
         "bargains": {"2": {"ours": 0.1, "torchjd": 20.0}, "20": {"ours": 1.5}},
-        "rounds": 15,
+        "rounds": 4,
+        "rounds with a bar": 16,
         "threads": 2,
         "torchjd": None,
         "environment": {"processor": "chip", "commit": None, "packages": {"torch": "2.6"}},
@@ -109,6 +110,21 @@ def test_ratios_are_of_medians_and_count_what_recurs() -> None:
     assert steps.summary(group, seconds) == expected
 
 
+@pytest.mark.usefixtures("small")
+def test_what_has_a_bar_is_timed_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: dict[str, int] = {}
+
+    def measure(parties: dict[str, Any], rounds: int) -> dict[str, list[float]]:
+        timed.update(dict.fromkeys(parties, rounds))
+        return {name: [1.0] * rounds for name in parties}
+
+    monkeypatch.setattr(steps, "measure", measure)
+    found = steps.contest(["gls", "dwa"], 2, 3)
+    assert (timed["dwa, ours"], timed["gls, ours"]) == (3 * steps.SHARPER, 3)
+    assert found["limits"] == {"dwa": 1.05}
+    assert set(found["ratios"]) == {"gls", "dwa"}
+
+
 def test_the_table() -> None:
     lines = steps.table(result()).splitlines()
     widths = {line.count("|") for line in lines[: lines.index("")]}
@@ -131,7 +147,7 @@ def test_only_the_block_of_the_page_is_replaced() -> None:
 def test_the_page_shows_what_was_measured() -> None:
     measured = json.loads((FOLDER / "steps.json").read_text(encoding="utf-8"))
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    if "tasks" not in measured:
+    if "rounds with a bar" not in measured:
         pytest.skip("benchmarks/steps.json is of an earlier script; measure again")
     assert steps.refreshed(page, steps.table(measured)) == page
 
