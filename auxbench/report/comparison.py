@@ -115,8 +115,8 @@ class Difference:
         text += f"{_p(self.p_holm)} after Holm"
         if self.verdict == "undecided":
             text += (
-                f"; a true difference below {result.detectable:.{self.digits}f}{unit} would "
-                "probably not have been seen"
+                "; the test has 80 % power from a true difference of "
+                f"{result.detectable:.{self.digits}f}{unit} on"
             )
         return text
 
@@ -172,8 +172,8 @@ class Comparison:
         family = f"the family of {count} comparisons (Holm)" if count > 1 else "this one comparison"
         yield (
             f"Paired t-test by seed; each interval by itself covers at 95 %; verdicts hold at 5 % "
-            f"over {family}. Detectable: the true difference that such a test finds with a "
-            "probability of 80 %."
+            f"over {family}. Detectable: the true difference from which on such a "
+            "test has 80 % power."
         )
         least = min(difference.result.n for difference in self.differences)
         if least < FEW:

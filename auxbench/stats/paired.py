@@ -1,4 +1,4 @@
-"""Paired comparison of two methods over seeds: interval, test, and what could have been seen."""
+"""Paired comparison of two methods over seeds: interval, test and power."""
 
 from __future__ import annotations
 

@@ -78,8 +78,8 @@ def test_a_verdict_reads_as_a_sentence() -> None:
     )
     assert undecided == (
         "hps against single on rooms segmentation with depth (miou): undecided. The difference is "
-        "+0.14 % [-0.26, +0.54] over 5 paired seeds, p = 0.385 after Holm; a true difference below "
-        "0.66 % would probably not have been seen."
+        "+0.14 % [-0.26, +0.54] over 5 paired seeds, p = 0.385 after Holm; the test has 80 % power "
+        "from a true difference of 0.66 % on."
     )
 
 
