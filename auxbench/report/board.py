@@ -6,12 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from auxbench.errors import UsageError
 from auxbench.report.table import Column, Table, decimals
-from auxbench.stats import frame, interval
+from auxbench.stats import frame, imputed, interval
 
 if TYPE_CHECKING:
     import pandas
@@ -36,6 +36,7 @@ COLUMNS = (
     Column("seeds", "seeds"),
     Column("failed", "failed"),
     Column("failures", "failures", shown=False),
+    Column("imputed", "failed as worst"),
     Column("forward", "forward"),
     Column("backward", "backward"),
     Column("partial", "partial"),
@@ -47,15 +48,15 @@ COLUMNS = (
     Column("latency_ms", "latency ms", 1),
     Column("same_as_single", "same as single", shown=False),
 )
-COUNTS = ("forward", "backward", "partial", "product", "train_flops", "parameters", "macs")
+SPENT = ("forward", "backward", "partial", "product", "train_flops")
 
 
 def boards(records: Iterable[Record] | pandas.DataFrame) -> list[Table]:
-    """One table per problem, the best mean first; methods without a finished run come last.
+    """One table per problem, the best mean first, where a failed run counts as the worst score.
 
     Rows hold one method each: its score as mean and interval over the seeds that finished, how
-    many failed and of what, and what training and inference cost. Errors: `UsageError` when the
-    runs of a problem were scored by different metrics.
+    many failed and of what, the mean by which it is placed, and what training and inference cost.
+    Errors: `UsageError` when the runs of a problem were scored by different metrics.
     """
     return [_board(group) for group in problems(frame(records))]
 
@@ -91,6 +92,28 @@ def scores(group: pandas.DataFrame, method: str) -> dict[int, float]:
     return {int(seed): float(v) for seed, v in zip(done["seed"], done["value"], strict=True)}
 
 
+def with_failures(group: pandas.DataFrame) -> dict[str, dict[int, float]]:
+    """The scores of all runs of a problem by method and seed, the worst where a run has none."""
+    runs: dict[str, dict[int, float]] = {}
+    for method, seed, value in zip(group["method"], group["seed"], group["value"], strict=True):
+        runs.setdefault(method, {})[int(seed)] = float(value)
+    return imputed(runs, metric_of(group)[2])
+
+
+def merits(group: pandas.DataFrame) -> dict[str, tuple[float, float]]:
+    """What the methods of a problem are put in order by; the smallest is the best.
+
+    It is the mean score in which a failed run counts as the worst, negative where more is better,
+    and among equals the share of runs that failed.
+    """
+    sign = -1 if metric_of(group)[2] == "up" else 1
+    failed = group["value"].isna().groupby(group["method"]).mean()
+    return {
+        method: (sign * (_mean(values) or 0.0), float(failed[method]))
+        for method, values in with_failures(group).items()
+    }
+
+
 def failures(group: pandas.DataFrame, method: str) -> dict[str, int]:
     """How many of a method's runs have no score, by what happened to them."""
     part = group[(group["method"] == method) & group["value"].isna()]
@@ -109,10 +132,11 @@ def in_words(counts: Mapping[str, int]) -> str:
 def _board(group: pandas.DataFrame) -> Table:
     metric, unit, direction = metric_of(group)
     common = {"metric": metric, "unit": unit, "direction": direction}
-    methods = list(dict.fromkeys(group["method"]))
-    rows = [{**_row(group, method), **common} for method in methods]
-    sign = -1 if direction == "up" else 1
-    rows.sort(key=lambda row: (not row["seeds"], sign * (row["mean"] or 0.0)))
+    every, order = with_failures(group), merits(group)
+    rows = [
+        {**_row(group, method), **common, "imputed": _mean(every[method])}
+        for method in sorted(order, key=order.__getitem__)
+    ]
     title = group["problem"].iloc[0]
     return Table(title, _columns(rows), rows, tuple(_notes(group, rows)))
 
@@ -137,12 +161,27 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
         "seeds": len(values),
         "failed": sum(failed.values()),
         "failures": in_words(failed),
-        **{key: _whole(done[key].mean()) for key in COUNTS},
-        "train_seconds": _present(done["train_seconds"].mean()),
+        **{key: _whole(_spent(part, key)) for key in SPENT},
+        "train_seconds": _present(_spent(part, "train_seconds")),
+        **{key: _whole(done[key].mean()) for key in ("parameters", "macs")},
         # One run beside a busy neighbour would move a mean.
         "latency_ms": median(latencies) if latencies else None,
         "same_as_single": bool(same.all()) if len(same) else None,
     }
+
+
+def _mean(values: Mapping[int, float]) -> float | None:
+    return fmean(values.values()) if values else None
+
+
+def _spent(part: pandas.DataFrame, key: str) -> float:
+    """What all runs of a method spent, for each one that has a score.
+
+    A mean over all runs would make a method cheaper by those that fail early.
+    """
+    known = part.dropna(subset=[key])
+    scored = int(known["value"].notna().sum())
+    return float(known[key].sum()) / scored if scored else math.nan
 
 
 def _present(value: float) -> float | None:
@@ -161,10 +200,12 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
     halves = [(row["high"] - row["low"]) / 2 for row in rows if row["seeds"] > 1]
     halves = [half for half in halves if half > 0]
     digits = decimals(median(halves)) if halves else decimals(max(sizes, default=0.0), 3)
+    failed = any(row["failed"] for row in rows)
     changes: dict[str, dict[str, Any]] = {
         "mean": {"title": title if rows[0]["metric"] else "score", "digits": digits},
         "low": {"digits": digits},
-        "failed": {"shown": any(row["failed"] for row in rows)},
+        "failed": {"shown": failed},
+        "imputed": {"shown": failed, "digits": digits},
         **{key: {"shown": any(row[key] for row in rows)} for key in ("partial", "product")},
     }
     return tuple(replace(column, **changes.get(column.key, {})) for column in COLUMNS)
@@ -179,6 +220,12 @@ def _notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterat
             share = f"{row['failed']} of {row['seeds'] + row['failed']} runs without score"
             text = f"{row['method']}: {share}, {row['failures']}"
             yield f"{text} ({reasons[0].rstrip('.')})." if reasons else f"{text}."
+    if any(row["failed"] for row in rows):
+        yield (
+            "Methods are placed by the mean in which a run without a score counts as the worst "
+            "score on this board. Training costs are what all runs spent, as far as it is "
+            "recorded, for each that has a score."
+        )
     others = [row["method"] for row in rows if row["same_as_single"] is False]
     if others:
         yield (

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from auxbench.errors import UsageError, suggestion
 from auxbench.grammar import split_list
-from auxbench.report.board import failures, in_words, metric_of, problems, scores
+from auxbench.report.board import (
+    failures,
+    in_words,
+    merits,
+    metric_of,
+    problems,
+    scores,
+    with_failures,
+)
 from auxbench.report.table import Column, Table, decimals
-from auxbench.stats import Paired, decide, frame, paired
+from auxbench.stats import Paired, decide, frame, paired, ranks
 
 if TYPE_CHECKING:
     import pandas
@@ -56,8 +64,10 @@ class Difference:
     """One method against one control on one problem, and what its family makes of it.
 
     `where` is the problem with its metric, `place` what tells it from the others compared.
-    `verdict` is 'better', 'worse' or 'undecided' at the family's level of 0.05; `digits` are the
-    decimals that its numbers deserve.
+    A run that failed counts as the worst score on the problem, in the `result` and in the ranks,
+    which are those by mean score among all that is compared there; `finished` are the pairs in
+    which the method's own run has a score. `verdict` is 'better', 'worse' or 'undecided' at the
+    family's level of 0.05; `digits` are the decimals that its numbers deserve.
     """
 
     where: Mapping[str, str]
@@ -66,6 +76,9 @@ class Difference:
     control: str
     failed: Mapping[str, int]
     control_failed: Mapping[str, int]
+    rank: float
+    control_rank: float
+    finished: int
     result: Paired
     p_holm: float
     verdict: str
@@ -123,8 +136,8 @@ class Difference:
     def _missing(self) -> Iterator[str]:
         for method, counts in ((self.method, self.failed), (self.control, self.control_failed)):
             if counts:
-                runs = _count(sum(counts.values()), "run")
-                yield f"{runs} of {method} gave no score ({in_words(counts)})."
+                runs, why = _count(sum(counts.values()), "run"), in_words(counts)
+                yield f"{runs} of {method} gave no score ({why}), which counts as the worst."
         if self.result.unpaired:
             yield f"{_count(self.result.unpaired, 'score')} without a partner left out."
 
@@ -195,8 +208,8 @@ class Comparison:
             yield f"Pairing by seed gained little for scores that hardly correlate: {_list(weak)}."
         if any(difference.failed or difference.control_failed for difference in self.differences):
             yield (
-                "Some runs gave no score: the differences are those of the seeds that finished, "
-                "which flatters a method that fails."
+                "Some runs gave no score: each counts as the worst score that any run has on its "
+                "problem, since the seeds that finished would flatter a method that fails."
             )
         if self.absent:
             yield f"Not compared, since not recorded there: {_list(self.absent)}."
@@ -221,47 +234,72 @@ def compare(
     if rows.empty:
         raise UsageError("no record is left to compare; auxbench run makes some.")
     others, control = _sides(rows, methods, control)
-    groups = list(problems(rows))
     pairs, absent = [], []
-    for group in groups:
-        recorded = set(group["method"])
+    for group in problems(rows):
+        problem = _Problem.of(group, [*others, control])
         for other in others:
-            if {other, control} <= recorded:
-                pairs.append((group, other))
-            elif methods or control not in recorded:
-                lacking = control if control not in recorded else other
-                absent.append(f"{lacking} on {group['problem'].iloc[0]}")
+            if {other, control} <= problem.ranks.keys():
+                pairs.append((problem, other))
+            elif methods or control not in problem.ranks:
+                lacking = control if control not in problem.ranks else other
+                absent.append(f"{lacking} on {problem.name}")
     if not pairs:
         raise UsageError(
             f"no problem has '{control}' and {' or '.join(map(repr, others))}; "
             "run them on the same data, tasks, backbone and budget."
         )
-    metrics = [metric_of(group) for group, _ in pairs]
-    family = [
-        paired(scores(group, other), scores(group, control), direction, ALPHA / len(pairs))
-        for (group, other), (_, _, direction) in zip(pairs, metrics, strict=True)
-    ]
-    digits = _digits(metrics, family)
-    places = _places(dict.fromkeys(group["problem"].iloc[0] for group, _ in pairs))
+    family = [problem.paired(other, control, ALPHA / len(pairs)) for problem, other in pairs]
+    digits = _digits([problem.metric for problem, _ in pairs], family)
+    places = _places(dict.fromkeys(problem.name for problem, _ in pairs))
     return Comparison(
         tuple(
             Difference(
-                _where(group, metric),
-                places[group["problem"].iloc[0]],
+                _where(problem.group, problem.metric),
+                places[problem.name],
                 other,
                 control,
-                failures(group, other),
-                failures(group, control),
+                failures(problem.group, other),
+                failures(problem.group, control),
+                problem.ranks[other],
+                problem.ranks[control],
+                problem.finished(other, control),
                 result,
                 *decision,
-                digits[metric],
+                digits[problem.metric],
             )
-            for (group, other), metric, result, decision in zip(
-                pairs, metrics, family, decide(family, ALPHA), strict=True
+            for (problem, other), result, decision in zip(
+                pairs, family, decide(family, ALPHA), strict=True
             )
         ),
         tuple(dict.fromkeys(absent)),
     )
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """The runs of a problem, a failed one with the worst score, and the ranks of some methods."""
+
+    group: pandas.DataFrame
+    name: str
+    metric: Metric
+    scores: Mapping[str, Mapping[int, float]]
+    ranks: Mapping[str, float]
+
+    @classmethod
+    def of(cls, group: pandas.DataFrame, methods: Sequence[str]) -> _Problem:
+        """The problem of these rows, with the ranks of those of `methods` that are recorded."""
+        order = merits(group)
+        ranked = ranks({method: order[method] for method in methods if method in order})
+        name = str(group["problem"].iloc[0])
+        return cls(group, name, metric_of(group), with_failures(group), ranked)
+
+    def paired(self, method: str, control: str, alpha: float) -> Paired:
+        """The difference of two methods."""
+        return paired(self.scores[method], self.scores[control], self.metric[2], alpha)
+
+    def finished(self, method: str, control: str) -> int:
+        """How many of the pairs have a score of the method's own."""
+        return len(scores(self.group, method).keys() & self.scores[control].keys())
 
 
 def _sides(

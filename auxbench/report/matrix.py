@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from statistics import fmean
 from typing import Any
 
+from auxbench.report.board import in_words
 from auxbench.report.comparison import Comparison, Difference
 from auxbench.report.table import NOTHING, Column, Table
 
@@ -13,42 +16,38 @@ MARKS = {"better": " better", "worse": " worse", "undecided": ""}
 def matrix(comparison: Comparison) -> Table:
     """The same differences as the comparison's own table, a row per method and a column per place.
 
-    Methods come in the order of (problems where they are better - where they are worse), and
-    among equals of their worst difference, where all are in one metric.
+    Methods come in the order of their mean rank over the places, in which a failed run counts as
+    the worst score; those that are not recorded everywhere come last.
     """
     places = list(dict.fromkeys(difference.place for difference in comparison.differences))
-    control = comparison.differences[0].control
     metrics = {difference.where["metric"] for difference in comparison.differences}
     grid: dict[str, dict[str, Difference]] = {}
     for difference in comparison.differences:
         grid.setdefault(difference.method, {})[difference.place] = difference
 
-    def rank(method: str) -> tuple[float, ...]:
-        cells = grid[method].values()
-        balance = sum((c.verdict == "better") - (c.verdict == "worse") for c in cells)
-        worst = min(c.result.difference for c in cells) if len(metrics) == 1 else 0.0
-        return (-balance, -worst)
-
-    columns = [Column("method", "method")]
+    columns = [Column("method", "method"), Column("rank", "mean rank", 1)]
     for place in places:
         columns += [
             Column(f"{place}/text", place),
             *(
                 Column(f"{place}/{key}", key, shown=False)
-                for key in ("difference", "low", "high", "p_holm", "verdict", "pairs")
+                for key in (
+                    *("difference", "low", "high", "p_holm", "verdict", "pairs"),
+                    *("failed", "control_failed", "rank"),
+                )
             ),
         ]
-    rows = [_row(method, places, grid[method]) for method in sorted(grid, key=rank)]
+    rows = [_row(method, places, cells) for method, cells in grid.items()]
+    rows.sort(key=lambda row: (len(places) - len(grid[row["method"]]), row["rank"]))
     unit = next(iter(metrics)) if len(metrics) == 1 else "the metric of each problem"
-    head = (
-        f"Mean paired difference from {control} in {unit}, positive where the method is better. "
-        "'better' and 'worse' are decided; a number alone is not."
-    )
-    return Table("", tuple(columns), rows, (head, *comparison.notes()))
+    return Table("", tuple(columns), rows, (*_notes(comparison, unit), *comparison.notes()))
 
 
 def _row(method: str, places: list[str], cells: dict[str, Difference]) -> dict[str, Any]:
-    row: dict[str, Any] = {"method": method}
+    row: dict[str, Any] = {
+        "method": method,
+        "rank": fmean(cell.rank for cell in cells.values()),
+    }
     for place in places:
         cell = cells.get(place)
         if cell is None:
@@ -57,12 +56,46 @@ def _row(method: str, places: list[str], cells: dict[str, Difference]) -> dict[s
         result = cell.result
         tested = result.n > 1
         row |= {
-            f"{place}/text": f"{result.difference:+.{cell.digits}f}{MARKS[cell.verdict]}",
+            f"{place}/text": _text(cell),
             f"{place}/difference": result.difference,
             f"{place}/low": result.low,
             f"{place}/high": result.high,
             f"{place}/p_holm": cell.p_holm if tested else None,
             f"{place}/verdict": cell.verdict,
             f"{place}/pairs": result.n,
+            f"{place}/failed": sum(cell.failed.values()),
+            f"{place}/control_failed": sum(cell.control_failed.values()),
+            f"{place}/rank": cell.rank,
         }
     return row
+
+
+def _text(cell: Difference) -> str:
+    """The difference, its verdict, and in brackets the pairs, apart where the method's run failed.
+
+    A place in which nobody has a score has no difference.
+    """
+    result, digits = cell.result, cell.digits
+    failed = result.n - cell.finished
+    pairs = f"{cell.finished}+{failed} failed" if failed else str(result.n)
+    number = f"{result.difference:+.{digits}f}" if result.n else NOTHING
+    return f"{number}{MARKS[cell.verdict]} ({pairs})"
+
+
+def _notes(comparison: Comparison, unit: str) -> Iterator[str]:
+    differences = comparison.differences
+    control = differences[0].control
+    yield (
+        f"Mean paired difference from {control} in {unit}, positive where the method is better. "
+        "'better' and 'worse' are decided; a number alone is not. In brackets: the number of "
+        "paired seeds, with the method's failures counted apart."
+    )
+    places = {difference.place: difference for difference in differences}
+    own = fmean(difference.control_rank for difference in places.values())
+    yield (
+        "Sorted by mean rank: ranks are by mean score, ties averaged, and methods that are not "
+        f"recorded on every problem come last. The mean rank of {control} is {own:.1f}."
+    )
+    for place, difference in places.items():
+        if counts := difference.control_failed:
+            yield f"{control} on {place}: runs without score, {in_words(counts)}."

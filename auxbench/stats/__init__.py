@@ -3,5 +3,16 @@
 from auxbench.stats.frame import frame
 from auxbench.stats.multiplicity import decide, holm
 from auxbench.stats.paired import Paired, detectable, interval, paired
+from auxbench.stats.ranks import imputed, ranks
 
-__all__ = ["Paired", "decide", "detectable", "frame", "holm", "interval", "paired"]
+__all__ = [
+    "Paired",
+    "decide",
+    "detectable",
+    "frame",
+    "holm",
+    "imputed",
+    "interval",
+    "paired",
+    "ranks",
+]

@@ -65,6 +65,46 @@ def test_failures_are_listed_with_their_reason() -> None:
     assert "failed" not in render(boards(study({"single": [40.0, 41.0]})), "text")
 
 
+def test_who_fails_is_placed_by_what_its_failures_are_worth() -> None:
+    records = [
+        *study({"single": [40.0, 41.0], "hps": [30.0, 31.0], "famo": [60.0]}),
+        record("famo", 1, None, status="diverged"),
+        record("olaux", 0, None, status="oom"),
+    ]
+    (table,) = boards(records)
+    assert [row["method"] for row in table.rows] == ["famo", "single", "hps", "olaux"]
+    assert [row["imputed"] for row in table.rows] == [45.0, 40.5, 30.5, 30.0]
+    first, last = table.rows[0], table.rows[-1]
+    assert (first["mean"], first["seeds"], first["failed"]) == (60.0, 1, 1)
+    assert (last["mean"], last["seeds"], last["failed"]) == (None, 0, 1)
+    records[-3] = record("famo", 2, None, status="diverged")  # instead of its only score
+    assert boards(records)[0].rows[-1]["failed"] > 0
+    text = " ".join(render([table], "text").split())
+    assert "failed as worst" in text
+    assert "a run without a score counts as the worst score on this board" in text
+
+
+def test_smaller_scores_are_worse_the_other_way_round() -> None:
+    records = [
+        *study({"single": [0.5, 0.6], "hps": [0.4]}, direction="down"),
+        record("hps", 1, None, status="diverged"),
+    ]
+    assert [row["imputed"] for row in boards(records)[0].rows] == [0.5, 0.55]
+
+
+def test_failing_early_does_not_make_a_method_cheaper() -> None:
+    records = study({"single": [40.0, 41.0]})
+    cheap = records[1]["training"]
+    part = {**cheap, "seconds": 4.0, "forward": 100, "flops": 10**12}
+    failed = {**record("single", 2, None, status="diverged"), "training": part}
+    killed = record("single", 3, None, status="killed")  # whose costs nobody knows
+    (row,) = boards([*records, failed, killed])[0].rows
+    assert (row["forward"], row["train_flops"]) == (450, 3 * 10**12)
+    assert row["train_seconds"] == (10 + 11 + 4) / 2
+    (alone,) = boards([failed])[0].rows
+    assert alone["forward"] is None
+
+
 def test_methods_without_any_score_have_a_row_in_every_format() -> None:
     records = [record(name, 0, None, status="skipped") for name in ("hps", "auxnas")]
     tables = boards(records)

@@ -100,24 +100,61 @@ def test_failed_and_partnerless_runs_are_in_the_sentence() -> None:
         record("hps", 6, None, status="oom"),
         record("single", 5, 40.0),
         record("single", 6, None, status="oom"),
+        record("single", 7, 40.0),
     ]
     comparison = compare(records, ["hps", "single"])
     (sentence,) = comparison.sentences()
-    assert "2 runs of hps gave no score (1 diverged, 1 oom)." in sentence
-    assert "1 run of single gave no score (1 oom)." in sentence
+    assert "2 runs of hps gave no score (1 diverged, 1 oom), which counts as the worst." in sentence
+    assert "1 run of single gave no score (1 oom), which counts as the worst." in sentence
     assert "1 score without a partner left out." in sentence
     (row,) = comparison.table().rows
-    assert (row["n"], row["unpaired"], row["failed"], row["control_failed"]) == (5, 1, 2, 1)
-    assert "which flatters a method that fails" in " ".join(comparison.notes())
+    assert (row["n"], row["unpaired"], row["failed"], row["control_failed"]) == (7, 1, 2, 1)
+    assert "would flatter a method that fails" in " ".join(comparison.notes())
 
 
-def test_a_method_that_always_failed_is_compared_and_undecided() -> None:
-    records = [*RECORDS, *(record("olaux", seed, None, status="error") for seed in range(3))]
+def test_a_failed_run_counts_as_the_worst_score_of_its_problem_on_either_side() -> None:
+    records = [*study({**SCORES, "collapsed": [12.0]}), record("single", 5, 44.0)]
+    failed = [*records, record("hps", 5, None, status="diverged")]
+    worst = [*records, record("hps", 5, 12.0)]
+    (row,), (expected,) = (compare(r, ["hps", "single"]).table().rows for r in (failed, worst))
+    assert {**row, "failed": 0} == expected
+    (turned,) = compare(failed, ["single", "hps"]).table().rows
+    assert turned["difference"] == -row["difference"]
+    assert turned["p"] == row["p"]
+
+
+def test_who_fails_is_never_better_by_the_seeds_that_finished() -> None:
+    """Better by 10 wherever it finished, which it did in six seeds of twenty."""
+    single = [40.0 + 0.1 * (seed % 7) for seed in range(20)]
+    finished = {seed: 50.0 + 0.1 * (seed % 5) for seed in range(6)}
+    records = study({"single": single, "collapsed": [10.0]})
+    records += [
+        record("hps", seed, finished.get(seed), status="done" if seed in finished else "diverged")
+        for seed in range(20)
+    ]
+    (difference,) = compare(records, ["hps", "single"]).differences
+    assert difference.verdict == "worse"
+    assert (difference.result.n, difference.finished) == (20, 6)
+    assert (difference.control_rank, difference.rank) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(3, "undecided"), (6, "worse")])
+def test_a_method_that_always_failed_is_compared_as_the_worst(seeds: int, verdict: str) -> None:
+    single = [40.0, 41.0, 42.0, 41.5, 42.5, 41.8]
+    records = study({"single": single})
+    records += [record("olaux", seed, None, status="error") for seed in range(seeds)]
     comparison = compare(records, ["olaux"], control="single")
     (sentence,) = comparison.sentences()
-    assert "undecided, for no paired seeds allow no test. 3 runs of olaux gave no score" in sentence
+    assert f": {verdict}. The difference is -1." in sentence
+    assert f"{seeds} runs of olaux gave no score ({seeds} error), which counts" in sentence
     for style in ("text", "markdown", "latex", "csv", "json"):
         assert "olaux" in render([comparison.table()], style)
+
+
+def test_where_nobody_has_a_score_nothing_is_compared() -> None:
+    records = [record(name, 0, None, status="error") for name in ("olaux", "single")]
+    (sentence,) = compare(records, ["olaux"], control="single").sentences()
+    assert "undecided, for no paired seeds allow no test. 1 run of olaux gave no score" in sentence
 
 
 def test_notes_name_the_estimand_the_test_and_the_correction() -> None:

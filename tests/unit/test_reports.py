@@ -69,7 +69,7 @@ def test_sentences_say_what_follows_and_where_power_begins() -> None:
 def test_failures_are_counted_beside_the_pairs() -> None:
     records = [*RECORDS, record("hps", 3, None, status="diverged")]
     (row,) = compare(records, ["hps", "single"]).table().rows
-    assert (row["n"], row["failed"]) == (3, 1)
+    assert (row["n"], row["unpaired"], row["failed"]) == (3, 1, 1)
 
 
 def test_more_comparisons_make_every_verdict_harder() -> None:

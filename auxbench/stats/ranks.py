@@ -1,0 +1,44 @@
+"""Ranks, in which a run without a score counts as the worst score that was seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
+
+
+def imputed(
+    scores: Mapping[Name, Mapping[int, float]], direction: str
+) -> dict[Name, dict[int, float]]:
+    """The scores of methods by seed, with the worst of all for every NaN, in order of seeds.
+
+    `direction` is 'up' where larger is better. Where there is no score at all, nothing can stand
+    for one, and no seed is left. A run that fails thus never does better than one that does not,
+    whatever it would have scored: an identical method that loses its worst seeds is otherwise
+    called better far too often.
+
+    >>> imputed({"hps": {1: 0.5, 0: 0.9}, "famo": {0: math.nan}}, "down")
+    {'hps': {0: 0.9, 1: 0.5}, 'famo': {0: 0.9}}
+    """
+    known = [value for part in scores.values() for value in part.values() if not math.isnan(value)]
+    if not known:
+        return {name: {} for name in scores}
+    worst = min(known) if direction == "up" else max(known)
+    return {
+        name: {seed: worst if math.isnan(value) else value for seed, value in sorted(part.items())}
+        for name, part in scores.items()
+    }
+
+
+def ranks(keys: Mapping[Name, Any]) -> dict[Name, float]:
+    """The rank of every name by its key: 1 is the smallest, and equal keys share their mean rank.
+
+    >>> ranks({"hps": (0.5, 0), "single": (0.5, 0), "famo": (0.5, 1)})
+    {'hps': 1.5, 'single': 1.5, 'famo': 3.0}
+    """
+    every = list(keys.values())
+    below = {name: sum(other < key for other in every) for name, key in keys.items()}
+    equal = {name: every.count(key) for name, key in keys.items()}
+    return {name: below[name] + (1 + equal[name]) / 2 for name in keys}
