@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch.nn import Parameter
 
 from auxbench import heads
 from auxbench.backbone import Backbone
@@ -124,6 +125,20 @@ class Architecture(nn.Module, ABC):
         """A batch of the training data, as soon as it is drawn, with labels made up beside."""
         return batch
 
+    def balanced(self) -> Iterable[Parameter] | None:
+        """The parameters on which gradients are balanced, of those that at least two losses reach.
+
+        None stands for all of these. What is left out keeps its gradient, as a head does.
+        """
+        return None
+
+    def paced(self) -> Sequence[Iterable[Parameter]] | None:
+        """For every task the parameters whose last weight tells, by its gradient, the task's pace.
+
+        None stands for the last weight that the tasks share, one and the same for all.
+        """
+        return None
+
     def phases(self, objective: Objective, recipe: Recipe) -> list[Phase]:
         """Phases before the descent, such as a search."""
         return []
@@ -135,6 +150,13 @@ class Architecture(nn.Module, ABC):
 
     def enter(self, stage: str) -> None:
         """Get ready for the stage 'warm-up' or 'train'."""
+
+    def dropped_strength(self) -> float:
+        """How strong the strongest connection into the primary is that `deploy` leaves out.
+
+        From 0, which says that the deployed network predicts as it did in training, to 1.
+        """
+        return 0.0
 
     def traces(self) -> Mapping[str, Any]:
         """What is worth recording of the structure's own state, as JSON; nothing by default."""

@@ -17,6 +17,7 @@ from auxbench import passes, state
 from auxbench.contract import Broken, Exempt, demand, listed, maker_of
 from auxbench.errors import Diverged
 from auxbench.grammar import Choice, Value, options_of, per_task
+from auxbench.train import Training
 from auxbench.trial import AUXILIARIES, MORE, SINGLE, STEPS, TASKS, carried, training
 
 LONGEST = 60  # steps over which passes are counted
@@ -52,11 +53,18 @@ def it_trains(method: str, flops: bool = True) -> None:
         "a phase claims a parameter that the architecture does not have; keep it in the balancer, "
         "or make it an attribute of the architecture.",
     )
+    without = {name for name, _ in architecture.named_parameters()}
+
+    def after_step(run: Training) -> bool:
+        named = architecture.named_parameters()
+        without.difference_update(name for name, p in named if p.grad is not None)
+        return True
+
     try:
-        run.run()
+        run.run(after_step)
     except Diverged as error:
         raise Broken(f"training diverges within three steps: {error}") from error
-    lost = [name for name, p in architecture.named_parameters() if p.grad is None]
+    lost = [name for name, _ in architecture.named_parameters() if name in without]
     demand(not lost, f"in training the parameter {listed(lost)} gets no gradient; let it have one.")
 
 

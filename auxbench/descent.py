@@ -56,6 +56,9 @@ class Descent(Phase):
         self.optimizer = OPTIMIZERS[recipe.optimizer](parameters, recipe)
         known = {id(p): name for name, p in objective.architecture.named_parameters()}
         self.names = [known[id(parameter)] for parameter in parameters]
+        balanced, paced = objective.architecture.balanced(), objective.architecture.paced()
+        self.balanced = None if balanced is None else frozenset(map(id, balanced))
+        self.paced = None if paced is None else [frozenset(map(id, own)) for own in paced]
         reads = frozenset[str]().union(*(balancer.reads for balancer in balancers))
         weighed = any(balancer.reweighs for balancer in balancers)
         # Where rows are needed anyway, or samples have weights, agreement comes from the rows.
@@ -73,7 +76,13 @@ class Descent(Phase):
             losses = balancer.reweigh(losses)
         means = [loss.mean() for loss in losses]
         gradients = Gradients(
-            means, self.parameters, self.learning_rate, slopes, self.recipe.chunks
+            means,
+            self.parameters,
+            self.learning_rate,
+            slopes,
+            self.recipe.chunks,
+            self.balanced,
+            self.paced,
         )
         signals = first = gradients.signals
         self._refuse_non_finite(first.losses)

@@ -6,7 +6,7 @@ shared is observed on the live graph and never declared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
@@ -103,7 +103,10 @@ class Signals:
 
     @property
     def norms(self) -> Tensor:
-        """Norms of the tasks' gradients on the last shared layer [T]; T partial backwards."""
+        """Norms of the tasks' gradients on a layer that tells their pace [T]; T partial backwards.
+
+        It is the last layer that the tasks share, unless the architecture names one per task.
+        """
         return self._norms() * self._scale.abs()
 
     def scaled(self, weights: Tensor) -> Signals:
@@ -131,6 +134,10 @@ class Gradients:
     again, and holds those of one chunk of the shared parameters at a time for T backward passes
     a chunk.
 
+    `balanced` are the ids of the parameters on which gradients may be balanced, of those that at
+    least two losses reach: all of them unless it is given. `paced`, where it is given, holds for
+    every task the ids of the parameters among which the norm of its gradient is taken.
+
     >>> shared, own = Parameter(torch.ones(1)), Parameter(torch.ones(1))
     >>> gradients = Gradients([(3 * shared).sum(), (shared * own).sum()], [shared, own])
     >>> gradients.signals.gramian.tolist()
@@ -145,6 +152,8 @@ class Gradients:
     learning_rate: float = 0.0
     slopes: Slopes | None = None
     chunks: int = 1
+    balanced: Collection[int] | None = None
+    paced: Sequence[Collection[int]] | None = None
     full_passes: int = field(default=0, init=False)
     partial_passes: int = field(default=0, init=False)
     products: int = field(default=0, init=False)
@@ -213,9 +222,10 @@ class Gradients:
 
     @cached_property
     def shared(self) -> tuple[bool, ...]:
-        """For every parameter whether at least two losses reach it on this batch's graph."""
+        """For every parameter whether gradients are balanced on it, on this batch's graph."""
         return tuple(
-            sum(id(parameter) in reached for reached in self.reach) >= 2
+            (self.balanced is None or id(parameter) in self.balanced)
+            and sum(id(parameter) in reached for reached in self.reach) >= 2
             for parameter in self.parameters
         )
 
@@ -244,23 +254,27 @@ class Gradients:
 
     @cached_property
     def norms(self) -> Tensor:
-        """Norms of the tasks' gradients in the last shared weight: [T], float64, on the CPU."""
-        index = self._last_shared()
-        if index is None:
-            return torch.zeros(len(self.losses), dtype=torch.float64)
-        if self._rows_are_known:
-            gradients = [row[index] for row in self.rows]
-        else:
-            last = [self.parameters[index]]
-            gradients = [self._row(loss, last)[0] for loss in self.losses]
-            self.partial_passes += len(self.losses)
+        """Norms of the tasks' gradients in the last shared weight: [T], float64, on the CPU.
+
+        Where `paced` says so, every task's is taken in a weight of its own.
+        """
         zero = torch.zeros((), dtype=torch.float64)
-        return torch.stack([zero if g is None else g.norm().double().cpu() for g in gradients])
+        norms = [zero for _ in self.losses]
+        for task, (loss, index) in enumerate(zip(self.losses, self._last_weights(), strict=True)):
+            if index is None:
+                continue
+            if self._rows_are_known:
+                gradient = self.rows[task][index]
+            else:
+                (gradient,) = self._row(loss, [self.parameters[index]])
+                self.partial_passes += 1
+            norms[task] = zero if gradient is None else gradient.norm().double().cpu()
+        return torch.stack(norms)
 
     def write(self, shared: Tensor, private: Tensor) -> None:
         """Set every parameter's `.grad` to the weighted sum of the tasks' gradients.
 
-        `shared` [T] weighs what at least two losses reach, `private` [T] the rest. It costs no
+        `shared` [T] weighs what gradients are balanced on, `private` [T] the rest. It costs no
         backward pass when the rows are known, one when they are not, and a partial one beside it
         for every task whose two weights differ.
         """
@@ -297,18 +311,30 @@ class Gradients:
     def _rows_are_known(self) -> bool:
         return "rows" in self.__dict__
 
-    def _last_shared(self) -> int | None:
-        """The shared weight that the forward pass of the primary used last.
+    def _last_weights(self) -> list[int | None]:
+        """For every task the place of the weight in which the norm of its gradient is taken."""
+        if self.paced is not None:
+            pairs = zip(self.reach, self.paced, strict=True)
+            return [self._last_used(reached, own) for reached, own in pairs]
+        several = min(2, len(self.losses))
+        shared = {
+            id(parameter)
+            for parameter in self.parameters
+            if sum(id(parameter) in reached for reached in self.reach) >= several
+        }
+        return [self._last_used(self.reach[0], shared)] * len(self.losses)
+
+    def _last_used(self, reached: Mapping[int, int], among: Collection[int]) -> int | None:
+        """The place of the weight that a loss used last in its forward pass.
 
         Only weights with two or more axes count: the layer of the literature, not its norm.
         """
-        latest: tuple[int, int] | None = None
-        for index, parameter in enumerate(self.parameters):
-            users = sum(id(parameter) in reached for reached in self.reach)
-            last = self.reach[0].get(id(parameter))
-            if parameter.ndim >= 2 and users >= min(2, len(self.losses)) and last is not None:
-                latest = max(latest or (-1, -1), (last, index))
-        return None if latest is None else latest[1]
+        found = [
+            (reached[id(parameter)], index)
+            for index, parameter in enumerate(self.parameters)
+            if parameter.ndim >= 2 and id(parameter) in among and id(parameter) in reached
+        ]
+        return max(found)[1] if found else None
 
 
 def _products(rows: Sequence[Sequence[Tensor | None]]) -> Tensor:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Parameter
 
 from auxbench.architecture import Architecture, Network, Site
 from auxbench.backbone import Backbone
@@ -26,7 +28,8 @@ REACH = 3  # a target takes its sources from the same block and the two before i
 NormName = Literal["none", "batch", "layer"]
 ActivationName = Literal["none", "relu", "gelu"]
 Level = Literal["block", "stage"]
-Connectivity = Sequence[Tensor] | None  # one strength per target, each [sources]; None: closed
+Direction = Literal["p2a", "a2p"]  # from the primary to an auxiliary, and back
+Connectivity = Sequence[Tensor | None]  # per target the strength of its sources; None: closed
 
 
 def link_pairs(stages: Sequence[int], level: Level) -> dict[int, list[int]]:
@@ -54,20 +57,26 @@ class LinkedBranches(Architecture):
 
     `links` says whether they are at every block or at the ends of stages. `norm` and `act` follow
     every block that links lead to.
+
+    Gradients are balanced on the primary's trunk, which is what is deployed: most of an auxiliary's
+    gradient lies on its own branch, and would decide about directions and lengths there. The pace
+    of a task is read off the last block of its own branch, since the primary's last block gets
+    gradients of the auxiliaries through fusions only, which start at zero.
     """
 
     asymmetric: ClassVar[bool] = True
-    directions: ClassVar[tuple[str, ...]] = ("p2a", "a2p")
 
     def __init__(
         self,
         site: Site,
         *,
-        links: Level = "block",
-        norm: NormName = "none",
-        act: ActivationName = "none",
+        directions: Sequence[Direction],
+        links: Level,
+        norm: NormName,
+        act: ActivationName,
     ) -> None:
         super().__init__(site)
+        self.directions = tuple(directions)
         self.networks = nn.ModuleDict({task.name: site.network(task) for task in self.tasks})
         trunk = self.network(self.primary).backbone
         self.pairs = link_pairs(trunk.stages, links)
@@ -91,8 +100,19 @@ class LinkedBranches(Architecture):
         )
 
     @abstractmethod
-    def connectivity(self, direction: str, task: Task) -> Connectivity:
-        """How strong the links between the primary and an auxiliary are in one direction."""
+    def connectivity(self, direction: Direction, task: Task) -> Connectivity:
+        """How strong the links between the primary and an auxiliary are in one direction.
+
+        For every target the strength of its sources, or None, which leaves it out of the graph.
+        """
+
+    def balanced(self) -> Iterator[Parameter]:
+        primary = self.network(self.primary)
+        after = self.after[self.primary.name] if self.primary.name in self.after else nn.Identity()
+        return chain(primary.backbone.parameters(), after.parameters())
+
+    def paced(self) -> list[Iterator[Parameter]]:
+        return [self.network(task).backbone.parameters() for task in self.tasks]
 
     def network(self, task: Task) -> Network:
         """The branch of a task."""
@@ -120,14 +140,13 @@ class LinkedBranches(Architecture):
             for task in order:
                 fused = outputs[task.name][block]
                 if block in slots:
+                    slot = slots[block]
                     for key, partner in self._partners(task):
-                        strength = strengths.get(key)
+                        strength = strengths[key][slot]
                         if strength is not None:
                             sources = [outputs[partner][j] for j in self.pairs[block]]
-                            fusion = _listed(self.fusions, "/".join(key))[slots[block]]
-                            fused = fused + fusion(
-                                _gather(sources, strength[slots[block]], trunk.channel_dim)
-                            )
+                            fusion = _listed(self.fusions, "/".join(key))[slot]
+                            fused = fused + fusion(_gather(sources, strength, trunk.channel_dim))
                 if task.name in self.after:
                     fused = _listed(self.after, task.name)[block](fused)
                 state[task.name] = fused
@@ -144,12 +163,13 @@ class LinkedBranches(Architecture):
             return primary
         return Network(primary.backbone, primary.head, _listed(self.after, self.primary.name))
 
-    def _partners(self, task: Task) -> Iterator[tuple[tuple[str, str], str]]:
-        if task is self.primary:
+    def _partners(self, task: Task) -> Iterator[tuple[tuple[Direction, str], str]]:
+        """The links that lead to a task's branch, and the tasks that they come from."""
+        if task is not self.primary:
+            yield ("p2a", task.name), self.primary.name
+        elif "a2p" in self.directions:
             for auxiliary in self.tasks[1:]:
                 yield ("a2p", auxiliary.name), auxiliary.name
-        else:
-            yield ("p2a", task.name), self.primary.name
 
 
 def _listed(modules: nn.ModuleDict, key: str) -> nn.ModuleList:

@@ -2,12 +2,15 @@
 
 Every iteration takes one step of the links before the step of the weights. Both see the losses of
 all tasks; the links of the auxiliary-to-primary direction also pay an l1 penalty that is ramped
-up, so that they are all but closed when they are cut for deployment.
+up, so that they are closed before they are dropped for deployment. From the start of the ramp on, a
+link whose strength falls below 0.001 is closed for good, and a target all of whose links are closed
+leaves the graph, which makes the passes shorter.
 """
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,27 +24,35 @@ from auxbench.budget import Recipe
 from auxbench.phase import Objective, Phase, Scalars
 from auxbench.problem import Batch, Task
 
-from ._links import ActivationName, Connectivity, Level, LinkedBranches, NormName
+from ._links import ActivationName, Connectivity, Direction, Level, LinkedBranches, NormName
 
-NEARLY_OPEN = math.log(0.99 / 0.01)
+OPEN = math.log(0.99 / 0.01)
+NEARLY_CLOSED = math.log(0.001 / 0.999)
+CLOSED = -50.0  # the logit of a link that leaves the graph; finite, so that states can be averaged
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How the strengths are searched: Adam at `lr`, decaying as (1 - t)^0.9, and the l1 ramp.
 
-    The penalty is 0 until `ramp[0]` of the run, `l1` from `ramp[1]` on, and linear in between.
+    The penalty is 0 until `ramp[0]` of the run, `l1` from `ramp[1]` on, and linear in between. If
+    it is `relative`, it is measured in units of the mean weighed loss, and otherwise as it is.
+
+    With `closes`, a ceiling on the strengths of the links into the primary falls from 0.99 to 0
+    over the same stretch. A penalty alone cannot close a link that a loss depends on: the fusion's
+    weights grow while the link weakens, and the loss pulls the harder the weaker it is.
     """
 
     lr: float
     betas: tuple[float, float]
     l1: float
     ramp: tuple[float, float]
-    bound: float
+    relative: bool = False
+    closes: bool = False
 
     @classmethod
-    def scaled(cls, steps: int, lr: float, l1: float) -> Schedule:
-        """A search that closes the links in a run of any length.
+    def scaled(cls, steps: int, lr: float | None, l1: float) -> Schedule:
+        """A search that closes the links in a run of any length; None chooses the rate for it.
 
         Adam moves a logit by about its rate in a step, and (1 - t)^0.9 integrated over the ramp
         leaves a quarter of the steps: 80 / steps gives some 16 units, enough from 0.99 to 0.001.
@@ -50,16 +61,28 @@ class Schedule:
         """
         second = min(0.999, max(0.5, 1 - 30 / steps))
         betas = (min(0.9, second), second)
-        return cls(max(lr, 80 / steps), betas, l1, (0.3, 0.6), NEARLY_OPEN)
+        rate = max(0.01, 80 / steps) if lr is None else lr
+        return cls(rate, betas, l1, ramp=(0.3, 0.6), relative=True, closes=True)
 
     def penalty(self, progress: float) -> float:
         """The weight of the l1 penalty after a share `progress` of the run."""
+        return self.l1 * self.ramped(progress)
+
+    def ceiling(self, progress: float) -> float:
+        """The largest logit of a link into the primary after a share `progress` of the run."""
+        if not self.closes:
+            return math.inf
+        ramped = self.ramped(progress)
+        return CLOSED if ramped == 1 else OPEN + ramped * (NEARLY_CLOSED - OPEN)
+
+    def ramped(self, progress: float) -> float:
+        """How much of the ramp is over."""
         start, end = self.ramp
-        return self.l1 * min(1.0, max(0.0, (progress - start) / (end - start)))
+        return min(1.0, max(0.0, (progress - start) / (end - start)))
 
 
 class SearchedBranches(LinkedBranches):
-    """Branches whose links have learned strengths, sigmoids of logits, in both directions."""
+    """Branches whose links have learned strengths, sigmoids of logits, from those in `start` on."""
 
     also = "F + B"
 
@@ -67,13 +90,13 @@ class SearchedBranches(LinkedBranches):
         self,
         site: Site,
         *,
+        start: Mapping[Direction, float],
         links: Level,
         norm: NormName,
         act: ActivationName,
-        start: Mapping[str, float],
         warmup: int,
     ) -> None:
-        super().__init__(site, links=links, norm=norm, act=act)
+        super().__init__(site, directions=tuple(start), links=links, norm=norm, act=act)
         self.counts = [len(sources) for sources in self.pairs.values()]
         self.logits = nn.ParameterDict(
             {
@@ -86,31 +109,40 @@ class SearchedBranches(LinkedBranches):
         )
         self.split = "train/first" if self.logits else "train"
         self.steps_before = warmup
-        self.closed = False
+        self.apart = False
 
+    @abstractmethod
     def schedule(self, steps: int) -> Schedule:
         """The search's schedule in a run of so many steps."""
-        raise NotImplementedError
 
-    def connectivity(self, direction: str, task: Task) -> Connectivity:
-        if self.closed:
-            return None
-        logits: Tensor = self.logits[f"{direction}/{task.name}"]
-        return torch.split(torch.sigmoid(logits), self.counts)
+    def connectivity(self, direction: Direction, task: Task) -> Connectivity:
+        if self.apart:
+            return [None for _ in self.counts]
+        logits = torch.split(self.logits[f"{direction}/{task.name}"], self.counts)
+        closed = [bool((part <= CLOSED).all()) for part in logits]
+        return [
+            None if shut else torch.sigmoid(part) for part, shut in zip(logits, closed, strict=True)
+        ]
 
     def phases(self, objective: Objective, recipe: Recipe) -> list[Phase]:
         if not self.logits:
             return []
-        incoming = [logits for key, logits in self.logits.items() if key.startswith("a2p")]
         schedule = self.schedule(recipe.steps)
-        return [Search(objective, list(self.logits.values()), incoming, schedule)]
+        return [Search(objective, list(self.logits.values()), self.incoming(), schedule)]
+
+    def incoming(self) -> list[Parameter]:
+        """The logits of the links into the primary, per auxiliary."""
+        return [logits for key, logits in self.logits.items() if key.startswith("a2p")]
 
     @property
     def warm_up(self) -> int:
         return self.steps_before
 
     def enter(self, stage: str) -> None:
-        self.closed = stage == "warm-up"
+        self.apart = stage == "warm-up"
+
+    def dropped_strength(self) -> float:
+        return max((torch.sigmoid(logits).max().item() for logits in self.incoming()), default=0.0)
 
     def traces(self) -> dict[str, list[float]]:
         """The strength of every link by direction and auxiliary, target by target."""
@@ -146,9 +178,18 @@ class Search(Phase):
         progress = self.objective.progress
         losses = self.objective(batches[self.splits[0]])
         weighed = zip(losses, self.objective.weights.tolist(), strict=True)
-        total = sum((loss * weight for loss, weight in weighed), start=self.penalty(progress))
-        gradients = torch.autograd.grad(total, self.logits)
+        total = sum((loss * weight for loss, weight in weighed), start=torch.zeros(()))
+        self.descend(total, progress)
         self.objective.meter.backward()
+        strongest = max((torch.sigmoid(part).max().item() for part in self.incoming), default=0.0)
+        return {"links/a2p": strongest}
+
+    def descend(self, total: Tensor, progress: float) -> None:
+        """Move the logits down the weighed loss and the penalty, and close the weakest links."""
+        penalty = self.schedule.penalty(progress)
+        strengths = [torch.sigmoid(part).mean() for part in self.incoming]
+        cost = sum((penalty * strength for strength in strengths), start=total / self.unit(total))
+        gradients = torch.autograd.grad(cost, self.logits, materialize_grads=True)
         for logits, gradient in zip(self.logits, gradients, strict=True):
             logits.grad = gradient
         for group in self.optimizer.param_groups:
@@ -156,16 +197,15 @@ class Search(Phase):
         self.optimizer.step()
         with torch.no_grad():
             for logits in self.logits:
-                logits.clamp_(max=self.schedule.bound)
-        return {"links/a2p": self.strength().max().item()}
+                logits.clamp_(max=self.schedule.ceiling(0.0))
+            for logits in self.incoming if self.schedule.ramped(progress) else ():
+                logits.clamp_(max=self.schedule.ceiling(progress))
+                logits.masked_fill_(logits < NEARLY_CLOSED, CLOSED)
 
-    def strength(self) -> Tensor:
-        """The strengths of all auxiliary-to-primary links."""
-        return torch.sigmoid(torch.cat(list(self.incoming)))
-
-    def penalty(self, progress: float) -> Tensor:
-        """The l1 term: the mean strength of what is to be closed, times the ramp."""
-        return self.schedule.penalty(progress) * self.strength().mean()
+    def unit(self, total: Tensor) -> float:
+        """The mean weighed loss, in which a relative penalty is measured."""
+        mean = abs(total.item()) / len(self.objective.weights)
+        return mean if self.schedule.relative and mean > 0 else 1.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimizer": self.optimizer.state_dict()}

@@ -21,7 +21,7 @@ from auxbench.architecture import Site
 from auxbench.problem import Task
 from auxbench.registry import METHODS
 
-from ._links import ActivationName, Connectivity, Level, LinkedBranches, NormName
+from ._links import ActivationName, Connectivity, Direction, Level, LinkedBranches, NormName
 
 
 @METHODS.register
@@ -29,7 +29,6 @@ class AuxG(LinkedBranches):
     """Branches with primary-to-auxiliary links of strength 1; norm and act on auxiliaries only."""
 
     family = "architecture"
-    directions = ("p2a",)
 
     def __init__(
         self,
@@ -39,9 +38,9 @@ class AuxG(LinkedBranches):
         norm: NormName = "none",
         act: ActivationName = "none",
     ) -> None:
-        super().__init__(site, links=links, norm=norm, act=act)
+        super().__init__(site, directions=["p2a"], links=links, norm=norm, act=act)
         self.full: torch.Tensor
         self.register_buffer("full", torch.ones(()), persistent=False)
 
-    def connectivity(self, direction: str, task: Task) -> Connectivity:
+    def connectivity(self, direction: Direction, task: Task) -> Connectivity:
         return [self.full.expand(len(sources)) for sources in self.pairs.values()]

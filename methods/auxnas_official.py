@@ -2,14 +2,14 @@
 
 Where the published code differs from the paper's text the two are registered apart. Here the search
 runs Adam at 1e-2 and the l1 penalty reaches 1000 between 50 and 80 % of the run, whatever its
-length, and the weights are trained by Adam at 1e-4 without weight decay, both decaying as
-(1 - t)^0.9, as in https://github.com/ethanygao/Aux-NAS. The release also starts from single-task
-training (`warmup`) and weighs its two losses 20 to 1, which is `auxnas-official+static:normals=20`
-here; it trains with batches of 20.
+length and whatever the size of the losses, and the weights are trained by Adam at 1e-4 without
+weight decay, both decaying as (1 - t)^0.9, as in https://github.com/ethanygao/Aux-NAS. The release
+also starts from single-task training (`warmup`) and weighs its two losses 20 to 1, which is
+`auxnas-official+static:normals=20` here; it trains with batches of 20.
 
-Known flaws: in a short run its fixed rates leave links open that are cut for deployment, and the
-rate of the weights belongs to pretrained branches. Links into the primary start all but closed, so
-that the auxiliaries hardly reach it unless the search opens them.
+Known flaws: in a short run its fixed rates leave links open that deployment drops, and the rate of
+the weights belongs to pretrained branches. Links into the primary start all but closed, so that the
+auxiliaries hardly reach it unless the search opens them.
 
 Source: Y. Gao, W. Zhang, W. Luo, L. Ma, J.-G. Yu, G.-S. Xia, J. Ma, "Aux-NAS: Exploiting Auxiliary
 Labels with Negligibly Extra Inference Cost", ICLR 2024, https://arxiv.org/abs/2405.05695
@@ -17,7 +17,6 @@ Labels with Negligibly Extra Inference Cost", ICLR 2024, https://arxiv.org/abs/2
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +26,7 @@ from auxbench.errors import UsageError
 from auxbench.grammar import CountOrZero
 from auxbench.registry import METHODS
 
-from ._links import ActivationName, Level, NormName
+from ._links import ActivationName, Direction, Level, NormName
 from ._search import Schedule, SearchedBranches
 
 FIXED: dict[str, Any] = {
@@ -54,11 +53,11 @@ class AuxNASOfficial(SearchedBranches):
         act: ActivationName = "none",
         warmup: CountOrZero = 0,
     ) -> None:
-        start = {"p2a": 0.5, "a2p": 0.001}
-        super().__init__(site, links=links, norm=norm, act=act, start=start, warmup=warmup)
+        start: dict[Direction, float] = {"p2a": 0.5, "a2p": 0.001}
+        super().__init__(site, start=start, links=links, norm=norm, act=act, warmup=warmup)
 
     def schedule(self, steps: int) -> Schedule:
-        return Schedule(0.01, (0.9, 0.999), 1000.0, (0.5, 0.8), math.inf)
+        return Schedule(0.01, (0.9, 0.999), 1000.0, ramp=(0.5, 0.8))
 
     def recipe(self, recipe: Recipe) -> Recipe:
         tier = BUDGETS.get(recipe.budget.rstrip("*"), recipe)

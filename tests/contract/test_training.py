@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from auxbench import state
-from auxbench.budget import BUDGETS
 from auxbench.check import TRAINING
-from auxbench.descent import Descent
-from auxbench.errors import Diverged, UsageError
+from auxbench.errors import Diverged
 from auxbench.method import Method
 from auxbench.phase import still
 from auxbench.trial import carried
@@ -22,7 +19,6 @@ from tests.contract._parts import (
     ARCHITECTURES,
     BALANCERS,
     CHAINS,
-    TASKS,
     cells,
     hold,
     training,
@@ -83,114 +79,10 @@ def test_zero_auxiliary_weights_give_the_single_task_training_bit_for_bit(sharin
     assert scores[0] == scores[1]
 
 
-@pytest.mark.parametrize("steps", [20, 60, 150])
-def test_links_into_the_primary_are_closed_at_the_end_however_short_the_run(steps: int) -> None:
-    run = training("auxnas", steps=steps, evaluations=1)
-    run.run()
-    traces = run.curve[-1]["traces"]
-    for name in TASKS[1]:
-        assert max(traces[f"links/a2p/{name}"]) < 0.01
-        assert len(traces[f"links/p2a/{name}"]) == len(traces[f"links/a2p/{name}"])
-
-
-@pytest.mark.parametrize("tier", BUDGETS)
-def test_links_close_in_every_tier_against_a_pull_of_the_losses(tier: str) -> None:
-    """The search's own optimiser and ramp, on a loss that wants the links open."""
-    from auxbench.methods._search import Schedule
-
-    steps = BUDGETS[tier].steps
-    schedule = Schedule.scaled(steps, 0.01, 100.0)
-    logits = torch.zeros(24, requires_grad=True)
-    optimizer = torch.optim.Adam([logits], schedule.lr, schedule.betas)
-    generator = torch.Generator().manual_seed(0)
-    for step in range(steps):
-        progress = step / steps
-        strength = torch.sigmoid(logits)
-        pull = 0.1 + 0.2 * torch.randn(24, generator=generator)
-        loss = schedule.penalty(progress) * strength.mean() - (pull * strength).sum()
-        (logits.grad,) = torch.autograd.grad(loss, logits)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.lr * (1 - progress) ** 0.9
-        optimizer.step()
-        with torch.no_grad():
-            logits.clamp_(max=schedule.bound)
-    assert torch.sigmoid(logits).max() < 0.01
-
-
-def test_the_released_configuration_starts_almost_closed_and_keeps_its_rates() -> None:
-    run = training("auxnas-official", steps=2)
-    traces = run.learner.architecture.traces()
-    assert set(traces["links/a2p/depth"]) == {0.001}
-    assert set(traces["links/p2a/depth"]) == {0.5}
-    descent = next(p for p in run.learner.stages[0].phases if isinstance(p, Descent))
-    assert (descent.recipe.optimizer, descent.recipe.learning_rate) == ("adam", 1e-4)
-    schedule: Any = run.learner.stages[0].phases[0]
-    penalties = [schedule.schedule.penalty(t) for t in (0.0, 0.5, 0.65, 0.8, 1.0)]
-    assert penalties == pytest.approx([0, 0, 500, 1000, 1000])
-
-
-def test_the_released_configuration_refuses_another_learning_rate() -> None:
-    with pytest.raises(UsageError, match="and method 'auxnas-official' fixes it at 0"):
-        training("auxnas-official", learning_rate=0.1)
-    training("auxnas-official", learning_rate=1e-4, schedule="poly")
-
-
 def test_a_gramian_in_chunks_costs_its_passes_a_chunk_and_one_more() -> None:
     run = training("pcgrad", auxiliaries=("depth", "normals"), steps=2, chunks=3)
     run.run()
     assert run.meter.summary()["backward"] == 2 * (3 * 3 + 1)
-
-
-def test_the_search_computes_no_gradient_of_the_weights() -> None:
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    asked: list[bool] = []
-
-    class Watch(TorchDispatchMode):
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            if func.name() == "aten::convolution_backward":
-                asked.append(bool(args[-1][1]))
-            return func(*args, **(kwargs or {}))
-
-    run = training("auxnas")
-    search, descent = run.learner.stages[0].phases
-    batches = {split: next(s) for split, s in run.batches["train"].items()}
-    with Watch():
-        search.step(batches)
-    assert asked
-    assert not any(asked)
-    with Watch():
-        descent.step(batches)
-    assert any(asked)
-
-
-def test_a_search_moves_neither_weights_nor_running_statistics() -> None:
-    run = training("auxnas")
-    search = run.learner.stages[0].phases[0]
-    run.learner.architecture.train()
-    before = weights_of(run.learner.architecture)
-    batches = {split: next(s) for split, s in run.batches["train"].items()}
-    for _ in range(2):
-        search.step(batches)
-    for name, value in run.learner.architecture.state_dict().items():
-        if not name.startswith("logits"):
-            assert torch.equal(value, before[name]), name
-
-
-def test_links_are_moved_once_the_fusions_carry_something() -> None:
-    run = training("auxnas", steps=4)
-    before = weights_of(run.learner.architecture.logits)
-    run.run()
-    for name, value in run.learner.architecture.logits.state_dict().items():
-        assert not torch.equal(value, before[name]), name
-
-
-def test_the_search_weighs_the_losses_as_the_descent_did() -> None:
-    run = training("auxnas+static:depth=0.25:scene=4")
-    run.run()
-    assert run.learner.objective.weights.tolist() == [1.0, 0.25, 4.0]
 
 
 def test_still_keeps_running_statistics_and_normalises_by_the_batch() -> None:
