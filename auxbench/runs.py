@@ -205,6 +205,7 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
             "step": training.selected["step"],
             "primary_before_cut": before_cut.value,
             "primary_after_cut": scores[0].value,
+            "dropped_strength": architecture.dropped_strength(),
             "traces": dict(architecture.traces()),
             "traces_at_the_end": final,
         },

@@ -3,8 +3,9 @@
 With n_i = w_i |grad L_i| on the last shared layer and r_i the loss of task i relative to its first
 value, over the mean of these, the weights descend on sum |n_i - mean(n) r_i^alpha| with the targets
 held constant, and are renormalised to sum to the number of tasks. Only the heads are passed
-backwards for it: |grad w L| = w |grad L| needs no second derivative. A task whose loss is 0, as on
-a batch without its labels, has no part in the means, and its first value is the first above 0.
+backwards for it: |grad w L| = w |grad L| needs no second derivative. Linked branches share no last
+layer; there a task's norm is taken on the last block of its own branch. A task whose loss is 0, as
+on a batch without its labels, has no part in the means, and its first value is the first above 0.
 
 Known flaws: all paces are measured against the loss of one first batch, and without a floor, which
 the paper does not mention, weights can become negative. Public versions take the whole trunk or

@@ -47,7 +47,10 @@ COLUMNS = (
     Column("macs", "MACs", si=True),
     Column("latency_ms", "latency ms", 1),
     Column("same_as_single", "same as single", shown=False),
+    Column("dropped_open", "dropped open", shown=False),
+    Column("dropped_strength", "dropped strength", shown=False),
 )
+OPEN = 0.01  # strength of a connection from which on dropping it changes what is deployed
 SPENT = ("forward", "backward", "partial", "product", "train_flops")
 
 
@@ -167,6 +170,8 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
         # One run beside a busy neighbour would move a mean.
         "latency_ms": median(latencies) if latencies else None,
         "same_as_single": bool(same.all()) if len(same) else None,
+        "dropped_open": int((done["dropped_strength"] > OPEN).sum()),
+        "dropped_strength": _present(done["dropped_strength"].max()),
     }
 
 
@@ -232,6 +237,14 @@ def _notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterat
             "The deployed network is not the single-task network, operator by operator: "
             f"{', '.join(others)}."
         )
+    for row in rows:
+        if row["dropped_open"]:
+            yield (
+                f"{row['method']}: in {row['dropped_open']} of {row['seeds']} runs the deployed "
+                "network lost connections that were still open, of strengths up to "
+                f"{row['dropped_strength']:.2f}; the score is that of a primary cut off from what "
+                "it depends on."
+            )
     devices = sorted(set(group["device"].dropna()))
     if len(devices) > 1:
         yield f"Seconds and latency come from different devices: {', '.join(devices)}."

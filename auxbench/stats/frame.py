@@ -25,6 +25,7 @@ NUMBERS = (
     "parameters",
     "macs",
     "latency_ms",
+    "dropped_strength",
 )
 COLUMNS = (
     "id",
@@ -148,5 +149,6 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
             key: inference.get(key)
             for key in ("parameters", "macs", "latency_ms", "same_as_single")
         },
+        "dropped_strength": (record.get("selected") or {}).get("dropped_strength"),
         "device": surroundings.get("device_name"),
     }

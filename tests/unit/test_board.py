@@ -145,6 +145,18 @@ def test_a_board_says_when_costs_or_networks_do_not_compare() -> None:
     assert "come from different devices: A, H." in text
 
 
+def test_scores_of_networks_that_were_cut_while_they_depended_on_others_are_marked() -> None:
+    records = study({"auxnas": (80.0, 81.0), "single": (79.0, 78.0)})
+    for run, strength in zip(records, (0.33, 0.004, 0.0, 0.0), strict=True):
+        run["selected"] = {"step": 150, "dropped_strength": strength}
+    (board,) = boards(records)
+    marks = [note for note in board.notes if "still open" in note]
+    assert len(marks) == 1
+    assert marks[0].startswith("auxnas: in 1 of 2 runs")
+    assert "up to 0.33" in marks[0]
+    assert not any("still open" in note for note in boards(study({"auxnas": (80.0,)}))[0].notes)
+
+
 def test_scores_of_two_versions_of_a_metric_never_share_a_board() -> None:
     one, two = study({"single": [40.0, 41.0]})
     two["primary"]["version"] = 2
