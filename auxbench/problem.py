@@ -259,9 +259,12 @@ class Problem:
 class Stream(Iterator[Batch]):
     """Endless shuffled batches of some samples; its whole state is (epoch, position).
 
-    Every epoch has a fresh order that depends on the random streams, the purpose and the epoch
-    alone. With `part` 0 or 1 the stream yields that half of every epoch's order, so two streams of
-    one purpose halve the samples anew in every epoch and never share one within it.
+    Every epoch has a fresh order of all samples that depends on the random streams, the purpose and
+    the epoch alone; those that `indices` does not name are left out, so streams of one purpose
+    agree in the order of what they share. Batches have one size, so that each batch after a sample
+    that is left out begins one sample later in the order, and such epochs are shorter. Augmentation
+    is drawn by batches. With `part` 0 or 1 the stream yields that half of every epoch's order, so
+    two streams of one purpose halve the samples anew in every epoch and never share one within it.
     """
 
     def __init__(
@@ -275,6 +278,8 @@ class Stream(Iterator[Batch]):
     ) -> None:
         self.samples = samples
         self.indices = indices
+        self.kept = np.zeros(len(samples), dtype=np.bool_)
+        self.kept[indices] = True
         self.streams = streams
         self.purpose = purpose
         self.part = part
@@ -289,7 +294,9 @@ class Stream(Iterator[Batch]):
     def __next__(self) -> Batch:
         if self.position + self.size > self.share:
             self.epoch, self.position = self.epoch + 1, 0
-        order = self.streams.numpy("order", *self.purpose, self.epoch).permutation(self.indices)
+        draws = self.streams.numpy("order", *self.purpose, self.epoch)
+        order = draws.permutation(len(self.samples))
+        order = order[self.kept[order]]
         start = self.position + (self.part or 0) * self.share
         rng = self.streams.numpy("augment", *self.purpose, self.epoch, start)
         self.position += self.size

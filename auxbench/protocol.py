@@ -37,15 +37,17 @@ def open_streams(
 
     'train/first' and 'train/second' halve the training samples anew in every epoch. 'holdout' are
     batches of the held-out samples, and of 'holdout/whole' one batch is all of them, or as many as
-    `WHOLE`.
+    `WHOLE`. 'train/kept' is the 'train' of those who read held-out samples, for a control that goes
+    without them and does not read them.
     """
     samples = problem.training(streams)
     kept = held = np.arange(len(samples), dtype=np.int64)
-    if any(split.startswith("holdout") for split in splits):
+    if any(split.startswith("holdout") or split == "train/kept" for split in splits):
         labelled = samples.labelled.get(problem.primary.name, kept)
         kept, held = carve(len(samples), labelled, streams)
     opened = {
         "train": lambda: Stream(samples, kept, size, streams, (stage,)),
+        "train/kept": lambda: Stream(samples, kept, size, streams, (stage,)),
         "train/first": lambda: Stream(samples, kept, size, streams, (stage,), 0),
         "train/second": lambda: Stream(samples, kept, size, streams, (stage,), 1),
         "holdout": lambda: Stream(samples, held, size, streams, ("holdout", stage)),

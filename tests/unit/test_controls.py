@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from auxbench.errors import UsageError
+from auxbench.method import Method
 from tests.contract._parts import training, weights_of
 
 
@@ -53,3 +54,24 @@ def test_noise_needs_two_samples() -> None:
     alone = type(batch)(batch.inputs[:1], {k: v[:1] for k, v in batch.targets.items()})
     with pytest.raises(UsageError, match="use --batch 2"):
         run.prepare(alone)
+
+
+def test_the_single_task_network_without_held_out_samples_sees_what_learning_on_them_leaves() -> (
+    None
+):
+    control, other = training("single:holdout=yes"), training("autolambda")
+    (ours,), theirs = control.batches["train"].values(), other.batches["train"]["train"]
+    for _ in range(10):
+        assert torch.equal(next(ours).inputs, next(theirs).inputs)
+    control.run()
+    plain = training("single", steps=3)
+    plain.run()
+    trained = [weights_of(run.learner.architecture) for run in (control, plain)]
+    assert trained[0].keys() == trained[1].keys()
+    assert any(not torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+    assert control.meter.summary()["forward"] == plain.meter.summary()["forward"]
+
+
+def test_the_control_without_held_out_samples_is_a_method_of_its_own() -> None:
+    assert str(Method.parse("single:holdout=yes")) == "single:holdout=yes"
+    assert str(Method.parse("single:holdout=no")) == "single"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import pytest
 import torch
 
 from auxbench.problem import Batch, Dataset, Indices, Problem, Samples, Stream, Task
@@ -52,6 +53,45 @@ def test_an_epoch_visits_no_sample_twice_and_every_epoch_is_shuffled_anew() -> N
     epochs = [indices(stream, 8) for _ in range(3)]
     assert all(len(set(epoch)) == 40 for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_the_order_of_all_samples_is_that_of_the_published_numbers() -> None:
+    """Without held-out data nothing may change: neither order nor augmentation."""
+    stream = opened("train")["train"]
+    assert next(stream).inputs.tolist() == [
+        *(31.170848799684972, 20.386185208463655, 7.340280370186607),
+        *(39.23056986465018, 16.020832297245548),
+    ]
+    assert indices(stream, 8)[-10:] == [27, 15, 24, 36, 13, 8, 26, 15, 16, 12]
+    second = opened("train/second")["train/second"]
+    assert indices(second, 5)[-10:] == [27, 15, 24, 36, 13, 39, 33, 37, 17, 10]
+
+
+@pytest.mark.parametrize("split", ["train", "train/kept"])
+def test_held_out_samples_are_left_out_of_everybodys_order(split: str) -> None:
+    everybody = opened("train", size=1)["train"]
+    fewer = opened(split, "holdout", size=1)[split]
+    for _ in range(3):
+        order = indices(everybody, 41)
+        kept = indices(fewer, 37)
+        assert set(kept) < set(order)
+        assert kept == [sample for sample in order if sample in set(kept)]
+
+
+def test_halves_without_held_out_samples_are_those_of_everybodys_order() -> None:
+    order = indices(opened("train", size=1)["train"], 41)
+    streams = opened("train/first", "train/second", "holdout", size=1)
+    held = set(indices(streams["holdout"], 4))
+    halves = indices(streams["train/first"], 18) + indices(streams["train/second"], 18)
+    assert halves == [sample for sample in order if sample not in held][:36]
+
+
+def test_a_control_goes_without_the_held_out_samples_and_reads_none() -> None:
+    streams = opened("train/kept")
+    assert list(streams) == ["train/kept"]
+    expected = opened("train", "holdout")["train"]
+    for _ in range(20):
+        assert torch.equal(next(streams["train/kept"]).inputs, next(expected).inputs)
 
 
 def test_halves_are_disjoint_in_every_epoch_and_change_from_epoch_to_epoch() -> None:
