@@ -51,8 +51,10 @@ class NormedBalancer(Balancer):
 class GradientBalancer(NormedBalancer):
     """A rule that sees the Gramian alone; private parameters keep their own gradient.
 
+    A task without a gradient on a batch, as where it has no labels there, is left out: it gets
+    weight 0, and the others get the weights that they would have without it. A task that remains
+    alone has weight 1. If no task has a gradient, or one is not finite, all weights are 1.
     `limit` is the greatest length that a rule lets its combined gradient have of its own accord.
-    One task has weight 1. If all gradients are zero or one is not finite, all weights are 1.
     """
 
     reads = frozenset({"gramian"})
@@ -67,13 +69,21 @@ class GradientBalancer(NormedBalancer):
 
     @abstractmethod
     def direction(self, gramian: Array) -> Array:
-        """The weights [T] for a Gramian [T, T] whose largest diagonal entry is 1."""
+        """The weights [T] for a Gramian [T, T] whose diagonal is positive and at most 1."""
 
     def weights(self, signals: Signals) -> Tensor:
         gramian = signals.gramian
-        scale = float(gramian.diagonal().max())
-        if len(gramian) == 1 or scale == 0 or not gramian.isfinite().all():
+        present = with_gradient(gramian)
+        if not present.any() or not gramian.isfinite().all():
             return torch.ones(len(gramian), dtype=torch.float64)
+        weights = present.double()
+        if present.sum() > 1:
+            weights[present] = self._together(gramian[present][:, present])
+        return weights
+
+    def _together(self, gramian: Tensor) -> Tensor:
+        """The weights of tasks that all have a gradient."""
+        scale = float(gramian.diagonal().max())
         unit = (gramian / scale).numpy()
         weights = self.direction(unit)
         if self.norm == "sum":
@@ -86,6 +96,16 @@ class GradientBalancer(NormedBalancer):
                 factor *= self.limit / max(length, self.limit)
             weights = weights * factor
         return torch.from_numpy(weights)
+
+
+def with_gradient(gramian: Tensor) -> Tensor:
+    """Which tasks have a gradient other than zero: [T], boolean.
+
+    >>> with_gradient(torch.tensor([[4.0, 0.0], [0.0, 0.0]])).tolist()
+    [True, False]
+    """
+    squares = gramian.diagonal()
+    return squares / squares.max() > 0  # what is lost beside the largest is zero, too
 
 
 def as_long_as_sum(gramian: Array, weights: Array) -> Array:

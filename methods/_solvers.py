@@ -1,7 +1,8 @@
 """Exact solvers of the small problems behind gradient methods, in float64 on T x T matrices.
 
 Every one works on unit gradients and puts the lengths back at the end, so that tasks whose
-gradients differ by many orders of magnitude are all solved to full precision.
+gradients differ by many orders of magnitude are all solved to full precision. They are given the
+tasks that have a gradient; `GradientBalancer` leaves the others out beforehand.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ Array = NDArray[np.float64]
 # the gradients cancel as far as Gramians of float32 gradients can tell.
 CANCELLED = 1e-7
 EIGENVALUE = 1e-12  # of a Gramian, relative to its largest: below it, the rank ends
+SMALLEST = 1e-9  # of a bracket, relative to its upper end
 STEPS = 200
 
 
@@ -31,7 +33,9 @@ def unit_rows(gramian: Array) -> tuple[Array, Array]:
     lengths = np.sqrt(np.maximum(gramian.diagonal(), 0))
     inverse = inverse_lengths(lengths)
     eigenvalues, vectors = np.linalg.eigh(gramian * inverse[:, None] * inverse)
-    return lengths, vectors * np.sqrt(np.maximum(eigenvalues, 0))
+    rows = vectors * np.sqrt(np.maximum(eigenvalues, 0))
+    rows[lengths == 0] = 0.0  # where rounding leaves 1e-16, a solver finds a direction
+    return lengths, rows
 
 
 def inverse_lengths(lengths: Array) -> Array:
@@ -96,8 +100,7 @@ def equal_projections(rows: Array) -> Array | None:
     [1.0, 1.0]
     """
     cosines = rows @ rows.T
-    present = cosines.diagonal() > 0.5
-    weights = np.asarray(np.linalg.pinv(cosines, rcond=EIGENVALUE, hermitian=True) @ present)
+    weights = np.linalg.pinv(cosines, rcond=EIGENVALUE, hermitian=True).sum(axis=1)
     scale = np.abs(weights).max()
     # Where the projections would have to be zero, the pseudo-inverse leaves rounding errors.
     return None if scale < 1e-8 or cancels(cosines, weights) else weights
@@ -108,23 +111,18 @@ def bargain(gramian: Array, shares: Array, power: float = 1.0) -> Array:
 
     They minimise a convex function, 1/2 a'Ga - sum shares log a where the power is 1, which
     damped Newton steps find. It is unbounded when some convex combination of the gradients
-    vanishes. Tasks whose gradients are zero have no say and get weight 0.
+    vanishes.
 
     >>> bargain(np.array([[4.0, -2.0], [-2.0, 2.0]]), np.ones(2)).round(6).tolist()
     [0.92388, 1.306563]
     """
-    weights = np.zeros(len(gramian))
-    present = gramian.diagonal() > 0
-    lengths, rows = unit_rows(gramian[np.ix_(present, present)])
+    lengths, rows = unit_rows(gramian)
     cosines = rows @ rows.T
-    if not present.any() or cancels(cosines, simplex_minimum(rows)):
-        return weights
-    # In units of the lengths the equation keeps its form, with other shares.
-    scaled = shares[present] * lengths ** (power - 1)
-    solution = _newton(cosines, scaled, power)
-    if solution is not None:
-        weights[present] = solution / lengths
-    return weights
+    solution = None
+    if not cancels(cosines, simplex_minimum(rows)):
+        # In units of the lengths the equation keeps its form, with other shares.
+        solution = _newton(cosines, shares * lengths ** (power - 1), power)
+    return np.zeros(len(gramian)) if solution is None else solution / lengths
 
 
 def _newton(cosines: Array, shares: Array, power: float) -> Array | None:
@@ -154,7 +152,8 @@ def worst_case_weights(rows: Array, radius: float) -> Array:
     The sum is kept within `radius` times the mean row's length of the mean row. With g0 the mean
     row, the dual is min over the simplex of g_w'g0 + radius |g0| |g_w|. For any length t in place
     of |g_w|, it is the shortest convex combination of shifted rows; the right t is the root of a
-    monotone function.
+    monotone function. Where some convex combination vanishes, 0 is a root of it as well, but not
+    the right one unless the closest sum that harms nobody lies within reach.
 
     >>> rows = np.array([[2.0, 0.0], [-1.0, 1.0]])
     >>> (worst_case_weights(rows, 0.4) @ rows).round(6).tolist()
@@ -172,14 +171,17 @@ def worst_case_weights(rows: Array, radius: float) -> Array:
     def gap(shift: float) -> float:
         return float(np.linalg.norm(weights_at(shift) @ rows)) - reach * shift
 
-    longest = float(np.sqrt(gramian.diagonal().max()))
-    shift = brentq(gap, 0.0, 2 * longest / reach, xtol=1e-300, rtol=1e-15, maxiter=1000)
-    worst = weights_at(shift)
-    length = float(np.linalg.norm(worst @ rows))
-    if cancels(gramian, worst) or length <= 1e-12 * longest:
+    high = 2 * float(np.sqrt(gramian.diagonal().max())) / reach
+    low = 0.0
+    if cancels(gramian, simplex_minimum(rows)):
         # Nobody can be served better than not at all: of the sums that harm nobody, the closest.
-        return mean + _nonnegative(rows.T, -centre)
-    return mean + worst * reach / length
+        sparing = _nonnegative(rows.T, -centre)
+        away = float(np.linalg.norm(sparing @ rows))
+        low = SMALLEST * high
+        if away <= reach or gap(low) <= 0:
+            return mean + sparing * (reach / max(away, reach))
+    worst = weights_at(brentq(gap, low, high, xtol=1e-300, rtol=1e-15, maxiter=1000))
+    return mean + worst * reach / float(np.linalg.norm(worst @ rows))
 
 
 def _nonnegative(system: Array, target: Array) -> Array:

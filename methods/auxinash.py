@@ -29,7 +29,7 @@ from auxbench.grammar import Count, CountOrZero, Positive
 from auxbench.problem import SampleLosses
 from auxbench.registry import METHODS
 
-from ._gradient import GradientBalancer, Norm
+from ._gradient import GradientBalancer, Norm, with_gradient
 from ._heldout import Implicit, means, weighed_sum
 from ._solvers import Array, bargain
 
@@ -75,7 +75,7 @@ class AuxiNash(Implicit):
         self.register_buffer("scale", torch.ones(len(tasks), dtype=torch.float64))
 
     def weights(self, signals: Signals) -> Tensor:
-        self.bargain.shares = self.numbers.numpy()
+        self.bargain.shares = self.numbers[with_gradient(signals.gramian)].numpy()
         weights = self.bargain.weights(signals)
         self.gramian.copy_(signals.gramian)
         self.current.copy_(weights)
@@ -113,7 +113,7 @@ def weights_by_powers(gramian: Tensor, powers: Tensor, weights: Tensor) -> Tenso
 
 
 class Bargain(GradientBalancer):
-    """The bargain for given powers, which are `shares`."""
+    """The bargain of the tasks that have a gradient, whose powers are `shares`."""
 
     degree = -0.5
     shares: Array

@@ -1,7 +1,8 @@
 """CAGrad: near the mean gradient, the direction that helps the worst-served task most.
 
 "Near" is a ball around the mean gradient whose radius is `c` times its length. The problem is
-solved exactly through its dual, and the length is the paper's.
+solved exactly through its dual, and the length is the paper's. A task without a gradient on a batch
+is left out of the mean, too.
 
 Known flaws: the result hangs on `c`, which at 0 gives the mean gradient and has to be tuned.
 Public versions multiply the result by the number of tasks, divide it by 1 + c^2, or both, so that

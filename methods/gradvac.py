@@ -20,25 +20,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from auxbench.gradients import Signals
 from auxbench.grammar import Share
 from auxbench.registry import METHODS
 
-from ._gradient import GradientBalancer, Norm
-from ._solvers import Array
+from ._gradient import Norm, NormedBalancer
 
 # A cosine of 1 is met by no finite multiple of the other gradient.
 HIGHEST = 0.999
 
 
 @METHODS.register
-class GradVac(GradientBalancer):
+class GradVac(NormedBalancer):
     """Gradient vaccine with one target per ordered pair of tasks.
 
-    >>> from auxbench.gradients import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = GradVac(["a", "b"], torch.Generator())
     >>> [round(w, 6) for w in balancer.weights(signals).tolist()]
@@ -48,6 +46,7 @@ class GradVac(GradientBalancer):
     """
 
     family = "gradient"
+    reads = frozenset({"gramian"})
     permutes = False  # the order in which pairs are visited is random
 
     def __init__(
@@ -63,12 +62,16 @@ class GradVac(GradientBalancer):
         self.targets: Tensor
         self.register_buffer("targets", torch.zeros(len(tasks), len(tasks), dtype=torch.float64))
 
-    def direction(self, gramian: Array) -> Array:
-        lengths = np.sqrt(np.maximum(gramian.diagonal(), 0))
-        coefficients = np.eye(len(gramian))
+    def weights(self, signals: Signals) -> Tensor:
+        gramian = signals.gramian
+        tasks = len(gramian)
+        coefficients = torch.eye(tasks, dtype=torch.float64)
+        if not gramian.isfinite().all():
+            return coefficients.sum(dim=0)
+        lengths = gramian.diagonal().clamp(min=0).sqrt().tolist()
         targets = self.targets.tolist()
         for task, own in enumerate(coefficients):
-            for other in torch.randperm(len(gramian), generator=self.rng).tolist():
+            for other in torch.randperm(tasks, generator=self.rng).tolist():
                 length = math.sqrt(max(float(own @ gramian @ own), 0.0))
                 if other == task or length * lengths[other] == 0:
                     continue
@@ -81,4 +84,4 @@ class GradVac(GradientBalancer):
                     own[other] += added * length / lengths[other]
                 targets[task][other] += self.beta * (cosine - targets[task][other])
         self.targets = torch.tensor(targets, dtype=torch.float64)
-        return np.asarray(coefficients.sum(axis=0))
+        return self.normed(coefficients.sum(dim=0), gramian)

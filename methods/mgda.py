@@ -1,7 +1,9 @@
 """MGDA: the shortest convex combination of the gradients, which no task objects to.
 
 Its negative descends all losses at once, or is zero where none can fall without another rising.
-The active set is found exactly, and the heads keep their own gradient.
+A task without a gradient, as on a batch without labels for it, is left out: with it the shortest
+combination would always be zero. The active set is found exactly, and the heads keep their own
+gradient.
 
 Known flaws: it follows the smallest gradient and starves the tasks of large ones. The original
 solver keeps weights off 0 and 1 and fails on gradients longer than 1e4, other public versions stop

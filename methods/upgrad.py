@@ -1,6 +1,7 @@
 """UPGrad: every gradient is projected onto what conflicts with no task, and the mean is taken.
 
-The mean conflicts with no task either. Here the projections are exact.
+The mean conflicts with no task either. Here the projections are exact, and a task without a
+gradient on a batch is left out of the mean.
 
 Known flaws: for two tasks it is half of PCGrad's sum, and between nearly orthogonal gradients the
 plain mean, 1 / T of the sum's length. The public version adds a small multiple of the identity to

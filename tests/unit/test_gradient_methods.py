@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import minimize, nnls
 
 from auxbench.balancer import Balancer
 from auxbench.gradients import Signals
@@ -272,6 +273,11 @@ def test_cagrad_serves_the_worst_served_best(c: float, seed: int) -> None:
         assert others.max() <= worst + 1e-9 * worst.abs()
 
 
+def test_cagrad_where_the_mean_harms_nobody_and_some_gradients_cancel() -> None:
+    rows = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    assert weights_of("cagrad", rows).tolist() == pytest.approx([1 / 3] * 3)
+
+
 def test_cagrad_of_radius_0_is_the_mean() -> None:
     assert weights_of("cagrad", random_rows(4, 0), c=0.0).tolist() == [0.25] * 4
 
@@ -330,11 +336,85 @@ def test_without_a_finite_bargain_the_shared_parameters_stand_still(name: str) -
     assert weights_of(name, opposed).tolist() == [0.0, 0.0]
 
 
-def test_bargaining_ignores_tasks_without_a_gradient() -> None:
-    rows = torch.cat([random_rows(2, 0), torch.zeros(1, 30, dtype=torch.float64)])
-    weights = weights_of("nashmtl", rows, max_norm=None)
-    torch.testing.assert_close(weights[:2], weights_of("nashmtl", rows[:2], max_norm=None))
-    assert weights[2] == 0
+def drawn(seed: int, zeros: int = 1) -> torch.Tensor:
+    """Gradients of 2 to 6 tasks in 2 to 8 dimensions, some of them linearly dependent or zero."""
+    generator = torch.Generator().manual_seed(seed)
+    tasks, size = (int(torch.randint(2, top, (1,), generator=generator)) for top in (7, 9))
+    rows = random_rows(tasks, seed, size, spread=seed % 3)
+    if seed % 2:
+        rows[-1] = -0.5 * rows[0] if tasks < 4 else rows[0] - rows[1]
+    places = torch.rand(tasks, generator=generator).argsort()[: min(zeros, tasks - 1)]
+    rows[places] = 0.0
+    return rows
+
+
+@pytest.mark.parametrize("norm", ["native", "sum"])
+@pytest.mark.parametrize("name", COMBINING)
+def test_a_task_without_a_gradient_is_left_out(
+    name: str, norm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a batch has no labels for it: the others move the trunk as they would without it."""
+    monkeypatch.setattr(torch, "randperm", lambda count, generator=None: torch.arange(count))
+    for seed, zeros in itertools.product(range(60), (1, 2)):
+        rows = drawn(seed, zeros)
+        left = rows[rows.norm(dim=1) > 0]
+        if name == "pripcgrad" and not rows[0].any():
+            continue  # it has nothing to spare
+        weights = weights_of(name, rows, norm=norm)
+        assert weights.isfinite().all()
+        torch.testing.assert_close(weights @ rows, weights_of(name, left, norm=norm) @ left)
+        if name not in ("gradvac", "pripcgrad"):  # they add to gradients, and solve for nothing
+            assert not weights[rows.norm(dim=1) == 0].any()
+
+
+@pytest.mark.parametrize("name", COMBINING)
+def test_one_task_without_labels_does_not_freeze_the_trunk(name: str) -> None:
+    rows = random_rows(3, 0)
+    rows[1] = 0.0
+    assert (weights_of(name, rows) @ rows).norm() > 0.01 * rows[::2].norm(dim=1).min()
+
+
+@pytest.mark.parametrize("c", [0.1, 0.5, 0.9])
+def test_cagrad_is_the_best_in_its_ball_by_its_dual(c: float) -> None:
+    """For every combination g_w on the simplex g_w'g0 + c |g0| |g_w| bounds from above how well
+    the worst-served task can be served within the ball, and it is served as well as that."""
+    vanishing = 0
+    for seed, zeros in itertools.product(range(150), (0, 1)):
+        rows = drawn(seed, zeros)
+        present = rows.norm(dim=1) > 0
+        left, count = rows[present], int(present.sum())
+        if count == 1:
+            continue
+        weights = weights_of("cagrad", rows, c=c)[present]
+        mean, longest = left.mean(dim=0), left.norm(dim=1).max()
+        reach = c * mean.norm()
+        assert (weights @ left - mean).norm() <= reach * (1 + 1e-9)
+        mixture = weights - 1 / count
+        assert mixture.min() >= -1e-12
+        mixture = mixture / mixture.sum() @ left
+        bound = float(mixture @ mean + reach * mixture.norm())
+        if np.linalg.norm(simplex_minimum(left.numpy()) @ left.numpy()) < 1e-9 * longest:
+            bound = min(bound, 0.0)
+            vanishing += 1
+        worst = float((left @ (weights @ left)).min())
+        assert worst == pytest.approx(bound, abs=1e-9 * float(longest * mean.norm()))
+    assert vanishing > 20
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 2])
+def test_upgrad_projects_every_gradient_onto_the_dual_cone(zeros: int) -> None:
+    """Moreau: p is the projection of g onto the dual cone if p conflicts with no row, p - g is a
+    nonnegative combination of rows, and both are orthogonal."""
+    for seed in range(100):
+        rows = drawn(seed, zeros)
+        left = rows[rows.norm(dim=1) > 0].numpy()
+        projections = []
+        for row in left:
+            multipliers, _ = nnls(left.T, -row)
+            projections.append(row + multipliers @ left)
+        expected = np.mean(projections, axis=0)
+        found = (weights_of("upgrad", rows) @ rows).numpy()
+        assert found == pytest.approx(expected, abs=1e-9 * np.abs(left).max())
 
 
 @pytest.mark.parametrize("name", SCALE_FREE)
@@ -440,3 +520,11 @@ def test_unit_rows_reproduce_the_gramian_row_by_row() -> None:
     assert lengths.tolist() == pytest.approx([1.0, 1e-8, 0.0])
     expected = np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 0.0]])
     assert rows @ rows.T == pytest.approx(expected, abs=1e-12)
+    assert not rows[2].any()
+
+
+def test_unit_rows_of_length_0_are_exactly_0() -> None:
+    for seed in range(50):
+        rows = drawn(seed).numpy()
+        lengths, unit = unit_rows(rows @ rows.T)
+        assert not unit[lengths == 0].any()

@@ -118,6 +118,11 @@ def ours(name: str, rows: Tensor, **options: Any) -> Tensor:
     return weights_of(name, rows, **options) @ rows
 
 
+def present(rows: Tensor) -> Tensor:
+    """The gradients but for those of zero, which our solvers leave out and TorchJD's do not."""
+    return rows[rows.norm(dim=1) > 0]
+
+
 def agree(one: Tensor, other: Tensor, rows: Tensor, tolerance: float = 1e-10) -> None:
     """Two combinations of the rows agree, relative to their lengths, up to rounding of the rows."""
     slack = 1e-13 * float(rows.norm(dim=1).max())
@@ -249,7 +254,7 @@ def test_upgrad(rows: Tensor) -> None:
     distances = []
     for constant in (1e-4, 1e-8, 1e-12):
         projector = QuadprogProjector(norm_eps=0.0, reg_eps=constant)
-        theirs = aggregation.UPGrad(projector=projector)(rows)
+        theirs = aggregation.UPGrad(projector=projector)(present(rows))
         distances.append(float((direction - theirs).norm()) / longest)
     assert distances[1] <= 1e-3 * distances[0] + 1e-12
     assert distances[2] <= 1e-8
@@ -273,10 +278,10 @@ def test_mgda(rows: Tensor) -> None:
     point from the shortest one is at most the difference of their squared lengths."""
     longest = rows.norm(dim=1).max()
     weights = weights_of("mgda", rows)
-    shortest, theirs = weights @ rows / longest, aggregation.MGDA()(rows) / longest
+    shortest, theirs = weights @ rows / longest, aggregation.MGDA()(present(rows)) / longest
     assert weights.min() >= 0
     assert weights.sum().item() == pytest.approx(1)
-    assert (rows / longest @ shortest).min() >= shortest @ shortest - 1e-14
+    assert (present(rows) / longest @ shortest).min() >= shortest @ shortest - 1e-14
     excess = theirs @ theirs - shortest @ shortest
     assert excess >= -1e-14
     assert (theirs - shortest).square().sum() <= excess + 1e-12
@@ -285,7 +290,7 @@ def test_mgda(rows: Tensor) -> None:
 @cases({case: rows for case, rows in ALL.items() if len(rows) == 2})
 def test_mgda_of_two_tasks(rows: Tensor) -> None:
     """With two tasks one step of Frank and Wolfe is exact."""
-    agree(ours("mgda", rows), aggregation.MGDA()(rows), rows)
+    agree(ours("mgda", rows), aggregation.MGDA()(present(rows)), rows)
 
 
 def test_mgda_of_three_tasks_is_exact_where_theirs_is_not() -> None:
@@ -326,7 +331,7 @@ def test_cagrad_where_standing_still_is_out_of_reach(case: str) -> None:
 def test_cagrad_where_the_worst_served_can_be_spared(case: str) -> None:
     """The mixture that CAGrad is after vanishes and tells no direction. TorchJD gives up and
     returns zero, which is out of reach; the mean's projection off all conflicts is within it."""
-    rows = ALL[case]
+    rows = present(ALL[case])
     mean = rows.mean(dim=0)
     multipliers, _ = nnls(rows.T.numpy(), -mean.numpy())
     spared = mean + torch.from_numpy(multipliers) @ rows
@@ -379,14 +384,13 @@ def test_nashmtl() -> None:
     assert "A" in failed
 
 
-@cases({**GENERAL, **PARALLEL, **ZERO})
+@cases({**GENERAL, **PARALLEL, **{case: rows for case, rows in ZERO.items() if len(rows) > 2}})
 @pytest.mark.parametrize("alpha", [1.0, 2.0])
 def test_fairgrad(rows: Tensor, alpha: float) -> None:
     """Neither clips. TorchJD's least squares stop by absolute tolerances, so that small gradients
     are solved to fewer digits; of ours the residual is rounding."""
     weights = weights_of("fairgrad", rows, alpha=alpha, max_norm=None)
-    present = rows.norm(dim=1) > 0
-    assert unevenness(weights[present], rows[present], 1 / alpha) < 1e-10
+    assert unevenness(weights[weights > 0], present(rows), 1 / alpha) < 1e-10
     faint = bool(rows.norm(dim=1).max() < 0.1)
     theirs = aggregation.FairGrad(alpha=alpha)(rows)
     agree(weights @ rows, theirs, rows, 1e-2 if faint else 1e-6)
