@@ -1,30 +1,51 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The versions that are tested; empty for the newest that the package allows.
+CONSTRAINTS ?= constraints.txt
 
-.PHONY: demo test check benchmarks clean
+.PHONY: demo test check benchmarks lock test-newest test-oldest clean
 
-demo: .venv/ready
+demo: $(VENV)/ready
 	$(BIN)/auxbench run --methods single,hps,pcgrad,auxnas,auxnas+pcgrad --dataset rooms \
 		--backbone test_resnet --budget demo --seeds 3 --results demo
 	$(BIN)/auxbench leaderboard --results demo
 
-test: .venv/ready
+test: $(VENV)/ready
 	$(BIN)/python -m pytest -W error
 
-check: .venv/ready
+check: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmarks: .venv/ready
+benchmarks: $(VENV)/ready
 	$(BIN)/python benchmarks/steps.py --json benchmarks/steps.json --page benchmarks/README.md
 
-clean:
-	rm -rf .venv demo build dist *.egg-info
+# Write down the versions that are installed here, once the tests have passed with them. What torch
+# brings for a GPU is left to torch, which names it exactly and differently on every platform.
+lock: $(VENV)/ready
+	$(BIN)/python -m pip freeze --exclude-editable --exclude auxbench \
+		| grep -v -e '^nvidia-' -e '^cuda-' -e '^triton' > constraints.txt
 
-.venv/ready: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch .venv/ready
+# The ends of the ranges in pyproject.toml, in environments of their own.
+test-newest:
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
+
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet uv
+	VIRTUAL_ENV=.venv-oldest .venv-oldest/bin/uv pip install --quiet \
+		--resolution lowest-direct --editable '.[dev]'
+	.venv-oldest/bin/python -m pytest
+
+clean:
+	rm -rf .venv .venv-newest .venv-oldest demo build dist *.egg-info
+
+$(VENV)/ready: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
+	touch $(VENV)/ready
