@@ -76,7 +76,8 @@ def _read_config(context: click.Context, option: click.Parameter, path: Path | N
             raise UsageError(
                 f"config '{path}' has an unknown word '{key}'; {suggestion(key, names)}"
             )
-        values[name] = ",".join(map(str, value)) if isinstance(value, list) else value
+        # A list of one ends in a comma, so that it stays a list.
+        values[name] = ",".join([*map(str, value), ""]) if isinstance(value, list) else value
     context.default_map = values
 
 
@@ -88,7 +89,9 @@ def _study_options(command: F) -> F:
         click.option("--backbone", help="timm names, or mlp; the data set's own by default."),
         click.option("--primary", help="The task that counts; the data set's own by default."),
         click.option("--auxiliary", help="Auxiliary tasks, such as depth,normals."),
-        click.option("--seeds", default=3, show_default=True, help="How many seeds, from 0 on."),
+        click.option(
+            "--seeds", default="3", show_default=True, help="A number, from 0 on, or 5-9, or 0,3."
+        ),
         click.option("--budget", default="small", show_default=True, help="A budget tier."),
         click.option("--steps", type=int, help="Weight steps, in place of the budget's."),
         click.option("--batch", type=int, help="Samples a batch, in place of the budget's."),
@@ -103,6 +106,9 @@ def _study_options(command: F) -> F:
             "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."
         ),
         click.option("--jobs", type=int, help="Runs at a time; all cores, or one on a GPU."),
+        click.option(
+            "--threads", type=int, help="Processor cores per run; their share by default."
+        ),
         click.option("--retry", is_flag=True, help="Run diverged and skipped ones again."),
         click.option(
             "--config",
@@ -160,9 +166,6 @@ def run(methods: str, dataset: str, **words: Any) -> None:
     """Train methods on data sets; what is recorded already is skipped."""
     from auxbench.study import run as carry_out
 
-    jobs = words["jobs"]
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs is {jobs}; ask for at least 1.")
     frame = carry_out(methods, dataset, **words)
     ends = frame["status"].value_counts().to_dict()
     counts = ", ".join(f"{count} {status}" for status, count in ends.items())
@@ -179,11 +182,12 @@ def plan(
     results: str,
     device: str,
     jobs: int | None,
+    threads: int | None,
     retry: bool,
     **words: Any,
 ) -> None:
     """Say what a run would do, what is done, what is impossible, and what it would cost."""
-    from auxbench.execute.local import cores, resolve, slots
+    from auxbench.execute.local import resolve, slots, threads_of
     from auxbench.plan import plan as make_plan
     from auxbench.report.plan import table
     from auxbench.store import Store
@@ -192,7 +196,8 @@ def plan(
     study = Study.of(methods, dataset, **words)
     device = resolve(device)
     at_once = slots(device, jobs)
-    cells = make_plan(study, Store(Path(results)), device, max(1, cores() // at_once), retry)
+    store = Store(Path(results))
+    cells = make_plan(study, store, device, threads_of(threads, at_once), retry)
     _show([table(cells, at_once)], style)
 
 

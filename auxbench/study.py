@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas
 
 Words = str | Sequence[str]
+Seeds = int | str | Sequence[int]
 
 CHANGES = (
     "steps",
@@ -30,6 +31,7 @@ CHANGES = (
     "schedule",
     "chunks",
 )
+SEEDS = "write how many, such as 5, or which, such as 5-9 or 0,3,5."
 FINAL = frozenset({"done", "diverged", "skipped"})  # another attempt would end the same way
 
 
@@ -48,7 +50,7 @@ class Study:
         backbone: Words | None = None,
         primary: str | None = None,
         auxiliary: Words | None = None,
-        seeds: int = 3,
+        seeds: Seeds = 3,
         budget: str = "small",
         pretrained: bool = False,
         weights: str | Path | None = None,
@@ -57,7 +59,8 @@ class Study:
     ) -> Study:
         """Resolve names, options and tasks; lists may be given as text with commas.
 
-        Without a backbone every data set has its own choice. `weights` is a file that the backbone
+        Without a backbone every data set has its own choice. `seeds` are read by `seeds_of`,
+        `weights` is a file that the backbone
         starts from, and `head` is that of tasks which predict maps.
 
         `changes` replace single values of the budget, which is then marked with a star. Errors:
@@ -66,8 +69,7 @@ class Study:
         from auxbench import heads
 
         recipe = _recipe(budget, changes)
-        if seeds < 1:
-            raise UsageError(f"seeds is {seeds}; ask for at least 1.")
+        wanted = seeds_of(seeds)
         if pretrained and weights:
             raise UsageError(f"weights '{weights}' contradict --pretrained; leave one of them out.")
         cells = [
@@ -81,7 +83,7 @@ class Study:
         return cls(
             tuple(
                 Run(*problem, net, pretrained, method, recipe, seed, head=head, weights=digest)
-                for seed in range(seeds)
+                for seed in wanted
                 for problem, net, method in cells
             )
         )
@@ -101,6 +103,7 @@ def run(
     results: str | Path = RESULTS,
     device: str = "auto",
     jobs: int | None = None,
+    threads: int | None = None,
     retry: bool = False,
     quiet: bool = False,
     **words: Any,
@@ -109,8 +112,8 @@ def run(
 
     The same words as on the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
     `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
-    process of its own, `jobs` of them at a time, and its record is kept in the folder `results`.
-    Errors: `UsageError` for what cannot be carried out as asked; a run that fails leaves a record
+    process of its own, `jobs` of them at a time with `threads` threads each, and its record is kept
+    in the folder `results`. Errors: `UsageError` for what cannot be carried out as asked; a run that fails leaves a record
     instead.
     """
     from auxbench.execute.local import carry_out
@@ -119,9 +122,42 @@ def run(
     study = Study.of(methods, dataset, **words)
     store = Store(Path(results))
     store.prepare()
-    carry_out(study, store, device=device, jobs=jobs, retry=retry, quiet=quiet)
+    options = {"device": device, "jobs": jobs, "threads": threads, "retry": retry, "quiet": quiet}
+    carry_out(study, store, **options)
     wanted = {run.id for run in study.runs}
     return frame([record for record in store.records() if record["id"] in wanted])
+
+
+def seeds_of(given: Seeds) -> tuple[int, ...]:
+    """The seeds that a number, a text or a list stands for.
+
+    A number is how many there are, from 0 on; a text may also name single ones and stretches.
+    Errors: `UsageError` for none, for one that is named twice, and for what is no seed.
+
+    >>> seeds_of(3), seeds_of("5-7"), seeds_of("0,4,7-8"), seeds_of([2])
+    ((0, 1, 2), (5, 6, 7), (0, 4, 7, 8), (2,))
+    """
+    text = given if isinstance(given, str) else ""
+    if isinstance(given, int) or text.strip().isdecimal():
+        found = list(range(int(given)))
+    elif isinstance(given, str):
+        found = [seed for part in split_list(given) for seed in _stretch(part, given)]
+    else:
+        found = [int(seed) for seed in given]
+    twice = [seed for seed in found if found.count(seed) > 1]
+    if not found or min(found) < 0 or twice:
+        wrong = f"which names {twice[0]} twice" if twice else "which is no seed from 0 on"
+        raise UsageError(f"seeds is {given}, {wrong}; {SEEDS}")
+    return tuple(found)
+
+
+def _stretch(part: str, text: str) -> range:
+    """The seeds of one entry of a text, such as 4 or 5-9."""
+    first, _, last = part.partition("-")
+    ends = [end.strip() for end in (first, last or first)]
+    if not all(end.isdecimal() for end in ends):
+        raise UsageError(f"seeds is '{text}', and '{part}' is no seed; {SEEDS}")
+    return range(int(ends[0]), int(ends[1]) + 1)
 
 
 def _recipe(name: str, changes: Mapping[str, Any]) -> Recipe:

@@ -70,5 +70,5 @@ def test_its_commands_parse(words: list[str]) -> None:
     command = auxbench.commands[name]
     context = command.make_context(name, rest)
     if name in {"run", "plan"}:
-        skipped = {"results", "device", "jobs", "retry", "style"}
+        skipped = {"results", "device", "jobs", "threads", "retry", "style"}
         assert Study.of(**{k: v for k, v in context.params.items() if k not in skipped}).runs

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from auxbench.errors import UsageError
 from auxbench.execute.progress import Progress
 from auxbench.runs import Run, record
 from auxbench.store import Store
@@ -26,6 +27,7 @@ def carry_out(
     *,
     device: str = "auto",
     jobs: int | None = None,
+    threads: int | None = None,
     retry: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -36,7 +38,7 @@ def carry_out(
     done, missing = study.split(store, retry)
     device = resolve(device)
     # The order of sums depends on the threads, so their number must not depend on what is missing.
-    threads = max(1, cores() // slots(device, jobs))
+    threads = threads_of(threads, slots(device, jobs))
     jobs = max(1, min(slots(device, jobs), len(missing)))
     prepare(missing)
     workers = Workers(store, device, threads)
@@ -60,17 +62,35 @@ def cores() -> int:
 
 
 def slots(device: str, jobs: int | None) -> int:
-    """How many runs at a time: what the user says, or one on a GPU, or one per core up to 8."""
+    """How many runs at a time: what the user says, or one on a GPU, or one per core up to 8.
+
+    Errors: `UsageError` for fewer than one.
+    """
     if jobs is not None:
+        if jobs < 1:
+            raise UsageError(f"jobs is {jobs}; ask for at least 1.")
         return jobs
     return 1 if device.startswith("cuda") else min(cores(), 8)
+
+
+def threads_of(asked: int | None, at_once: int) -> int:
+    """The threads of a run: what the user says, or OMP_NUM_THREADS, or its share of the cores.
+
+    Errors: `UsageError` for fewer than one.
+    """
+    if asked is not None:
+        if asked < 1:
+            raise UsageError(f"threads is {asked}; ask for at least 1.")
+        return asked
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if first.isdecimal() and int(first):
+        return int(first)
+    return max(1, cores() // at_once)
 
 
 def resolve(device: str) -> str:
     """The device that 'auto' stands for; errors: `UsageError` for one that is not there."""
     import torch
-
-    from auxbench.errors import UsageError
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
