@@ -16,7 +16,7 @@ have no noise:
   there is no transfer, good or bad (Wu, Zhang and Ré).
 * `harmful` = 8 z4 z5, just as independent, but hard, and in units that make its loss some ten
   times the primary's: it takes the steps and the capacity of the trunk. The two gradients are
-  nearly orthogonal, so methods that look at directions find little to mend; a small weight (such
+  nearly orthogonal, so methods that look at directions find little to correct; a small weight (such
   as `static:harmful=0.01`) or gradients of equal size undo most of the harm.
 * `conflicting` = A - 5 B. A is quickly learned by both, so the two heads read the same hidden
   units with weights of the same sign; what is missing then is B for the one and -5 B for the
@@ -24,6 +24,11 @@ have no noise:
   covariance of Wu, Zhang and Ré in a non-linear network, and what gradient surgery (Yu et al.) and
   weighting by the gradients' cosine (Du et al.) were made for. Multiplying the task by -1 changes
   nothing, since its head is its own.
+
+The names say what the tasks were made for. How much they help or harm depends on the steps and the
+learning rate: the plain sum with `harmful` loses 0.22 to the single-task network after 150 steps at
+a rate of 0.001, and 0.03 after 600; with `helpful` it gains 0.06 at that rate and loses 0.10 at
+0.0003.
 
 Training has 200 noisy samples unless told otherwise; the labels of validation and test have no
 noise, so that the score is the distance to the truth, where predicting the mean is 2.2 off. The
