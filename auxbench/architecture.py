@@ -151,6 +151,10 @@ class Architecture(nn.Module, ABC):
     def enter(self, stage: str) -> None:
         """Get ready for the stage 'warm-up' or 'train'."""
 
+    def structure(self) -> int:
+        """A number that changes when the graph of a step does, such as when a link leaves it."""
+        return 0
+
     def dropped_strength(self) -> float:
         """How strong the strongest connection into the primary is that `deploy` leaves out.
 

@@ -113,8 +113,8 @@ def run(
     The same words as on the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
     `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
     process of its own, `jobs` of them at a time with `threads` threads each, and its record is kept
-    in the folder `results`. Errors: `UsageError` for what cannot be carried out as asked; a run that fails leaves a record
-    instead.
+    in the folder `results`. Errors: `UsageError` for what cannot be carried out as asked; a run
+    that fails leaves a record instead.
     """
     from auxbench.execute.local import carry_out
     from auxbench.stats import frame
@@ -122,8 +122,7 @@ def run(
     study = Study.of(methods, dataset, **words)
     store = Store(Path(results))
     store.prepare()
-    options = {"device": device, "jobs": jobs, "threads": threads, "retry": retry, "quiet": quiet}
-    carry_out(study, store, **options)
+    carry_out(study, store, device=device, jobs=jobs, threads=threads, retry=retry, quiet=quiet)
     wanted = {run.id for run in study.runs}
     return frame([record for record in store.records() if record["id"] in wanted])
 
@@ -137,13 +136,13 @@ def seeds_of(given: Seeds) -> tuple[int, ...]:
     >>> seeds_of(3), seeds_of("5-7"), seeds_of("0,4,7-8"), seeds_of([2])
     ((0, 1, 2), (5, 6, 7), (0, 4, 7, 8), (2,))
     """
-    text = given if isinstance(given, str) else ""
-    if isinstance(given, int) or text.strip().isdecimal():
-        found = list(range(int(given)))
-    elif isinstance(given, str):
-        found = [seed for part in split_list(given) for seed in _stretch(part, given)]
+    if isinstance(given, str):
+        parts = [_stretch(part, given) for part in split_list(given)]
+        found = [seed for part in parts for seed in part]
+        if given.strip().isdecimal():
+            found = list(range(int(given)))
     else:
-        found = [int(seed) for seed in given]
+        found = list(range(given)) if isinstance(given, int) else list(given)
     twice = [seed for seed in found if found.count(seed) > 1]
     if not found or min(found) < 0 or twice:
         wrong = f"which names {twice[0]} twice" if twice else "which is no seed from 0 on"

@@ -73,7 +73,8 @@ class Training:
         with self.streams.ambient("dropout", stage.name, step):
             batches = Drawn(self.batches[stage.name], self.prepare)
             for phase in stage.phases:
-                with self.meter.phase(f"{stage.name}/{phase.name}"):
+                name, structure = f"{stage.name}/{phase.name}", architecture.structure()
+                with self.meter.phase(name, structure=structure):
                     scalars |= phase.step(batches)
         return scalars
 
@@ -93,7 +94,7 @@ class Training:
         headline: Score | None = None
         look: dict[str, Any] = {}
         for which in self.learner.descent.candidates():
-            with self.meter.phase("evaluate", flops=False):
+            with self.meter.phase("evaluate", training=False):
                 networks = {"deployed": deployed(architecture)}
                 scores = evaluate(
                     networks, self.validation, "validation", self.recipe.batch, self.device

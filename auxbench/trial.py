@@ -5,8 +5,6 @@ The contract of methods, the page of pairs and the tests all train this way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -77,20 +75,10 @@ def training(
     """
     recipe = BUDGETS["demo"].with_changes(steps=steps, batch=4, **changes)
     here = site(backbone, auxiliaries, primary=primary, dataset=dataset, head=head)
-    meter = Meter() if flops else Tally()
+    meter = Meter(flops=flops)
     learner = Method.parse(method).start(here, recipe, meter)
     problem = Problem.of(tiny(dataset), primary, auxiliaries)
     return Training(learner, problem, recipe, here, meter)
-
-
-class Tally(Meter):
-    """A meter that counts passes, and no FLOPs."""
-
-    @contextmanager
-    def phase(self, name: str, flops: bool = False) -> Iterator[None]:
-        """Charge what happens inside to the phase `name`, as one step of it."""
-        with super().phase(name, flops=False):
-            yield
 
 
 def images(count: int = 2) -> Tensor:

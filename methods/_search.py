@@ -118,17 +118,20 @@ class SearchedBranches(LinkedBranches):
     def connectivity(self, direction: Direction, task: Task) -> Connectivity:
         if self.apart:
             return [None for _ in self.counts]
-        logits = torch.split(self.logits[f"{direction}/{task.name}"], self.counts)
-        closed = [bool((part <= CLOSED).all()) for part in logits]
-        return [
-            None if shut else torch.sigmoid(part) for part, shut in zip(logits, closed, strict=True)
-        ]
+        logits = self.logits[f"{direction}/{task.name}"]
+        strengths = torch.split(torch.sigmoid(logits), self.counts)
+        pairs = zip(strengths, self._open(logits), strict=True)
+        return [strength if is_open else None for strength, is_open in pairs]
 
     def phases(self, objective: Objective, recipe: Recipe) -> list[Phase]:
         if not self.logits:
             return []
         schedule = self.schedule(recipe.steps)
         return [Search(objective, list(self.logits.values()), self.incoming(), schedule)]
+
+    def _open(self, logits: Tensor) -> list[bool]:
+        """For every target whether some link of these leads to it."""
+        return [bool(links.any()) for links in torch.split(logits > CLOSED, self.counts)]
 
     def incoming(self) -> list[Parameter]:
         """The logits of the links into the primary, per auxiliary."""
@@ -140,6 +143,9 @@ class SearchedBranches(LinkedBranches):
 
     def enter(self, stage: str) -> None:
         self.apart = stage == "warm-up"
+
+    def structure(self) -> int:
+        return 0 if self.apart else sum(sum(self._open(part)) for part in self.logits.values())
 
     def dropped_strength(self) -> float:
         return max((torch.sigmoid(logits).max().item() for logits in self.incoming()), default=0.0)

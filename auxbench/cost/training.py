@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import astuple, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,12 +18,12 @@ __all__ = ["PASSES", "Meter"]
 
 PASSES = ("forward", "backward", "partial", "product")
 
-Counts = tuple[int, ...]  # of each of the PASSES
+Counts = tuple[int, ...]  # of each of the PASSES, and the structure of the graph
 
 
 @dataclass
 class _Kind:
-    """The steps of a phase that made the same passes; one of them stands for all."""
+    """The steps of a phase that made the same passes over the same graph; one stands for all."""
 
     passes: Counts
     steps: int = 0
@@ -44,7 +44,9 @@ class _Kind:
 
 @dataclass
 class _Phase:
+    training: bool = True
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     steps: int = 0
     due: set[int] = field(default_factory=lambda: {0})  # numbers of the steps to be counted
     kinds: dict[Counts, _Kind] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class _Phase:
         sample = next((kind for kind in kinds if kind.flops is not None and kind.counted), None)
         return {
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "steps": self.steps,
             **{
                 name: sum(kind.passes[place] * kind.steps for kind in kinds)
@@ -87,15 +90,20 @@ class Meter:
     For the training loop, which opens a phase around each piece of work, and for the objective,
     which reports the passes it makes; the summary goes into the record. `device` is where the
     training runs; on a GPU a phase waits for it at both ends and the peak of its memory restarts.
+    Counting FLOPs makes a step about twice as long; without `flops` none are counted.
 
-    Seconds are those spent inside phases, the counted steps included although counting slows them
-    down. Peak memory is the device's on a GPU ("cuda") and otherwise the high-water mark of the
-    whole process since it started ("rss"), or None where the system does not tell.
+    Seconds are those spent inside the phases of training, the counted steps included although
+    counting slows them down; those of evaluation stand apart. CPU seconds are the process's own
+    over all its threads, and waiting seconds those in which a thread was ready and found no free
+    core: where these are many, the machine was busy and the seconds are not the method's. Peak
+    memory is that of a GPU; a process's on a CPU says nothing of a method, since libraries take
+    most of it.
 
     FLOPs are extrapolated. The first step of a phase is counted (see `auxbench.cost.flops.Flops`;
     the numbers it computes are unchanged, bit for bit) and the result is multiplied by the number
     of steps, in proportion to their examples. Some methods do more in every n-th step only, so
-    steps that made different numbers of passes are kept apart: such a kind is counted when it is
+    steps that made different numbers of passes, or whose graph has another structure, are kept
+    apart: such a kind is counted when it is
     next expected and, if it never is, taken to cost what the first kind costs per example.
 
     >>> meter, layer = Meter(), torch.nn.Linear(3, 4)
@@ -110,14 +118,17 @@ class Meter:
     (10, 10, 50, 2400)
     """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    def __init__(self, device: torch.device | str = "cpu", flops: bool = True) -> None:
         self.device = torch.device(device)
+        self.flops = flops
         self._cuda = self.device.type == "cuda"
         self._passes = dict.fromkeys(PASSES, 0)
         self._examples = 0
         self._phases: dict[str, _Phase] = {}
         self._open = ""
         self._earlier_peak = 0
+        self._earlier_waiting = 0.0
+        self._waiting_before = _waiting()
         if self._cuda:
             torch.cuda.init()  # type: ignore[no-untyped-call]  # there are no statistics before
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -141,30 +152,33 @@ class Meter:
         self._examples += examples
 
     @contextmanager
-    def phase(self, name: str, flops: bool = True) -> Iterator[None]:
+    def phase(self, name: str, training: bool = True, structure: int = 0) -> Iterator[None]:
         """Charge what happens inside to the phase `name`, as one step of it.
 
-        `flops=False` is for work without a network, such as reading data: its FLOPs are 0.
-        A step that raises is charged too. Errors: `RuntimeError` when another phase is open.
+        What is not `training`, such as an evaluation, has seconds only. `structure` is a number
+        that changes with the graph of the step. A step that raises is charged too. Errors:
+        `RuntimeError` when another phase is open.
         """
         if self._open:
             raise RuntimeError(f"phase '{name}' was opened inside phase '{self._open}'")
         self._open = name
         phase = self._phases.get(name)
         if phase is None:
-            phase = self._phases[name] = _Phase()
-        counter = Flops() if flops and phase.steps in phase.due else None
+            phase = self._phases[name] = _Phase(training)
+        counter = Flops() if self.flops and training and phase.steps in phase.due else None
         before = tuple(self._passes.values())
         examples = self._examples
-        start = self._now()
+        start, cpu = self._now(), time.process_time()
         try:
             with counter or nullcontext():
                 yield
         finally:
             phase.seconds += self._now() - start
+            phase.cpu_seconds += time.process_time() - cpu
             self._open = ""
+            pairs = zip(self._passes.values(), before, strict=True)
             phase.record(
-                tuple(now - then for now, then in zip(self._passes.values(), before, strict=True)),
+                (*(now - then for now, then in pairs), structure),
                 self._examples - examples,
                 counter.total if counter else None,
             )
@@ -172,18 +186,23 @@ class Meter:
     def summary(self) -> dict[str, Any]:
         """The costs so far, JSON-able; passes made outside any phase are in the totals only.
 
-        Keys: seconds, forward, backward, partial, product, examples, flops, peak_memory_bytes,
-        memory_kind ("rss" or "cuda") and phases: {name: seconds, steps, forward, backward,
-        partial, product, examples, flops}, in the order in which they were first opened.
+        Keys: seconds, cpu_seconds, evaluation_seconds, waiting_seconds (None where the system does
+        not tell), forward, backward, partial, product, examples, flops, peak_memory_bytes (of a
+        GPU, else None) and phases: {name: seconds, cpu_seconds, steps, forward, backward, partial,
+        product, examples, flops}, in the order in which they were first opened.
         """
         phases = {name: phase.summary() for name, phase in self._phases.items()}
+        training = [phases[name] for name, phase in self._phases.items() if phase.training]
+        seconds = sum(phase["seconds"] for phase in training)
         return {
-            "seconds": sum(phase["seconds"] for phase in phases.values()),
+            "seconds": seconds,
+            "cpu_seconds": sum(phase["cpu_seconds"] for phase in training),
+            "evaluation_seconds": sum(phase["seconds"] for phase in phases.values()) - seconds,
+            "waiting_seconds": self._waited(),
             **self._passes,
             "examples": self._examples,
             "flops": sum(phase["flops"] for phase in phases.values()),
             "peak_memory_bytes": self._peak() or None,
-            "memory_kind": "cuda" if self._cuda else "rss",
             "phases": phases,
         }
 
@@ -193,10 +212,13 @@ class Meter:
             **self._passes,
             "examples": self._examples,
             "peak_memory_bytes": self._peak(),
+            "waiting_seconds": self._waited(),
             "phases": [
                 {
                     "name": name,
+                    "training": phase.training,
                     "seconds": phase.seconds,
+                    "cpu_seconds": phase.cpu_seconds,
                     "steps": phase.steps,
                     "due": sorted(phase.due),
                     "kinds": [
@@ -212,11 +234,14 @@ class Meter:
         self._passes = {name: state[name] for name in PASSES}
         self._examples = state["examples"]
         self._earlier_peak = state["peak_memory_bytes"]
+        self._earlier_waiting = state["waiting_seconds"] or 0.0
         self._phases = {}
         for part in state["phases"]:
             kinds = [_Kind(tuple(passes), *rest) for passes, *rest in part["kinds"]]
             self._phases[part["name"]] = _Phase(
+                part["training"],
                 part["seconds"],
+                part["cpu_seconds"],
                 part["steps"],
                 set(part["due"]),
                 {kind.passes: kind for kind in kinds},
@@ -228,14 +253,23 @@ class Meter:
         return time.perf_counter()
 
     def _peak(self) -> int:
-        """The largest memory in bytes over all parts of the run, 0 where it is not known."""
-        if self._cuda:
-            now = torch.cuda.max_memory_allocated(self.device)
-        elif sys.platform == "win32":
-            now = 0
-        else:
-            import resource  # absent on Windows
-
-            unit = 1 if sys.platform == "darwin" else 1024
-            now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        """The largest memory of the GPU in bytes over all parts of the run, 0 on a CPU."""
+        now = torch.cuda.max_memory_allocated(self.device) if self._cuda else 0
         return max(now, self._earlier_peak)
+
+    def _waited(self) -> float | None:
+        """For how long threads of this process were ready and found no free core, in seconds."""
+        now = _waiting()
+        if now is None or self._waiting_before is None:
+            return None
+        return self._earlier_waiting + max(0.0, now - self._waiting_before)
+
+
+def _waiting() -> float | None:
+    """The seconds that the threads of this process have waited for a core; Linux counts them."""
+    try:
+        files = list(Path("/proc/self/task").glob("*/schedstat"))
+        waits = [int(file.read_text().split()[1]) for file in files]
+    except (OSError, ValueError, IndexError):
+        return None  # a thread has ended meanwhile, or the system does not count
+    return sum(waits) / 1e9 if waits else None

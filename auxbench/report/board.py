@@ -43,6 +43,10 @@ COLUMNS = (
     Column("product", "forward-mode"),
     Column("train_flops", "train FLOPs", si=True),
     Column("train_seconds", "train s", 1),
+    Column("cpu_seconds", "CPU s", 1),
+    Column("evaluation_seconds", "evaluation s", 1, shown=False),
+    Column("threads", "threads", shown=False),
+    Column("contended", "contended", shown=False),
     Column("parameters", "parameters", si=True),
     Column("macs", "MACs", si=True),
     Column("latency_ms", "latency ms", 1),
@@ -52,6 +56,7 @@ COLUMNS = (
 )
 OPEN = 0.01  # strength of a connection from which on dropping it changes what is deployed
 SPENT = ("forward", "backward", "partial", "product", "train_flops")
+SECONDS = ("train_seconds", "cpu_seconds", "evaluation_seconds")
 
 
 def boards(records: Iterable[Record] | pandas.DataFrame) -> list[Table]:
@@ -140,6 +145,9 @@ def _board(group: pandas.DataFrame) -> Table:
         {**_row(group, method), **common, "imputed": _mean(every[method])}
         for method in sorted(order, key=order.__getitem__)
     ]
+    if len(_threads(group)) > 1:
+        for row in rows:
+            row |= dict.fromkeys((*SECONDS, "latency_ms"))
     title = group["problem"].iloc[0]
     return Table(title, _columns(rows), rows, tuple(_notes(group, rows)))
 
@@ -165,7 +173,9 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
         "failed": sum(failed.values()),
         "failures": in_words(failed),
         **{key: _whole(_spent(part, key)) for key in SPENT},
-        "train_seconds": _present(_spent(part, "train_seconds")),
+        **{key: _present(_spent(part, key)) for key in SECONDS},
+        "threads": _whole(done["threads"].mean()),
+        "contended": sum(busy is True for busy in part["contended"]),  # None where unknown
         **{key: _whole(done[key].mean()) for key in ("parameters", "macs")},
         # One run beside a busy neighbour would move a mean.
         "latency_ms": median(latencies) if latencies else None,
@@ -173,6 +183,11 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
         "dropped_open": int((done["dropped_strength"] > OPEN).sum()),
         "dropped_strength": _present(done["dropped_strength"].max()),
     }
+
+
+def _threads(group: pandas.DataFrame) -> list[int]:
+    """The numbers of threads that the finished runs of a problem had."""
+    return sorted({int(count) for count in group["threads"].dropna()})
 
 
 def _mean(values: Mapping[int, float]) -> float | None:
@@ -211,7 +226,10 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
         "low": {"digits": digits},
         "failed": {"shown": failed},
         "imputed": {"shown": failed, "digits": digits},
-        **{key: {"shown": any(row[key] for row in rows)} for key in ("partial", "product")},
+        **{
+            key: {"shown": any(row[key] for row in rows)}
+            for key in ("partial", "product", "cpu_seconds")
+        },
     }
     return tuple(replace(column, **changes.get(column.key, {})) for column in COLUMNS)
 
@@ -245,6 +263,16 @@ def _notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterat
                 f"{row['dropped_strength']:.2f}; the score is that of a primary cut off from what "
                 "it depends on."
             )
+    busy = {row["method"]: row["contended"] for row in rows if row["contended"]}
+    if busy:
+        runs = ", ".join(f"{method} ({count})" for method, count in busy.items())
+        yield (
+            f"The machine was busy with other work in runs of {runs}, whose threads waited for a "
+            "free core for more than a tenth of the time: do not compare their seconds."
+        )
+    if len(threads := _threads(group)) > 1:
+        counts = ", ".join(map(str, threads))
+        yield f"Seconds and latency are left out: runs had different numbers of threads ({counts})."
     devices = sorted(set(group["device"].dropna()))
     if len(devices) > 1:
         yield f"Seconds and latency come from different devices: {', '.join(devices)}."

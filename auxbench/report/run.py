@@ -109,12 +109,17 @@ def _training(training: dict[str, Any]) -> Table:
         *(Column(key, key) for key in keys),
         Column("flops", "FLOPs", si=True),
         Column("seconds", "seconds", 2),
+        Column("cpu_seconds", "CPU seconds", 2),
     )
     rows = [{"phase": name, **phase} for name, phase in training["phases"].items()]
-    rows.append({"phase": "all", **{key: training.get(key) for key in (*keys, "flops", "seconds")}})
-    peak = training["peak_memory_bytes"]
-    notes = (f"Peak memory: {si(peak)}B ({training['memory_kind']}).",) if peak else ()
-    return Table("Training cost", columns, rows, notes)
+    totals = (*keys, "flops", "seconds", "cpu_seconds")
+    rows.append({"phase": "training", **{key: training.get(key) for key in totals}})
+    notes = []
+    if peak := training["peak_memory_bytes"]:
+        notes.append(f"Peak memory: {si(peak)}B ({training.get('memory_kind', 'cuda')}).")
+    if (waiting := training.get("waiting_seconds")) is not None:
+        notes.append(f"Its threads were ready and found no free core for {waiting:.2f} s.")
+    return Table("Training cost", columns, rows, tuple(notes))
 
 
 def _inference(inference: dict[str, Any]) -> Table:

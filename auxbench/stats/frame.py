@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 NUMBERS = (
     "value",
     "train_seconds",
+    "cpu_seconds",
+    "evaluation_seconds",
+    "waiting_seconds",
+    "threads",
     "train_flops",
     "forward",
     "backward",
@@ -49,8 +53,10 @@ COLUMNS = (
     "direction",
     *NUMBERS,
     "same_as_single",
+    "contended",
     "device",
 )
+CONTENDED = 0.1  # share of the time that a run's threads waited for a core, from which it is marked
 
 
 def frame(records: Iterable[Mapping[str, Any]] | pandas.DataFrame) -> pandas.DataFrame:
@@ -140,11 +146,11 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "reason": record.get("reason", ""),
         **{key: score.get(key) for key in ("metric", "unit", "direction", "value")},
         "metric_version": score.get("version"),
-        "train_seconds": training.get("seconds"),
+        **_times(training, surroundings.get("threads")),
         "train_flops": training.get("flops"),
         **{key: training.get(key) for key in ("forward", "backward", "partial", "examples")},
         "product": training.get("product", 0) if training else None,
-        "peak_memory_bytes": training.get("peak_memory_bytes"),
+        "peak_memory_bytes": _peak(training),
         **{
             key: inference.get(key)
             for key in ("parameters", "macs", "latency_ms", "same_as_single")
@@ -152,3 +158,31 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "dropped_strength": (record.get("selected") or {}).get("dropped_strength"),
         "device": surroundings.get("device_name"),
     }
+
+
+def _times(training: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
+    """The seconds of a run, and whether they are those of a machine that was busy.
+
+    Records of earlier releases counted the evaluation in, and did not know whether it was busy.
+    """
+    seconds, evaluation = training.get("seconds"), training.get("evaluation_seconds")
+    if seconds is not None and evaluation is None:
+        evaluation = training.get("phases", {}).get("evaluate", {}).get("seconds", 0.0)
+        seconds -= evaluation
+    waiting, contended = training.get("waiting_seconds"), None
+    if not (seconds is None or evaluation is None or waiting is None or threads is None):
+        contended = waiting > CONTENDED * threads * (seconds + evaluation)
+    return {
+        "train_seconds": seconds,
+        "cpu_seconds": training.get("cpu_seconds"),
+        "evaluation_seconds": evaluation,
+        "waiting_seconds": waiting,
+        "threads": threads,
+        "contended": contended,
+    }
+
+
+def _peak(training: Mapping[str, Any]) -> int | None:
+    """The peak memory of a GPU; earlier releases recorded that of the process on a CPU."""
+    rss = training.get("memory_kind") == "rss"
+    return None if rss else training.get("peak_memory_bytes")

@@ -174,10 +174,13 @@ def test_the_summary_has_exactly_the_published_keys_and_counts() -> None:
             meter.backward(full=2, partial=3)
     summary = meter.summary()
     assert set(summary) == {
-        *("seconds", "forward", "backward", "partial", "product", "examples", "flops"),
-        *("peak_memory_bytes", "memory_kind", "phases"),
+        *("seconds", "cpu_seconds", "evaluation_seconds", "waiting_seconds"),
+        *("forward", "backward", "partial", "product", "examples", "flops"),
+        *("peak_memory_bytes", "phases"),
     }
     seconds = [phase.pop("seconds") for phase in summary["phases"].values()]
+    cpu = [phase.pop("cpu_seconds") for phase in summary["phases"].values()]
+    assert summary["cpu_seconds"] == sum(cpu) > 0
     assert summary["phases"] == {
         "warm-up/descent": {
             "steps": 2,
@@ -266,7 +269,7 @@ def test_only_the_first_of_equal_steps_is_counted(monkeypatch: pytest.MonkeyPatc
     for _ in range(50):
         with meter.phase("descent"):
             work(meter, layer)
-        with meter.phase("read", flops=False):
+        with meter.phase("read", training=False):
             pass
     assert opened == [0]
     assert meter.summary()["phases"]["read"]["flops"] == 0
@@ -306,18 +309,63 @@ def test_a_resumed_meter_goes_on_counting(tmp_path: Path) -> None:
         resumed, whole = run(second, stop, steps), run(Meter(), 0, steps)
         assert resumed["seconds"] > before["seconds"] or stop == steps
         for summary in (resumed, whole):
-            del summary["seconds"], summary["peak_memory_bytes"]
-            del summary["phases"]["descent"]["seconds"]
+            for clock in ("seconds", "cpu_seconds"):
+                del summary[clock], summary["phases"]["descent"][clock]
+            del summary["waiting_seconds"]
         assert resumed == whole
 
 
-def test_peak_memory_is_that_of_the_largest_part() -> None:
-    meter = Meter()
-    summary = meter.summary()
-    assert summary["memory_kind"] == "rss"
-    assert 20 * 2**20 < summary["peak_memory_bytes"] < 2**40
+def test_a_cpu_has_no_peak_memory_and_a_gpu_that_of_the_largest_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Meter().summary()["peak_memory_bytes"] is None
+    for name in ("init", "synchronize", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda *device: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 123)
+    meter = Meter("cuda:0")
     meter.load_state_dict({**meter.state_dict(), "peak_memory_bytes": 2**45})
     assert meter.summary()["peak_memory_bytes"] == 2**45
+
+
+def test_seconds_of_training_are_without_those_of_evaluation() -> None:
+    meter = Meter()
+    with meter.phase("descent"):
+        time.sleep(0.02)
+    with meter.phase("evaluate", training=False):
+        time.sleep(0.1)
+    summary = meter.summary()
+    assert 0.02 <= summary["seconds"] < 0.1 <= summary["evaluation_seconds"]
+    # Sleeping is no work.
+    assert summary["cpu_seconds"] < 0.02
+    again = Meter()
+    again.load_state_dict(json.loads(json.dumps(meter.state_dict())))
+    assert again.summary()["evaluation_seconds"] == summary["evaluation_seconds"]
+
+
+def test_waiting_is_added_up_over_the_parts_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = iter([5.0, 7.5, 7.5, 1.0, 4.0])
+    monkeypatch.setattr(training, "_waiting", lambda: next(waited))
+    first = Meter()
+    assert first.summary()["waiting_seconds"] == 2.5
+    kept = first.state_dict()
+    second = Meter()  # another process, whose count starts again
+    second.load_state_dict(kept)
+    assert second.summary()["waiting_seconds"] == 5.5
+    monkeypatch.setattr(training, "_waiting", lambda: None)
+    assert Meter().summary()["waiting_seconds"] is None
+
+
+def test_a_graph_that_shrinks_is_counted_again() -> None:
+    layer, counted = nn.Linear(3, 4), []
+    for structures in ([1] * 4, [1, 1, 0, 0, 0]):
+        meter = Meter()
+        for structure in structures:
+            with meter.phase("descent", structure=structure):
+                meter.forward(examples=5)
+                for _ in range(1 + structure):
+                    layer(torch.ones(5, 3))
+        counted.append(meter.summary()["flops"] / 120)
+    assert counted == [4 * 2, 2 * 2 + 3 * 1]
 
 
 def test_a_phase_waits_for_the_device_only_if_it_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +381,7 @@ def test_a_phase_waits_for_the_device_only_if_it_is_a_gpu(monkeypatch: pytest.Mo
         calls.append("work")
     assert calls == ["init", "reset_peak_memory_stats", "synchronize", "work", "synchronize"]
     summary = meter.summary()
-    assert (summary["peak_memory_bytes"], summary["memory_kind"]) == (123, "cuda")
+    assert summary["peak_memory_bytes"] == 123
 
 
 def test_a_phase_costs_microseconds() -> None:
