@@ -14,7 +14,7 @@ from torch import Tensor
 from auxbench.balancer import Balancer
 from auxbench.gradients import Row, Signals
 
-from ._solvers import CANCELLED, Array, cancels
+from ._solvers import NOISE, Array, cancels
 
 Norm = Literal["native", "sum"]
 
@@ -128,7 +128,7 @@ def length_ratio(rows: Sequence[Row], others: Sequence[Row]) -> float:
     """
     length, other = _sum_length(rows), _sum_length(others)
     together = sum(_sum_length([row]) for row in others)
-    if other**2 <= CANCELLED * together**2:
+    if other <= NOISE * together:
         return 1.0
     return length / other if math.isfinite(length / other) else 1.0
 

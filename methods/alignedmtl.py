@@ -1,8 +1,9 @@
 """Aligned-MTL: the gradients turned into an orthogonal system of one length, then summed.
 
 The Gramian's principal components are all brought to one scale: the smallest non-zero one's, as
-published, or their median or root mean square (`scale`). The tasks' preferences are 1 as in the
-authors' code. The paper's cheaper form on a shared representation is not this one.
+published, or their median or root mean square (`scale`). Of an even number the median is the lower
+one in the middle, and the tasks' preferences are 1, as in the authors' code. The paper's cheaper
+form on a shared representation is not this one.
 
 Known flaws: with the smallest component the step shrinks as gradients become alike, and between
 nearly orthogonal gradients only its length tells the rule from other equalising ones. Public
@@ -23,7 +24,9 @@ import torch
 from auxbench.registry import METHODS
 
 from ._gradient import GradientBalancer, Norm
-from ._solvers import EIGENVALUE, Array
+from ._solvers import Array, rank, unit_rows
+
+ROUNDING = float(np.finfo(np.float64).eps)
 
 
 @METHODS.register
@@ -50,12 +53,18 @@ class AlignedMTL(GradientBalancer):
         self.scale = scale
 
     def direction(self, gramian: Array) -> Array:
+        _, rows = unit_rows(gramian)
         eigenvalues, vectors = np.linalg.eigh(gramian)
-        kept = eigenvalues > EIGENVALUE * eigenvalues[-1]
-        eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
-        if self.scale == "min":
-            common = eigenvalues.min()
-        else:
-            common = np.median(eigenvalues) if self.scale == "median" else eigenvalues.mean()
+        # A short gradient is no noise of a long one: it is exact to its own length.
+        first = max(
+            len(gramian) - rank(rows),
+            int(np.searchsorted(eigenvalues, ROUNDING * len(gramian) * eigenvalues[-1])),
+        )
+        eigenvalues, vectors = eigenvalues[first:], vectors[:, first:]
+        common = {
+            "min": eigenvalues[0],
+            "median": eigenvalues[(len(eigenvalues) - 1) // 2],
+            "rmse": eigenvalues.mean(),
+        }[self.scale]
         weights: Array = vectors @ (np.sqrt(common / eigenvalues) * vectors.sum(axis=0))
         return weights

@@ -43,7 +43,7 @@ class PCGrad(NormedBalancer):
         for task, own in enumerate(coefficients):
             for other in torch.randperm(tasks, generator=self.rng).tolist():
                 conflict = own @ gramian[other]
-                length = gramian[other, other]  # 0 where it is lost to single precision
+                length = gramian[other, other]  # 0 for a task without a gradient
                 if other != task and conflict < 0 < length:
                     own[other] -= conflict / length
         return self.normed(coefficients.sum(dim=0), gramian)
