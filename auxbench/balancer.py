@@ -33,12 +33,16 @@ class Balancer(nn.Module, ABC):
     states of the training puts a phase of its own `around` all others, and sets `forks`. None of
     these is asked for when there is one task only. `relabel` replaces labels of the training data.
 
-    `reads` says which of the costly signals ("gramian", "agreement", "norms", "rows") it uses,
-    from which the cost of a chain is known before it runs, and `reads_every` names the option that
-    says on every how many batches it does; `also` are the passes of its own phases, such as "F" for
-    another forward pass. `asymmetric` says that it treats the primary specially. `scales_private`
-    says whether the weights also multiply the gradients of what only one task reaches, as weighing
-    the losses does and projecting the gradients of the shared parameters does not.
+    `reads` says which signals it uses: "losses", their values or what they have been multiplied by,
+    and the costly "gramian", "agreement", "norms", "rows", from which the cost of a chain is known
+    before it runs. `reads_every` names the option that says on every how many batches it does;
+    `also` are the passes of its own phases, such as "F" for another forward pass. `asymmetric` says
+    that it treats the primary specially.
+
+    `scales_private` says whether the weights also multiply the gradients of what only one task
+    reaches, as weighing the losses does and projecting the gradients of the shared parameters does
+    not. Weights that do not are coefficients of gradients and multiply no loss: a rule that reads
+    losses cannot come after them.
     """
 
     family: ClassVar[str]

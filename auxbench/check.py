@@ -36,6 +36,7 @@ BALANCER: tuple[Check, ...] = (
     contract_balancer.the_global_random_state_is_left_alone,
     contract_balancer.its_state_comes_back,
     contract_balancer.auxiliaries_are_treated_alike,
+    contract_balancer.the_losses_that_it_reads_are_declared,
     contract_balancer.it_differs_from_every_other_rule,
     contract_training.passes_are_those_declared,
 )

@@ -130,6 +130,24 @@ def auxiliaries_are_treated_alike(part: str) -> None:
         )
 
 
+def the_losses_that_it_reads_are_declared(part: str) -> None:
+    """Weights that change with the losses, the gradients being the same, are declared in `reads`.
+
+    A rule that reads losses cannot follow one that combines gradients.
+    """
+    one, other = balancer_of(part, TASKS[:3]), balancer_of(part, TASKS[:3])
+    for step in range(80):
+        rows = rows_of(3, step)
+        falling = [(1.0 + i) * 0.99 ** (i * step) for i in range(3)]
+        plain = one.weights(signals_of(rows))
+        moved = other.weights(Signals.of(falling, rows, learning_rate=0.01))
+        demand(
+            "losses" in one.reads or torch.equal(plain, moved),
+            f"other losses, with the same gradients, change the weights from {plain.tolist()} to "
+            f"{moved.tolist()}; add 'losses' to reads.",
+        )
+
+
 def batches_without_labels_do_no_lasting_harm(part: str) -> None:
     """After 40 batches on which a task has no labels, 160 whole ones bring the primary back."""
 

@@ -46,9 +46,9 @@ class {title}(Balancer):
     family = "auxiliary"
     asymmetric = True  # the primary is not treated like the others
     scales_private = True  # the weights multiply the losses
-    # What it reads beside the losses ("gramian", "agreement", "norms", "rows") and the passes of
-    # its own phases, such as "2 F + B", are declared here; the contract counts them.
-    reads = frozenset[str]()
+    # What it reads ("losses", "gramian", "agreement", "norms", "rows") and the passes of its own
+    # phases, such as "2 F + B", are declared here; the contract counts them.
+    reads = frozenset({{"losses"}})
     also = ""
 
     def __init__(

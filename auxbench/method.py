@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 from auxbench.architecture import Architecture, Site
@@ -181,12 +181,24 @@ class Learner:
 
 
 def _check_order(text: str, balancers: Sequence[tuple[Choice, type[Balancer]]]) -> None:
-    """Refuse a chain that cannot work: samples are weighed first, and states are forked once."""
+    """Refuse a chain that cannot work.
+
+    Samples are weighed first, losses before gradients are combined, and states are forked once.
+    """
     for (before, earlier), (choice, part) in pairwise(balancers):
         if part.reweighs and not earlier.reweighs:
             raise UsageError(
                 f"'{choice.name}' in '{text}' weighs single samples, which has to be done before "
                 f"'{before.name}'; put '{choice.name}' first."
+            )
+    for (before, earlier), (choice, part) in combinations(balancers, 2):
+        # An edit takes up the weights before it, and samples are weighed in the losses themselves.
+        coefficients = not (earlier.scales_private or earlier.edits or earlier.reweighs)
+        if coefficients and "losses" in part.reads:
+            raise UsageError(
+                f"'{choice.name}' in '{text}' reads the losses, but '{before.name}' before it "
+                f"combines gradients and weighs no loss; put '{choice.name}' before "
+                f"'{before.name}'."
             )
     forks = [choice.name for choice, part in balancers if part.forks]
     if len(forks) > 1:

@@ -29,6 +29,7 @@ class LossBalancer(Balancer):
     """A rule that needs no gradients; it applies from two tasks on, and one task keeps weight 1."""
 
     family = "loss weighting"
+    reads = frozenset({"losses"})
     scales_private = True
 
     def weights(self, signals: Signals) -> Tensor:

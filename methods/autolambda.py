@@ -47,6 +47,7 @@ class AutoLambda(HeldOut):
     """
 
     family = "auxiliary"
+    reads = frozenset({"losses"})
     also = "2 F + 2 B + J"
 
     def __init__(

@@ -45,6 +45,7 @@ class AuxiLearn(Implicit):
     """
 
     family = "auxiliary"
+    reads = frozenset({"losses"})
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ class AuxiNash(Implicit):
     """
 
     family = "auxiliary"
-    reads = frozenset({"gramian"})
+    reads = frozenset({"losses", "gramian"})
 
     def __init__(
         self,

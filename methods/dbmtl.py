@@ -41,7 +41,7 @@ class DBMTL(NormedBalancer):
     """
 
     family = "gradient"
-    reads = frozenset({"rows"})
+    reads = frozenset({"losses", "rows"})
     scales_private = True
     edits = True
 

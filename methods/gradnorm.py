@@ -42,7 +42,7 @@ class GradNorm(Balancer):
     """
 
     family = "loss weighting"
-    reads = frozenset({"norms"})
+    reads = frozenset({"losses", "norms"})
     scales_private = True
 
     def __init__(

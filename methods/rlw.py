@@ -31,6 +31,7 @@ class RLW(LossBalancer):
     """
 
     family = "loss weighting"
+    reads = frozenset()
     permutes = False  # the draws belong to places, not to tasks
 
     def rule(self, signals: Signals) -> Tensor:

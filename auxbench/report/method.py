@@ -20,6 +20,7 @@ LEGEND = (
     "up to T b come on top. With --chunks C a Gramian takes C T B, and the step one B more."
 )
 SIGNALS = {
+    "losses": "losses",
     "gramian": "Gramian",
     "agreement": "the primary's row",
     "norms": "norms",

@@ -6,10 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
+from auxbench.contract_balancer import balancer_of, rows_of, signals_of
 from auxbench.contract_training import it_trains
 from auxbench.errors import UsageError
+from auxbench.method import Method
 from auxbench.pairs import PLACES, TRAINED, Place, page
+from auxbench.registry import METHODS
+from auxbench.trial import TASKS
 from tests.contract._parts import ARCHITECTURES, BALANCERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pairs.md").read_text(encoding="utf-8")
@@ -60,3 +65,34 @@ def test_a_part_is_trained_or_refused_as_the_page_says(name: str, place: Place) 
 
 def test_the_page_is_what_its_program_writes() -> None:
     assert page(PAIRS, PARTS) == PAGE, REASON
+
+
+@pytest.mark.parametrize("before", BALANCERS)
+def test_a_rule_that_reads_losses_sees_what_has_been_done_to_them(before: str) -> None:
+    """Behind a rule whose weights multiply gradients alone it would not, and is refused."""
+    rows = rows_of(3)
+    rows[1] -= rows[0]
+    signals = signals_of(rows)
+    earlier = balancer_of(before, TASKS[:3])
+    weights = earlier.weights(signals)
+    true = signals.losses * weights if earlier.scales_private else signals.losses
+    honest = torch.equal(signals.scaled(weights).losses, true)
+    for name in BALANCERS:
+        later = METHODS[name]
+        if (earlier.forks and later.forks) or (later.reweighs and not earlier.reweighs):
+            continue  # refused for another reason
+        chain = f"{before}+{name}"
+        if honest or "losses" not in later.reads:
+            Method.parse(chain)
+        else:
+            with pytest.raises(UsageError, match=f"'{name}' in '.*' reads the losses, but"):
+                Method.parse(chain)
+            Method.parse(f"{name}+{before}")
+
+
+def test_losses_are_weighed_before_gradients_are_combined() -> None:
+    for refused in ("pcgrad+uw", "gcs+uw", "mgda+static+dwa", "hps+nashmtl+autolambda"):
+        with pytest.raises(UsageError, match="combines gradients and weighs no loss; put '"):
+            Method.parse(refused)
+    for sound in ("uw+pcgrad", "gradnorm+pcgrad", "pcgrad+gcs", "pcgrad+static", "graddrop+uw"):
+        assert str(Method.parse(sound)) == sound

@@ -115,6 +115,6 @@ def test_selection_takes_the_best_state_on_validation() -> None:
 
 
 def test_methods_are_chains_whose_order_is_kept() -> None:
-    assert str(Method.parse("pcgrad+auxnas+gradnorm")) == "auxnas+pcgrad+gradnorm"
+    assert str(Method.parse("gradnorm+auxnas+pcgrad")) == "auxnas+gradnorm+pcgrad"
     assert str(Method.parse("hps+pcgrad+sum")) == "pcgrad"
     assert str(Method.parse("sum")) == "hps"

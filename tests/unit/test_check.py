@@ -68,6 +68,7 @@ class Rule(Balancer):
     """
 
     family = "auxiliary"
+    reads = frozenset({{"losses"}})
     scales_private = True
 
     def __init__(self, tasks, rng{options}):
@@ -188,7 +189,7 @@ BALANCERS = {
     "an exception": (
         "weights_are_finite_and_one_per_task",
         {"body": "raise LookupError('a rule of its own')"},
-        ".py, line 55: LookupError: a rule of its own",
+        ".py, line 56: LookupError: a rule of its own",
     ),
     "half of everything": (
         "one_task_keeps_weight_1",
@@ -219,6 +220,11 @@ BALANCERS = {
         "auxiliaries_are_treated_alike",
         {"body": "weights[-1] *= 0.5"},
         "treat auxiliaries alike, or set permutes = False",
+    ),
+    "losses that are not declared": (
+        "the_losses_that_it_reads_are_declared",
+        {"more": "reads = frozenset()"},
+        "other losses, with the same gradients, change the weights from [",
     ),
     "the plain sum": (
         "it_differs_from_every_other_rule",
@@ -602,7 +608,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     rows = json.loads(done.stdout)
     assert {row["ok"] for row in rows} == {True}
     assert {row["part"] for row in rows} == {"my-rule"}
-    assert "checking my-rule: 16 " in done.stderr
+    assert f"checking my-rule: {len(rows)} " in done.stderr
     text = (tmp_path / "my_rule.py").read_text(encoding="utf-8")
     broken = text.replace("weights[0] = 1.0", "weights[0] = 0.5")
     (tmp_path / "my_rule.py").write_text(broken, encoding="utf-8")

@@ -53,7 +53,7 @@ def test_the_command_prints_every_format(name: str, style: str) -> None:
 def test_what_is_said_of_gradnorm() -> None:
     about, *rest = json.loads(render(method.tables("gradnorm"), "json"))
     assert about["family"] == "loss weighting"
-    assert about["needs"] == "norms"
+    assert about["needs"] == "losses, norms"
     assert about["passes"] == "F + B + T b"
     assert about["asymmetric"] is False
     assert about["paper"] == "Chen ICML 2018"
