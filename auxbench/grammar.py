@@ -11,11 +11,12 @@ import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from auxbench.errors import UsageError, suggestion
 
 Value = bool | int | float | str | None
+Mark = TypeVar("Mark")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ class Bounds:
         return f"{self.low:g} to {self.high:g}" if closed else " and ".join(ends)
 
 
+@dataclass(frozen=True)
+class Location:
+    """Marks an option that says where something lies, which decides no number: see `Place`."""
+
+
+Place = Annotated[str, Location()]  # left out of a run's identity
 Positive = Annotated[float, Bounds(0, above=True)]
 NonNegative = Annotated[float, Bounds(0)]
 Share = Annotated[float, Bounds(0, 1)]
@@ -91,16 +98,21 @@ class Choice:
     def canonical(self, maker: Callable[..., Any], extra: frozenset[str] = frozenset()) -> Choice:
         """The same choice with options checked, sorted, and left out where they are the default.
 
-        Two spellings of one thing thus give one text, hence one run id.
+        Two spellings of one thing thus give one text, hence one run id. Where data lie is left out.
         """
-        defaults = {name: option.default for name, option in options_of(maker).items()}
+        known = options_of(maker)
         values = self.values(maker, extra)
         kept = {
             key: spelled(value)
             for key, value in sorted(values.items())
-            if key not in defaults or value != defaults[key]
+            if key not in known or not (known[key].location or value == known[key].default)
         }
         return Choice(self.name, kept)
+
+    def places(self, maker: Callable[..., Any]) -> dict[str, str]:
+        """The options that say where something lies, which `canonical` leaves out."""
+        known = options_of(maker)
+        return {key: text for key, text in self.options.items() if known[key].location}
 
     def values(
         self, maker: Callable[..., Any], extra: frozenset[str] = frozenset()
@@ -129,13 +141,14 @@ class Choice:
 class Option:
     """An option of a registered part: its name, its type as Python writes it, its default.
 
-    `bounds` is the range of a number, if it has one.
+    `bounds` is the range of a number, if it has one, and `location` says that it is a `Place`.
     """
 
     name: str
     annotation: Any
     default: Value
     bounds: Bounds | None = None
+    location: bool = False
 
     def convert(self, text: str, subject: str) -> Value:
         """The value that `text` stands for; errors: `UsageError` that says what is expected."""
@@ -182,7 +195,13 @@ def options_of(maker: Callable[..., Any]) -> dict[str, Option]:
     """
     plain, annotated = _hints(maker)
     return {
-        name: Option(name, plain.get(name, str), parameter.default, _bounds(annotated.get(name)))
+        name: Option(
+            name,
+            plain.get(name, str),
+            parameter.default,
+            _mark(Bounds, annotated.get(name)),
+            _mark(Location, annotated.get(name)) is not None,
+        )
         for name, parameter in inspect.signature(maker).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
@@ -193,7 +212,7 @@ def per_task(maker: Callable[..., Any]) -> Option | None:
     plain, annotated = _hints(maker)
     for name, parameter in inspect.signature(maker).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            return Option(name, plain.get(name, float), None, _bounds(annotated.get(name)))
+            return Option(name, plain.get(name, float), None, _mark(Bounds, annotated.get(name)))
     return None
 
 
@@ -203,10 +222,11 @@ def _hints(maker: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return get_type_hints(function), get_type_hints(function, include_extras=True)
 
 
-def _bounds(annotation: Any) -> Bounds | None:
+def _mark(kind: type[Mark], annotation: Any) -> Mark | None:
+    """What of a kind an annotation is marked by, if anything."""
     parts = getattr(annotation, "__metadata__", ())
-    found = next((part for part in parts if isinstance(part, Bounds)), None)
-    return found or next(filter(None, map(_bounds, get_args(annotation))), None)
+    inner = (_mark(kind, part) for part in get_args(annotation))
+    return next((part for part in (*parts, *inner) if isinstance(part, kind)), None)
 
 
 def spelled(value: Value) -> str:

@@ -26,13 +26,15 @@ from auxbench.study import Study
 class Cell:
     """One method on one problem and backbone: its runs, and what one of them costs.
 
-    Passes are those per run, warm-up included and validation not; `seconds` are
-    those of recorded runs where there are any and otherwise of a rehearsed step times the steps.
+    Of the missing runs some are `stale`: recorded by other code or data than there are now. Passes
+    are those per run, warm-up included and validation not; `seconds` are those of recorded runs
+    where there are any and otherwise of a rehearsed step times the steps.
     """
 
     run: Run
     done: int
     missing: int
+    stale: int = 0
     impossible: str = ""
     forward: int = 0
     backward: int = 0
@@ -50,7 +52,7 @@ def plan(
     """
     torch.set_num_threads(threads)
     records = store.records()
-    done, missing = study.split(store, retry)
+    done, missing, stale = study.split(store, retry)
     cells = []
     keys = dict.fromkeys(replace(run, seed=0) for run in study.runs)
     with bar("planning", len(keys), unit="cells") as advance:
@@ -58,7 +60,8 @@ def plan(
             finished, open_ = (
                 sum(replace(other, seed=0) == key for other in part) for part in (done, missing)
             )
-            cells.append(_estimate(Cell(key, finished, open_), records, device))
+            outdated = sum(replace(run, seed=0) == key and run.id in stale for run in missing)
+            cells.append(_estimate(Cell(key, finished, open_, outdated), records, device))
             advance(1)
     return cells
 

@@ -110,6 +110,13 @@ class Prepared:
         return cls(folder, card)
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """The digest of all files by their recorded checksums, and the counts of the splits."""
+        sums = {name: known["sha256"] for name, known in self.card["files"].items()}
+        total = hashlib.sha256(_canonical(sums).encode()).hexdigest()
+        return {"digest": total[:16], "counts": self.counts}
+
+    @property
     def counts(self) -> dict[str, int]:
         """The number of samples of every split."""
         return dict(self.card["splits"])

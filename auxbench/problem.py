@@ -15,7 +15,7 @@ from auxbench.errors import UsageError, suggestion
 from auxbench.grammar import Choice, options_of
 from auxbench.losses import MISSING, cross_entropy
 from auxbench.metrics import Metric
-from auxbench.registry import Registry
+from auxbench.registry import DATASETS as DATASETS  # data sets take it from here
 from auxbench.streams import Streams
 
 Indices = npt.NDArray[np.int64]
@@ -166,12 +166,17 @@ class Dataset(ABC):
     def samples(self, split: str) -> Samples:
         """The samples of 'train', 'validation' or 'test'; no sample is in two of them."""
 
+    def identity(self) -> dict[str, Any]:
+        """What tells the data that are read from others, where code and options do not.
+
+        For records, JSON-able: digests of files, counts, versions of packages that bring them.
+        Errors: `UsageError` for data that are not there.
+        """
+        return {}
+
     def narrow(self, tasks: Sequence[Task]) -> None:
         """Have these tasks only, since decoding the labels of others takes time for nothing."""
         self.tasks = {task.name: task for task in tasks}
-
-
-DATASETS: Registry[type[Dataset]] = Registry("data set", "auxbench.tasks")
 
 
 def make_dataset(text: str, side: int) -> Dataset:

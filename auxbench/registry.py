@@ -16,10 +16,13 @@ import traceback
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from auxbench.card import Card
 from auxbench.errors import UsageError, suggestion
+
+if TYPE_CHECKING:
+    from auxbench.problem import Dataset
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -108,6 +111,25 @@ class Registry(Generic[T]):
             return Card.read(name, Path(inspect.getfile(part)), part.__name__)
         except (Exception, SystemExit) as error:  # it is the code of strangers
             return Card(name, problem=f"not usable: {_reason(error)}")
+
+    def origin(self, name: str) -> tuple[Path, dict[str, str]]:
+        """The file of a part, and the name and version of the package that brings it, if another.
+
+        Nothing is imported but the packages around a plugin's module. Errors: `UsageError` for a
+        part that is not here or cannot be found.
+        """
+        if name in self._files:
+            return self._files[name], {}
+        point = self._plugins.get(name)
+        try:
+            spec = importlib.util.find_spec(point.module) if point else None
+        except (Exception, SystemExit):  # the code of strangers
+            spec = None
+        if point is None or spec is None or spec.origin is None:
+            raise UsageError(f"{self.kind} '{name}' has no file here; install what brings it.")
+        dist = point.dist
+        package = {"package": dist.name, "version": dist.version} if dist else {}
+        return Path(spec.origin), package
 
     @property
     def passed_over(self) -> dict[str, str]:
@@ -217,3 +239,5 @@ METHODS: Registry[type] = Registry(
     "auxbench.methods",
     ("auxbench.architecture.Architecture", "auxbench.balancer.Balancer"),
 )
+
+DATASETS: Registry[type[Dataset]] = Registry("data set", "auxbench.tasks")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from auxbench.budget import PROTOCOL, Recipe
 from auxbench.catalogue import HEAD
 from auxbench.environment import environment
 from auxbench.errors import Diverged, Stopped
+from auxbench.grammar import Choice
 from auxbench.store import SCHEMA
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Run:
     """All that decides a number. Texts are canonical, so one thing has one id.
 
     `primary` and `auxiliaries` are task names, `weights` is the SHA-256 of a file, and the rest is
-    in the grammar of the command line.
+    in the grammar of the command line. `where` are the options that say where the data lie, which
+    decide no number and are kept out of the run's identity and its record.
     """
 
     dataset: str
@@ -44,6 +46,7 @@ class Run:
     protocol: str = PROTOCOL
     head: str = HEAD
     weights: str = ""
+    where: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The specification as a record holds it; heads and weights only if they are chosen."""
@@ -70,6 +73,11 @@ class Run:
         return cls(**{**values, "recipe": recipe, "auxiliaries": auxiliaries})
 
     @property
+    def located(self) -> str:
+        """The data set and where its data lie."""
+        return self.dataset + self.where
+
+    @property
     def id(self) -> str:
         """Twelve hexadecimal digits of the specification's hash."""
         text = json.dumps(self.to_json(), sort_keys=True)
@@ -91,9 +99,29 @@ def record(run: Run, status: str, reason: str = "", **parts: Any) -> dict[str, A
         "training": None,
         "inference": None,
         "environment": None,
+        "provenance": None,
     }
     head = {"schema": SCHEMA, "id": run.id, "run": run.to_json()}
     return {**head, "status": status, "reason": reason, **empty, **parts}
+
+
+def provenance_of(run: Run) -> dict[str, Any]:
+    """The code and the data by which a run would be made now.
+
+    Keys: code (see `provenance.code`), data (see `Dataset.identity`) and places, the names of the
+    options that say where the data lie. Errors: `UsageError` for data that are not there.
+    """
+    from auxbench import provenance
+    from auxbench.method import Method
+    from auxbench.problem import make_dataset
+
+    method, dataset = Method.parse(run.method), Choice.parse(run.dataset)
+    parts = tuple(choice.name for choice in (method.architecture, *method.balancers))
+    return {
+        "code": provenance.code(parts, dataset.name),
+        "data": make_dataset(run.located, run.recipe.side).identity(),
+        "places": list(Choice.parse(run.located).options.keys() - dataset.options.keys()),
+    }
 
 
 def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Training:
@@ -110,7 +138,7 @@ def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Trai
     from auxbench.train import Training
     from auxbench.weights import kept
 
-    dataset = dataset or make_dataset(run.dataset, run.recipe.side)
+    dataset = dataset or make_dataset(run.located, run.recipe.side)
     problem = Problem.of(dataset, run.primary, run.auxiliaries)
     dataset.narrow(problem.tasks)
     streams = Streams(f"{run.dataset} {problem.primary.name}", run.seed, run.protocol)
@@ -141,11 +169,25 @@ def execute(
     """
     from auxbench import state
 
-    surroundings = environment(device)
+    surroundings, made_by = environment(device), provenance_of(run)
     training = begin(run, device)
     checkpoint = folder / "state"
-    if state.exists(checkpoint):
-        training.load_state_dict(state.load(checkpoint))
+    belongs = {
+        "id": run.id,
+        "code": made_by["code"],
+        "data": made_by["data"],
+        "threads": surroundings["threads"],
+        "packages": surroundings["packages"],
+    }
+
+    def save() -> None:
+        state.save(checkpoint, {"belongs": belongs, "training": training.state_dict()})
+
+    kept, refused = state.load_own(checkpoint, belongs)
+    if refused:
+        report({"event": "said", "text": refused})
+    if kept is not None:
+        training.load_state_dict(kept["training"])
     saved = told = time.monotonic()
 
     def after_step(training: Training) -> bool:
@@ -154,7 +196,7 @@ def execute(
         if stopping():
             return False
         if now - saved > SAVE_EVERY:
-            state.save(checkpoint, training.state_dict())
+            save()
             saved = now
         if now - told > 0.5:
             report({"event": "step", "step": training.step, "steps": training.steps})
@@ -163,7 +205,7 @@ def execute(
 
     try:
         training.run(after_step)
-        state.save(checkpoint, training.state_dict())
+        save()
         if training.step < training.steps:
             raise Stopped(f"stopped after step {training.step} of {training.steps}")
         results = conclude(training, run, device)
@@ -175,8 +217,9 @@ def execute(
             curve=training.curve,
             training=training.meter.summary(),
             environment=surroundings,
+            provenance=made_by,
         )
-    return record(run, "done", **results, environment=surroundings)
+    return record(run, "done", **results, environment=surroundings, provenance=made_by)
 
 
 def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:

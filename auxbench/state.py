@@ -105,6 +105,33 @@ def load(path: Path | str) -> Any:
     return tree
 
 
+def load_own(path: Path | str, belongs: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """What was saved to `path` if it belongs here, and a sentence if something else lies there.
+
+    A tree says under the key `belongs` by what it was made. One that was made otherwise, or that is
+    damaged, is set aside under another name, from which it can be taken back.
+    """
+    if not exists(path):
+        return None, ""
+    try:
+        tree = load(path)
+        made = tree.get("belongs", {}) if isinstance(tree, dict) else {}
+        wrong = [key for key, value in belongs.items() if made.get(key) != value]
+        if not wrong:
+            return tree, ""
+        was, now = made.get(wrong[0]), belongs[wrong[0]]
+        values = "" if isinstance(now, Mapping) else f" ({was}, not {now})"
+        said = f"differs from this run in its {wrong[0]}{values}"
+    except AuxbenchError:
+        said = "is damaged"
+    file = _file(path)
+    aside = file.with_name(f"{file.stem}.aside{file.suffix}")
+    os.replace(file, aside)
+    return None, (
+        f"checkpoint '{file}' {said}; it is set aside as '{aside.name}' and the run starts again."
+    )
+
+
 def exists(path: Path | str) -> bool:
     """Whether something was saved to `path`."""
     return _file(path).is_file()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auxbench.budget import PROTOCOL, Recipe, budget
 from auxbench.catalogue import HEAD
@@ -33,6 +34,17 @@ CHANGES = (
 )
 SEEDS = "write how many, such as 5, or which, such as 5-9 or 0,3,5."
 FINAL = frozenset({"done", "diverged", "skipped"})  # another attempt would end the same way
+
+
+class Split(NamedTuple):
+    """The runs of a study: done, and to be run; of these some are recorded and `stale`.
+
+    `stale` says by their ids why they are run again.
+    """
+
+    done: list[Run]
+    missing: list[Run]
+    stale: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -73,27 +85,51 @@ class Study:
         if pretrained and weights:
             raise UsageError(f"weights '{weights}' contradict --pretrained; leave one of them out.")
         cells = [
-            (problem, net, method)
-            for problem in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
-            for net in _backbones(problem[0], recipe, backbone, pretrained or bool(weights))
+            (problem, where, net, method)
+            for problem, where in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
+            for net in _backbones(problem[0] + where, recipe, backbone, pretrained or bool(weights))
             for method in _methods(_words(methods, "methods"), problem)
         ]
         head = heads.resolve(head)
         digest = keep(Path(weights)) if weights else ""
         return cls(
             tuple(
-                Run(*problem, net, pretrained, method, recipe, seed, head=head, weights=digest)
+                Run(
+                    *problem,
+                    net,
+                    pretrained,
+                    method,
+                    recipe,
+                    seed,
+                    head=head,
+                    weights=digest,
+                    where=where,
+                )
                 for seed in wanted
-                for problem, net, method in cells
+                for problem, where, net, method in cells
             )
         )
 
-    def split(self, store: Store, retry: bool = False) -> tuple[list[Run], list[Run]]:
-        """The runs that are recorded and those that are missing; `retry` counts failed ones in."""
-        ends = {record["id"]: record["status"] for record in store.records()}
+    def split(self, store: Store, retry: bool = False) -> Split:
+        """What of the study is done and what is to be run; `retry` counts failed runs in."""
+        from auxbench import provenance
+
+        data = {
+            key: _identity(*key) for key in {(run.located, run.recipe.side) for run in self.runs}
+        }
+        records = {record["id"]: record for record in store.records()}
         final = {"done"} if retry else FINAL
-        done = [run for run in self.runs if ends.get(run.id) in final]
-        return done, [run for run in self.runs if ends.get(run.id) not in final]
+        split = Split([], [], {})
+        for run in self.runs:
+            known = records.get(run.id)
+            if known is None or known["status"] not in final:
+                split.missing.append(run)
+            elif why := provenance.stale(known, data[run.located, run.recipe.side]):
+                split.missing.append(run)
+                split.stale[run.id] = why
+            else:
+                split.done.append(run)
+        return split
 
 
 def run(
@@ -166,9 +202,19 @@ def _recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
     return budget(name).with_changes(**changes)
 
 
+def _identity(dataset: str, side: int) -> dict[str, Any] | None:
+    """What tells the data that would be read now from others; None where they are not there."""
+    from auxbench.problem import make_dataset
+
+    try:
+        return make_dataset(dataset, side).identity()
+    except (UsageError, PackageNotFoundError):
+        return None
+
+
 def _problems(
     texts: Iterable[str], recipe: Recipe, primary: str | None, auxiliary: Words | None
-) -> list[tuple[str, str, tuple[str, ...]]]:
+) -> list[tuple[tuple[str, str, tuple[str, ...]], str]]:
     from auxbench.problem import DATASETS, Problem, make_dataset
 
     names = None if auxiliary is None else _words(auxiliary, "auxiliary", empty=True)
@@ -176,9 +222,10 @@ def _problems(
     for text in texts:
         choice = Choice.parse(text)
         canonical = str(choice.canonical(DATASETS[choice.name]))
+        where = "".join(f":{k}={v}" for k, v in choice.places(DATASETS[choice.name]).items())
         problem = Problem.of(make_dataset(text, recipe.side), primary, names)
         primary_text, *auxiliaries = map(problem.spelled, problem.tasks)
-        problems.append((canonical, primary_text, tuple(auxiliaries)))
+        problems.append(((canonical, primary_text, tuple(auxiliaries)), where))
     return problems
 
 

@@ -39,6 +39,7 @@ from torchvision.datasets.utils import check_md5  # type: ignore[import-untyped]
 from auxbench import cache
 from auxbench.errors import UsageError
 from auxbench.fetch import download
+from auxbench.grammar import Place
 from auxbench.losses import cross_entropy
 from auxbench.metrics import Accuracy, TopK
 from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, Task
@@ -85,7 +86,7 @@ class Cifar100(Dataset):
         train: int = 45_000,
         validation: int = 5_000,
         test: int = 10_000,
-        data: str = "",
+        data: Place = "",
     ) -> None:
         check_side("cifar100", side)
         self.side = side

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,7 @@ import torch
 from torch import Tensor
 
 from auxbench.errors import UsageError
+from auxbench.grammar import Place
 from auxbench.losses import cross_entropy, depth_l1
 from auxbench.metrics import (
     BalancedAccuracy,
@@ -164,7 +165,7 @@ class Cityscapes(Dataset):
         side: int = 64,
         size: str = "",
         layout: Literal["official", "mtan"] = "official",
-        data: str = "",
+        data: Place = "",
         augment: Literal["mtan", "none"] = "mtan",
         categories: Literal["all", "evaluated"] = "all",
     ) -> None:
@@ -207,6 +208,9 @@ class Cityscapes(Dataset):
                 )
             rows = rows[held == (split == "validation")]
         return PreparedSamples(arrays, self._finish, rows)
+
+    def identity(self) -> dict[str, Any]:
+        return self.opened().identity
 
     def opened(self) -> Prepared:
         """The prepared form; errors: `UsageError` if it is not there."""

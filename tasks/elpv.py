@@ -29,7 +29,7 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +96,9 @@ class Elpv(Dataset):
 
     def prepare(self) -> None:
         _ = self.images
+
+    def identity(self) -> dict[str, Any]:
+        return {"elpv-dataset": version("elpv-dataset")}
 
     def samples(self, split: str) -> Samples:
         rows = self.rows()[split]

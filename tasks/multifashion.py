@@ -43,6 +43,7 @@ from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
 from auxbench import cache
 from auxbench.errors import UsageError
 from auxbench.fetch import download
+from auxbench.grammar import Place
 from auxbench.losses import cross_entropy
 from auxbench.metrics import Accuracy
 from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, Task
@@ -97,7 +98,7 @@ class MultiFashion(Dataset):
         train: int = 50_000,
         validation: int = 2_000,
         test: int = 10_000,
-        data: str = "",
+        data: Place = "",
     ) -> None:
         check_side("multifashion", side)
         self.side = side

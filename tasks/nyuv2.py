@@ -33,12 +33,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 
 from auxbench.errors import UsageError
+from auxbench.grammar import Place
 from auxbench.losses import cross_entropy, depth_l1, l1, normals_cosine
 from auxbench.metrics import (
     Accuracy,
@@ -166,7 +167,7 @@ class Nyuv2(Dataset):
         side: int = 64,
         size: str = "",
         layout: Literal["mtan", "official", "nddr", "adashare"] = "mtan",
-        data: str = "",
+        data: Place = "",
         augment: Literal["mtan", "auxnas", "none"] = "mtan",
     ) -> None:
         if not 8 <= side <= 480:
@@ -194,6 +195,9 @@ class Nyuv2(Dataset):
         # 13 classes are not stored where they follow from 40
         names = frozenset({"image", "segmentation40", *self.tasks})
         return PreparedSamples(prepared.arrays(source, names), self._finish, rows, views=True)
+
+    def identity(self) -> dict[str, Any]:
+        return self.opened().identity
 
     def opened(self) -> Prepared:
         """The prepared form; errors: `UsageError` if it is not there."""

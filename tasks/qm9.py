@@ -32,6 +32,7 @@ from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,6 +111,9 @@ class QM9(Dataset):
 
     def prepare(self) -> None:
         _ = self.molecules
+
+    def identity(self) -> dict[str, Any]:
+        return {"qm9pack": version("qm9pack")}
 
     def samples(self, split: str) -> Samples:
         rows, training = self.rows()[split], self.rows()["train"]

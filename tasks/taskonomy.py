@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from auxbench.errors import UsageError
+from auxbench.grammar import Place
 from auxbench.losses import IGNORE, cross_entropy, depth_l1, l1, normals_cosine, single
 from auxbench.metrics import (
     Accuracy,
@@ -194,7 +195,7 @@ class Taskonomy(Dataset):
         *,
         side: int = 64,
         layout: Literal["official"] = "official",
-        data: str = "",
+        data: Place = "",
         augment: Literal["mirror", "none"] = "mirror",
         targets: Literal["hard", "soft"] = "hard",
     ) -> None:
@@ -220,6 +221,9 @@ class Taskonomy(Dataset):
     def samples(self, split: str) -> Samples:
         names = frozenset({"image", *self.tasks})
         return PreparedSamples(self.opened().arrays(split, names), self._finish)
+
+    def identity(self) -> dict[str, Any]:
+        return self.opened().identity
 
     def opened(self) -> Prepared:
         """The prepared form; errors: `UsageError` if it is not there."""

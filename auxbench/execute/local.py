@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -35,14 +36,18 @@ def carry_out(
 
     On Ctrl-C the processes are stopped; they go on from their checkpoints next time.
     """
-    done, missing = study.split(store, retry)
+    done, missing, stale = study.split(store, retry)
     device = resolve(device)
     # The order of sums depends on the threads, so their number must not depend on what is missing.
     threads = threads_of(threads, slots(device, jobs))
     jobs = max(1, min(slots(device, jobs), len(missing)))
     prepare(missing)
     workers = Workers(store, device, threads)
-    with Progress(missing, len(done), jobs, quiet) as progress, ThreadPoolExecutor(jobs) as pool:
+    reasons = Counter(stale.values())
+    with (
+        Progress(missing, len(done), jobs, quiet, reasons) as progress,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
         try:
             futures = [pool.submit(workers.run, run, progress) for run in missing]
             for future in futures:
@@ -110,10 +115,10 @@ def prepare(runs: list[Run]) -> None:
     from auxbench.problem import make_dataset
     from auxbench.weights import kept
 
-    keys = sorted({(run.dataset, run.recipe.side) for run in runs})
+    keys = sorted({(run.located, run.recipe.side) for run in runs})
     sets = {key: make_dataset(*key) for key in keys}
     nets = {
-        (run.dataset, run.recipe.side, run.backbone, run.pretrained, run.weights) for run in runs
+        (run.located, run.recipe.side, run.backbone, run.pretrained, run.weights) for run in runs
     }
     # first, because one that cannot be built is known in seconds
     for dataset, side, name, pretrained, weights in sorted(nets):
@@ -142,6 +147,7 @@ class Workers:
         folder.mkdir(parents=True, exist_ok=True)
         order = {
             "run": run.to_json(),
+            "where": run.where,
             "folder": str(folder),
             "device": self.device,
             "threads": self.threads,
@@ -168,7 +174,8 @@ class Workers:
         self.store.append(ended)
         progress.finished(run, ended)
         if ended["status"] == "done":
-            (folder / "state.safetensors").unlink(missing_ok=True)
+            for checkpoint in folder.glob("state*.safetensors"):
+                checkpoint.unlink()
 
     def take(self, log: Any) -> subprocess.Popen[str] | None:
         """An idle process or a fresh one, or None when everything is being stopped."""
@@ -204,6 +211,8 @@ class Workers:
                 ended = event["record"]
             elif event["event"] == "ended":
                 code = event["code"]
+            elif event["event"] == "said":
+                progress.say(f"{run.dataset} {run.label}: {event['text']}")
             else:
                 progress.stepped(run, event["step"], event["steps"])
         if code is None:  # the process itself has ended, and the run with it

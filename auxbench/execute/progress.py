@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -22,11 +22,19 @@ class Progress:
     far, or of the average method as long as none has been seen.
     """
 
-    def __init__(self, runs: Sequence[Run], done: int, jobs: int, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        done: int,
+        jobs: int,
+        quiet: bool = False,
+        stale: Mapping[str, int] | None = None,
+    ) -> None:
         self.console = Console(stderr=True, quiet=quiet)
         self.runs = runs
         self.done = done
         self.jobs = jobs
+        self.stale = stale or {}  # how many of the runs were recorded, by why they are run again
         self.lock = threading.Lock()
         self.ended = 0
         self.left = {run.id: run.recipe.steps for run in runs}
@@ -48,6 +56,8 @@ class Progress:
             self.console.print(f"{len(self.runs)} runs, {self.jobs} at a time{recorded}")
         elif self.done:
             self.console.print(f"all {self.done} runs are recorded")
+        for reason, count in self.stale.items():
+            self.say(f"{count} of them {'was' if count == 1 else 'were'} recorded, but {reason}")
         total = sum(self.left.values())
         self.bars.start()
         if self.runs:
@@ -61,6 +71,10 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self.bars.stop()
+
+    def say(self, text: str) -> None:
+        """Tell something in a line of its own."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def started(self, run: Run) -> None:
         """A run's process is being started."""
@@ -88,12 +102,9 @@ class Progress:
             self.pace[run.method] = seconds / run.recipe.steps
             self.bars.remove_task(self.rows.pop(run.id))
             remaining = self._refresh()
-            self.console.print(
+            self.say(
                 f"[{self.ended}/{len(self.runs)}] {run.dataset} {run.label}: "
-                f"{outcome(record)} in {duration(seconds)}{remaining}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
+                f"{outcome(record)} in {duration(seconds)}{remaining}"
             )
 
     def _refresh(self) -> str:

@@ -15,11 +15,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from auxbench.errors import AuxbenchError, Stopped, UsageError
-from auxbench.runs import Report, Run, execute, record
+from auxbench.runs import Report, Run, execute, provenance_of, record
 
 PRELOADED = ("auxbench.backbone", "auxbench.method", "auxbench.train", "auxbench.cost.inference")
 
@@ -54,7 +55,8 @@ def work(order: dict[str, Any], report: Report) -> int:
         os.dup2(log.fileno(), sys.stderr.fileno())
         os.dup2(log.fileno(), sys.stdout.fileno())
     try:
-        ended = outcome(Run.from_json(order["run"]), order, report, stop.is_set)
+        run = replace(Run.from_json(order["run"]), where=order["where"])
+        ended = outcome(run, order, report, stop.is_set)
     except Stopped:
         return 128 + signal.SIGTERM
     except BaseException:
@@ -79,7 +81,7 @@ def outcome(
     except Stopped:
         raise
     except UsageError as error:
-        return record(run, "skipped", str(error))
+        return record(run, "skipped", str(error), provenance=_provenance_of(run))
     except AuxbenchError as error:
         return record(run, "error", str(error))
     except (MemoryError, torch.OutOfMemoryError) as error:
@@ -88,6 +90,14 @@ def outcome(
         traceback.print_exc()
         status = "oom" if "can't allocate memory" in str(error) else "error"
         return record(run, status, f"{type(error).__name__}: {_one_line(error)}")
+
+
+def _provenance_of(run: Run) -> dict[str, Any] | None:
+    """What the run was skipped for may be what its provenance cannot be told of."""
+    try:
+        return provenance_of(run)
+    except AuxbenchError:
+        return None
 
 
 def _one_line(error: BaseException) -> str:

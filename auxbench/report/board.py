@@ -47,6 +47,7 @@ COLUMNS = (
     Column("evaluation_seconds", "evaluation s", 1, shown=False),
     Column("threads", "threads", shown=False),
     Column("contended", "contended", shown=False),
+    Column("stale", "stale", shown=False),
     Column("parameters", "parameters", si=True),
     Column("macs", "MACs", si=True),
     Column("latency_ms", "latency ms", 1),
@@ -175,6 +176,7 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
         **{key: _whole(_spent(part, key)) for key in SPENT},
         **{key: _present(_spent(part, key)) for key in SECONDS},
         "threads": _whole(done["threads"].mean()),
+        "stale": int((part["stale"] != "").sum()),
         "contended": sum(busy is True for busy in part["contended"]),  # None where unknown
         **{key: _whole(done[key].mean()) for key in ("parameters", "macs")},
         # One run beside a busy neighbour would move a mean.
@@ -263,6 +265,13 @@ def _notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterat
                 f"{row['dropped_strength']:.2f}; the score is that of a primary cut off from what "
                 "it depends on."
             )
+    for why, part in group[group["stale"] != ""].groupby("stale", sort=False):
+        yield (
+            f"Stale: {len(part)} of {len(group)} runs, {why}; auxbench run trains what is stale "
+            "again."
+        )
+    if group.loc[group["data"] != "", "data"].nunique() > 1:
+        yield "Some of these runs were made on other data than the rest: do not compare them."
     busy = {row["method"]: row["contended"] for row in rows if row["contended"]}
     if busy:
         runs = ", ".join(f"{method} ({count})" for method, count in busy.items())

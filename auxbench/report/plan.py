@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auxbench.execute.progress import duration
@@ -21,6 +22,7 @@ COLUMNS = (
     Column("method", "method"),
     Column("done", "done"),
     Column("missing", "missing"),
+    Column("stale", "of them stale"),
     Column("forward", "forward / run"),
     Column("backward", "backward / run"),
     Column("partial", "partial / run", shown=False),
@@ -42,6 +44,7 @@ def table(cells: Sequence[Cell], jobs: int) -> Table:
             "method": cell.run.method,
             "done": cell.done,
             "missing": 0 if cell.impossible else cell.missing,
+            "stale": cell.stale,
             "forward": cell.forward or None,
             "backward": cell.backward or None,
             "partial": cell.partial,
@@ -51,15 +54,14 @@ def table(cells: Sequence[Cell], jobs: int) -> Table:
         }
         for cell in cells
     ]
-    impossible = any(cell.impossible for cell in cells)
-    columns = tuple(
-        Column(c.key, c.title, c.digits, c.si, c.shown and (c.key != "impossible" or impossible))
-        for c in COLUMNS
-    )
+    empty = {key for key in ("stale", "impossible") if not any(row[key] for row in rows)}
+    columns = tuple(replace(c, shown=c.shown and c.key not in empty) for c in COLUMNS)
     missing = sum(int(row["missing"] or 0) for row in rows)
     seconds = sum(cell.missing * (cell.seconds or 0) for cell in cells if not cell.impossible)
+    stale = sum(cell.stale for cell in cells)
     notes = (
         f"{sum(cell.done for cell in cells)} runs are done, {missing} are missing: about "
         f"{duration(seconds / jobs)} of training with {jobs} at a time, evaluation not included.",
+        *(["Stale runs were recorded by other code or data than there are now."] * (stale > 0)),
     )
     return Table("", columns, rows, notes)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from typing import Any
 
+from auxbench.budget import BUDGETS
+from auxbench.grammar import spelled
+from auxbench.provenance import stale
 from auxbench.report.table import Column, Table, si
 from auxbench.stats.frame import network_of
+from auxbench.study import CHANGES
 
 FACTS = (Column("fact", "fact"), Column("value", "value"))
 
@@ -51,8 +57,40 @@ def _facts(record: dict[str, Any]) -> Table:
             facts[f"{name} at the {when}"] = f"{min(values):.4f} to {max(values):.4f}"
     if record["environment"]:
         facts |= _surroundings(record["environment"])
+    facts["stale"] = stale(record)
+    facts["command"] = command(record)
     rows = [{"fact": fact, "value": str(value)} for fact, value in facts.items() if value != ""]
     return Table("Run", FACTS, rows)
+
+
+def command(record: Mapping[str, Any]) -> str:
+    """The command that makes the same run again, with as many threads.
+
+    Words in capitals stand for what a record does not keep: where data and weights lie.
+    """
+    run, recipe = record["run"], record["run"]["recipe"]
+    budget = recipe["budget"].rstrip("*")
+    tier = BUDGETS[budget].to_json() if budget in BUDGETS else {}
+    places = (record.get("provenance") or {}).get("places", [])
+    words = {
+        "methods": run["method"],
+        "dataset": run["dataset"] + "".join(f":{place}=DIR" for place in places),
+        "backbone": run["backbone"],
+        "primary": run["primary"],
+        "auxiliary": ",".join(run["auxiliaries"]),
+        "seeds": f"{run['seed']}-{run['seed']}",
+        "budget": budget,
+    }
+    changed = {k: spelled(v) for k, v in recipe.items() if k != "budget" and tier.get(k) != v}
+    if fixed := [f"{key} {changed[key]}" for key in changed if key not in CHANGES]:
+        return f"none: budget '{budget}' no longer has {', '.join(fixed)}"
+    words |= changed
+    words |= {"head": run["head"]} if "head" in run else {}
+    words |= {"weights": "FILE"} if run.get("weights") else {}
+    if surroundings := record.get("environment"):
+        words |= {"device": surroundings["device"], "threads": str(surroundings["threads"])}
+    options = [f"--{key.replace('_', '-')} {shlex.quote(word)}" for key, word in words.items()]
+    return " ".join(["auxbench run", *options, *(["--pretrained"] * run["pretrained"])])
 
 
 def _surroundings(environment: dict[str, Any]) -> dict[str, Any]:

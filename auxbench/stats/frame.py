@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from auxbench.budget import BUDGETS, PROTOCOL, Recipe
 from auxbench.catalogue import HEAD
 from auxbench.grammar import spelled
+from auxbench.provenance import stale
 
 if TYPE_CHECKING:
     import pandas
@@ -54,6 +56,8 @@ COLUMNS = (
     *NUMBERS,
     "same_as_single",
     "contended",
+    "stale",
+    "data",
     "device",
 )
 CONTENDED = 0.1  # share of the time that a run's threads waited for a core, from which it is marked
@@ -64,8 +68,9 @@ def frame(records: Iterable[Mapping[str, Any]] | pandas.DataFrame) -> pandas.Dat
 
     Rows with the same `problem` are comparable: same data, tasks, backbone, recipe and protocol.
     `value` is the deployed network's primary score on the test split, and NaN for a run that
-    failed. Of several records of a run the last one counts. A frame is given back as it is, so that
-    what is made of records can be made of a frame too.
+    failed. `stale` says why a run is not of the present code, if so. Of several records of a run,
+    the last one counts. A frame is given back as it is, so that what is made of records can be made
+    of a frame too.
 
     >>> frame([]).columns[:3].tolist()
     ['id', 'problem', 'dataset']
@@ -156,8 +161,16 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
             for key in ("parameters", "macs", "latency_ms", "same_as_single")
         },
         "dropped_strength": (record.get("selected") or {}).get("dropped_strength"),
+        "stale": stale(record),
+        "data": _data(record),
         "device": surroundings.get("device_name"),
     }
+
+
+def _data(record: Mapping[str, Any]) -> str:
+    """What tells the data of a run from others, as a text; empty where it is not known."""
+    known = record.get("provenance") or {}
+    return json.dumps(known["data"], sort_keys=True) if known.get("data") else ""
 
 
 def _times(training: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
