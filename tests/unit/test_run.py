@@ -84,7 +84,7 @@ def test_an_interrupted_run_ends_like_one_that_was_not(
 
     def save_and_stop(path: Path, tree: Any) -> Path:
         saved = original(path, tree)
-        if tree["step"] == 2:
+        if tree["training"]["step"] == 2:
             raise Stop
         return saved
 
@@ -97,6 +97,22 @@ def test_an_interrupted_run_ends_like_one_that_was_not(
         assert resumed[key] == whole[key], key
     for key in ("forward", "backward", "partial", "examples", "flops"):
         assert resumed["training"][key] == whole["training"][key], key
+
+
+def test_the_checkpoint_of_another_seed_does_not_change_a_run(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    whole = execute(RUN, tmp_path / "whole", report=lambda event: None)
+    execute(replace(RUN, seed=1), other, report=lambda event: None)
+    own.mkdir()
+    (other / "state.safetensors").rename(own / "state.safetensors")
+    said: list[str] = []
+    again = execute(RUN, own, report=lambda event: said.append(event.get("text", "")))
+    assert again["scores"] == whole["scores"]
+    assert "differs from this run in its id" in "".join(said)
+    (own / "state.safetensors").write_bytes(b"cut short")
+    again = execute(RUN, own, report=lambda event: said.append(event.get("text", "")))
+    assert again["scores"] == whole["scores"]
+    assert "is damaged; it is set aside as 'state.aside.safetensors'" in "".join(said)
 
 
 @pytest.mark.parametrize(
@@ -125,9 +141,10 @@ def test_failed_runs_are_tried_again_and_diverged_ones_are_not(tmp_path: Path) -
     study = Study.of("single", "rooms", seeds=4)
     store = Store(tmp_path)
     for run, status in zip(study.runs, ["done", "diverged", "killed", "oom"], strict=True):
-        store.append(run_module.record(run, status))
-    assert [run.seed for run in study.split(store)[1]] == [2, 3]
-    assert [run.seed for run in study.split(store, retry=True)[1]] == [1, 2, 3]
+        made_by = run_module.provenance_of(run)
+        store.append(run_module.record(run, status, provenance=made_by))
+    assert [run.seed for run in study.split(store).missing] == [2, 3]
+    assert [run.seed for run in study.split(store, retry=True).missing] == [1, 2, 3]
 
 
 def test_a_study_that_is_told_to_stop_saves_its_runs_and_goes_on_later(tmp_path: Path) -> None:
@@ -155,4 +172,4 @@ def test_a_study_that_is_told_to_stop_saves_its_runs_and_goes_on_later(tmp_path:
     assert process.returncode == 130
     assert "the same command goes on from here" in text
     assert Store(tmp_path).records() == []
-    assert 0 < state.load(folder / "state")["step"] < 100_000
+    assert 0 < state.load(folder / "state")["training"]["step"] < 100_000
