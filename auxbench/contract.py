@@ -25,8 +25,10 @@ from auxbench.errors import UsageError
 from auxbench.grammar import Choice, options_of, spelled
 from auxbench.registry import METHODS, Registry
 from auxbench.report.cite import Citation
+from auxbench.report.method import options
 
 SOURCE = 'Source: A. Author, B. Author, "Title", Venue 2026, https://...'
+MEANING = 160  # characters
 FAMILIES = ("architecture", "auxiliary", "control", "gradient", "loss weighting")
 
 
@@ -123,6 +125,20 @@ def its_options_have_types_and_defaults(part: str, registry: Registry[Any] = MET
             read == option.default or isinstance(option.default, bool),
             f"the default of {subject} is {option.default!r}, and typed by a user it becomes "
             f"{read!r}; let the type fit the default.",
+        )
+
+
+def its_options_have_meanings(part: str) -> None:
+    """Every option is explained in one or two short sentences, which `show method` prints."""
+    name = Choice.parse(part).name
+    rows = [row for table in options(METHODS[name], METHODS.card(name)) for row in table.rows]
+    for row in rows:
+        meaning = str(row["meaning"] or "")
+        demand(
+            0 < len(meaning) <= MEANING and meaning.count(". ") <= 1,
+            f"the meaning of option '{row['option']}' is '{meaning[:60]}', which is {len(meaning)} "
+            f"characters long; add a line '* `{row['option']}`: ...' to the docstring of the class "
+            f"and say in one or two sentences, in at most {MEANING} characters, what it does.",
         )
 
 

@@ -36,7 +36,9 @@ from auxbench.registry import METHODS
 
 @METHODS.register
 class {title}(Balancer):
-    """Weights from the losses alone; `strength` is the weight of an auxiliary without a loss.
+    """Weights from the losses alone.
+
+    * `strength`: Weight of an auxiliary without a loss.
 
     >>> balancer = {title}(["a", "b"], torch.Generator())
     >>> balancer.weights(Signals.of([1.0, 3.0], torch.eye(2))).tolist()
@@ -85,7 +87,10 @@ from auxbench.registry import METHODS
 
 @METHODS.register
 class {title}(Architecture):
-    """A trunk and a head per task; forward: images [B, 3, H, W] -> {{task: prediction}}."""
+    """A trunk and a head per task; forward: images [B, 3, H, W] -> {{task: prediction}}.
+
+    * `strength`: Factor of the auxiliaries' gradients in the trunk.
+    """
 
     family = "architecture"
     asymmetric = True  # the primary is not treated like the others

@@ -77,7 +77,10 @@ class FusedNetwork(nn.Module):
 
 
 class FusedBranches(Architecture):
-    """A network per task and a unit per task at every place, the ends of stages or all blocks."""
+    """A network per task and a unit per task at every place, the ends of stages or all blocks.
+
+    * `links`: Where the branches are fused: at every block, or at the ends of stages.
+    """
 
     deploys_single: ClassVar[bool] = False
 

@@ -26,6 +26,9 @@ class NormedBalancer(Balancer):
     a factor of hundreds, so that comparing them at one learning rate compares learning rates. With
     norm=sum the combined gradient is as long as the plain sum of the tasks' gradients: zero where
     that is zero, and left alone where the rule's own direction is zero.
+
+    * `norm`: Length of the combined gradient: the rule's own (native), or that of the plain sum of
+      the tasks' gradients (sum).
     """
 
     def __init__(

@@ -130,6 +130,9 @@ class HeldOut(Balancer):
     Published rates belong to runs of many thousand steps. Unless a rate is given, it is set so
     that what is learned can travel by `TRAVEL` in a run, however short: this is what the published
     ones come to.
+
+    * `lr`: Learning rate of the Adam that learns on held-out data; by default 4 divided by the
+      number of its steps in the run.
     """
 
     family = "auxiliary"
@@ -177,8 +180,12 @@ class HeldOut(Balancer):
 class Implicit(HeldOut):
     """A rule that is learned by the implicit hypergradient of the primary's held-out loss.
 
-    Revisions come every `every` steps, by default as often as makes `REVISIONS` of them in a run
-    but at most every `LONGEST` steps. `terms` and `alpha` are those of Neumann's series.
+    * `every`: Training steps from one learning step to the next; by default a 200th of the run, and
+      at most 25.
+    * `terms`: Terms of Neumann's series for the inverse Hessian after the first; each costs two
+      backward passes.
+    * `alpha`: Rate of that series, which converges where the Hessian's eigenvalues lie between 0
+      and 2 / alpha.
     """
 
     also = "(2 F + (2 + 2 terms) B + J) / every"

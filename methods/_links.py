@@ -55,13 +55,14 @@ def link_pairs(stages: Sequence[int], level: Level) -> dict[int, list[int]]:
 class LinkedBranches(Architecture):
     """A network per task with links from the primary to the auxiliaries and perhaps back.
 
-    `links` says whether they are at every block or at the ends of stages. `norm` and `act` follow
-    every block that links lead to.
-
     Gradients are balanced on the primary's trunk, which is what is deployed: most of an auxiliary's
     gradient lies on its own branch, and would decide about directions and lengths there. The pace
     of a task is read off the last block of its own branch, since the primary's last block gets
     gradients of the auxiliaries through fusions only, which start at zero.
+
+    * `links`: Where the links are: at every block, or at the ends of stages.
+    * `norm`: Normalisation after every block that links lead to.
+    * `act`: Activation after every block that links lead to.
     """
 
     asymmetric: ClassVar[bool] = True
@@ -187,7 +188,7 @@ class After(nn.Module):
         super().__init__()
         self.channel_dim = channel_dim
         self.batch = nn.BatchNorm1d(channels, eps=1e-3, momentum=0.05) if norm == "batch" else None
-        self.layer = nn.LayerNorm(channels) if norm == "layer" else None
+        self.layer = nn.LayerNorm(channels, eps=1e-3) if norm == "layer" else None
         acts: dict[ActivationName, nn.Module] = {"relu": nn.ReLU(), "gelu": nn.GELU()}
         self.act = acts.get(act, nn.Identity())
 

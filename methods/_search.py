@@ -82,7 +82,11 @@ class Schedule:
 
 
 class SearchedBranches(LinkedBranches):
-    """Branches whose links have learned strengths, sigmoids of logits, from those in `start` on."""
+    """Branches whose links have learned strengths, sigmoids of logits, from those in `start` on.
+
+    * `warmup`: Steps in which every branch is trained by itself before the search; their cost is
+      recorded apart.
+    """
 
     also = "F + B"
 

@@ -31,7 +31,10 @@ ROUNDING = float(np.finfo(np.float64).eps)
 
 @METHODS.register
 class AlignedMTL(GradientBalancer):
-    """Alignment of principal components at the `scale` min, median or rmse of their lengths.
+    """Alignment of the gradients' principal components.
+
+    * `scale`: Length that all principal components get: their smallest, their median, or their root
+      mean square.
 
     >>> from auxbench.gradients import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))

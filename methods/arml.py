@@ -30,7 +30,11 @@ from auxbench.registry import METHODS
 
 @METHODS.register
 class ARML(Balancer):
-    """Auxiliary reweighting with the weights' learning rate `lr`; other batches cost one pass.
+    """Auxiliary reweighting.
+
+    * `every`: Batches from one learning step of the weights to the next; only those cost T backward
+      passes.
+    * `lr`: Learning rate of the weights.
 
     >>> rows = torch.tensor([[1.0, 0.0], [1.0, 1.0], [-1.0, 1.0]])
     >>> balancer = ARML(["a", "b", "c"], torch.Generator())

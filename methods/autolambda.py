@@ -39,6 +39,9 @@ from ._heldout import HeldOut, Revision, means, primary_gradient, weighed_sum
 class AutoLambda(HeldOut):
     """Weights that are learned by looking one step ahead.
 
+    * `start`: Weight of every task at the start, of the primary too.
+    * `negative`: Whether weights may fall below 0, as in the released code.
+
     >>> balancer = AutoLambda(["a", "b"], torch.Generator(), lr=0.05)
     >>> balancer.pace(1)
     >>> balancer.learn(torch.tensor([-0.09, 0.01], dtype=torch.float64))

@@ -4,7 +4,8 @@ The training loss is L_p + mean_n h(l_1n, ..., l_Tn), where h has one hidden lay
 softplus units and weights of at least 0, so that no loss is ever rewarded for rising; what the
 descent gives a sample's loss is its derivative. h descends on the primary's held-out loss by
 implicit differentiation, every `every` steps, as in the linear variant. It starts random, with
-slopes between 0 and 8 whose mean rises from 1 to 2 with the losses.
+slopes between 0 and 8 whose mean rises from 1 to 2 with the losses. Only the descent weighs
+samples: the search of `auxnas` sees plain losses.
 
 Known flaws: those of the linear variant; h sees losses, not samples, so it cannot tell a hard
 sample from a mislabelled one. The released example does not run as printed, and its losses have
@@ -33,6 +34,8 @@ from ._heldout import Implicit
 @METHODS.register
 class AuxiLearnNonlinear(Implicit):
     """A learned combination of every sample's losses; the weights per task are all 1.
+
+    * `hidden`: Hidden units of the network that combines the losses.
 
     >>> from auxbench.problem import SampleLosses
     >>> losses = [SampleLosses(torch.tensor([1.0, 2.0]), torch.ones(2)) for _ in range(2)]

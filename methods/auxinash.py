@@ -4,9 +4,14 @@ The weights a solve G a = p / a for the Gramian G of the shared gradients and po
 T and start at 1, where the rule is Nash-MTL's. Every `every` steps the powers descend on the
 primary's held-out loss: its derivative in the weights is AuxiLearn's, -v' H^-1 g_i, and that of
 the weights in the powers is (G + diag(p / a^2))^-1 diag(1 / a), at the Gramian of the last
-descent. Powers stay above 1e-4. As in the released code the weights also multiply the gradients of
-private parameters, and the combined gradient is shortened to `max_norm`. The powers' steps are
-Adam's, whose rate lets them travel by 4 in a run of any length unless `lr` sets it.
+descent. Powers stay above 1e-4. The powers' steps are Adam's, whose rate lets them travel by 4 in a
+run of any length unless `lr` sets it.
+
+As in the released code the weights also multiply the gradients of private parameters, heads among
+them. Two things differ there: a combined gradient longer than `max_norm` is shortened by shrinking
+the weights, so the heads' steps as well, where the release clips shared gradients alone; and the
+products with v are taken over all parameters that are trained, as in the paper, where the release
+leaves the heads out.
 
 Known flaws: there is no bargain where some convex combination of the gradients vanishes; all
 weights are then 0. The released code mixes weights that belong to a rescaled Gramian with the
@@ -39,6 +44,11 @@ LEAST = 1e-4
 @METHODS.register
 class AuxiNash(Implicit):
     """The asymmetric Nash bargain.
+
+    * `max_norm`: Greatest length of the combined gradient, to which all weights are shrunk, those
+      of the heads too; none does not limit it.
+    * `norm`: Length of the combined gradient: the rule's own (native), or that of the plain sum of
+      the tasks' gradients (sum).
 
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = AuxiNash(["a", "b"], torch.Generator(), max_norm=None)

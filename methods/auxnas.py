@@ -41,7 +41,14 @@ from ._search import Schedule, SearchedBranches
 
 @METHODS.register
 class AuxNAS(SearchedBranches):
-    """Searched links; forward: images [B, 3, H, W] -> {task: prediction}."""
+    """Searched links; forward: images [B, 3, H, W] -> {task: prediction}.
+
+    * `directions`: Directions in which links are searched: both, or only from the primary to the
+      auxiliaries (p2a).
+    * `l1`: Height of the penalty on links into the primary, per auxiliary, in units of the mean
+      weighed loss.
+    * `lr`: Learning rate of the search; by default 80 / steps and at least 0.01.
+    """
 
     family = "architecture"
 

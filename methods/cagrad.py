@@ -27,7 +27,10 @@ from ._solvers import Array, unit_rows, worst_case_weights
 
 @METHODS.register
 class CAGrad(GradientBalancer):
-    """Conflict-averse descent with relative radius `c`, from 0 (the mean gradient) to below 1.
+    """Conflict-averse descent.
+
+    * `c`: Radius of the ball around the mean gradient, relative to its length; 0 gives the mean
+      gradient.
 
     >>> from auxbench.gradients import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))

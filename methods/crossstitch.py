@@ -51,7 +51,12 @@ class Stitch(nn.Module):
 
 @METHODS.register
 class CrossStitch(FusedBranches):
-    """Stitched branches; forward: images [B, 3, H, W] -> {task: prediction}."""
+    """Stitched branches; forward: images [B, 3, H, W] -> {task: prediction}.
+
+    * `per`: Numbers by which features are mixed: one per pair of tasks, or one per pair and
+      channel.
+    * `own`: Share of its own feature that a task starts with; the others share the rest evenly.
+    """
 
     family = "architecture"
 

@@ -34,6 +34,8 @@ FLOOR = 1e-8
 class DBMTL(NormedBalancer):
     """Dual balancing; a single task is left as it is.
 
+    * `beta`: Memory of the gradients' moving averages; 0 takes the gradients of the batch.
+
     >>> balancer = DBMTL(["a", "b"], torch.Generator(), beta=0.0)
     >>> rows = balancer.edit([(torch.tensor([2.0, 0.0]),), (torch.tensor([0.0, 0.5]),)])
     >>> [row[0].tolist() for row in rows]

@@ -30,7 +30,11 @@ from ._losses import LossBalancer, bounded
 
 @METHODS.register
 class DWA(LossBalancer):
-    """Weights from the pace of the losses, with temperature `tau`.
+    """Weights from the pace of the losses.
+
+    * `tau`: Temperature of the softmax over the losses' paces; the higher, the more even the
+      weights.
+    * `window`: Steps over which a loss is averaged before its pace is read.
 
     >>> balancer = DWA(["a", "b"], torch.Generator(), window=1)
     >>> for losses in ([2.0, 1.0], [1.0, 1.0], [1.0, 1.0]):

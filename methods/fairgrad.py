@@ -31,7 +31,12 @@ from ._solvers import Array, bargain
 
 @METHODS.register
 class FairGrad(GradientBalancer):
-    """Fairness of degree `alpha`, computed on every batch.
+    """Alpha-fair gains, computed on every batch.
+
+    * `alpha`: Degree of fairness: towards 0 the sum of gains counts, 1 is Nash-MTL, and the higher,
+      the more the worst-served task counts.
+    * `max_norm`: Greatest length of the combined gradient, to which a longer one is clipped; none
+      does not clip.
 
     >>> from auxbench.gradients import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))

@@ -37,7 +37,10 @@ from ._losses import FLOOR, LearnedLosses, bounded
 
 @METHODS.register
 class FAMO(LearnedLosses):
-    """Fast adaptive optimisation; `lr` and `decay` are those of the logits' Adam.
+    """Fast adaptive optimisation.
+
+    * `lr`: Learning rate of the logits' Adam.
+    * `decay`: Weight decay of the logits' Adam.
 
     >>> balancer = FAMO(["a", "b"], torch.Generator())
     >>> weights = balancer.weights(Signals.of([1.0, 2.0], torch.eye(2)))

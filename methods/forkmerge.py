@@ -40,6 +40,10 @@ GRID = (0.2, 0.4, 0.6, 0.8)  # at 1 the mixture is a fork that has lost already
 class ForkMerge(Forked):
     """Forks with nested sets of auxiliary tasks, merged by the primary's held-out loss.
 
+    * `top`: Greatest number of auxiliary tasks in one fork from the second period on.
+    * `merges`: Number of periods, each of which ends in a merge; by default that of the looks at
+      validation.
+
     >>> import torch
     >>> from auxbench.gradients import Signals
     >>> balancer = ForkMerge(["a", "b"], torch.Generator())

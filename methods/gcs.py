@@ -29,7 +29,10 @@ from ._gradient import Norm, NormedBalancer
 
 @METHODS.register
 class GCS(NormedBalancer):
-    """Gradient cosine similarity, as a gate or, with `weighted`, as a weight.
+    """Gradient cosine similarity, as a gate or as a weight.
+
+    * `weighted`: Whether an auxiliary's weight is its cosine with the primary, rather than 1 where
+      that is positive.
 
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
     >>> GCS(["a", "b"], torch.Generator()).weights(signals).tolist()

@@ -34,6 +34,8 @@ from ._gradient import Norm, NormedBalancer
 class GradDrop(NormedBalancer):
     """Gradient sign dropout on the shared parameters; private ones keep their own gradient.
 
+    * `leak`: Share of every gradient that always passes.
+
     >>> balancer = GradDrop(["a", "b"], torch.Generator().manual_seed(0))
     >>> rows = balancer.edit([(torch.tensor([2.0, 0.0]),), (torch.tensor([-1.0, 1.0]),)])
     >>> sum(row[0] for row in rows).tolist()

@@ -33,7 +33,11 @@ from auxbench.registry import METHODS
 
 @METHODS.register
 class GradNorm(Balancer):
-    """Gradient normalisation with restoring strength `alpha`; `lr` is that of the weights' Adam.
+    """Gradient normalisation.
+
+    * `alpha`: Strength by which tasks that learn slowly are favoured; 0 makes all gradients equally
+      long.
+    * `lr`: Learning rate of the weights' Adam.
 
     >>> signals = Signals.of([1.0, 2.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = GradNorm(["a", "b"], torch.Generator())

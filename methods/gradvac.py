@@ -37,6 +37,8 @@ HIGHEST = 0.999
 class GradVac(NormedBalancer):
     """Gradient vaccine with one target per ordered pair of tasks.
 
+    * `beta`: Share by which a target moves to the latest cosine; with 0 the rule is PCGrad.
+
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = GradVac(["a", "b"], torch.Generator())
     >>> [round(w, 6) for w in balancer.weights(signals).tolist()]

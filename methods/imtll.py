@@ -29,7 +29,9 @@ from ._losses import LearnedLosses, bounded
 
 @METHODS.register
 class IMTLL(LearnedLosses):
-    """Impartial learning by losses; `lr` is the rate of the exponents' Adam.
+    """Impartial learning by losses.
+
+    * `lr`: Learning rate of the exponents' Adam.
 
     >>> signals = Signals.of([1.0, 2.0], torch.eye(2))
     >>> balancer = IMTLL(["a", "b"], torch.Generator())

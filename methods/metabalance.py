@@ -30,7 +30,11 @@ from ._gradient import Norm, NormedBalancer
 
 @METHODS.register
 class MetaBalance(NormedBalancer):
-    """Relaxation `r` towards the primary's magnitude, averages with memory `beta`.
+    """Auxiliary gradients relaxed towards the primary's magnitude.
+
+    * `r`: Share by which an auxiliary's gradient takes the primary's magnitude; 0 leaves it as it
+      is.
+    * `beta`: Memory of the moving averages of the magnitudes.
 
     >>> balancer = MetaBalance(["a", "b"], torch.Generator())
     >>> rows = balancer.edit([(torch.tensor([3.0, 4.0]),), (torch.tensor([0.0, 1.0]),)])

@@ -76,7 +76,11 @@ class AttendedNetwork(nn.Module):
 
 @METHODS.register
 class MTAN(Architecture):
-    """A trunk with attention per task; forward: images [B, 3, H, W] -> {task: prediction}."""
+    """A trunk with attention per task; forward: images [B, 3, H, W] -> {task: prediction}.
+
+    * `reduction`: Factor by which an attention mask has fewer channels inside than the feature that
+      it masks.
+    """
 
     family = "architecture"
     deploys_single: ClassVar[bool] = False

@@ -33,6 +33,9 @@ from ._solvers import Array, bargain
 class NashMTL(GradientBalancer):
     """The Nash bargaining solution, computed on every batch.
 
+    * `max_norm`: Greatest length of the combined gradient, to which a longer one is clipped; none
+      does not clip.
+
     >>> from auxbench.gradients import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = NashMTL(["a", "b"], torch.Generator(), max_norm=None)

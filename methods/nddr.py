@@ -66,7 +66,12 @@ class Reduction(nn.Module):
 
 @METHODS.register
 class NDDR(FusedBranches):
-    """Branches fused by reductions; forward: images [B, 3, H, W] -> {task: prediction}."""
+    """Branches fused by reductions; forward: images [B, 3, H, W] -> {task: prediction}.
+
+    * `norm`: Normalisation after every reduction.
+    * `act`: Activation after every reduction.
+    * `own`: Share of its own feature that a task starts with; the others share the rest evenly.
+    """
 
     family = "architecture"
 

@@ -29,7 +29,10 @@ from auxbench.registry import METHODS
 
 @METHODS.register
 class OLAux(Balancer):
-    """Online learning of auxiliary weights from the agreement of gradients, at the rate `beta`.
+    """Online learning of auxiliary weights from the agreement of gradients.
+
+    * `beta`: Rate of the weights, which is multiplied by the network's learning rate.
+    * `horizon`: Steps over which inner products are summed before the weights move.
 
     >>> rows = torch.tensor([[2.0, 0.0], [-1.0, 1.0]])
     >>> balancer = OLAux(["a", "b"], torch.Generator(), beta=1.0, horizon=1)

@@ -24,7 +24,10 @@ from auxbench.registry import METHODS
 
 @METHODS.register
 class Single(Architecture):
-    """One network for the primary; forward: images [B, 3, H, W] -> {primary: prediction}."""
+    """One network for the primary; forward: images [B, 3, H, W] -> {primary: prediction}.
+
+    * `holdout`: Whether to do without the samples that other methods hold out from training.
+    """
 
     family = "architecture"
     asymmetric = True

@@ -3,7 +3,8 @@
 The weight of a sample's loss is the inner product of its gradient with that of the primary's
 held-out loss, 0 if negative, and all weights of a batch, over tasks and samples, sum to 1. One
 forward-mode pass along the held-out gradient gives all products. A batch on which nothing serves
-the primary moves nothing.
+the primary moves nothing. The weights belong to the batch of the descent: the search of `auxnas`,
+which reads other samples, sees plain losses.
 
 Known flaws: on a small held-out set the products follow its noise, and the weights rule single
 mislabelled samples out as well as hard ones. The released code computes one backward pass per

@@ -27,6 +27,8 @@ from auxbench.registry import METHODS
 class Static(Balancer):
     """Constant weights, at least 0.
 
+    * `weights`: Weight of that task; a task that is not named has 1.
+
     >>> balancer = Static(["seg", "depth"], torch.Generator(), depth=0.1)
     >>> balancer.weights(Signals.of([3.0, 5.0], torch.eye(2))).tolist()
     [1.0, 0.1]

@@ -30,7 +30,12 @@ from ._losses import LossBalancer, bounded
 
 @METHODS.register
 class STCH(LossBalancer):
-    """Smooth Tchebycheff weights with smoothness `mu`; without warm-up the nadir is 1.
+    """Smooth Tchebycheff weights; without warm-up the nadir is 1.
+
+    * `mu`: Smoothness: the lower, the more the loss that is largest relative to its nadir
+      dominates.
+    * `warmup`: Steps of minimising the sum of the losses' logarithms first, over whose last quarter
+      the nadir is averaged.
 
     >>> balancer = STCH(["a", "b"], torch.Generator(), mu=1.0, warmup=0)
     >>> [round(w, 3) for w in balancer.weights(Signals.of([1.0, 2.0], torch.eye(2))).tolist()]

@@ -29,7 +29,9 @@ from ._losses import LearnedLosses, bounded
 
 @METHODS.register
 class UW(LearnedLosses):
-    """Uncertainty weighting; `lr` is the rate of the log variances' Adam.
+    """Uncertainty weighting.
+
+    * `lr`: Learning rate of the log variances' Adam.
 
     >>> signals = Signals.of([1.0, 2.0], torch.eye(2))
     >>> balancer = UW(["a", "b"], torch.Generator())

@@ -26,6 +26,7 @@ SIGNALS = {
     "norms": "norms",
     "rows": "rows",
 }
+MEANING = re.compile(r"^\* `(\w+)`: (.+?)(?=\n\* |\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 TASKS = (2, 3, 5)  # numbers of tasks for which passes are counted
 
 
@@ -108,21 +109,25 @@ def _about(card: Card) -> Table:
 
 
 def options(maker: type, card: Card) -> list[Table]:
-    """A table of the options of a registered part, or none if it has none."""
-    sentences = _sentences(maker, card)
+    """A table of the options of a registered part, or none if it has none.
+
+    An option's meaning is its item in the docstring of the class or of a base class, which is
+    written "* `option`: ...", or else the first sentence there or in the module's that names it.
+    """
+    meanings, sentences = _meanings(maker), _sentences(maker, card)
     rows = [
         {
             "option": option.name,
             "kind": option.kind,
             "default": spelled(option.default),
             "range": option.range or None,
-            "meaning": _meaning(option.name, sentences),
+            "meaning": meanings.get(option.name) or _meaning(option.name, sentences),
         }
         for option in options_of(maker).values()
     ]
     each = per_task(maker)
     if each is not None:
-        rows.append(_each(each))
+        rows.append(_each(each, meanings.get(each.name)))
     columns = (
         Column("option", "option"),
         Column("kind", "type"),
@@ -133,13 +138,13 @@ def options(maker: type, card: Card) -> list[Table]:
     return [Table("Options", columns, rows)] if rows else []
 
 
-def _each(option: Option) -> dict[str, Any]:
+def _each(option: Option, meaning: str | None) -> dict[str, Any]:
     return {
         "option": "name of a task",
         "kind": option.kind,
         "default": None,
         "range": option.range or None,
-        "meaning": f"{option.name} by task",
+        "meaning": meaning or f"{option.name} by task",
     }
 
 
@@ -171,6 +176,15 @@ def _costs(card: Card) -> dict[str, Any]:
         "also": about.get("also", ""),
         "every": about.get("reads_every", ""),
     }
+
+
+def _meanings(maker: type) -> dict[str, str]:
+    """The meanings of options by their names, as docstrings of classes list them."""
+    found: dict[str, str] = {}
+    for part in reversed(maker.__mro__):
+        doc = inspect.cleandoc(part.__dict__.get("__doc__") or "")
+        found |= {name: " ".join(text.split()).rstrip(".") for name, text in MEANING.findall(doc)}
+    return found
 
 
 def _sentences(maker: type, card: Card) -> list[str]:

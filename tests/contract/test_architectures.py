@@ -68,3 +68,11 @@ def test_vgg16_and_a_vit_of_twelve_blocks_have_24_links_a_direction(backbone: st
 def test_links_at_the_ends_of_stages_only() -> None:
     architecture = architecture_of("auxnas:links=stage")
     assert {len(logits) for logits in architecture.logits.values()} == {4}
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer"])
+def test_norms_behind_links_have_the_constants_of_the_released_code(kind: str) -> None:
+    norms = (torch.nn.BatchNorm1d, torch.nn.LayerNorm)
+    found = architecture_of(f"auxnas:norm={kind}").after.modules()
+    constants = {norm.eps for norm in found if isinstance(norm, norms)}
+    assert constants == {1e-3}

@@ -342,6 +342,16 @@ BALANCERS = {
         {"options": ", *, alpha: tuple = (1, 2)"},
         "the default of option 'alpha' is (1, 2), which cannot be typed",
     ),
+    "an option without a meaning": (
+        "its_options_have_meanings",
+        {"options": ", *, alpha: float = 0.5"},
+        "the meaning of option 'alpha' is '', which is 0 characters long; add a line '* `alpha`: ",
+    ),
+    "an option with half a paragraph": (
+        "its_options_have_meanings",
+        {"options": ", *, alpha: float = 0.5", "doc": f"A rule.\n\n    * `alpha`: {'long ' * 40}"},
+        "the meaning of option 'alpha' is 'long long long",
+    ),
     "an example that fails": (
         "its_examples_run",
         {"example": "tasks\n    ('a',)"},

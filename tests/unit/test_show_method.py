@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import pytest
 from click.testing import CliRunner, Result
@@ -68,8 +69,8 @@ def test_what_is_said_of_gradnorm() -> None:
         "alpha": {"option": "alpha", "kind": "number", "default": "1.5", "range": ">= 0"},
         "lr": {"option": "lr", "kind": "number", "default": "0.025", "range": "> 0"},
     }
-    assert meanings["alpha"] == "Gradient normalisation with restoring strength `alpha`"
-    assert meanings["lr"] == "`lr` is that of the weights' Adam"
+    assert meanings["alpha"].startswith("Strength by which tasks that learn slowly are favoured")
+    assert meanings["lr"] == "Learning rate of the weights' Adam"
     assert rest[-1] == {"tasks": 5, "forward": 1, "backward": 1, "partial": 5, "product": 0}
 
 
@@ -82,10 +83,29 @@ def test_options_of_every_kind() -> None:
     rows = options("gcs")
     assert (rows["weighted"]["kind"], rows["weighted"]["default"]) == ("yes or no", "no")
     assert rows["norm"]["range"] == "one of native, sum"
-    assert "as long as the plain sum" in rows["norm"]["meaning"]
+    assert "that of the plain sum" in rows["norm"]["meaning"]
     assert options("static")["name of a task"]["range"] == ">= 0"
     assert options("nashmtl")["max_norm"]["range"] == "> 0, or none"
     assert method.options(METHODS["hps"], METHODS.card("hps")) == []
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_every_option_is_explained_in_a_line_of_its_own(name: str) -> None:
+    """A sentence that only mentions an option among other things is no explanation of it."""
+    for table in method.options(METHODS[name], METHODS.card(name)):
+        for row in table.rows:
+            meaning = row["meaning"]
+            assert isinstance(meaning, str)
+            assert 20 < len(meaning) <= 160
+            assert meaning[0].isupper()
+            assert f"`{row['option']}`" not in meaning
+            assert len(re.findall(r"[.;] ", meaning)) <= 1
+
+
+def test_the_meaning_of_an_option_that_is_overridden_is_that_of_the_subclass() -> None:
+    assert "links" in options("auxg")["norm"]["meaning"]
+    assert "reduction" in options("nddr")["norm"]["meaning"]
+    assert "tenth" not in options("single")["holdout"]["meaning"]
 
 
 def test_passes_that_depend_on_the_run_are_not_counted() -> None:
