@@ -38,6 +38,7 @@ BALANCER: tuple[Check, ...] = (
     contract_balancer.its_state_comes_back,
     contract_balancer.auxiliaries_are_treated_alike,
     contract_balancer.the_losses_that_it_reads_are_declared,
+    contract_balancer.batches_without_labels_do_no_lasting_harm,
     contract_balancer.it_differs_from_every_other_rule,
     contract_training.passes_are_those_declared,
 )

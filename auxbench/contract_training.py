@@ -9,9 +9,10 @@ from fractions import Fraction
 from functools import lru_cache
 from math import lcm
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from auxbench import passes, state
 from auxbench.contract import Broken, Exempt, demand, listed, maker_of
@@ -144,10 +145,15 @@ def _alone(part: str) -> str:
 
 
 def passes_are_those_declared(part: str) -> None:
-    """With 3 and 5 tasks the meter counts what `reads` and `also` declare."""
-    text, numbers = _settled(part)
+    """With 3 and 5 tasks the meter counts what `reads` and `also` declare.
+
+    Of a rule that trains several networks this is declared of each, and every step of an optimiser
+    on the architecture stands for one.
+    """
+    (text, numbers), forks = _settled(part), getattr(maker_of(part), "forks", False)
     for auxiliaries in (AUXILIARIES, (*AUXILIARIES, *MORE)):
-        run = training(text, auxiliaries=auxiliaries, steps=LONGEST, flops=False)
+        length = STEPS if forks else LONGEST
+        run = training(text, auxiliaries=auxiliaries, steps=length, flops=False)
         architecture, balancers = run.learner.architecture, run.learner.balancers
         tasks, made = len(architecture.tasks), next(iter(balancers), architecture)
         also, every = made.also, getattr(made, "reads_every", "")
@@ -161,26 +167,26 @@ def passes_are_those_declared(part: str) -> None:
             ) from error
         formula = passes.formula(reads, also, every)
         steps = _period(declared, [v for k, v in numbers.items() if f"/ {k}" in formula])
-        wanted = tuple(round(value * steps) for value in declared)
-        summary, called = _counted(run, steps)
-        found = tuple(summary[kind] for kind in passes.Passes._fields)
+        steps = length if forks else steps
+        counted = _counted(run, steps)
+        found = tuple(run.meter.summary()[kind] for kind in passes.Passes._fields)
+        wanted = tuple(round(v * (counted.updates if forks else steps)) for v in declared)
         most = wanted
-        if getattr(made, "forks", False):  # what is declared is one network's
-            times = max(1, found[1] // max(1, wanted[1]))
-            wanted = tuple(times * number for number in wanted)
-            most = (max(wanted[0], found[0]), *wanted[1:])  # they are looked at beside
+        if forks:  # the deployed networks are looked at besides
+            wanted = most = (wanted[0] + counted.looks, *wanted[1:])
         elif not (_rows_are_known(reads, tasks) or getattr(made, "scales_private", True)):
             # Private parameters keep their own gradients, unless all weights are 1.
             most = (*wanted[:2], wanted[2] + tasks * steps, wanted[3])
         demand(
             all(low <= n <= high for low, n, high in zip(wanted, found, most, strict=True)),
             f"{steps} steps with T = {tasks} tasks make {_passes(found)}, and {_passes(wanted)} "
-            f"are declared ({formula} a step); let reads and also say what it does.",
+            f"are declared ({formula} a step{' of a network' * forks}); let reads and also say "
+            "what it does.",
         )
         demand(
-            called <= found[0] + found[3],
-            f"in {steps} steps the network is called {called} times, and {_passes(found)} are "
-            "reported; compute losses by the objective, or report passes to its meter.",
+            counted.calls <= found[0] + found[3],
+            f"in {steps} steps the network is called {counted.calls} times, and {_passes(found)} "
+            "are reported; compute losses by the objective, or report passes to its meter.",
         )
 
 
@@ -216,19 +222,51 @@ def _rows_are_known(reads: frozenset[str], tasks: int) -> bool:
     return bool(reads & {"gramian", "rows"}) or (few and "agreement" in reads)
 
 
-def _counted(run: Any, steps: int) -> tuple[dict[str, int], int]:
-    """What the meter counts in some steps, and how often the network is called."""
-    called = 0
+class _Counted(NamedTuple):
+    """How often, in some steps of training, the architecture and what it deploys were called.
 
-    def count(*_: object) -> None:
-        nonlocal called
-        called += 1
+    `looks` are calls of the deployed network by itself; `updates` are steps of optimisers on
+    parameters of the architecture.
+    """
 
-    handle = run.learner.architecture.register_forward_hook(count)
+    calls: int
+    looks: int
+    updates: int
+
+
+def _counted(run: Training, steps: int) -> _Counted:
+    """Count what is done in some steps, without asking the meter."""
+    architecture, calls, looks, updates, inside = run.learner.architecture, 0, 0, 0, False
+    own = {id(parameter) for parameter in architecture.parameters()}
+
+    def enter(*_: object) -> None:
+        nonlocal calls, inside
+        calls, inside = calls + 1, True
+
+    def leave(*_: object) -> None:
+        nonlocal inside
+        inside = False
+
+    def look(*_: object) -> None:
+        nonlocal looks
+        looks += not inside
+
+    def update(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        nonlocal updates
+        first = optimizer.param_groups[0]["params"][0]
+        updates += id(first) in own
+
+    handles = (
+        architecture.register_forward_pre_hook(enter),
+        architecture.register_forward_hook(leave),
+        architecture.deploy().register_forward_hook(look),
+        register_optimizer_step_post_hook(update),
+    )
     for step in range(steps):
         run.iterate(run.learner.stages[-1], step)
-    handle.remove()
-    return run.meter.summary(), called
+    for handle in handles:
+        handle.remove()
+    return _Counted(calls, looks, updates)
 
 
 def _passes(numbers: Sequence[int]) -> str:

@@ -257,6 +257,29 @@ BALANCERS = {
         },
         "in 2 steps the network is called 4 times, and 2 forward, 2 backward are reported",
     ),
+    "a fork that is not charged": (
+        "passes_are_those_declared",
+        {
+            "more": "forks = True\n"
+            "def around(self, descent, phases):\n"
+            "    phase, meter = Plain(), descent.objective.meter\n"
+            "    def step(batches):\n"
+            "        descent.step(batches)\n"
+            "        meter.backward = lambda *_: None\n"
+            "        descent.step(batches)\n"
+            "        del meter.backward\n"
+            "        return {}\n"
+            "    phase.step, phase.claimed = step, descent.claimed\n"
+            "    return phase"
+        },
+        "3 steps with T = 3 tasks make 6 forward, 3 backward, and 6 forward, 6 backward are "
+        "declared (F + B a step of a network); let reads and also say what it does.",
+    ),
+    "labels that are missed for good": (
+        "batches_without_labels_do_no_lasting_harm",
+        {"body": "self.seen += 1 / signals.losses.min().clamp(min=1e-8)\nweights /= self.seen"},
+        "where 'segmentation' has no labels on the first 40 of 200 batches, so that its loss is 0,",
+    ),
     "a formula that cannot be read": (
         "passes_are_those_declared",
         {"more": "also = '2 forward'"},
