@@ -194,7 +194,7 @@ def test_the_pace_of_a_branch_is_read_off_its_own_last_block() -> None:
         found = torch.autograd.grad(losses[place], weights, retain_graph=True)
         # Of the fusions none carries anything yet, and a common weight would give the others 0.
         assert norms[place] > 0
-        assert min(abs(g.norm().double() - norms[place]) for g in found) < 1e-9
+        assert min(abs(g.double().norm() - norms[place]) for g in found) < 1e-9
 
 
 def test_gradnorm_does_not_starve_the_primary_of_linked_branches() -> None:
