@@ -66,6 +66,11 @@ class Balancer(nn.Module, ABC):
     def weights(self, signals: Signals) -> Tensor:
         """The weight of every task on this batch: [T], float64, finite."""
 
+    @property
+    def period(self) -> int:
+        """After how many batches the passes that it causes recur."""
+        return 1
+
     def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
         """The tasks' gradients on the shared parameters, rewritten; None stays None."""
         return rows

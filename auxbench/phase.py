@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -100,12 +100,16 @@ class Phase(ABC):
 
     `splits` names the batches that `step` may read, each of which is drawn when it is first read;
     `claimed` are the parameters that it owns, and the descent owns every parameter that no other
-    phase claims. What it does recurs after `period` iterations.
+    phase claims.
+
+    The passes that it makes recur after `period` iterations, but for the iterations in `turns`,
+    after each of which they may be others: plans count a run from these.
     """
 
     name: str
     splits: tuple[str, ...]
     period: int = 1
+    turns: Collection[int] = ()
 
     @property
     @abstractmethod

@@ -1,10 +1,20 @@
-"""Plans: what a study would run, what of it is done, what is impossible, and what it would cost."""
+"""Plans: what a study would run, what of it is done, what is impossible, and what it would cost.
+
+Passes are counted, exactly: every stage of a run is gone through on tiny data and a tiny network,
+up to the point from which its passes recur. Seconds are estimates: those of recorded runs of the
+same kind, else those of some real steps where steps are cheap, else the operations of a step, which
+are counted without computing it, at the pace of the single-task network on this machine.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError
+from itertools import pairwise
+from math import lcm
 from typing import Any
 
 import numpy as np
@@ -12,14 +22,36 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from auxbench.architecture import Architecture
 from auxbench.bar import bar
-from auxbench.cost.training import PASSES
+from auxbench.catalogue import HEAD
+from auxbench.cost.flops import Flops
+from auxbench.cost.training import PASSES, Meter
 from auxbench.errors import UsageError
 from auxbench.grammar import Choice
-from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, make_dataset
-from auxbench.runs import Run, begin
+from auxbench.method import Method, Stage
+from auxbench.phase import Objective
+from auxbench.problem import (
+    DATASETS,
+    Batch,
+    Dataset,
+    Indices,
+    Problem,
+    Samples,
+    make_dataset,
+)
+from auxbench.registry import METHODS
+from auxbench.runs import Run, begin, site_of
 from auxbench.store import Store
 from auxbench.study import Study
+from auxbench.train import Training
+
+Passes = dict[str, int]
+
+CHEAP = 2e10  # operations of a step that is made to see how long it takes
+LONG = 1.0  # seconds of a step that need not be taken twice
+FEW = 2  # samples on which the pace of a network is taken, and the smallest batch
+WHOLE = "holdout/whole"  # the split of which a step may read everything
 
 
 @dataclass(frozen=True)
@@ -27,8 +59,8 @@ class Cell:
     """One method on one problem and backbone: its runs, and what one of them costs.
 
     Of the missing runs some are `stale`: recorded by other code or data than there are now. Passes
-    are those per run, warm-up included and validation not; `seconds` are those of recorded runs
-    where there are any and otherwise of a rehearsed step times the steps.
+    are those per run, warm-up included and validation not; `seconds` are None where nothing is
+    known, and an estimate unless they are `recorded`. `lacking` says which data are not there.
     """
 
     run: Run
@@ -36,86 +68,232 @@ class Cell:
     missing: int
     stale: int = 0
     impossible: str = ""
+    lacking: str = ""
     forward: int = 0
     backward: int = 0
     partial: int = 0
     product: int = 0
     seconds: float | None = None
+    recorded: bool = False
 
 
 def plan(
     study: Study, store: Store, device: str = "cpu", threads: int = 1, retry: bool = False
 ) -> list[Cell]:
-    """Every cell of the study; what is not recorded is rehearsed for two steps on synthetic data.
+    """Every cell of the study; the costs of what is not recorded are estimated on this machine.
 
     `threads` are those that a run will have, so that the time is that of a run.
     """
     torch.set_num_threads(threads)
     records = store.records()
-    done, missing, stale = study.split(store, retry)
-    cells = []
+    split = study.split(store, retry)
     keys = dict.fromkeys(replace(run, seed=0) for run in study.runs)
+    cells, paces = [], Paces(device)
     with bar("planning", len(keys), unit="cells") as advance:
         for key in keys:
-            finished, open_ = (
-                sum(replace(other, seed=0) == key for other in part) for part in (done, missing)
-            )
-            outdated = sum(replace(run, seed=0) == key and run.id in stale for run in missing)
-            cells.append(_estimate(Cell(key, finished, open_, outdated), records, device))
+            missing = [run for run in split.missing if replace(run, seed=0) == key]
+            done = sum(replace(run, seed=0) == key for run in split.done)
+            stale = sum(run.id in split.stale for run in missing)
+            cell = Cell(key, done, len(missing), stale, lacking=_lacking(key) if missing else "")
+            cells.append(_estimate(cell, records, paces))
             advance(1)
     return cells
 
 
-def _estimate(cell: Cell, records: list[dict[str, Any]], device: str) -> Cell:
-    same = [r for r in records if r["status"] == "done" and _like(r["run"], cell.run)]
-    if same:
-        training = same[-1]["training"]
-        passes = {key: training.get(key, 0) for key in PASSES}
-        seconds = [record["training"]["seconds"] for record in same]
-        return replace(cell, **passes, seconds=sum(seconds) / len(seconds))
+def _lacking(run: Run) -> str:
+    """Which data are not there and what to do; empty if all are, or are made on first use."""
     try:
-        return replace(cell, **rehearse(cell.run, device))
+        make_dataset(run.located, run.recipe.side).identity()
+    except (UsageError, PackageNotFoundError) as error:
+        return str(error)
+    return ""
+
+
+def _estimate(cell: Cell, records: list[dict[str, Any]], paces: Paces) -> Cell:
+    same = [r for r in records if r["status"] == "done" and _like(r["run"], cell.run)]
+    try:
+        rehearsed = rehearse(cell.run, paces)
     except UsageError as error:
         return replace(cell, impossible=str(error))
+    if same:
+        seconds = [record["training"]["seconds"] for record in same]
+        rehearsed |= {"seconds": sum(seconds) / len(seconds), "recorded": True}
+    return replace(cell, **rehearsed)
 
 
-def rehearse(run: Run, device: str = "cpu") -> dict[str, Any]:
-    """Passes and seconds of a run, from a few steps of every stage on a tiny variant of its data.
+def rehearse(run: Run, paces: Paces | None = None) -> dict[str, Any]:
+    """The passes of a run, exactly, and an estimate of its seconds.
 
-    A stage is rehearsed once to warm up, and then until every phase has done its work once. It
-    starts from random weights, since others cost as much and would have to be there.
+    It starts from random weights, since others cost as much and would have to be there. Errors:
+    `UsageError` for a method that cannot be trained so.
     """
     run = replace(run, pretrained=False, weights="")
-    training = begin(run, device, Stretched(run))
-    total: dict[str, Any] = {**dict.fromkeys(PASSES, 0), "seconds": 0.0}
+    passes = dict.fromkeys(PASSES, 0)
+    training = _miniature(run)
     for stage in training.learner.stages:
-        period = max(phase.period for phase in stage.phases)
-        training.iterate(stage, 0)
-        before = _passes(training.meter.summary())
-        start = time.perf_counter()
-        for step in range(1, 1 + period):
-            training.iterate(stage, step)
-        total["seconds"] += (time.perf_counter() - start) * stage.steps / period
-        after = _passes(training.meter.summary())
-        for key in before:
-            total[key] += (after[key] - before[key]) * stage.steps // period
+        for key, number in counted(training, stage).items():
+            passes[key] += number
+    return {**passes, "seconds": (paces or Paces("cpu")).seconds(run, passes)}
+
+
+def _miniature(run: Run) -> Training:
+    """The run on tiny data and a network for the same kind of inputs that takes next to no time."""
+    stand_in = StandIn(run, tiny=True)
+    small = replace(
+        run,
+        backbone="mlp" if stand_in.features else "test_resnet",
+        head=HEAD,
+        recipe=replace(run.recipe, batch=FEW),
+    )
+    training = begin(small, "cpu", stand_in)
+    if any(WHOLE in stage.splits for stage in training.learner.stages):
+        # What reads all of it makes as many passes as that takes.
+        with suppress(UsageError):
+            stand_in.count = len(make_dataset(run.located, run.recipe.side).samples("train"))
+        training = begin(replace(small, recipe=run.recipe), "cpu", stand_in)
+    training.meter = training.learner.objective.meter = Meter(flops=False)
+    return training
+
+
+def counted(training: Training, stage: Stage) -> Passes:
+    """The passes of all steps of a stage, of which only those are made that differ from others."""
+    total = dict.fromkeys(PASSES, 0)
+    for step, times in _telling(training, stage):
+        before = training.meter.summary()
+        training.iterate(stage, step)
+        after = training.meter.summary()
+        for key in total:
+            total[key] += times * (after[key] - before[key])
     return total
 
 
-class Stretched(Dataset):
-    """The tiny variant of a run's data set at the size of the real one, for rehearsals."""
+def _telling(training: Training, stage: Stage) -> Iterator[tuple[int, int]]:
+    """The steps that have to be made, and how many steps of the run each of them stands for.
+
+    Between turns passes recur. Skipping whole periods there leaves everything that counts its
+    iterations in the place of its period where it would have been.
+    """
+    period = lcm(
+        *(phase.period for phase in stage.phases),
+        *(balancer.period for balancer in training.learner.balancers),
+    )
+    turns = {0, *(turn for phase in stage.phases for turn in phase.turns), stage.steps}
+    for turn, following in pairwise(sorted(turn for turn in turns if turn <= stage.steps)):
+        yield turn, 1
+        skipped = max(0, (following - turn - 1) // period - 1)
+        last = turn + 1 + (following - turn - 1) - skipped * period
+        for step in range(turn + 1, last):
+            yield step, 1 + skipped * (step >= last - period)
+
+
+@dataclass
+class Paces:
+    """How fast this machine is on each network, measured when it is first asked for."""
+
+    device: str
+    known: dict[tuple[Any, ...], float] = field(default_factory=dict)
+
+    def seconds(self, run: Run, passes: Passes) -> float | None:
+        """About how long a run takes; None where its operations cannot be counted beforehand.
+
+        Errors: `UsageError` for a method that cannot be trained on this network.
+        """
+        problem = Problem.of(StandIn(run), run.primary, run.auxiliaries)
+        pace = self.pace(run, problem)
+        try:
+            forward, of_all, of_one = operations(_without_numbers(run, problem), _few(problem))
+        except (NotImplementedError, RuntimeError):
+            return None
+        backward = of_one if passes["backward"] > passes["forward"] else of_all
+        few = (passes["forward"] + 2 * passes["product"]) * forward + passes["backward"] * backward
+        total = few * run.recipe.batch / FEW
+        return self.by_steps(run) if total < CHEAP * run.recipe.steps else pace * total
+
+    def pace(self, run: Run, problem: Problem) -> float:
+        """The seconds that an operation takes in a step of the single-task network."""
+        key = (run.dataset, problem.primary.name, run.backbone, run.head, run.recipe.side)
+        if key not in self.known:
+            task = problem.primary
+            network = site_of(run, problem).network(task).to(self.device)
+            batch = _few(problem).to(self.device)
+
+            def step() -> None:
+                loss = task.losses(network(batch.inputs), batch.targets[task.name]).mean()
+                torch.autograd.backward(loss)
+
+            start = time.perf_counter()
+            with Flops() as flops:
+                step()
+            if time.perf_counter() - start < LONG:  # of which starting and counting were a part
+                start = time.perf_counter()
+                step()
+            self.known[key] = (time.perf_counter() - start) / max(flops.total, 1)
+        return self.known[key]
+
+    def by_steps(self, run: Run) -> float:
+        """The seconds of all steps, from some that are made as a run makes them."""
+        training = begin(run, self.device, StandIn(run))
+        training.meter = training.learner.objective.meter = Meter(self.device, flops=False)
+        periods = [balancer.period for balancer in training.learner.balancers]
+        total = 0.0
+        for stage in training.learner.stages:
+            steps = min(stage.steps, max(2, *periods, *(phase.period for phase in stage.phases)))
+            training.iterate(stage, 0)
+            start = time.perf_counter()
+            for step in range(steps):
+                training.iterate(stage, step)
+            total += (time.perf_counter() - start) * stage.steps / steps
+        return total
+
+
+def _without_numbers(run: Run, problem: Problem) -> Architecture:
+    """The network of a run on 'meta', where tensors have shapes and nothing is computed."""
+    method, site = Method.parse(run.method), site_of(run, problem)
+    maker = METHODS[method.architecture.name]
+    options = method.architecture.values(maker)
+    try:
+        with torch.device("meta"):
+            architecture = maker(site, **options)
+    except NotImplementedError:  # it starts from numbers
+        architecture = maker(site, **options)
+    assert isinstance(architecture, Architecture)
+    return architecture.to("meta")
+
+
+def operations(architecture: Architecture, batch: Batch) -> tuple[int, int, int]:
+    """The operations of a forward pass, of a backward pass of all losses, and of one on average.
+
+    They are counted from shapes, on 'meta', where nothing is computed.
+    """
+    objective = Objective(architecture, Meter(flops=False))
+    with Flops() as forward:
+        losses = objective(architecture.relabel(batch.to("meta")))
+    with Flops() as of_all:
+        torch.autograd.backward(losses, retain_graph=True)
+    with Flops() as one_by_one:
+        for loss in losses:
+            torch.autograd.backward(loss, retain_graph=True)
+    return forward.total, of_all.total, one_by_one.total // len(losses)
+
+
+def _few(problem: Problem) -> Batch:
+    return problem.dataset.samples("train").batch(np.arange(FEW), None)
+
+
+class StandIn(Dataset):
+    """The tiny variant of a run's data set, at the size of the real one unless it stays `tiny`."""
 
     licence = "synthetic"
 
-    def __init__(self, run: Run) -> None:
-        real = make_dataset(run.dataset, run.recipe.side)
-        self.inner = DATASETS[Choice.parse(run.dataset).name].tiny()
+    def __init__(self, run: Run, tiny: bool = False) -> None:
+        self.inner: Dataset = DATASETS[Choice.parse(run.dataset).name].tiny()
+        real = self.inner if tiny else make_dataset(run.located, run.recipe.side)
         self.size = real.size
         self.features = real.features
         self.tasks = self.inner.tasks
         self.primary = self.inner.primary
         self.auxiliaries = self.inner.auxiliaries
-        self.count = 2 * run.recipe.batch
+        self.count = 64 * run.recipe.batch  # enough to hold some out
 
     @classmethod
     def tiny(cls) -> Dataset:
@@ -155,10 +333,6 @@ class _Repeated(Samples):
 def _stretch(image: Tensor, size: tuple[int, int]) -> Tensor:
     flat = image.reshape(len(image), -1, *image.shape[-2:]).to(torch.float32)
     return interpolate(flat, size).reshape(*image.shape[:-2], *size).to(image.dtype)
-
-
-def _passes(summary: Mapping[str, Any]) -> dict[str, int]:
-    return {key: summary[key] for key in PASSES}
 
 
 def _like(spec: Mapping[str, Any], run: Run) -> bool:

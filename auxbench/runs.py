@@ -18,7 +18,8 @@ from auxbench.grammar import Choice
 from auxbench.store import SCHEMA
 
 if TYPE_CHECKING:
-    from auxbench.problem import Dataset
+    from auxbench.architecture import Site
+    from auxbench.problem import Dataset, Problem
     from auxbench.train import Training
 
 SAVE_EVERY = 20.0  # seconds between checkpoints
@@ -129,29 +130,33 @@ def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Trai
 
     `dataset` stands in for the run's own, for rehearsals.
     """
-    from auxbench import backbone
-    from auxbench.architecture import Site
     from auxbench.cost.training import Meter
     from auxbench.method import Method
     from auxbench.problem import Problem, make_dataset
-    from auxbench.streams import Streams
     from auxbench.train import Training
-    from auxbench.weights import kept
 
     dataset = dataset or make_dataset(run.located, run.recipe.side)
     problem = Problem.of(dataset, run.primary, run.auxiliaries)
     dataset.narrow(problem.tasks)
-    streams = Streams(f"{run.dataset} {problem.primary.name}", run.seed, run.protocol)
-    meter = Meter(device)
-
-    pretrained = kept(run.weights) if run.weights else run.pretrained
-
-    def make_backbone() -> backbone.Backbone:
-        return backbone.build(run.backbone, dataset.size, pretrained, dataset.features)
-
-    site = Site(problem.tasks, make_backbone, streams, run.head)
+    site, meter = site_of(run, problem), Meter(device)
     learner = Method.parse(run.method).start(site, run.recipe, meter, device)
     return Training(learner, problem, run.recipe, site, meter, device)
+
+
+def site_of(run: Run, problem: Problem) -> Site:
+    """What the networks of a run are built from."""
+    from auxbench import backbone
+    from auxbench.architecture import Site
+    from auxbench.streams import Streams
+    from auxbench.weights import kept
+
+    dataset, start = problem.dataset, kept(run.weights) if run.weights else run.pretrained
+    streams = Streams(f"{run.dataset} {problem.primary.name}", run.seed, run.protocol)
+
+    def make_backbone() -> backbone.Backbone:
+        return backbone.build(run.backbone, dataset.size, start, dataset.features)
+
+    return Site(problem.tasks, make_backbone, streams, run.head)
 
 
 def execute(

@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from math import lcm
 from typing import Any
 
 import torch
@@ -78,7 +79,7 @@ class Forks(Phase):
         self.splits: tuple[str, ...] = tuple(
             dict.fromkeys(split for phase in phases for split in phase.splits)
         )
-        self.period = max(phase.period for phase in phases)
+        self.period = lcm(*(phase.period for phase in phases))
         self.descent = descent
         self.phases = phases
         self.balancer = balancer

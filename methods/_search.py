@@ -135,7 +135,9 @@ class SearchedBranches(LinkedBranches):
 
     def _open(self, logits: Tensor) -> list[bool]:
         """For every target whether some link of these leads to it."""
-        return [bool(links.any()) for links in torch.split(logits > CLOSED, self.counts)]
+        # On 'meta' there is nothing to see, as when a plan counts what the whole graph costs.
+        targets = torch.split(logits > CLOSED, self.counts)
+        return [links.is_meta or bool(links.any()) for links in targets]
 
     def incoming(self) -> list[Parameter]:
         """The logits of the links into the primary, per auxiliary."""

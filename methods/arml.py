@@ -61,6 +61,10 @@ class ARML(Balancer):
         self.register_buffer("current", torch.ones(len(tasks), dtype=torch.float64))
         self.register_buffer("seen", torch.tensor(0))
 
+    @property
+    def period(self) -> int:
+        return self.every
+
     def weights(self, signals: Signals) -> Tensor:
         weights = self.current.clone()
         if self.seen % self.every == 0:

@@ -88,7 +88,8 @@ class Merging(Forks):
         self.top = top
         self.steps = descent.recipe.steps
         self.merges = min(merges, self.steps)
-        self.done = 0
+        ends = [step for step in range(1, self.steps + 1) if self.ends(step)]
+        self.turns = {*ends, *(step - 1 for step in ends)}
         self.nested: list[list[float]] = []
         self.shares = even(alone)
 
@@ -100,11 +101,11 @@ class Merging(Forks):
         return [self.shares]
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
-        if self.ends(self.done):
+        done = round(self.descent.objective.progress * self.steps)
+        if self.ends(done):
             self.begin()
         scalars = super().step(batches)
-        self.done += 1
-        if self.ends(self.done):
+        if self.ends(done + 1):
             self.merge(batches[HELD_OUT])
         return scalars
 
@@ -159,12 +160,11 @@ class Merging(Forks):
         return sums / max(counts, 1.0)
 
     def state_dict(self) -> dict[str, Any]:
-        own = {"done": self.done, "nested": self.nested, "shares": self.shares}
+        own = {"nested": self.nested, "shares": self.shares}
         return {**super().state_dict(), **own}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
-        self.done = int(state["done"])
         self.nested, self.shares = state["nested"], state["shares"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ COLUMNS = (
     Column("product", "forward-mode / run", shown=False),
     Column("seconds", "s / run", 0),
     Column("impossible", "impossible"),
+    Column("lacking", "data that are not there", shown=False),
 )
 
 
@@ -44,6 +45,7 @@ def table(cells: Sequence[Cell], jobs: int) -> Table:
             "method": cell.run.method,
             "done": cell.done,
             "missing": 0 if cell.impossible else cell.missing,
+            "lacking": cell.lacking,
             "stale": cell.stale,
             "forward": cell.forward or None,
             "backward": cell.backward or None,
@@ -56,12 +58,28 @@ def table(cells: Sequence[Cell], jobs: int) -> Table:
     ]
     empty = {key for key in ("stale", "impossible") if not any(row[key] for row in rows)}
     columns = tuple(replace(c, shown=c.shown and c.key not in empty) for c in COLUMNS)
-    missing = sum(int(row["missing"] or 0) for row in rows)
-    seconds = sum(cell.missing * (cell.seconds or 0) for cell in cells if not cell.impossible)
-    stale = sum(cell.stale for cell in cells)
-    notes = (
-        f"{sum(cell.done for cell in cells)} runs are done, {missing} are missing: about "
-        f"{duration(seconds / jobs)} of training with {jobs} at a time, evaluation not included.",
-        *(["Stale runs were recorded by other code or data than there are now."] * (stale > 0)),
+    return Table("", columns, rows, tuple(_notes(cells, jobs)))
+
+
+def _notes(cells: Sequence[Cell], jobs: int) -> Iterator[str]:
+    """What is to be done, how long it takes, and what has to be there before."""
+    possible = [cell for cell in cells if not cell.impossible]
+    done, missing = sum(cell.done for cell in cells), sum(cell.missing for cell in possible)
+    known = [cell for cell in possible if cell.seconds is not None]
+    seconds = sum(cell.missing * (cell.seconds or 0.0) for cell in known) / jobs
+    without = sum(cell.missing for cell in possible) - sum(cell.missing for cell in known)
+    yield (
+        f"{done} runs are done, {missing} are missing: about {duration(seconds)} of training with "
+        f"{jobs} at a time, evaluation not included"
+        + (f", and {without} runs whose time cannot be told." if without else ".")
     )
-    return Table("", columns, rows, notes)
+    if any(cell.missing and not cell.recorded for cell in known):
+        yield (
+            "Passes are exact. Seconds are estimated on this machine as it is now, unless a run of "
+            "the same kind is recorded."
+        )
+    if any(cell.stale for cell in cells):
+        yield "Stale runs were recorded by other code or data than there are now."
+    for lacking in dict.fromkeys(cell.lacking for cell in possible if cell.lacking):
+        count = sum(cell.missing for cell in possible if cell.lacking == lacking)
+        yield f"{count} of the runs cannot start yet: {lacking}"
