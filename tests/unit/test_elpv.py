@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +62,29 @@ def test_every_cell_is_in_one_split_with_its_labels(package: Path) -> None:
         assert len(cells) == share
         assert batch.targets["defect"].tolist() == [cell % 4 for cell in cells]
         assert batch.targets["cell"].tolist() == [cell % 8 // 4 for cell in cells]
-        # each of the eight pairs of labels in the same share
-        assert set(Counter(cell % 8 for cell in cells).values()) == {share // 8}
         seen += cells
     assert sorted(seen) == list(range(160))
+
+
+def test_neighbours_stay_together() -> None:
+    pytest.importorskip("elpv_dataset")
+    for number in range(3):
+        place = np.empty(2624, np.int64)
+        for split, rows in enumerate(Elpv(split=number).rows().values()):
+            place[rows] = split
+        # Blocks of one split may lie side by side; two of 37 are cut to give exact shares.
+        assert (np.diff(place) != 0).sum() <= 36 + 2
+
+
+def test_hardly_a_test_cell_has_a_twin_in_training() -> None:
+    pytest.importorskip("elpv_dataset")
+    dataset = Elpv(side=64)
+    pixels = dataset.images.reshape(2624, -1).astype(np.float32)
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    pixels /= np.linalg.norm(pixels, axis=1, keepdims=True)
+    rows = dataset.rows()
+    closest = (pixels[rows["test"]] @ pixels[rows["train"]].T).max(axis=1)
+    assert (closest > 0.99).sum() == 14
 
 
 def test_the_option_split_draws_another_split(package: Path) -> None:
@@ -74,7 +92,7 @@ def test_the_option_split_draws_another_split(package: Path) -> None:
         grey(everything(Elpv(side=8, split=split), "test")) for split in (0, 0, 1)
     )
     assert first == again
-    assert len(set(first) & set(other)) < 20
+    assert first != other
 
 
 def test_images_come_from_the_cache_until_it_is_damaged(package: Path) -> None:
@@ -143,9 +161,9 @@ def test_the_published_split() -> None:
     """Pinned, so that a numpy whose random numbers differ cannot change the benchmark unseen."""
     pytest.importorskip("elpv_dataset")
     rows = Elpv().rows()
-    assert [len(rows[split]) for split in SPLITS] == [1575, 395, 654]
+    assert [len(rows[split]) for split in SPLITS] == [1574, 394, 656]
     text = ";".join(",".join(map(str, rows[split])) for split in SPLITS)
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "a117f7c31896d03f"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "b137554d0d157504"
 
 
 def test_tiny_needs_no_package_and_trains_on_every_class(monkeypatch: pytest.MonkeyPatch) -> None:

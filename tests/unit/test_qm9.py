@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -192,7 +193,7 @@ def test_the_problem_has_the_gap_first() -> None:
 
 def test_the_published_split() -> None:
     """Pinned, so that a numpy whose random numbers differ cannot change the benchmark unseen."""
-    dataset = QM9()
+    dataset: Any = DATASETS["qm9"]()
     dataset.molecules = {"inputs": np.zeros((MODULE.COUNT, 1))}
     rows = dataset.rows()
     assert [len(rows[split]) for split in SPLITS] == [1000, 2000, 10_000]
@@ -215,3 +216,20 @@ def test_the_first_molecules_of_the_real_package(monkeypatch: pytest.MonkeyPatch
     assert properties["gap"] == pytest.approx(properties["lumo"] - properties["homo"], abs=2e-4)
     assert properties["dipole"] == pytest.approx(1.85, abs=0.01)  # of water, in debye
     assert properties["atomisation"] == pytest.approx(-0.34, abs=0.01)  # Hartree
+
+
+def test_the_default_auxiliaries_do_not_contain_the_answer() -> None:
+    pytest.importorskip("qm9pack")
+    dataset: Any = DATASETS["qm9"]()
+    values = dataset.molecules["properties"]
+    values = (values - values.mean(axis=0)) / values.std(axis=0)
+    names = list(dataset.tasks)
+
+    def explained(tasks: Sequence[str]) -> float:
+        """The share of the gap's variance that a linear regression on other tasks explains."""
+        others, gap = values[:, [names.index(task) for task in tasks]], values[:, 0]
+        residuals = gap - others @ np.linalg.lstsq(others, gap, rcond=None)[0]
+        return float(1 - residuals.var())
+
+    assert explained(["homo", "lumo"]) > 0.99999
+    assert explained(dataset.auxiliaries) == pytest.approx(0.474, abs=0.001)
