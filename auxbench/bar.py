@@ -43,9 +43,27 @@ def bar(what: str, total: int, done: int = 0, unit: str = "samples") -> Iterator
             quarter = 4 * at // total
             seconds = time.monotonic() - start
             so_far = _amount(at, unit).partition(" ")[0]
-            _say(f"{what}: {so_far} of {_amount(total, unit)} after {seconds:.0f} s")
+            left = f", about {duration(seconds / (at - done) * (total - at))} left"
+            _say(
+                f"{what}: {so_far} of {_amount(total, unit)} after {duration(seconds)}"
+                + (left if at < total else "")
+            )
 
     yield advance
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(42), duration(200), duration(7_500)
+    ('42 s', '3 min 20 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _amount(number: int, unit: str) -> str:

@@ -125,6 +125,13 @@ class Layout(ABC):
         truncated or not what it should be.
         """
 
+    def lacking(self, split: str) -> list[Path]:
+        """The files that the samples of a split need and that are not there.
+
+        For layouts in which a list says what there should be. Nothing is opened.
+        """
+        return []
+
     def key(self, split: str, index: int) -> str:
         """A name of a sample for messages."""
         return f"{split} sample {index}"
@@ -165,9 +172,13 @@ def check(layout: Layout, every: bool = False) -> Iterator[Finding]:
         yield Finding("splits", "wrong", str(error))
         return
     for split, count in counts.items():
-        expected = layout.official.get(split)
+        expected, lacking = layout.official.get(split), layout.lacking(split)
         if count == 0:
             yield Finding(split, "wrong", "no sample")
+        elif lacking:
+            first = lacking[0].relative_to(layout.folder)
+            said = f"{count} samples are listed, and {len(lacking)} of their files are not there"
+            yield Finding(split, "wrong", f"{said}, such as {first}")
         elif expected in (None, count):
             yield Finding(split, "ok", f"{count} samples")
         else:
@@ -215,8 +226,25 @@ def recognise(folder: Path, dataset: str | None = None) -> type[Layout]:
     Errors: `UsageError` that lists what was looked for, for a folder that is none of them or could
     be two data sets.
     """
-    if not folder.is_dir():
-        raise UsageError(f"folder '{folder}' does not exist; give the folder with the data.")
+    from auxbench.fetch import ARCHIVES
+    from auxbench.prepared import JOURNAL, progress_of
+
+    archive = folder.name.lower().endswith(ARCHIVES)
+    if not folder.exists():
+        kind, other = ("archive", "") if archive else ("folder", ", or an archive of it")
+        raise UsageError(f"{kind} '{folder}' does not exist; give the folder with the data{other}.")
+    if folder.is_file():
+        name = dataset or "DATASET"
+        raise UsageError(
+            f"'{folder}' is an archive; auxbench data prepare {name} --source {folder} unpacks it."
+            if archive
+            else f"'{folder}' is a single file; give the folder that it lies in."
+        )
+    if (folder / JOURNAL).is_file():
+        raise UsageError(
+            f"folder '{folder}' is half prepared ({progress_of(folder)}); the command auxbench "
+            "data prepare that began it goes on there."
+        )
     known = [layout for name in ([dataset] if dataset else names()) for layout in layouts_of(name)]
     fitting = [layout for layout in known if layout.recognise(folder)]
     sets = list(dict.fromkeys(layout.dataset for layout in fitting))

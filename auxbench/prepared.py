@@ -27,7 +27,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -39,7 +41,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auxbench import __version__, cache
-from auxbench.bar import Advance, bar
+from auxbench.bar import Advance, bar, duration
 from auxbench.errors import UsageError
 from auxbench.layout import Array, Finding, Layout, Rows
 
@@ -224,6 +226,7 @@ def _write(layout: Layout, folder: Path, head: dict[str, Any]) -> Prepared:
         journal = known
         _take_back(folder, head)
     done, total = sum(journal["done"].values()), sum(counts.values())
+    print(_forecast(layout, folder, total, total - done), file=sys.stderr, flush=True)
     with bar(f"preparing {layout.dataset} ({layout.name})", total, done) as advance:
         for split, count in counts.items():
             if journal["done"][split] < count or not _written(folder, split, arrays, count):
@@ -285,9 +288,41 @@ def _write_split(
             file.close()
 
 
+def _forecast(layout: Layout, folder: Path, total: int, missing: int) -> str:
+    """The samples, the disk and the time that a conversion takes, told before it begins.
+
+    The size follows from the arrays; the time is that of a few samples, which are read for it.
+    """
+    size = total * sum(map(_row_size, layout.arrays().values()))
+    free = shutil.disk_usage(folder).free
+    if missing * size // max(total, 1) > free:
+        raise UsageError(
+            f"folder '{folder}' has {_bytes(free)} free, and the prepared data take "
+            f"{_bytes(size)}; make room, or choose another with --out."
+        )
+    start, tried = time.monotonic(), 0
+    for split, count in layout.counts().items():
+        for index in {0, count // 2}:
+            layout.decoded(split, index)
+            tried += 1
+    seconds = (time.monotonic() - start) / tried * missing / _workers(layout)
+    return (
+        f"preparing {layout.dataset} ({layout.name}): {missing:,} of {total:,} samples, "
+        f"{_bytes(size)} on the disk ({_bytes(free)} are free), about {duration(seconds)}"
+    )
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
+
+
+def _workers(layout: Layout) -> int:
+    return min(8, os.cpu_count() or 1) if layout.threads else 1
+
+
 def _decoded(layout: Layout, split: str, indices: range) -> Iterator[Rows]:
     """The samples in their order, decoded by several threads a few at a time."""
-    workers = min(8, os.cpu_count() or 1) if layout.threads else 1
+    workers = _workers(layout)
     if workers == 1:
         for index in indices:
             yield layout.decoded(split, index)
@@ -342,6 +377,15 @@ def _read_journal(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return journal
+
+
+def progress_of(folder: Path) -> str:
+    """How far a conversion into a folder has come, in words."""
+    journal = _read_journal(folder / JOURNAL)
+    if journal is None:
+        return "its journal cannot be read"
+    done, total = sum(journal["done"].values()), sum(journal["head"]["splits"].values())
+    return f"{done} of {total} samples of {journal['head']['dataset']}"
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> None:

@@ -55,18 +55,21 @@ KNOWN = 1 - 1e-4  # the least share of labelled neighbours of an interpolated la
 class Protocol:
     """What a data set's training draws: a zoom, whether to mirror, and an angle.
 
-    The zoom is one of `scales` or, if `between` is set, any number from the first to the last;
-    the angle is up to `degrees` either way.
+    The zoom is one of `scales` or, if `between` is set, one by which the side of the view is any
+    from that of the last to that of the first; the angle is up to `degrees` either way. A share
+    `zoomed` of the samples is zoomed at all, and a share `turned` is turned.
     """
 
     scales: tuple[float, ...] = (1.0,)
     between: bool = False
     mirror: bool = True
     degrees: float = 0.0
+    zoomed: float = 1.0
+    turned: float = 1.0
 
 
 MTAN = Protocol((1.0, 1.2, 1.5))
-AUXNAS = Protocol((1.0, 1.5), between=True, degrees=10.0)
+AUXNAS = Protocol((1.0, 1.5), between=True, degrees=10.0, zoomed=0.3, turned=0.2)
 PLAIN = Protocol(mirror=False)
 
 
@@ -99,11 +102,15 @@ class View:
         """A random view by a protocol; always five numbers, whatever the protocol uses."""
         chance, mirror, turn = rng.random(3)
         place = rng.random(2)
-        low, high = protocol.scales[0], protocol.scales[-1]
-        zoom = protocol.scales[int(chance * len(protocol.scales))]
-        if protocol.between:
-            zoom = low + chance * (high - low)
-        angle = protocol.degrees * (2 * turn - 1)
+        zoom, angle = 1.0, 0.0
+        if chance < protocol.zoomed:
+            chance /= protocol.zoomed  # uniform again
+            zoom = protocol.scales[int(chance * len(protocol.scales))]
+            if protocol.between:
+                low, high = 1 / protocol.scales[0], 1 / protocol.scales[-1]
+                zoom = 1 / (low + chance * (high - low))
+        if turn < protocol.turned:
+            angle = protocol.degrees * (2 * turn / protocol.turned - 1)
         mirrored = bool(protocol.mirror and mirror < 0.5)
         return cls.of(picture, size, (place[0], place[1]), zoom, angle, mirrored)
 

@@ -6,6 +6,7 @@ a picture with its labels, axis orders of normals, and the two filters of Taskon
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from PIL import Image
 from auxbench.errors import UsageError
 from auxbench.prepared import DEPTH, NORMAL, RESPONSE
 
-from ._labels import edges, keypoints
+from ._labels import edges, surf_keypoints
+from ._shapes import Floats
 
 Raw = npt.NDArray[Any]
 Size = tuple[int, int]
@@ -182,14 +184,23 @@ def normal_steps(vectors: Raw, order: str) -> npt.NDArray[np.int8]:
     return steps
 
 
-def filters(planar: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.uint16]]:
-    """Taskonomy's edges and keypoints of a picture [3, H, W], as steps of uint16 [H, W].
+FILTERS: Mapping[str, Callable[[npt.NDArray[np.uint8]], Floats]] = {
+    "edges": lambda rgb: edges(rgb) * np.float32(RESPONSE),
+    "keypoints": lambda rgb: surf_keypoints(rgb) * np.float32(KEYPOINT),
+}
 
-    `RESPONSE` steps of an edge and `KEYPOINT` steps of a keypoint are a response of 1.
+
+def filtered(
+    planar: npt.NDArray[np.uint8], names: Collection[str]
+) -> dict[str, npt.NDArray[np.uint16]]:
+    """Those of Taskonomy's edges and keypoints of a picture [3, H, W] that `names` has.
+
+    They are steps of uint16 [H, W]: `RESPONSE` steps of an edge and `KEYPOINT` steps of a keypoint
+    are a response of 1.
     """
     rgb = np.ascontiguousarray(planar.transpose(1, 2, 0))
-    found = {"edges": edges(rgb) * RESPONSE, "keypoints": keypoints(rgb) * KEYPOINT}
     return {
-        name: np.rint(np.clip(steps, 0, RESPONSE)).astype(np.uint16)
-        for name, steps in found.items()
+        name: np.rint(np.clip(make(rgb), 0, RESPONSE)).astype(np.uint16)
+        for name, make in FILTERS.items()
+        if name in names
     }

@@ -41,7 +41,7 @@ from ._encode import (
     Box,
     Raw,
     depth_steps,
-    filters,
+    filtered,
     is_order,
     normal_steps,
     parse_size,
@@ -65,6 +65,7 @@ NORMAL_ORDER = "rfu"
 VOID = 255
 
 SPLITS = {"train": 795, "test": 654}
+WORDS = {"train": "training", "test": "testing"}  # of NDDR-CNN and Aux-NAS for the splits
 
 
 class Nyuv2Layout(Layout):
@@ -75,9 +76,10 @@ class Nyuv2Layout(Layout):
     official = SPLITS
     tasks: ClassVar[tuple[str, ...]]  # that the layout has labels for, beside edges and keypoints
 
-    def __init__(self, folder: Path, *, size: str = "288x384") -> None:
+    def __init__(self, folder: Path, *, size: str = "288x384", keypoints: bool = False) -> None:
         super().__init__(folder)
         self.size = parse_size(size)
+        self.keypoints = keypoints
 
     def arrays(self) -> Mapping[str, Array]:
         size = self.size
@@ -92,7 +94,7 @@ class Nyuv2Layout(Layout):
             "keypoints": Array("uint16", size, f"response = value / {KEYPOINT}"),
             "scene": Array("int8", (), "scene type, -1 is no label", 0, len(SCENES) - 1, -1),
         }
-        names = ("image", *self.labels(), "edges", "keypoints")
+        names = ("image", *self.labels(), "edges", *(["keypoints"] * self.keypoints))
         # 13 classes follow from 40 at no cost, so they are not stored beside them
         names = tuple(n for n in names if n != "segmentation13" or "segmentation40" not in names)
         return {name: known[name] for name in known if name in names}
@@ -118,7 +120,7 @@ class Nyuv2Layout(Layout):
                 f"sample '{self.key(split, index)}' in '{self.folder}' is wrong ({error}); "
                 "get it anew."
             ) from None
-        return {**rows, **filters(raw["image"])}
+        return {**rows, **filtered(raw["image"], self.arrays())}
 
     def encoded(self, name: str, value: Raw) -> Raw:
         """A label, cut and scaled, in the type of the prepared form."""
@@ -132,8 +134,15 @@ class Nyuv2Layout(Layout):
 class Frames(Nyuv2Layout):
     """What the layouts share that hold whole frames of 480 x 640 pixels."""
 
-    def __init__(self, folder: Path, *, size: str = "288x384", crop: bool = True) -> None:
-        super().__init__(folder, size=size)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        size: str = "288x384",
+        keypoints: bool = False,
+        crop: bool = True,
+    ) -> None:
+        super().__init__(folder, size=size, keypoints=keypoints)
         self.box = CUT if crop else None
         self.splits = self.find_splits()
 
@@ -268,23 +277,52 @@ class Official(Frames):
 
 
 class Nddr(Frames):
-    """The pictures that NDDR-CNN and Aux-NAS train on: 40 classes and normals."""
+    """The pictures that NDDR-CNN and Aux-NAS train on: 40 classes and normals.
+
+    They lie in three ways: as NDDR-CNN ships them, in nyu_train_val beside the folder of the lists;
+    with both in one folder; and as Aux-NAS reads them, with a folder for each split.
+    """
 
     name = "nddr"
     summary = "PNG files of NDDR-CNN and Aux-NAS: img, seg, normal_mask"
-    expects = "the folders img, seg and normal_mask, and list (or splits.mat)"
+    expects = (
+        "the folders img, seg and normal_mask, by themselves, in nyu_train_val beside list, or in "
+        "training and testing"
+    )
     source = "the link in https://github.com/ethanygao/NDDR-CNN"
     tasks: ClassVar[tuple[str, ...]] = ("segmentation40", "segmentation13", "normals")
+    parts: ClassVar[Mapping[str, str]] = dict.fromkeys(("img", "seg", "normal_mask"), "png")
 
     @classmethod
     def recognise(cls, folder: Path) -> bool:
-        return all((folder / name).is_dir() for name in ("img", "seg", "normal_mask"))
+        return cls.root(folder) is not None
+
+    @classmethod
+    def root(cls, folder: Path) -> Path | None:
+        """Where the pictures lie: in this folder or in nyu_train_val, at once or by split."""
+        for place in (folder, folder / "nyu_train_val"):
+            if cls.holds(place) or all(cls.holds(place / word) for word in WORDS.values()):
+                return place
+        return None
+
+    @classmethod
+    def holds(cls, folder: Path) -> bool:
+        """Whether the pictures of all kinds lie in a folder."""
+        return all((folder / part).is_dir() for part in cls.parts)
+
+    @cached_property
+    def pictures(self) -> Path:
+        """Where the pictures lie."""
+        return self.root(self.folder) or self.folder
 
     def find_splits(self) -> dict[str, list[int]]:
-        lists = self.folder / "list"
+        if not self.holds(self.pictures):
+            return {split: self._listed(self.pictures / word) for split, word in WORDS.items()}
+        beside = (self.folder, self.pictures.parent)
         splits = {}
-        for split, word in (("train", "training"), ("test", "testing")):
-            files = [lists / f"{word}_{task}.txt" for task in ("seg", "normal_mask")]
+        for split, word in WORDS.items():
+            names = [f"list/{word}_{task}.txt" for task in ("seg", "normal_mask")]
+            files = [place / name for place in beside for name in names]
             found = next((file for file in files if file.is_file()), None)
             if found is None:
                 break
@@ -292,31 +330,48 @@ class Nddr(Frames):
             splits[split] = [_number(line.split()[0], found) for line in lines if line.strip()]
         if len(splits) == 2:
             return splits
-        official = self.folder / "splits.mat"
-        if not official.is_file():
+        official = next((p / "splits.mat" for p in beside if (p / "splits.mat").is_file()), None)
+        if official is None:
             raise UsageError(
                 f"folder '{self.folder}' does not say which frames are for training; put "
                 f"splits.mat of {SITE} into it."
             )
         return read_splits(official)
 
+    def lacking(self, split: str) -> list[Path]:
+        frames, parts = range(len(self.splits[split])), self.parts
+        paths = [self.file(part, split, index) for part in parts for index in frames]
+        return [path for path in paths if not path.is_file()]
+
+    def file(self, part: str, split: str, index: int) -> Path:
+        """The file of one kind of a sample."""
+        folder = self.pictures if self.holds(self.pictures) else self.pictures / WORDS[split]
+        return folder / part / f"{self.key(split, index).split()[1]}.{self.parts[part]}"
+
     def raw(self, split: str, index: int) -> Rows:
-        name = f"{self.splits[split][index]:04d}.png"
-        colours = frame_image(self.folder / "normal_mask" / name, "RGB")
+        colours = frame_image(self.file("normal_mask", split, index), "RGB")
         vectors = decoded_normals(colours)
         vectors[(colours == VOID).all(-1)] = 0
-        classes = frame_image(self.folder / "seg" / name, "L").astype(np.int16)
+        labels = self.file("seg", split, index)
+        classes = frame_image(labels, "L").astype(np.int16)
         if ((classes > 39) & (classes != VOID)).any():
             worst = classes[(classes > 39) & (classes != VOID)][0]
             raise UsageError(
-                f"picture '{self.folder / 'seg' / name}' holds the class '{worst}', which is "
-                f"neither 0..39 nor {VOID}; get it anew."
+                f"picture '{labels}' holds the class '{worst}', which is neither 0..39 nor {VOID}; "
+                "get it anew."
             )
+        image = frame_image(self.file("img", split, index), "RGB")
         return {
-            "image": picture(frame_image(self.folder / "img" / name, "RGB"), self.size, self.box),
+            "image": picture(image, self.size, self.box),
             "segmentation40": self.fitted(np.where(classes == VOID, -1, classes).astype(np.int8)),
             "normals": normal_steps(self.fitted(vectors), NORMAL_ORDER),
         }
+
+    def _listed(self, folder: Path) -> list[int]:
+        """The frames of which a folder has a file of some kind, in their order."""
+        kinds = self.parts.items()
+        files = [path for part, kind in kinds for path in (folder / part).glob(f"*.{kind}")]
+        return sorted({_number(path.name, path) for path in files})
 
 
 class AdaShare(Nddr):
@@ -327,10 +382,7 @@ class AdaShare(Nddr):
     expects = "nyu_v2_3task.json and the folders img, seg, normal_mask and depth"
     source = "the link in https://github.com/sunxm2357/AdaShare"
     tasks = ("segmentation40", "segmentation13", "depth", "normals")
-
-    @classmethod
-    def recognise(cls, folder: Path) -> bool:
-        return super().recognise(folder) and (folder / "depth").is_dir()
+    parts: ClassVar[Mapping[str, str]] = {**Nddr.parts, "depth": "npy"}
 
     def find_splits(self) -> dict[str, list[int]]:
         path = self.folder / "nyu_v2_3task.json"
@@ -347,8 +399,7 @@ class AdaShare(Nddr):
         return {split: [_number(file, path) for file in files] for split, files in lists.items()}
 
     def raw(self, split: str, index: int) -> Rows:
-        name = f"{self.splits[split][index]:04d}.npy"
-        depth = read_array(self.folder / "depth" / name, FRAME, (*FRAME, 1))
+        depth = read_array(self.file("depth", split, index), FRAME, (*FRAME, 1))
         return {**super().raw(split, index), "depth": self.fitted(depth.reshape(FRAME))}
 
 
@@ -367,8 +418,15 @@ class Mtan(Nyuv2Layout):
     shape: ClassVar[tuple[int, int]] = (288, 384)
     folders: ClassVar[Mapping[str, str]] = {"train": "train", "test": "val"}
 
-    def __init__(self, folder: Path, *, size: str = "288x384", axes: str = "auto") -> None:
-        super().__init__(folder, size=size)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        size: str = "288x384",
+        keypoints: bool = False,
+        axes: str = "auto",
+    ) -> None:
+        super().__init__(folder, size=size, keypoints=keypoints)
         if axes != "auto" and not is_order(axes):
             raise UsageError(
                 f"axes '{axes}' is no axis order; write one letter per channel, such as "

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from auxbench.errors import UsageError
-from auxbench.prepared import DEPTH, NORMAL, RESPONSE
+from auxbench.prepared import DEPTH, NORMAL, RESPONSE, Prepared
 from auxbench.problem import Batch, Indices, Samples, Task
 
 from ._arrays import MEAN, STD, Finish
@@ -52,6 +52,23 @@ class Offered(Mapping[str, Task]):
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def refuse_enlarging(prepared: Prepared, size: tuple[int, int], option: str) -> None:
+    """Refuse a size (height, width) at which the prepared pictures would be enlarged.
+
+    Detail that was thrown away does not come back, and who compares sizes would compare blur.
+    `option` is the conversion's own that makes larger ones. Errors: `UsageError`.
+    """
+    height, width = prepared.card["arrays"]["image"]["shape"][-2:]
+    times = max(size[0] / height, size[1] / width)
+    if times > 1:
+        name = prepared.card["dataset"]
+        raise UsageError(
+            f"data set '{name}' was prepared at {height}x{width} pixels, which {size[0]}x{size[1]} "
+            f"would enlarge {times:.3g} times; auxbench data prepare {name}:{option} --source DIR "
+            f"makes larger ones, and {name}:enlarge=yes enlarges them all the same."
+        )
 
 
 class PreparedSamples(Samples):

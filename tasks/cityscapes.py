@@ -63,7 +63,15 @@ from ._arrays import Rows
 from ._augment import MTAN, PLAIN, Kind, augmented
 from ._cityscapes import FULL, LAYOUTS, NAMES7, NAMES19, NINETEEN, PIXEL, SEVEN, boundaries
 from ._encode import Raw, parse_size
-from ._prepared import Offered, PreparedSamples, chosen, classes, depths, pictures
+from ._prepared import (
+    Offered,
+    PreparedSamples,
+    chosen,
+    classes,
+    depths,
+    pictures,
+    refuse_enlarging,
+)
 from ._scenes import DEPTH as ROOMS_DEPTH
 from ._store import draw
 
@@ -149,6 +157,8 @@ class Cityscapes(Dataset):
     scales 1, 1.2, 1.5 and the mirror of MTAN, or none. `categories` says whether all ids have one
     of the 7 classes or only those that are among the 19.
 
+    Prepared pictures are never enlarged unless `enlarge` says so.
+
     Errors: `UsageError` for data that are not prepared, a size that is none, and a task that the
     data lack.
     """
@@ -166,6 +176,7 @@ class Cityscapes(Dataset):
         size: str = "",
         layout: Literal["official", "mtan"] = "official",
         data: Place = "",
+        enlarge: bool = False,
         augment: Literal["mtan", "none"] = "mtan",
         categories: Literal["all", "evaluated"] = "all",
     ) -> None:
@@ -178,6 +189,7 @@ class Cityscapes(Dataset):
             )
         self.size = parse_size(size) if size else (side, side)
         self.layout = layout
+        self.enlarge = enlarge
         self.data = data or f"cityscapes-{layout}"
         self.protocol = AUGMENTATIONS[augment]
         self.seven = SEVEN if categories == "all" else np.where(NINETEEN < 0, -1, SEVEN)
@@ -195,6 +207,8 @@ class Cityscapes(Dataset):
 
     def samples(self, split: str) -> Samples:
         prepared = self.opened()
+        if not self.enlarge:
+            refuse_enlarging(prepared, self.size, "size=HxW")
         source = "test" if split == "test" else "train"
         arrays = prepared.arrays(source)
         count = prepared.counts[source]

@@ -11,9 +11,10 @@ are depends on the layout:
 | nddr | PNG files of NDDR-CNN and Aux-NAS | segmentation40, segmentation13, normals |
 | adashare | the same and depth | segmentation40, segmentation13, depth, normals |
 
-'official' has normals too if Eigen's normals_gt lie beside the file. Edges and keypoints are
-computed from the pictures by Taskonomy's formulas. Depth is in metres, normals are unit vectors
-with x right, y down and z forward.
+'official' has normals too if Eigen's normals_gt lie beside the file. Edges are computed from the
+pictures by Taskonomy's formulas, and so are keypoints if they are asked for, which takes longer
+than all the rest: `auxbench data prepare nyuv2:keypoints=yes --source DIR`. Depth is in metres,
+normals are unit vectors with x right, y down and z forward.
 
 The test split is the official one of 654 frames. There is no official validation split and the
 literature selects on the test split; here the last 8 of every 50 training frames validate, so that
@@ -72,6 +73,7 @@ from ._prepared import (
     depths,
     normals,
     pictures,
+    refuse_enlarging,
     responses,
 )
 from ._scenes import DEPTH as ROOMS_DEPTH
@@ -138,6 +140,9 @@ def _lacking(layout: str, name: str) -> str:
     return (
         f"task '{name}' is not in the layout '{layout}' of 'nyuv2'; "
         f"choose nyuv2:layout={' or '.join(others)}, which has it."
+        if others
+        else f"task '{name}' was not prepared; auxbench data prepare nyuv2:{name}=yes --source DIR "
+        "computes it, and says how to use it."
     )
 
 
@@ -150,6 +155,8 @@ class Nyuv2(Dataset):
     picture at its full height when training and the middle one otherwise, or `size` (such as
     288x384) for the whole picture. `augment` is what training does: the scales 1, 1.2, 1.5 and the
     mirror of MTAN, or the zoom, mirror and rotation of Aux-NAS, or none.
+
+    Prepared pictures are never enlarged unless `enlarge` says so.
 
     Errors: `UsageError` for data that are not prepared, a size that is none, and a task that the
     layout lacks.
@@ -168,12 +175,14 @@ class Nyuv2(Dataset):
         size: str = "",
         layout: Literal["mtan", "official", "nddr", "adashare"] = "mtan",
         data: Place = "",
+        enlarge: bool = False,
         augment: Literal["mtan", "auxnas", "none"] = "mtan",
     ) -> None:
         if not 8 <= side <= 480:
             raise UsageError(f"side '{side}' of 'nyuv2' is not possible; choose 8 to 480.")
         self.size = parse_size(size) if size else (side, side)
         self.layout = layout
+        self.enlarge = enlarge
         self.data = data or f"nyuv2-{layout}"
         self.protocol = AUGMENTATIONS[augment]
         names = self._names()
@@ -190,6 +199,8 @@ class Nyuv2(Dataset):
 
     def samples(self, split: str) -> Samples:
         prepared = self.opened()
+        if not self.enlarge:
+            refuse_enlarging(prepared, self.size, "size=HxW")
         source = "test" if split == "test" else "train"
         rows = self._rows(prepared.counts[source], split)
         # 13 classes are not stored where they follow from 40
@@ -204,18 +215,14 @@ class Nyuv2(Dataset):
         return Prepared.open(place(self.data), "nyuv2", self.layout)
 
     def _names(self) -> tuple[str, ...]:
-        """The tasks of the layout; those of 'official' depend on what lay beside its file."""
+        """The tasks of the layout; of some it depends on what lay there and was asked for."""
         (layout,) = (one for one in LAYOUTS if one.name == self.layout)
         names = (*layout.tasks, "edges", "keypoints")
-        if layout.name != "official" or self._has_normals():
-            return names
-        return tuple(name for name in names if name != "normals")
-
-    def _has_normals(self) -> bool:
         try:
-            return "normals" in self.opened().card["arrays"]
+            held = {"segmentation13", *self.opened().card["arrays"]}
         except UsageError:
-            return False
+            held = {*names} - ({"normals"} if layout.name == "official" else set())
+        return tuple(name for name in names if name in held)
 
     def _rows(self, count: int, split: str) -> Indices:
         rows = np.arange(count)

@@ -70,7 +70,16 @@ from ._arrays import Rows
 from ._augment import PLAIN, Kind, Protocol, augmented
 from ._encode import Raw
 from ._labels import keypoints
-from ._prepared import Offered, PreparedSamples, classes, depths, normals, pictures, responses
+from ._prepared import (
+    Offered,
+    PreparedSamples,
+    classes,
+    depths,
+    normals,
+    pictures,
+    refuse_enlarging,
+    responses,
+)
 from ._scale import check_side
 from ._scenes import DEPTH as ROOMS_DEPTH
 from ._scenes import EDGES as ROOMS_EDGES
@@ -181,6 +190,8 @@ class Taskonomy(Dataset):
     does, the mirror or nothing. `targets` says what object and scene are trained on: the teacher's
     first choice (hard) or all its probabilities (soft).
 
+    Prepared pictures are never enlarged unless `enlarge` says so.
+
     Errors: `UsageError` for data that are not prepared, and a task that the data lack.
     """
 
@@ -196,12 +207,14 @@ class Taskonomy(Dataset):
         side: int = 64,
         layout: Literal["official"] = "official",
         data: Place = "",
+        enlarge: bool = False,
         augment: Literal["mirror", "none"] = "mirror",
         targets: Literal["hard", "soft"] = "hard",
     ) -> None:
         check_side("taskonomy", side)
         self.size = (side, side)
         self.layout = layout
+        self.enlarge = enlarge
         self.data = data or f"taskonomy-{layout}"
         self.protocol = AUGMENTATIONS[augment]
         self.soft = targets == "soft"
@@ -219,8 +232,10 @@ class Taskonomy(Dataset):
             self.samples(split)
 
     def samples(self, split: str) -> Samples:
-        names = frozenset({"image", *self.tasks})
-        return PreparedSamples(self.opened().arrays(split, names), self._finish)
+        prepared, names = self.opened(), frozenset({"image", *self.tasks})
+        if not self.enlarge:
+            refuse_enlarging(prepared, self.size, "side=N")
+        return PreparedSamples(prepared.arrays(split, names), self._finish)
 
     def identity(self) -> dict[str, Any]:
         return self.opened().identity

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from auxbench.bar import duration
 from auxbench.runs import Run
 
 
@@ -126,17 +127,3 @@ def outcome(record: dict[str, Any]) -> str:
     score = record["primary"]
     value = "no value" if score["value"] is None else f"{score['value']:.4g}"
     return f"{score['metric']} {value} {score['unit']}".rstrip()
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(42), duration(200), duration(7_500)
-    ('42 s', '3 min 20 s', '2 h 5 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

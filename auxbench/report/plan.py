@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from auxbench.execute.progress import duration
+from auxbench.bar import duration
 from auxbench.report.table import Column, Table
 from auxbench.stats.frame import network_of
 

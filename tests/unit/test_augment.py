@@ -178,3 +178,18 @@ def test_without_a_generator_the_middle_is_seen() -> None:
     after = augmented(batch, {"s": "label"}, (4, 4), MTAN, None)
     assert torch.equal(after.inputs, batch.inputs[..., 2:6])
     assert after.targets["s"].tolist() == [2]
+
+
+def test_aux_nas_zooms_three_and_turns_two_of_ten_pictures() -> None:
+    rng = np.random.default_rng(0)
+    views = [View.draw((224, 224), (224, 224), AUXNAS, rng) for _ in range(4000)]
+    turned = [view for view in views if view.angle]
+    assert abs(len(turned) / 4000 - 0.2) < 0.02
+    assert abs(np.mean([view.mirrored for view in views]) - 0.5) < 0.03
+    assert all(abs(view.angle) <= 10 for view in turned)
+    plain = [view for view in views if not view.angle]
+    sides = np.array([1 / view.zoom for view in plain if view.zoom > 1])
+    assert abs(len(sides) / len(plain) - 0.3) < 0.03
+    # The side is drawn from two thirds to all of the picture's.
+    assert sides.min() > 2 / 3 - 1e-9
+    assert abs(sides.mean() - 5 / 6) < 0.01

@@ -301,7 +301,7 @@ def test_what_is_closer_has_less_depth_and_more_disparity(prepared: dict[str, Pa
 
 def test_whole_cities_validate(prepared: dict[str, Path]) -> None:
     for name in ("official", "mtan"):
-        data = dataset(name, prepared)
+        data = dataset(name, prepared, side=32)
         assert [len(data.samples(s)) for s in ("train", "validation", "test")] == [4, 1, 2]
     held = whole("official", prepared, "validation").targets["disparity"]
     np.testing.assert_allclose(fields(held[0, 0]), steps(4) / 65535, rtol=1e-6)  # of Zürich
@@ -508,7 +508,17 @@ def test_one_frame_is_too_few_to_validate(copies: Any, tmp_path: Path) -> None:
     maker: Any = recognise(folder)
     prepare(maker(folder, size=SMALL), tmp_path / "out")
     with pytest.raises(UsageError, match="has 1 frames, too few to validate on some"):
-        Cityscapes(layout="mtan", data=str(tmp_path / "out")).prepare()
+        Cityscapes(layout="mtan", side=32, data=str(tmp_path / "out")).prepare()
+
+
+def test_pictures_are_enlarged_for_those_who_ask(prepared: dict[str, Path]) -> None:
+    data = dataset("mtan", prepared, side=33)
+    with pytest.raises(UsageError, match=r"at 32x64 pixels, which 33x33 would enlarge 1\.03 times"):
+        data.prepare()
+    with pytest.raises(UsageError, match="auxbench data prepare cityscapes:size=HxW --source DIR"):
+        data.samples("test")
+    samples = dataset("mtan", prepared, side=33, enlarge=True).samples("test")
+    assert samples.batch(np.arange(1), None).inputs.shape[-2:] == (33, 33)
 
 
 def test_it_is_not_fetched() -> None:

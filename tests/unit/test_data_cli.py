@@ -89,7 +89,7 @@ def test_from_a_folder_to_a_contact_sheet(source: Path, cache: Path, tmp_path: P
     assert (cache / name / "prepared.json").is_file()
     code, text = call("check", str(cache / name))
     assert code == 0
-    assert text.count("checksum is right") == 2 * 6
+    assert text.count("checksum is right") == 2 * 5
     code, text = call(
         "show", f"nyuv2:data={name}", "--count", "2", "--side", "32", "--out", "a.png"
     )
@@ -403,3 +403,29 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
         "counting: 6 of 8 samples",
         "counting: 8 of 8 samples",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gone", "folder '{path}' does not exist; give the folder with the data, or an archive"),
+        ("gone.zip", "archive '{path}' does not exist; give the folder with the data."),
+        (
+            "nyu.zip",
+            "'{path}' is an archive; auxbench data prepare DATASET --source {path} unpacks",
+        ),
+        ("labels.mat", "'{path}' is a single file; give the folder that it lies in."),
+        ("half", "folder '{path}' is half prepared (3 of 9 samples of nyuv2); the command"),
+    ],
+)
+def test_a_check_says_what_lies_there(tmp_path: Path, name: str, said: str) -> None:
+    for file in ("nyu.zip", "labels.mat"):
+        (tmp_path / file).write_bytes(b"x")
+    (tmp_path / "half").mkdir()
+    journal = {"head": {"dataset": "nyuv2", "splits": {"train": 6, "test": 3}}}
+    journal["done"] = {"train": 3, "test": 0}
+    (tmp_path / "half" / "prepared.json.part").write_text(json.dumps(journal), encoding="utf-8")
+    path = tmp_path / name
+    result = CliRunner().invoke(auxbench, ["data", "check", str(path)])
+    assert isinstance(result.exception, UsageError)
+    assert said.format(path=path) in str(result.exception)

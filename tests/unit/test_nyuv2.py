@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +149,7 @@ def test_eigens_normals_beside_the_official_file_are_a_task(tmp_path: Path) -> N
     source = files.write_official(tmp_path / "x", with_normals=True)
     prepare(recognise(source)(source, size=SMALL), tmp_path / "prepared")
     targets = whole("official", tmp_path / "prepared").targets
-    assert set(targets) == set(DATASETS["nyuv2"].tasks)
+    assert set(targets) == set(DATASETS["nyuv2"].tasks) - {"keypoints"}
     for name, vector in {**files.SIDES, "floor": files.UP}.items():
         found = targets["normals"][(0, slice(None), *at(name))]
         assert found.tolist() == pytest.approx(vector, abs=0.01), name
@@ -391,3 +393,81 @@ def test_options_are_checked() -> None:
     ):
         with pytest.raises(UsageError, match=match):
             maker(**Choice.parse(text).values(maker))
+
+
+def test_keypoints_are_computed_for_those_who_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = files.write_mtan(tmp_path / "source")
+    made: list[int] = []
+    encode: Any = importlib.import_module("auxbench.tasks._encode")
+    real = encode.surf_keypoints
+    monkeypatch.setattr(encode, "surf_keypoints", lambda rgb: made.append(1) or real(rgb))
+    prepare(recognise(source)(source, size=SMALL), tmp_path / "without")
+    assert not made
+    data = DATASETS["nyuv2"](layout="mtan", data=str(tmp_path / "without"))
+    assert "keypoints" not in list(data.tasks)
+    with pytest.raises(UsageError, match="auxbench data prepare nyuv2:keypoints=yes --source DIR"):
+        Problem.of(data, "depth", ["keypoints"])
+    prepare(recognise(source)(source, size=SMALL, keypoints=True), tmp_path / "with")
+    assert len(made) >= 8  # and some to tell the time from
+    assert whole("mtan", tmp_path / "with").targets["keypoints"].max() > 0
+
+
+def as_shipped(folder: Path) -> Path:
+    """NDDR-CNN's tree: the lists beside the folder of the pictures."""
+    source = files.write_nddr(folder / "nyu_v2")
+    (source / "nyu_train_val").mkdir()
+    for part in ("img", "seg", "normal_mask"):
+        (source / part).rename(source / "nyu_train_val" / part)
+    return source
+
+
+def by_split(folder: Path) -> Path:
+    """The tree that Aux-NAS reads: a folder for each split, and no lists."""
+    source = files.write_nddr(folder / "flat", lists=False)
+    for word, frames in (("training", files.TRAIN), ("testing", files.TEST)):
+        for part in ("img", "seg", "normal_mask"):
+            (folder / "nyu_train_val" / word / part).mkdir(parents=True)
+            for n in frames:
+                name = f"{part}/{n:04d}.png"
+                (source / name).rename(folder / "nyu_train_val" / word / name)
+    return folder / "nyu_train_val"
+
+
+@pytest.mark.parametrize("write", [as_shipped, by_split])
+def test_the_trees_of_the_target_paper_are_recognised(
+    tmp_path: Path, write: Callable[[Path], Path]
+) -> None:
+    flat = files.write_nddr(tmp_path / "one")
+    source = write(tmp_path / "other")
+    places = [source, source.parent] if write is by_split else [source, source / "nyu_train_val"]
+    wanted = recognise(flat)(flat, size=SMALL)
+    for place in places:
+        layout = recognise(place)(place, size=SMALL)
+        assert (layout.name, layout.counts()) == ("nddr", wanted.counts())
+        assert all(finding.status != "wrong" for finding in check(layout, every=True))
+        for split, count in wanted.counts().items():
+            keys = [wanted.key(split, index) for index in range(count)]
+            for index in range(count):
+                ours = layout.read(split, index)
+                theirs = wanted.read(split, keys.index(layout.key(split, index)))
+                for name, value in theirs.items():
+                    np.testing.assert_array_equal(ours[name], value)
+
+
+@pytest.mark.parametrize("write", [files.write_nddr, as_shipped, by_split])
+def test_files_that_are_listed_and_not_there_are_counted(
+    tmp_path: Path, write: Callable[[Path], Path]
+) -> None:
+    source = write(tmp_path / "x")
+    found = recognise(source)(source, size=SMALL)
+    victims = [found.file("seg", "train", 1), found.file("normal_mask", "train", 2)]
+    for path in victims:
+        path.unlink()
+    layout = recognise(source)(source, size=SMALL)
+    (said,) = [finding for finding in check(layout) if finding.subject == "train"]
+    assert said.status == "wrong"
+    count = layout.counts()["train"]
+    assert f"{count} samples are listed, and 2 of their files are not there" in said.detail
+    assert victims[0].name in said.detail

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -518,3 +519,25 @@ def test_a_result_of_a_quicker_process_is_kept(tmp_path: Path) -> None:
     store._write(late)
     store._publish(late)
     assert (store.folder / "manifest.json").stat().st_ino == stamp
+
+
+def test_box_filters_give_the_hessian_of_scikit_image() -> None:
+    """Golden values: skimage.feature.hessian_matrix_det of scikit-image 0.26, in float64."""
+    labels: Any = importlib.import_module("auxbench.tasks._labels")
+    y, x = np.mgrid[0:48, 0:64]
+    waves = 127 + 90 * np.sin(x / 5.0) * np.cos(y / 7.0)
+    spot = 30 * ((x - 40) ** 2 + (y - 20) ** 2 < 60)
+    image = np.repeat((waves + spot).clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+    integral = labels.grey(image).astype(np.float64).cumsum(axis=0).cumsum(axis=1)
+    places = ((20, 40), (10, 12), (0, 0), (47, 63))
+    golden = {
+        3: [2.2593486e-07, -9.8423858e-06, -9.6468080e-06, -2.5591698e-03],  # sigma 1
+        7: [6.8225259e-04, 7.5703396e-04, 2.5661280e-03, -1.2103383e-03],  # sigma 2.4
+        12: [6.6952810e-04, -3.8457274e-04, -2.5370197e-03, -1.4886973e-03],  # sigma 4
+    }
+    for size, wanted in golden.items():
+        found = labels.box_hessian(integral, size)
+        assert [found[place] for place in places] == pytest.approx(wanted, rel=1e-6)
+    best = np.max([labels.box_hessian(integral, size) for size in (3, 4, 5, 6, 7, 8)], axis=0)
+    # At a height of 48 pixels the ten scales are 1 to 2.8 pixels, filters of 3 to 8 pixels.
+    np.testing.assert_allclose(labels.surf_keypoints(image), best.clip(min=0), atol=1e-9)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,11 @@ from click.testing import CliRunner
 from auxbench import heads
 from auxbench.backbone import build
 from auxbench.cli import auxbench
+from auxbench.data_cli import data
+from auxbench.grammar import Choice
+from auxbench.layout import layouts_of
 from auxbench.study import Study
+from auxbench.tasks._encode import parse_size
 
 FILES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
 
@@ -41,6 +47,24 @@ def test_every_study_means_something(file: Path) -> None:
     assert first.backbone.startswith(net)
     assert len(study.runs) == 5 * len(words(file)["methods"])
     assert len({run.id for run in study.runs}) == len(study.runs)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_the_command_it_names_prepares_what_it_reads(file: Path) -> None:
+    line = re.search(r"^#   auxbench data prepare (.*)$", file.read_text(encoding="utf-8"), re.M)
+    assert line
+    given = data.commands["prepare"].make_context("prepare", shlex.split(line[1])).params
+    choice = Choice.parse(given["dataset"])
+    named = Choice.parse(words(file)["dataset"])
+    assert (choice.name, given["out"]) == (named.name, named.options["data"])
+    makers = [m for m in layouts_of(choice.name) if m.name == named.options.get("layout", m.name)]
+    # Every option is one of the layout's, with a value that it can have.
+    values = Choice(makers[0].name, choice.options).values(makers[0])
+    size = parse_size(str(values["size"])) if "size" in values else (values["side"],) * 2
+    assert min(size) >= words(file)["side"]  # nothing is enlarged
+    whole = named.name == "nyuv2"
+    assert (size[0] == size[1] == words(file)["side"]) == (whole or named.name == "taskonomy")
+    assert values.get("crop", True) is not whole
 
 
 @pytest.mark.parametrize("file", FILES[::5], ids=lambda file: file.stem)

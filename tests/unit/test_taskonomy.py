@@ -419,6 +419,7 @@ def test_a_conversion_goes_on_where_it_was_stopped(
     source: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("auxbench.prepared.FLUSH", 1)
+    monkeypatch.setattr("auxbench.prepared._forecast", lambda *_: "")  # which reads some too
     made = layout(source)
     seen: list[str] = []
     made.threads = False
@@ -436,7 +437,6 @@ def test_a_conversion_goes_on_where_it_was_stopped(
     made.read = stopping
     with pytest.raises(KeyboardInterrupt):
         prepare(made, tmp_path / "out")
-    monkeypatch.undo()
     again = layout(source)
     again.threads, again.read = False, going
     prepare(again, tmp_path / "out")
@@ -457,7 +457,8 @@ def test_a_conversion_goes_on_where_it_was_stopped(
 def test_a_step_of_auxnas_and_pcgrad(
     prepared: Path, primary: str | None, auxiliaries: list[str] | None, targets: str
 ) -> None:
-    problem = Problem.of(dataset(prepared, side=32, targets=targets), primary, auxiliaries)
+    data = dataset(prepared, side=32, targets=targets, enlarge=True)
+    problem = Problem.of(data, primary, auxiliaries)
     if primary is None:
         assert [task.name for task in problem.tasks] == ["segmentation", "depth", "normals"]
     recipe = BUDGETS["demo"].with_changes(steps=1, batch=2, evaluations=1)
