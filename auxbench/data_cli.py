@@ -139,7 +139,7 @@ def fetch(dataset: str) -> None:
 @click.argument("dataset")
 @click.option("--split", default="train", type=click.Choice(("train", "validation", "test")))
 @click.option("--count", default=4, show_default=True, help="How many samples.")
-@click.option("--side", default=128, show_default=True, help="Image side in pixels.")
+@click.option("--side", default=128, show_default=True, help="Image height in pixels.")
 @click.option("--augment", is_flag=True, help="As training sees them.")
 @click.option("--tiny", is_flag=True, help="The tiny variant for tests, which needs no data.")
 @click.option("--out", type=click.Path(path_type=Path), help="The picture; DATASET.png by default.")
@@ -154,6 +154,13 @@ def show(
         raise UsageError(f"count is {count}; ask for at least 1.")
     choice = Choice.parse(dataset)
     made = DATASETS[choice.name].tiny() if tiny else make_dataset(dataset, side)
+    if made.frame and not (tiny or augment or {"side", "size"} & choice.options.keys()):
+        # training takes a square of it; whoever looks at data wants to see all of it
+        height = min(side, made.frame[0])
+        width = round(height * made.frame[1] / made.frame[0])
+        whole = Choice(choice.name, {**choice.options, "size": f"{height}x{width}"})
+        made = make_dataset(str(whole), side)
+    made = made.first(count)
     made.prepare()
     page = sheet(made, split, count, augment)
     path = out or Path(f"{choice.name}.png")

@@ -226,7 +226,8 @@ def _write(layout: Layout, folder: Path, head: dict[str, Any]) -> Prepared:
         journal = known
         _take_back(folder, head)
     done, total = sum(journal["done"].values()), sum(counts.values())
-    print(_forecast(layout, folder, total, total - done), file=sys.stderr, flush=True)
+    if done < total:
+        print(_forecast(layout, folder, journal["done"]), file=sys.stderr, flush=True)
     with bar(f"preparing {layout.dataset} ({layout.name})", total, done) as advance:
         for split, count in counts.items():
             if journal["done"][split] < count or not _written(folder, split, arrays, count):
@@ -288,27 +289,30 @@ def _write_split(
             file.close()
 
 
-def _forecast(layout: Layout, folder: Path, total: int, missing: int) -> str:
+def _forecast(layout: Layout, folder: Path, done: Mapping[str, int]) -> str:
     """The samples, the disk and the time that a conversion takes, told before it begins.
 
-    The size follows from the arrays; the time is that of a few samples, which are read for it.
+    The size follows from the arrays; the time is that of a few missing samples, read for it.
+    Errors: `UsageError` where the disk is too small.
     """
-    size = total * sum(map(_row_size, layout.arrays().values()))
+    left = {split: range(done[split], count) for split, count in layout.counts().items()}
+    missing, total = sum(map(len, left.values())), sum(layout.counts().values())
+    row = sum(map(_row_size, layout.arrays().values()))
     free = shutil.disk_usage(folder).free
-    if missing * size // max(total, 1) > free:
+    if missing * row > free:
         raise UsageError(
             f"folder '{folder}' has {_bytes(free)} free, and the prepared data take "
-            f"{_bytes(size)}; make room, or choose another with --out."
+            f"{_bytes(missing * row)}; make room, or choose another with --out."
         )
     start, tried = time.monotonic(), 0
-    for split, count in layout.counts().items():
-        for index in {0, count // 2}:
+    for split, indices in left.items():
+        for index in {indices[0], indices[len(indices) // 2]} if indices else ():
             layout.decoded(split, index)
             tried += 1
     seconds = (time.monotonic() - start) / tried * missing / _workers(layout)
     return (
         f"preparing {layout.dataset} ({layout.name}): {missing:,} of {total:,} samples, "
-        f"{_bytes(size)} on the disk ({_bytes(free)} are free), about {duration(seconds)}"
+        f"{_bytes(total * row)} on the disk ({_bytes(free)} are free), about {duration(seconds)}"
     )
 
 

@@ -67,7 +67,8 @@ class Task:
 
     `outputs` is the number of channels that a head must give: maps [B, outputs, H, W] when
     `dense`, vectors [B, outputs] otherwise. `loss(prediction, target)` returns the sum over valid
-    elements and their count for every sample, both [B]. The first metric is the headline.
+    elements and their count for every sample, both [B]. The first metric is the headline. `names`
+    are those of the classes, for people, as far as they are known.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Task:
     dense: bool
     loss: Loss
     metrics: tuple[Callable[[], Metric], ...]
+    names: tuple[str, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -161,6 +163,18 @@ class Dataset(ABC):
     @abstractmethod
     def prepare(self) -> None:
         """Make the data ready for `samples`; a second call finds the work done."""
+
+    @property
+    def frame(self) -> tuple[int, int] | None:
+        """Height and width of the whole pictures, where `size` may show a part of them only."""
+        return None
+
+    def first(self, count: int) -> Dataset:
+        """The same data set for who needs the first `count` samples of its splits only.
+
+        One that draws its samples draws no more than these.
+        """
+        return self
 
     @abstractmethod
     def samples(self, split: str) -> Samples:

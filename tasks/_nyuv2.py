@@ -3,8 +3,9 @@
 All become the same prepared form, as far as they have the labels: pictures of `size` (288x384
 unless the user says otherwise) from frames of 480 x 640 pixels whose border, where the sensor has
 no depth, is cut away to 420 x 560 (`crop=no` keeps it); both have sides of 3:4, so nothing is
-squeezed. Labels are picked, never averaged. The cut is auxbench's choice: the code that made the
-widely used .npy files was lost.
+squeezed unless `size` has others, as in the released code of Aux-NAS. Normals then stay those of
+the scene, as there. Labels are picked, never averaged. The cut is auxbench's choice: the code that
+made the widely used .npy files was lost.
 
 Normals become x right, y down, z forward. Their order in the pictures of NDDR-CNN, Aux-NAS and
 AdaShare, and in the normals of Eigen from which these were made, is right, forward, up. For the

@@ -52,7 +52,28 @@ MD5 = "03b5dce01913d631647c71ecec9e9cb8"
 ARCHIVE = "cifar-100-binary.tar.gz"
 FOLDER = "cifar-100-binary"  # in the archive
 FILES = ("train.bin", "test.bin")
-COARSE, FINE = 20, 100
+# The names of the official files, in the order of their numbers.
+COARSE = (
+    "aquatic mammals", "fish", "flowers", "food containers", "fruit and vegetables",
+    "household electrical devices", "household furniture", "insects", "large carnivores",
+    "large man-made outdoor things", "large natural outdoor scenes",
+    "large omnivores and herbivores", "medium-sized mammals", "non-insect invertebrates", "people",
+    "reptiles", "small mammals", "trees", "vehicles 1", "vehicles 2",
+)  # fmt: skip
+FINE = (
+    "apple", "aquarium fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+    "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+    "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup",
+    "dinosaur", "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house",
+    "kangaroo", "keyboard", "lamp", "lawn mower", "leopard", "lion", "lizard", "lobster", "man",
+    "maple tree", "motorcycle", "mountain", "mouse", "mushroom", "oak tree", "orange", "orchid",
+    "otter", "palm tree", "pear", "pickup truck", "pine tree", "plain", "plate", "poppy",
+    "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal",
+    "shark", "shrew", "skunk", "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar",
+    "sunflower", "sweet pepper", "table", "tank", "telephone", "television", "tiger", "tractor",
+    "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow tree", "wolf", "woman",
+    "worm",
+)  # fmt: skip
 SIDE, PAD = 32, 4
 RECORD = 2 + 3 * SIDE * SIDE  # coarse class, fine class, then red, green and blue row by row
 SPLITS = ("train", "validation", "test")
@@ -73,8 +94,8 @@ class Cifar100(Dataset):
 
     licence = "none stated; its authors ask for a citation of their report"
     tasks: Mapping[str, Task] = {
-        "coarse": Task("coarse", COARSE, False, cross_entropy, (Accuracy, partial(TopK, 5))),
-        "fine": Task("fine", FINE, False, cross_entropy, (Accuracy, partial(TopK, 5))),
+        name: Task(name, len(names), False, cross_entropy, (Accuracy, partial(TopK, 5)), names)
+        for name, names in (("coarse", COARSE), ("fine", FINE))
     }
     primary = "coarse"
     auxiliaries = ("fine",)
@@ -191,9 +212,11 @@ def _open(file: Path) -> Bytes:
             raise ValueError(f"its {size} bytes are not a whole number of records of {RECORD}")
         records = np.memmap(file, np.uint8, "r").reshape(-1, RECORD)
         coarse, fine = records[:, 0].astype(np.int64), records[:, 1].astype(np.int64)
-        if coarse.max() >= COARSE or fine.max() >= FINE:
-            raise ValueError(f"it has classes beyond {COARSE - 1} coarse and {FINE - 1} fine ones")
-        if len(np.unique(coarse * FINE + fine)) > len(np.unique(fine)):
+        if coarse.max() >= len(COARSE) or fine.max() >= len(FINE):
+            raise ValueError(
+                f"it has classes beyond {len(COARSE) - 1} coarse and {len(FINE) - 1} fine ones"
+            )
+        if len(np.unique(coarse * len(FINE) + fine)) > len(np.unique(fine)):
             raise ValueError("it has fine classes that lie in two coarse ones")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -206,8 +229,8 @@ def _open(file: Path) -> Bytes:
 def _carved(fine: Bytes, share: float = 0.9) -> tuple[Indices, Indices]:
     """The first `share` of every fine class and the rest, the classes taking turns in both."""
     order = np.random.default_rng([2009, len(fine)]).permutation(len(fine))
-    rank, size = np.empty(len(fine), np.int64), np.bincount(fine, minlength=FINE)
-    for label in range(FINE):
+    rank, size = np.empty(len(fine), np.int64), np.bincount(fine, minlength=len(FINE))
+    for label in range(len(FINE)):
         members = order[fine[order] == label]
         rank[members] = np.arange(len(members))
     turns = order[np.argsort(rank[order], kind="stable")]
@@ -236,7 +259,7 @@ def _augmented(images: Bytes, rng: np.random.Generator) -> Bytes:
 
 
 def _drawn(count: int, rng: np.random.Generator) -> Bytes:
-    fine = np.arange(count) * 37 % FINE
+    fine = np.arange(count) * 37 % len(FINE)
     coarse = fine // 5
     pixels = rng.integers(0, 60, (count, 3, SIDE, SIDE))
     pixels += (coarse * 7 % 180)[:, None, None, None] * np.array([1, 0, 1])[:, None, None]

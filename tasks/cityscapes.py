@@ -99,15 +99,21 @@ class DisparityAbs(DepthAbs):
     unit = ""
 
 
-def _segmentation(name: str, count: int) -> Task:
+def _segmentation(name: str, names: tuple[str, ...]) -> Task:
+    count = len(names)
     return Task(
-        name, count, True, cross_entropy, (partial(MeanIoU, count), partial(PixelAccuracy, count))
+        name,
+        count,
+        True,
+        cross_entropy,
+        (partial(MeanIoU, count), partial(PixelAccuracy, count)),
+        names,
     )
 
 
 TASKS: Mapping[str, Task] = {
-    "segmentation7": _segmentation("segmentation7", len(NAMES7)),
-    "segmentation19": _segmentation("segmentation19", len(NAMES19)),
+    "segmentation7": _segmentation("segmentation7", NAMES7),
+    "segmentation19": _segmentation("segmentation19", NAMES19),
     "disparity": Task("disparity", 1, True, depth_l1, (DisparityAbs, DepthRel)),
     "depth": Task(
         "depth",
@@ -117,7 +123,12 @@ TASKS: Mapping[str, Task] = {
         (DepthAbs, DepthRel, DepthRMSE, *(partial(Delta125, power) for power in (1, 2, 3))),
     ),
     "boundaries": Task(
-        "boundaries", 2, True, cross_entropy, (partial(MeanIoU, 2), partial(BalancedAccuracy, 2))
+        "boundaries",
+        2,
+        True,
+        cross_entropy,
+        (partial(MeanIoU, 2), partial(BalancedAccuracy, 2)),
+        ("elsewhere", "boundary"),
     ),
 }
 
@@ -225,6 +236,11 @@ class Cityscapes(Dataset):
 
     def identity(self) -> dict[str, Any]:
         return self.opened().identity
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        height, width = self.opened().card["arrays"]["image"]["shape"][-2:]
+        return height, width
 
     def opened(self) -> Prepared:
         """The prepared form; errors: `UsageError` if it is not there."""

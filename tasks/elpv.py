@@ -81,9 +81,14 @@ class Elpv(Dataset):
     extra = "elpv"
     tasks: Mapping[str, Task] = {
         "defect": Task(
-            "defect", len(GRADES), False, cross_entropy, (partial(BalancedAccuracy, 4), Accuracy)
+            "defect",
+            len(GRADES),
+            False,
+            cross_entropy,
+            (partial(BalancedAccuracy, 4), Accuracy),
+            GRADES,
         ),
-        "cell": Task("cell", len(KINDS), False, cross_entropy, (Accuracy,)),
+        "cell": Task("cell", len(KINDS), False, cross_entropy, (Accuracy,), KINDS),
     }
     primary = "defect"
     auxiliaries = ("cell",)

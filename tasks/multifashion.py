@@ -52,7 +52,11 @@ from ._arrays import ArraySamples, Rows, normalised
 from ._idx import read_idx
 from ._scale import check_side, scaled
 
-CLASSES = 10
+NAMES = (
+    "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+    "ankle boot",
+)  # fmt: skip
+CLASSES = len(NAMES)
 ITEM, CANVAS, SHIFT = 28, 36, 4  # sides of a garment and of a picture, and the largest shift
 SHARE = 5 / 6  # of the training part that is for training; the rest is for validation
 SPLITS = ("train", "validation", "test")
@@ -86,7 +90,8 @@ class MultiFashion(Dataset):
 
     licence = "MIT (Fashion-MNIST)"
     tasks: Mapping[str, Task] = {
-        name: Task(name, CLASSES, False, cross_entropy, (Accuracy,)) for name in ("left", "right")
+        name: Task(name, CLASSES, False, cross_entropy, (Accuracy,), NAMES)
+        for name in ("left", "right")
     }
     primary = "left"
     auxiliaries = ("right",)

@@ -98,9 +98,15 @@ KINDS: Mapping[str, Kind] = {
 AUGMENTATIONS = {"mtan": MTAN, "auxnas": AUXNAS, "none": PLAIN}
 
 
-def _segmentation(name: str, count: int) -> Task:
+def _segmentation(name: str, names: tuple[str, ...]) -> Task:
+    count = len(names)
     return Task(
-        name, count, True, cross_entropy, (partial(MeanIoU, count), partial(PixelAccuracy, count))
+        name,
+        count,
+        True,
+        cross_entropy,
+        (partial(MeanIoU, count), partial(PixelAccuracy, count)),
+        names,
     )
 
 
@@ -119,8 +125,8 @@ _ANGLES = (
 )
 
 TASKS: Mapping[str, Task] = {
-    "segmentation13": _segmentation("segmentation13", len(NAMES13)),
-    "segmentation40": _segmentation("segmentation40", len(NAMES40)),
+    "segmentation13": _segmentation("segmentation13", NAMES13),
+    "segmentation40": _segmentation("segmentation40", NAMES40),
     "depth": Task(
         "depth",
         1,
@@ -131,7 +137,7 @@ TASKS: Mapping[str, Task] = {
     "normals": Task("normals", 3, True, normals_cosine, _ANGLES),
     "edges": Task("edges", 1, True, l1, (L1Error,)),
     "keypoints": Task("keypoints", 1, True, l1, (L1Error,)),
-    "scene": Task("scene", len(SCENES), False, cross_entropy, (Accuracy, partial(TopK, 5))),
+    "scene": Task("scene", len(SCENES), False, cross_entropy, (Accuracy, partial(TopK, 5)), SCENES),
 }
 
 
@@ -209,6 +215,11 @@ class Nyuv2(Dataset):
 
     def identity(self) -> dict[str, Any]:
         return self.opened().identity
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        height, width = self.opened().card["arrays"]["image"]["shape"][-2:]
+        return height, width
 
     def opened(self) -> Prepared:
         """The prepared form; errors: `UsageError` if it is not there."""

@@ -74,6 +74,7 @@ class Rooms(Dataset):
             True,
             cross_entropy,
             (partial(MeanIoU, len(CLASSES)), partial(PixelAccuracy, len(CLASSES))),
+            CLASSES,
         ),
         "depth": Task("depth", 1, True, depth_l1, (DepthAbs, DepthRel, DepthRMSE, Delta125)),
         "normals": Task(
@@ -91,7 +92,7 @@ class Rooms(Dataset):
         ),
         "edges": Task("edges", 1, True, l1, (L1Error,)),
         "keypoints": Task("keypoints", 1, True, l1, (L1Error,)),
-        "scene": Task("scene", len(SCENES), False, cross_entropy, (Accuracy,)),
+        "scene": Task("scene", len(SCENES), False, cross_entropy, (Accuracy,), SCENES),
     }
     primary = "segmentation"
     auxiliaries = ("depth", "normals")
@@ -123,6 +124,10 @@ class Rooms(Dataset):
                 f"cache folder '{folder}' cannot hold the data set 'rooms' ({error.strerror}); "
                 "make room or set AUXBENCH_CACHE to another folder."
             ) from None
+
+    def first(self, count: int) -> Dataset:
+        fewer = {split: min(count, own) for split, own in self.counts.items()}
+        return _Tiny(side=self.side, **fewer)
 
     def samples(self, split: str) -> Samples:
         self.prepare()

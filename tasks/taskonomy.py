@@ -36,6 +36,7 @@ https://arxiv.org/abs/1911.12423 (losses)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -157,7 +158,7 @@ _RANKS = (Accuracy, partial(TopK, 5))
 _SOFT_RANKS = (SoftAccuracy, partial(SoftTopK, 5))
 
 TASKS: Mapping[str, Task] = {
-    "segmentation": Task("segmentation", len(SEGMENTS), True, cross_entropy, _SEGMENTS),
+    "segmentation": Task("segmentation", len(SEGMENTS), True, cross_entropy, _SEGMENTS, SEGMENTS),
     **{
         name: Task(name, 1, True, depth_l1, (DepthAbs, DepthRel, DepthRMSE, *_DELTAS))
         for name in ("depth", "distance")
@@ -165,11 +166,11 @@ TASKS: Mapping[str, Task] = {
     "normals": Task("normals", 3, True, normals_cosine, (*_ANGLES, *_WITHIN)),
     **{name: Task(name, 1, True, l1, (L1Error,)) for name in RANGES},
     "curvature": Task("curvature", 2, True, l1, (L1Error,)),
-    "object": Task("object", len(OBJECTS), False, cross_entropy, _RANKS),
-    "scene": Task("scene", len(SCENES), False, cross_entropy, _RANKS),
+    "object": Task("object", len(OBJECTS), False, cross_entropy, _RANKS, OBJECTS),
+    "scene": Task("scene", len(SCENES), False, cross_entropy, _RANKS, SCENES),
 }
 SOFT: Mapping[str, Task] = {
-    name: Task(name, TASKS[name].outputs, False, soft_cross_entropy, _SOFT_RANKS)
+    name: replace(TASKS[name], loss=soft_cross_entropy, metrics=_SOFT_RANKS)
     for name in ("object", "scene")
 }
 

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import auxbench as package
 from auxbench import bar, layout
@@ -29,8 +29,11 @@ from auxbench.data_cli import data
 from auxbench.errors import UsageError
 from auxbench.fetch import download, unpack
 from auxbench.layout import Layout
-from auxbench.problem import DATASETS
+from auxbench.problem import DATASETS, Dataset, make_dataset
 from auxbench.sheet import sheet
+from auxbench.tasks import rooms
+from auxbench.tasks._rooms import SCENES
+from auxbench.tasks._shapes import CLASSES
 from tests.unit import _nyuv2 as files
 
 
@@ -94,7 +97,8 @@ def test_from_a_folder_to_a_contact_sheet(source: Path, cache: Path, tmp_path: P
         "show", f"nyuv2:data={name}", "--count", "2", "--side", "32", "--out", "a.png"
     )
     with Image.open(tmp_path / "a.png") as page:
-        assert page.size[0] > 6 * 96
+        columns = 1 + len(make_dataset(f"nyuv2:data={name}", 32).tasks)
+        assert page.size[0] == columns * (4 * 43 + 4), "the whole frame of 3:4, four times as large"
         assert len(page.getcolors(1 << 24) or []) > 20
     call("prepare", "nyuv2:size=36x48", "--source", str(source), "--out", "mine")
     assert ready("nyuv2", "mtan") == "auxbench data prepare nyuv2"
@@ -203,15 +207,14 @@ def test_fetch_makes_ready_what_needs_no_files(cache: Path) -> None:
     assert any(path.name.startswith("rooms-") for path in cache.iterdir())
 
 
-@pytest.mark.parametrize("name", ["rooms", "elpv", "nyuv2", "cifar100"])
+@pytest.mark.parametrize("name", ["rooms", "elpv", "nyuv2", "cifar100", "taskonomy"])
 @pytest.mark.parametrize("augment", [False, True])
 def test_a_sheet_has_a_column_per_task(name: str, augment: bool) -> None:
     made = DATASETS[name].tiny()
     made.prepare()
     page = sheet(made, "train", 2, augment)
     assert page.width % (1 + len(made.tasks)) == 0
-    assert page.height % 2 == 0
-    left = np.asarray(page)[14:100, :90]
+    left = np.asarray(page)[28:100, :90]
     assert left.std() > 5
 
 
@@ -221,13 +224,60 @@ def test_what_has_no_label_is_dark_on_a_sheet() -> None:
     width = page.shape[1] // (1 + len(made.tasks))
     batch = made.samples("train").batch(np.array([0]), None)
     for column, task in enumerate(("segmentation13", "segmentation40", "depth", "normals"), 1):
-        tile = page[14 : 14 + 128, column * width : column * width + 128][::4, ::4]
+        tile = page[28 : 28 + 128, column * width : column * width + 128][::4, ::4]
         dark = (tile == 40).all(-1)
         target = batch.targets[task][0].numpy()
         missing = {"segmentation": target == -1}.get(task[:12])
         if missing is None:
             missing = np.abs(target).sum(0) == 0
         assert (dark == missing).all(), task
+
+
+def written(made: Dataset, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All lines of text on a sheet of two samples."""
+    lines: list[str] = []
+    draws = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw,
+        "text",
+        lambda pen, at, text, **others: lines.append(text) or draws(pen, at, text, **others),
+    )
+    sheet(made, "train", 2)
+    return lines
+
+
+def test_a_sheet_names_classes_ranges_and_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = DATASETS["rooms"].tiny()
+    lines = written(made, monkeypatch)
+    batch = made.samples("train").batch(np.arange(2), None)
+    for row in range(2):
+        depth = batch.targets["depth"][row]
+        depth = depth[depth > 0]
+        assert f"{depth.min():.3g} to {depth.max():.3g} m" in lines
+    share = (batch.targets["segmentation"] == CLASSES.index("wall")).double().mean()
+    assert f"wall {share:.1%}" in lines
+    assert SCENES[int(batch.targets["scene"][1])] in lines
+    assert "red x, green y, blue z" in lines
+
+
+@pytest.mark.parametrize("name", DATASETS.names())
+def test_classes_have_as_many_names_as_there_are(name: str) -> None:
+    for task in DATASETS[name].tiny().tasks.values():
+        assert len(task.names) == (task.classes or len(task.names)), task.name
+
+
+def test_rooms_draws_what_is_shown_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    real = rooms.draw
+    monkeypatch.setattr(
+        rooms, "draw", lambda split, *rest: drawn.append(rest[1]) or real(split, *rest)
+    )
+    call("show", "rooms", "--count", "2", "--side", "24", "--split", "test", "--out", "r.png")
+    assert drawn == [2]
+    whole, few = rooms.Rooms(side=24, train=3), rooms.Rooms(side=24).first(3)
+    assert (few.samples("train").batch(np.arange(3), None).inputs).equal(
+        whole.samples("train").batch(np.arange(3), None).inputs
+    )
 
 
 # ---- fetching
