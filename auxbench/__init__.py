@@ -1,19 +1,51 @@
 """auxbench: which auxiliary-learning methods really help, and at what cost.
 
-`run` trains a matrix of methods and returns a DataFrame; everything else is reached through the
-modules of the package, whose names are the nouns of the field.
+`run` trains a matrix of methods and returns a DataFrame. What parts are written with is imported
+from here too: `from auxbench import METHODS, Balancer, Signals`. Everything else is reached through
+the rooms of the package, each of which says in its docstring what it is for. Importing `auxbench`
+imports none of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "run"]
 
 if TYPE_CHECKING:
-    from auxbench.study import run
+    import pandas
+
+    from auxbench.data.dataset import Batch as Batch
+    from auxbench.data.dataset import Dataset as Dataset
+    from auxbench.data.dataset import Samples as Samples
+    from auxbench.networks.builder import Builder as Builder
+    from auxbench.networks.builder import Network as Network
+    from auxbench.spec.registry import DATASETS as DATASETS
+    from auxbench.spec.registry import METHODS as METHODS
+    from auxbench.training.architecture import Architecture as Architecture
+    from auxbench.training.balancer import Balancer as Balancer
+    from auxbench.training.context import Context as Context
+    from auxbench.training.gradients import Signals as Signals
+    from auxbench.training.phase import Phase as Phase
+
+_HOMES = {
+    "Architecture": "training.architecture",
+    "Balancer": "training.balancer",
+    "Batch": "data.dataset",
+    "Builder": "networks.builder",
+    "Context": "training.context",
+    "DATASETS": "spec.registry",
+    "Dataset": "data.dataset",
+    "METHODS": "spec.registry",
+    "Network": "networks.builder",
+    "Phase": "training.phase",
+    "Samples": "data.dataset",
+    "Signals": "training.gradients",
+}
+__all__ = ["__version__", "run", *_HOMES]
 
 # In a wheel methods/ and tasks/ lie inside this folder; in a checkout they lie beside it.
 if (_root := Path(__file__).resolve().parent.parent).joinpath("pyproject.toml").exists():
@@ -21,9 +53,39 @@ if (_root := Path(__file__).resolve().parent.parent).joinpath("pyproject.toml").
 
 
 def __getattr__(name: str) -> Any:
-    """Import `run` when it is first asked for, so that `import auxbench` stays light."""
-    if name == "run":
-        from auxbench.study import run
-
-        return run
+    """Import a public name when it is first asked for, so that `import auxbench` stays light."""
+    if name in _HOMES:
+        return getattr(import_module(f"auxbench.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'auxbench' has no attribute {name!r}")
+
+
+def run(
+    methods: str | Sequence[str],
+    dataset: str | Sequence[str],
+    *,
+    results: str | Path = "results/local",
+    device: str = "auto",
+    jobs: int | None = None,
+    threads: int | None = None,
+    retry: bool = False,
+    quiet: bool = False,
+    **words: Any,
+) -> pandas.DataFrame:
+    """Carry out a study and return one row per run, those recorded before included.
+
+    The words are those of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
+    `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
+    process of its own, `jobs` of them at a time with `threads` threads each, and its record is kept
+    in the folder `results`. Errors: `UsageError` for what cannot be carried out as asked; a run
+    that fails leaves a record instead.
+    """
+    from auxbench.execution.local import carry_out
+    from auxbench.execution.study import Study
+    from auxbench.records.store import Store
+    from auxbench.stats import frame
+
+    study, store = Study.of(methods, dataset, **words), Store(results)
+    store.prepare()
+    carry_out(study, store, device=device, jobs=jobs, threads=threads, retry=retry, quiet=quiet)
+    wanted = {run.id for run in study.runs}
+    return frame([record for record in store.records() if record["id"] in wanted])

@@ -1,6 +1,6 @@
 """`python -m auxbench` is the command `auxbench`."""
 
-from auxbench.cli import main
+from auxbench.cli.main import main
 
 if __name__ == "__main__":
     main()

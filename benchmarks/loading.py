@@ -26,9 +26,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxbench.prepared import prepare as convert
-from auxbench.problem import DATASETS, Batch, Samples
-from auxbench.tasks._nyuv2 import Mtan
+from auxbench.data.dataset import Batch, Samples
+from auxbench.data.prepared.form import prepare as convert
+from auxbench.spec.registry import DATASETS
+from auxbench.tasks._layouts.nyuv2 import Mtan
 
 SIZE = (288, 384)
 BATCH = 8

@@ -28,22 +28,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from auxbench import backbone
-from auxbench.architecture import Architecture, Site
-from auxbench.balancer import Balancer
-from auxbench.budget import BUDGETS, Recipe
+from auxbench.contract.dry_run import SINGLE
 from auxbench.cost.training import Meter
-from auxbench.environment import environment
+from auxbench.data.dataset import Batch, Task
+from auxbench.data.loader import Loader
+from auxbench.data.losses import cross_entropy, l1
+from auxbench.data.metrics import Accuracy
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.grammar import split_list
-from auxbench.losses import cross_entropy, l1
-from auxbench.method import Learner, Method
-from auxbench.metrics import Accuracy
-from auxbench.phase import Drawn
-from auxbench.problem import Batch, Stream, Task
-from auxbench.registry import METHODS
-from auxbench.streams import Streams
-from auxbench.trial import SINGLE
+from auxbench.networks import backbone
+from auxbench.networks.builder import Builder
+from auxbench.records.environment import environment
+from auxbench.spec.budget import BUDGETS, Recipe
+from auxbench.spec.grammar import split_list
+from auxbench.spec.method import Method
+from auxbench.spec.registry import METHODS
+from auxbench.training.architecture import Architecture
+from auxbench.training.balancer import Balancer
+from auxbench.training.learner import Learner, start
+from auxbench.training.phase import LazyBatches
 
 SIDE, BATCH, WARM_UP, TOGETHER = 96, 32, 1, 8
 SHARPER = 4  # times as many rounds of those that have a bar, whose ratios are near it
@@ -89,9 +92,9 @@ def limit(method: str, tasks: int) -> float | None:
         return 1.05
     if method == "gradnorm":
         return 1.2 if tasks == 3 else None
-    if part.reads == {"agreement"} and tasks == 5:
+    if part.reads == {"inner"} and tasks == 5:
         return 2.8
-    return 2.4 if part.reads and part.reads <= {"gramian", "agreement"} and tasks == 3 else None
+    return 2.4 if part.reads and part.reads <= {"gramian", "inner"} and tasks == 3 else None
 
 
 @cache
@@ -111,10 +114,10 @@ def batch(tasks: int) -> Batch:
     return Batch(inputs, targets)
 
 
-def site(tasks: int) -> Site:
+def builder(tasks: int) -> Builder:
     """Where every contestant is built: the same trunk and heads from the same random streams."""
     make_backbone = partial(backbone.build, "resnet18", SIDE)
-    return Site(POOL[:tasks], make_backbone, Streams("steps", 0, "1"))
+    return Builder(POOL[:tasks], make_backbone, Seeds("steps", 0, "1"))
 
 
 # Contestants.
@@ -127,20 +130,20 @@ class Ours:
     """
 
     def __init__(self, method: str, tasks: int, recipe: Recipe = RECIPE) -> None:
-        here = site(tasks)
-        self.meter, self.streams = Meter(), here.streams
-        self.learner: Learner = Method.parse(method).start(here, recipe, self.meter)
+        here = builder(tasks)
+        self.meter, self.seeds = Meter(), here.seeds
+        self.learner: Learner = start(Method.parse(method), here, recipe, self.meter)
         self.learner.architecture.train()
         self.stage = self.learner.stages[-1]
-        self.source = {split: cast(Stream, repeat(batch(tasks))) for split in self.stage.splits}
+        self.source = {split: cast(Loader, repeat(batch(tasks))) for split in self.stage.splits}
         recurring = [phase.period for phase in self.stage.phases]
         recurring += [getattr(b, b.reads_every) for b in self.learner.balancers if b.reads_every]
         self.period = max(recurring)
 
     def __call__(self) -> None:
         self.learner.architecture.enter(self.stage.name)
-        with self.streams.ambient("dropout", self.stage.name, 0):
-            batches = Drawn(self.source, self.learner.relabel)
+        with self.seeds.seeded("dropout", self.stage.name, 0):
+            batches = LazyBatches(self.source, self.learner.relabel)
             for phase in self.stage.phases:
                 with self.meter.phase(phase.name):
                     phase.step(batches)
@@ -150,7 +153,7 @@ class Hand:
     """The same network, losses and optimiser as somebody would write them by hand."""
 
     def __init__(self, tasks: int, more: Sequence[nn.Parameter] = ()) -> None:
-        here = site(tasks)
+        here = builder(tasks)
         network = here.network(here.tasks[0])
         self.trunk = network.backbone
         rest = [here.head(task, network.backbone) for task in here.tasks[1:]]

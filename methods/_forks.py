@@ -19,12 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from auxbench.balancer import Balancer
-from auxbench.descent import Descent
-from auxbench.gradients import Signals
-from auxbench.phase import Drawn, Phase, Scalars
-from auxbench.problem import Batch
-from auxbench.streams import Draws
+from auxbench import Balancer, Batch, Context, Phase, Signals
+from auxbench.data.seeds import RNGState
+from auxbench.training.phase import LazyBatches, Scalars
 
 Values = dict[str, Tensor]
 
@@ -45,7 +42,7 @@ class Forked(Balancer):
         return self.current
 
     @abstractmethod
-    def around(self, descent: Descent, phases: Sequence[Phase]) -> Forks:
+    def around(self, context: Context, phases: Sequence[Phase]) -> Forks:
         """The forks in the place of all phases."""
 
 
@@ -70,17 +67,17 @@ class Forks(Phase):
 
     def __init__(
         self,
-        descent: Descent,
+        context: Context,
         phases: Sequence[Phase],
         balancer: Forked,
         weightings: Sequence[Sequence[float]],
     ) -> None:
-        self.name = descent.name
+        self.name = "descent"
         self.splits: tuple[str, ...] = tuple(
             dict.fromkeys(split for phase in phases for split in phase.splits)
         )
         self.period = lcm(*(phase.period for phase in phases))
-        self.descent = descent
+        self.context = context
         self.phases = phases
         self.balancer = balancer
         self.weightings = weightings
@@ -94,13 +91,13 @@ class Forks(Phase):
         if not self.forks:
             self.branch(self.weightings, self.values(), self.rest())
         scalars: Scalars = {}
-        draws = Draws(self.descent.objective.meter.device)
+        state = RNGState(self.context.objective.meter.device)
         for fork in self.forks:
             self.load(fork.values)
             self.load_rest(fork.rest)
             self.balancer.current = fork.weights
-            own = batches.again() if isinstance(batches, Drawn) else batches
-            with draws.again():  # as if it were the only one
+            own = batches.again() if isinstance(batches, LazyBatches) else batches
+            with state.replay():  # as if it were the only one
                 for phase in self.phases:
                     scalars |= phase.step(own)
             fork.values, fork.rest = self.values(), self.rest()
@@ -111,7 +108,7 @@ class Forks(Phase):
         """The shares of the forks in every mixture that may be selected."""
 
     def candidates(self) -> Iterator[Scalars]:
-        names = [task.name for task in self.descent.objective.architecture.tasks]
+        names = [task.name for task in self.context.tasks]
         for shares in self.proposals():
             self.load(self.mixture(shares))
             weights = torch.stack([fork.weights for fork in self.forks])
@@ -145,17 +142,17 @@ class Forks(Phase):
         """
         return {
             "phases": [phase.state_dict() for phase in self.phases],
-            "balancers": [deepcopy(own.state_dict()) for own in self.descent.balancers],
-            "objective": self.descent.objective.state_dict(),
+            "balancers": [deepcopy(own.state_dict()) for own in self.context.balancers],
+            "context": self.context.state_dict(),
         }
 
     def load_rest(self, rest: Mapping[str, Any]) -> None:
         """Let phases and balancers go on from there."""
         for phase, saved in zip(self.phases, rest["phases"], strict=True):
             phase.load_state_dict(saved)
-        for own, saved in zip(self.descent.balancers, rest["balancers"], strict=True):
+        for own, saved in zip(self.context.balancers, rest["balancers"], strict=True):
             own.load_state_dict(saved)
-        self.descent.objective.load_state_dict(rest["objective"])
+        self.context.load_state_dict(rest["context"])
 
     def mixture(self, shares: Sequence[float]) -> Values:
         """The forks' networks, averaged by shares that sum to 1."""
@@ -163,8 +160,8 @@ class Forks(Phase):
         return values
 
     def _places(self) -> Values:
-        architecture = self.descent.objective.architecture
-        return {**dict(architecture.named_parameters()), **dict(architecture.named_buffers())}
+        network = self.context.network
+        return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -13,10 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from auxbench.architecture import Architecture, Network, Site
-from auxbench.backbone import Backbone
+from auxbench import Architecture, Builder, Network
+from auxbench.networks.backbone import Backbone
 
-from ._links import Level
+from ._linked.branches import Level
 
 
 class Trunks(nn.Module):
@@ -84,11 +84,11 @@ class FusedBranches(Architecture):
 
     deploys_single: ClassVar[bool] = False
 
-    def __init__(self, site: Site, *, links: Level) -> None:
-        super().__init__(site)
+    def __init__(self, builder: Builder, *, links: Level) -> None:
+        super().__init__(builder)
         # The primary comes last: its blocks are then the last shared layers of a forward pass.
         order = [*self.tasks[1:], self.primary]
-        networks = {task.name: site.network(task) for task in order}
+        networks = {task.name: builder.network(task) for task in order}
         trunks = {name: network.backbone for name, network in networks.items()}
         trunk = trunks[self.primary.name]
         places = list(range(len(trunk.blocks))) if links == "block" else list(trunk.ends)

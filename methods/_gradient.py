@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Row, Signals
+from auxbench import Balancer, Signals
+from auxbench.training.gradients import Row
 
 from ._solvers import NOISE, Array, cancels
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Signals
+from auxbench import Balancer, Signals
 
 FLOOR, CEILING = 1e-8, 1e30
 

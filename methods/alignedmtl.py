@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from auxbench.registry import METHODS
+from auxbench import METHODS
 
 from ._gradient import GradientBalancer, Norm
 from ._solvers import Array, rank, unit_rows
@@ -36,7 +36,7 @@ class AlignedMTL(GradientBalancer):
     * `scale`: Length that all principal components get: their smallest, their median, or their root
       mean square.
 
-    >>> from auxbench.gradients import Signals
+    >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> [round(w, 6) for w in AlignedMTL(["a", "b"], torch.Generator()).weights(signals).tolist()]
     [0.82918, 1.105573]

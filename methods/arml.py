@@ -22,10 +22,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Signals
-from auxbench.grammar import Count, Positive
-from auxbench.registry import METHODS
+from auxbench import METHODS, Balancer, Signals
+from auxbench.spec.grammar import Count, Positive
 
 
 @METHODS.register

@@ -24,15 +24,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.derivatives import gradient
-from auxbench.descent import Descent
-from auxbench.gradients import Signals
-from auxbench.grammar import NonNegative, Positive
-from auxbench.phase import Phase, Scalars
-from auxbench.problem import Batch
-from auxbench.registry import METHODS
+from auxbench import METHODS, Batch, Context, Phase, Signals
+from auxbench.spec.grammar import NonNegative, Positive
+from auxbench.training.jvp import gradient
+from auxbench.training.phase import Scalars
 
-from ._heldout import HeldOut, Revision, means, primary_gradient, weighed_sum
+from ._heldout.heldout import BilevelStep, HeldOut, means, primary_gradient, weighed_sum
 
 
 @METHODS.register
@@ -81,16 +78,16 @@ class AutoLambda(HeldOut):
         if not self.negative:
             self.numbers.clamp_(min=0)
 
-    def before(self, descent: Descent) -> list[Phase]:
-        self.pace(descent.recipe.steps)
-        return [LookAhead("look-ahead", descent, self)]
+    def before(self, context: Context) -> list[Phase]:
+        self.pace(context.recipe.steps)
+        return [LookAhead("look-ahead", context, self)]
 
 
-class LookAhead(Revision):
+class LookAhead(BilevelStep):
     """A trial step of the network, and a step of the weights by what it did to the primary."""
 
-    def __init__(self, name: str, descent: Descent, balancer: AutoLambda) -> None:
-        super().__init__(name, descent)
+    def __init__(self, name: str, context: Context, balancer: AutoLambda) -> None:
+        super().__init__(name, context)
         self.balancer = balancer
 
     def revise(self, seen: Batch, unseen: Batch) -> Scalars:
@@ -99,7 +96,7 @@ class LookAhead(Revision):
 
     def hypergradient(self, seen: Batch, unseen: Batch) -> Tensor:
         """The derivative of the primary's held-out loss in the weights, after a trial step: [T]."""
-        objective, rate = self.objective, self.descent.learning_rate
+        objective, rate = self.objective, self.context.learning_rate
         weights = self.balancer.numbers * self.balancer.scale
         parameters = self.parameters
         slope = gradient(weighed_sum(weights, objective.samples(seen, parameters)), parameters)
@@ -109,5 +106,5 @@ class LookAhead(Revision):
             for name, value in parameters.items()
         }
         ahead = primary_gradient(objective, unseen, trial)
-        rises = means(objective.slopes(seen, ahead))
+        rises = means(objective.jvp(seen, ahead))
         return -rate * self.balancer.scale * rises

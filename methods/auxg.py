@@ -17,11 +17,17 @@ from __future__ import annotations
 
 import torch
 
-from auxbench.architecture import Site
-from auxbench.problem import Task
-from auxbench.registry import METHODS
+from auxbench import METHODS, Builder
+from auxbench.data.dataset import Task
 
-from ._links import ActivationName, Connectivity, Direction, Level, LinkedBranches, NormName
+from ._linked.branches import (
+    ActivationName,
+    Connectivity,
+    Direction,
+    Level,
+    LinkedBranches,
+    NormName,
+)
 
 
 @METHODS.register
@@ -32,13 +38,13 @@ class AuxG(LinkedBranches):
 
     def __init__(
         self,
-        site: Site,
+        builder: Builder,
         *,
         links: Level = "block",
         norm: NormName = "none",
         act: ActivationName = "none",
     ) -> None:
-        super().__init__(site, directions=["p2a"], links=links, norm=norm, act=act)
+        super().__init__(builder, directions=["p2a"], links=links, norm=norm, act=act)
         self.full: torch.Tensor
         self.register_buffer("full", torch.ones(()), persistent=False)
 

@@ -23,19 +23,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.gradients import Signals
-from auxbench.grammar import Count, CountOrZero, Positive
-from auxbench.problem import SampleLosses
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
+from auxbench.data.dataset import SampleLosses
+from auxbench.spec.grammar import Count, CountOrZero, Positive
 
-from ._heldout import Implicit, means, weighed_sum
+from ._heldout.heldout import ImplicitDifferentiation, means, weighed_sum
 
 
 @METHODS.register
-class AuxiLearn(Implicit):
+class AuxiLearn(ImplicitDifferentiation):
     """Auxiliary weights by implicit differentiation; the primary has weight 1.
 
-    >>> from auxbench.problem import SampleLosses
+    >>> from auxbench.data.dataset import SampleLosses
     >>> balancer = AuxiLearn(["a", "b"], torch.Generator(), lr=0.1)
     >>> balancer.pace(1)
     >>> rises = [SampleLosses(torch.tensor([r]), torch.ones(1)) for r in (2.0, -1.0)]

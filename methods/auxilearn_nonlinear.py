@@ -23,21 +23,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from auxbench.gradients import Signals
-from auxbench.grammar import Count, CountOrZero, Positive
-from auxbench.problem import SampleLosses
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
+from auxbench.data.dataset import SampleLosses
+from auxbench.spec.grammar import Count, CountOrZero, Positive
 
-from ._heldout import Implicit
+from ._heldout.heldout import ImplicitDifferentiation
 
 
 @METHODS.register
-class AuxiLearnNonlinear(Implicit):
+class AuxiLearnNonlinear(ImplicitDifferentiation):
     """A learned combination of every sample's losses; the weights per task are all 1.
 
     * `hidden`: Hidden units of the network that combines the losses.
 
-    >>> from auxbench.problem import SampleLosses
+    >>> from auxbench.data.dataset import SampleLosses
     >>> losses = [SampleLosses(torch.tensor([1.0, 2.0]), torch.ones(2)) for _ in range(2)]
     >>> balancer = AuxiLearnNonlinear(["a", "b"], torch.Generator().manual_seed(0))
     >>> slopes = balancer.slopes(losses)
@@ -46,7 +45,7 @@ class AuxiLearnNonlinear(Implicit):
     """
 
     family = "auxiliary"
-    reweighs = True
+    weighs_samples = True
 
     def __init__(
         self,
@@ -69,7 +68,7 @@ class AuxiLearnNonlinear(Implicit):
     def weights(self, signals: Signals) -> Tensor:
         return torch.ones_like(signals.losses)
 
-    def reweigh(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
+    def weigh_samples(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
         if len(losses) == 1:
             return losses
         with torch.enable_grad():

@@ -29,20 +29,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.gradients import Signals
-from auxbench.grammar import Count, CountOrZero, Positive
-from auxbench.problem import SampleLosses
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
+from auxbench.data.dataset import SampleLosses
+from auxbench.spec.grammar import Count, CountOrZero, Positive
 
 from ._gradient import GradientBalancer, Norm, with_gradient
-from ._heldout import Implicit, means, weighed_sum
+from ._heldout.heldout import ImplicitDifferentiation, means, weighed_sum
 from ._solvers import Array, bargain
 
 LEAST = 1e-4
 
 
 @METHODS.register
-class AuxiNash(Implicit):
+class AuxiNash(ImplicitDifferentiation):
     """The asymmetric Nash bargain.
 
     * `max_norm`: Greatest length of the combined gradient, to which all weights are shrunk, those

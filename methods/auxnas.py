@@ -31,12 +31,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from auxbench.architecture import Site
-from auxbench.grammar import CountOrZero, NonNegative, Positive
-from auxbench.registry import METHODS
+from auxbench import METHODS, Builder
+from auxbench.spec.grammar import CountOrZero, NonNegative, Positive
 
-from ._links import ActivationName, Direction, Level, NormName
-from ._search import Schedule, SearchedBranches
+from ._linked.branches import ActivationName, Direction, Level, NormName
+from ._linked.search import Schedule, SearchedBranches
 
 
 @METHODS.register
@@ -54,7 +53,7 @@ class AuxNAS(SearchedBranches):
 
     def __init__(
         self,
-        site: Site,
+        builder: Builder,
         *,
         links: Level = "block",
         norm: NormName = "none",
@@ -66,7 +65,7 @@ class AuxNAS(SearchedBranches):
     ) -> None:
         searched: tuple[Direction, ...] = ("p2a",) if directions == "p2a" else ("p2a", "a2p")
         start = dict.fromkeys(searched, 0.5)
-        super().__init__(site, start=start, links=links, norm=norm, act=act, warmup=warmup)
+        super().__init__(builder, start=start, links=links, norm=norm, act=act, warmup=warmup)
         self.l1 = l1
         self.lr = lr
 

@@ -20,14 +20,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from auxbench.architecture import Site
-from auxbench.budget import BUDGETS, Recipe
+from auxbench import METHODS, Builder
 from auxbench.errors import UsageError
-from auxbench.grammar import CountOrZero
-from auxbench.registry import METHODS
+from auxbench.spec.budget import BUDGETS, Recipe
+from auxbench.spec.grammar import CountOrZero
 
-from ._links import ActivationName, Direction, Level, NormName
-from ._search import Schedule, SearchedBranches
+from ._linked.branches import ActivationName, Direction, Level, NormName
+from ._linked.search import Schedule, SearchedBranches
 
 FIXED: dict[str, Any] = {
     "optimizer": "adam",
@@ -46,7 +45,7 @@ class AuxNASOfficial(SearchedBranches):
 
     def __init__(
         self,
-        site: Site,
+        builder: Builder,
         *,
         links: Level = "block",
         norm: NormName = "none",
@@ -54,7 +53,7 @@ class AuxNASOfficial(SearchedBranches):
         warmup: CountOrZero = 0,
     ) -> None:
         start: dict[Direction, float] = {"p2a": 0.5, "a2p": 0.001}
-        super().__init__(site, start=start, links=links, norm=norm, act=act, warmup=warmup)
+        super().__init__(builder, start=start, links=links, norm=norm, act=act, warmup=warmup)
 
     def schedule(self, steps: int) -> Schedule:
         return Schedule(0.01, (0.9, 0.999), 1000.0, ramp=(0.5, 0.8))

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 
 import torch
 
-from auxbench.grammar import ProperShare
-from auxbench.registry import METHODS
+from auxbench import METHODS
+from auxbench.spec.grammar import ProperShare
 
 from ._gradient import GradientBalancer, Norm
 from ._solvers import Array, unit_rows, worst_case_weights
@@ -32,7 +32,7 @@ class CAGrad(GradientBalancer):
     * `c`: Radius of the ball around the mean gradient, relative to its length; 0 gives the mean
       gradient.
 
-    >>> from auxbench.gradients import Signals
+    >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> [round(w, 6) for w in CAGrad(["a", "b"], torch.Generator()).weights(signals).tolist()]
     [0.5, 0.75]

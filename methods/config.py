@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from auxbench.registry import METHODS
+from auxbench import METHODS
 
 from ._gradient import GradientBalancer
 from ._solvers import Array, equal_projections, inverse_lengths, unit_rows
@@ -27,7 +27,7 @@ class ConFIG(GradientBalancer):
     """Conflict-free inverse gradients with equal preference for all tasks.
 
     >>> import torch
-    >>> from auxbench.gradients import Signals
+    >>> from auxbench import Signals
     >>> rows = torch.tensor([[2.0, 0.0], [-1.0, 1.0]])
     >>> weights = ConFIG(["a", "b"], torch.Generator()).weights(Signals.of([1.0, 1.0], rows))
     >>> [round(d, 6) for d in (weights @ rows.double()).tolist()]

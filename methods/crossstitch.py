@@ -22,13 +22,12 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from auxbench.architecture import Site
-from auxbench.backbone import Backbone
-from auxbench.grammar import Share
-from auxbench.registry import METHODS
+from auxbench import METHODS, Builder
+from auxbench.networks.backbone import Backbone
+from auxbench.spec.grammar import Share
 
 from ._fused import FusedBranches, shares
-from ._links import Level
+from ._linked.branches import Level
 
 Grain = Literal["pair", "channel"]
 
@@ -62,7 +61,7 @@ class CrossStitch(FusedBranches):
 
     def __init__(
         self,
-        site: Site,
+        builder: Builder,
         *,
         links: Level = "stage",
         per: Grain = "pair",
@@ -70,7 +69,7 @@ class CrossStitch(FusedBranches):
     ) -> None:
         self.per = per
         self.own = own
-        super().__init__(site, links=links)
+        super().__init__(builder, links=links)
 
     def unit(self, trunk: Backbone, block: int, own: int) -> nn.Module:
         start = shares(len(self.tasks), own, self.own)

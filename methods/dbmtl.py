@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auxbench.gradients import Row, Signals
-from auxbench.grammar import ProperShare
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
+from auxbench.spec.grammar import ProperShare
+from auxbench.training.gradients import Row
 
 from ._gradient import Norm, NormedBalancer
 

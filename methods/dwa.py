@@ -21,9 +21,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.gradients import Signals
-from auxbench.grammar import Count, Positive
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
+from auxbench.spec.grammar import Count, Positive
 
 from ._losses import LossBalancer, bounded
 

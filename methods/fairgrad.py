@@ -22,8 +22,8 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from auxbench.grammar import Bounds, Positive
-from auxbench.registry import METHODS
+from auxbench import METHODS
+from auxbench.spec.grammar import Bounds, Positive
 
 from ._gradient import GradientBalancer, Norm
 from ._solvers import Array, bargain
@@ -38,7 +38,7 @@ class FairGrad(GradientBalancer):
     * `max_norm`: Greatest length of the combined gradient, to which a longer one is clipped; none
       does not clip.
 
-    >>> from auxbench.gradients import Signals
+    >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = FairGrad(["a", "b"], torch.Generator(), alpha=2.0, max_norm=None)
     >>> [round(w, 6) for w in balancer.weights(signals).tolist()]

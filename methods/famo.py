@@ -25,12 +25,9 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from auxbench.descent import Descent
-from auxbench.gradients import Signals
-from auxbench.grammar import NonNegative, Positive
-from auxbench.phase import Phase, Scalars
-from auxbench.problem import Batch
-from auxbench.registry import METHODS
+from auxbench import METHODS, Batch, Context, Phase, Signals
+from auxbench.spec.grammar import NonNegative, Positive
+from auxbench.training.phase import Scalars
 
 from ._losses import FLOOR, LearnedLosses, bounded
 
@@ -82,8 +79,8 @@ class FAMO(LearnedLosses):
         share = share / share.sum().clamp(min=FLOOR)
         return share * (pace - share @ pace)
 
-    def after(self, descent: Descent) -> list[Phase]:
-        return [Relook(descent, self)]
+    def after(self, context: Context) -> list[Phase]:
+        return [Relook(context, self)]
 
 
 class Relook(Phase):
@@ -92,10 +89,10 @@ class Relook(Phase):
     Its state is the balancer's own.
     """
 
-    def __init__(self, descent: Descent, balancer: FAMO) -> None:
+    def __init__(self, context: Context, balancer: FAMO) -> None:
         self.name = "famo"
-        self.splits = descent.splits
-        self.objective = descent.objective
+        self.splits = (context.split,)
+        self.objective = context.objective
         self.balancer = balancer
 
     @property

@@ -24,11 +24,9 @@ from typing import Any
 
 import torch
 
-from auxbench.descent import Descent
-from auxbench.grammar import Count
-from auxbench.phase import Phase, Scalars
-from auxbench.problem import Batch
-from auxbench.registry import METHODS
+from auxbench import METHODS, Batch, Context, Phase
+from auxbench.spec.grammar import Count
+from auxbench.training.phase import Scalars
 
 from ._forks import Forked, Forks, Values, mixed
 
@@ -45,7 +43,7 @@ class ForkMerge(Forked):
       validation.
 
     >>> import torch
-    >>> from auxbench.gradients import Signals
+    >>> from auxbench import Signals
     >>> balancer = ForkMerge(["a", "b"], torch.Generator())
     >>> balancer.weights(Signals.of([1.0, 1.0], torch.eye(2))).tolist()
     [1.0, 1.0]
@@ -65,9 +63,9 @@ class ForkMerge(Forked):
         self.top = top
         self.merges = merges
 
-    def around(self, descent: Descent, phases: Sequence[Phase]) -> Forks:
-        merges = self.merges or descent.recipe.evaluations
-        return Merging(descent, phases, self, self.top, merges)
+    def around(self, context: Context, phases: Sequence[Phase]) -> Forks:
+        merges = self.merges or context.recipe.evaluations
+        return Merging(context, phases, self, self.top, merges)
 
 
 class Merging(Forks):
@@ -75,7 +73,7 @@ class Merging(Forks):
 
     def __init__(
         self,
-        descent: Descent,
+        context: Context,
         phases: Sequence[Phase],
         balancer: ForkMerge,
         top: int,
@@ -83,10 +81,10 @@ class Merging(Forks):
     ) -> None:
         self.count = len(balancer.tasks)
         alone = self.subsets([], *([i] for i in range(1, self.count)))
-        super().__init__(descent, phases, balancer, alone)
+        super().__init__(context, phases, balancer, alone)
         self.splits = (*self.splits, HELD_OUT)
         self.top = top
-        self.steps = descent.recipe.steps
+        self.steps = context.recipe.steps
         self.merges = min(merges, self.steps)
         ends = [step for step in range(1, self.steps + 1) if self.ends(step)]
         self.turns = {*ends, *(step - 1 for step in ends)}
@@ -101,7 +99,7 @@ class Merging(Forks):
         return [self.shares]
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
-        done = round(self.descent.objective.progress * self.steps)
+        done = round(self.context.progress * self.steps)
         if self.ends(done):
             self.begin()
         scalars = super().step(batches)
@@ -143,20 +141,20 @@ class Merging(Forks):
 
     def loss(self, values: Values, batch: Batch) -> float:
         """The primary's loss of the deployed network in a state, as it would be at inference."""
-        objective, size = self.descent.objective, self.descent.recipe.batch
-        architecture, primary = objective.architecture, objective.architecture.primary
+        context, size = self.context, self.context.recipe.batch
+        primary, meter = context.primary, context.objective.meter
         self.load(values)
-        network = architecture.deploy().eval()
+        network = context.deploy().eval()
         sums, counts = 0.0, 0.0
         with torch.no_grad():
             for first in range(0, len(batch), size):
                 rows = slice(first, first + size)
-                objective.meter.forward(len(batch.inputs[rows]))
+                meter.forward(len(batch.inputs[rows]))
                 losses = primary.losses(
                     network(batch.inputs[rows]), batch.targets[primary.name][rows]
                 )
                 sums, counts = sums + losses.sums.sum().item(), counts + losses.counts.sum().item()
-        architecture.train()
+        context.network.train()
         return sums / max(counts, 1.0)
 
     def state_dict(self) -> dict[str, Any]:

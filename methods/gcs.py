@@ -21,8 +21,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.gradients import Signals
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
 
 from ._gradient import Norm, NormedBalancer
 
@@ -44,7 +43,7 @@ class GCS(NormedBalancer):
 
     family = "auxiliary"
     asymmetric = True
-    reads = frozenset({"agreement"})  # as a gate; cosines and lengths take the whole Gramian
+    reads = frozenset({"inner"})  # as a gate; cosines and lengths take the whole Gramian
 
     def __init__(
         self,
@@ -60,8 +59,8 @@ class GCS(NormedBalancer):
             self.reads = frozenset({"gramian"})
 
     def weights(self, signals: Signals) -> Tensor:
-        if "agreement" in self.reads:
-            gate = (signals.agreement > 0).double()
+        if "inner" in self.reads:
+            gate = (signals.inner > 0).double()
             gate[0] = 1.0
             return gate
         gramian = signals.gramian

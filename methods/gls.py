@@ -8,7 +8,7 @@ Known flaws: a loss that is nearly 0 takes almost all of the weight from the oth
 multiply the losses, which overflows for many tasks, and one takes the right gradient but reports
 other weights.
 
-Source: S. Chennupati, G. Sistu, S. Yogamani, S. A. Rawashdeh, "MultiNet++: Multi-Stream Feature
+Source: S. Chennupati, G. Sistu, S. Yogamani, S. A. Rawashdeh, "MultiNet++: Multi-Loader Feature
 Aggregation and Geometric Loss Strategy for Multi-Task Learning", CVPR Workshops 2019,
 https://arxiv.org/abs/1904.08492
 """
@@ -18,8 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from auxbench.gradients import Signals
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
 
 from ._losses import LossBalancer, bounded
 

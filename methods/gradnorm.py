@@ -25,10 +25,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Signals
-from auxbench.grammar import NonNegative, Positive
-from auxbench.registry import METHODS
+from auxbench import METHODS, Balancer, Signals
+from auxbench.spec.grammar import NonNegative, Positive
 
 
 @METHODS.register

@@ -23,9 +23,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.gradients import Signals
-from auxbench.grammar import Share
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
+from auxbench.spec.grammar import Share
 
 from ._gradient import Norm, NormedBalancer
 

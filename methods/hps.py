@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from auxbench.architecture import Architecture, Network, Site
-from auxbench.registry import METHODS
+from auxbench import METHODS, Architecture, Builder, Network
 
 
 @METHODS.register
@@ -25,11 +24,13 @@ class HPS(Architecture):
     family = "architecture"
     implied = True
 
-    def __init__(self, site: Site) -> None:
-        super().__init__(site)
-        self.network = site.network(self.primary)
+    def __init__(self, builder: Builder) -> None:
+        super().__init__(builder)
+        self.network = builder.network(self.primary)
         trunk = self.network.backbone
-        self.heads = nn.ModuleDict({task.name: site.head(task, trunk) for task in self.tasks[1:]})
+        self.heads = nn.ModuleDict(
+            {task.name: builder.head(task, trunk) for task in self.tasks[1:]}
+        )
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         features = self.network.backbone(images)

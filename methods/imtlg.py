@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from auxbench.registry import METHODS
+from auxbench import METHODS
 
 from ._gradient import GradientBalancer
 from ._solvers import Array, equal_projections, inverse_lengths, unit_rows
@@ -27,7 +27,7 @@ class IMTLG(GradientBalancer):
     """Impartial gradients, without the paper's loss-balancing half.
 
     >>> import torch
-    >>> from auxbench.gradients import Signals
+    >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> [round(w, 6) for w in IMTLG(["a", "b"], torch.Generator()).weights(signals).tolist()]
     [0.414214, 0.585786]

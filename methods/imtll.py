@@ -20,9 +20,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.gradients import Signals
-from auxbench.grammar import Positive
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
+from auxbench.spec.grammar import Positive
 
 from ._losses import LearnedLosses, bounded
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from auxbench.gradients import Signals
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
 
 from ._losses import FLOOR, LossBalancer
 

@@ -33,15 +33,13 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.functional import one_hot
 
-from auxbench.architecture import Architecture, Network, Site
-from auxbench.budget import Recipe
-from auxbench.derivatives import gradient, plain_attention
+from auxbench import METHODS, Architecture, Batch, Builder, Context, Network, Phase
+from auxbench.data.dataset import Task
+from auxbench.data.losses import IGNORE, single
 from auxbench.errors import UsageError
-from auxbench.grammar import Count, NonNegative, Positive
-from auxbench.losses import IGNORE, single
-from auxbench.phase import Objective, Phase, Scalars
-from auxbench.problem import Batch, Task
-from auxbench.registry import METHODS
+from auxbench.spec.grammar import Count, NonNegative, Positive
+from auxbench.training.jvp import gradient, plain_attention
+from auxbench.training.phase import Scalars
 
 GENERATED = "generated"
 TINY = 1e-12
@@ -67,15 +65,15 @@ class MAXL(Architecture):
 
     def __init__(
         self,
-        site: Site,
+        builder: Builder,
         *,
         hierarchy: Count = 5,
         entropy: NonNegative = 0.2,
         lr: Positive = 1e-3,
         focus: NonNegative = 2.0,
     ) -> None:
-        super().__init__(site)
-        primary = site.tasks[0]
+        super().__init__(builder)
+        primary = builder.tasks[0]
         if not primary.classes:
             raise UsageError(
                 f"method 'maxl' divides the classes of the primary, and '{primary.name}' has none; "
@@ -84,9 +82,9 @@ class MAXL(Architecture):
         self.hierarchy, self.entropy, self.lr, self.focus = hierarchy, entropy, lr, focus
         made = Task(GENERATED, primary.classes * hierarchy, primary.dense, self.focal, ())
         self.trained = (primary, made)
-        self.network = site.network(primary)
-        self.head = site.head(made, self.network.backbone)
-        self.labels = site.network(made)
+        self.network = builder.network(primary)
+        self.head = builder.head(made, self.network.backbone)
+        self.labels = builder.network(made)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         features, size = self.network.backbone(images), tuple(images.shape[-2:])
@@ -114,19 +112,19 @@ class MAXL(Architecture):
         valid = target.detach().sum(dim=1, keepdim=True) > 0.5
         return losses.flatten(1).sum(dim=1), valid.to(losses).flatten(1).sum(dim=1)
 
-    def phases(self, objective: Objective, recipe: Recipe) -> list[Phase]:
-        return [Labelling(objective, self, recipe)]
+    def phases(self, context: Context) -> list[Phase]:
+        return [Labelling(context, self)]
 
 
 class Labelling(Phase):
     """One step of the label network, by what its labels would do to the primary in one step."""
 
-    def __init__(self, objective: Objective, architecture: MAXL, recipe: Recipe) -> None:
+    def __init__(self, context: Context, architecture: MAXL) -> None:
         self.name = "labelling"
         self.splits = (architecture.split,)
-        self.objective = objective
+        self.context = context
+        self.objective = context.objective
         self.architecture = architecture
-        self.recipe = recipe
         self.learned = list(architecture.labels.parameters())
         own = {id(parameter) for parameter in self.learned}
         named = architecture.named_parameters()
@@ -154,7 +152,7 @@ class Labelling(Phase):
 
     def outcome(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The primary's loss after a trial step, and the negative entropy of the mean label."""
-        rate = self.recipe.rate(self.objective.progress)
+        rate = self.context.learning_rate
         batch = self.architecture.labelled(batch)
         losses = [loss.mean() for loss in self.objective.samples(batch, self.trained)]
         slope = gradient(losses[0] + losses[1], self.trained, again=True)

@@ -15,7 +15,7 @@ https://arxiv.org/abs/1810.04650
 
 from __future__ import annotations
 
-from auxbench.registry import METHODS
+from auxbench import METHODS
 
 from ._gradient import GradientBalancer
 from ._solvers import Array, simplex_minimum, unit_rows
@@ -26,7 +26,7 @@ class MGDA(GradientBalancer):
     """The multiple-gradient descent algorithm on the shared parameters, without normalisation.
 
     >>> import torch
-    >>> from auxbench.gradients import Signals
+    >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> [round(w, 6) for w in MGDA(["a", "b"], torch.Generator()).weights(signals).tolist()]
     [0.4, 0.6]

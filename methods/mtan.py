@@ -24,10 +24,9 @@ from typing import ClassVar
 from torch import Tensor, cat, nn
 from torch.nn.functional import interpolate
 
-from auxbench.architecture import Architecture, Network, Site
-from auxbench.backbone import Backbone
-from auxbench.grammar import Count
-from auxbench.registry import METHODS
+from auxbench import METHODS, Architecture, Builder, Network
+from auxbench.networks.backbone import Backbone
+from auxbench.spec.grammar import Count
 
 
 class Attention(nn.Module):
@@ -85,15 +84,17 @@ class MTAN(Architecture):
     family = "architecture"
     deploys_single: ClassVar[bool] = False
 
-    def __init__(self, site: Site, *, reduction: Count = 4) -> None:
-        super().__init__(site)
-        self.network = site.network(self.primary)
+    def __init__(self, builder: Builder, *, reduction: Count = 4) -> None:
+        super().__init__(builder)
+        self.network = builder.network(self.primary)
         trunk = self.network.backbone
-        self.heads = nn.ModuleDict({task.name: site.head(task, trunk) for task in self.tasks[1:]})
+        self.heads = nn.ModuleDict(
+            {task.name: builder.head(task, trunk) for task in self.tasks[1:]}
+        )
         self.attentions = nn.ModuleDict()
         if self.heads:
             for task in self.tasks:
-                with site.streams.ambient("attention", task.name):
+                with builder.seeds.seeded("attention", task.name):
                     self.attentions[task.name] = Attention(_channels(trunk), reduction)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

@@ -22,8 +22,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from auxbench.grammar import Positive
-from auxbench.registry import METHODS
+from auxbench import METHODS
+from auxbench.spec.grammar import Positive
 
 from ._gradient import GradientBalancer, Norm
 from ._solvers import Array, bargain
@@ -36,7 +36,7 @@ class NashMTL(GradientBalancer):
     * `max_norm`: Greatest length of the combined gradient, to which a longer one is clipped; none
       does not clip.
 
-    >>> from auxbench.gradients import Signals
+    >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = NashMTL(["a", "b"], torch.Generator(), max_norm=None)
     >>> [round(w, 6) for w in balancer.weights(signals).tolist()]

@@ -23,13 +23,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from auxbench.architecture import Site
-from auxbench.backbone import Backbone
-from auxbench.grammar import Share
-from auxbench.registry import METHODS
+from auxbench import METHODS, Builder
+from auxbench.networks.backbone import Backbone
+from auxbench.spec.grammar import Share
 
 from ._fused import FusedBranches, shares
-from ._links import ActivationName, After, Level, NormName
+from ._linked.branches import ActivationName, After, Level, NormName
 
 
 class Reduction(nn.Module):
@@ -77,7 +76,7 @@ class NDDR(FusedBranches):
 
     def __init__(
         self,
-        site: Site,
+        builder: Builder,
         *,
         links: Level = "stage",
         norm: NormName = "batch",
@@ -87,7 +86,7 @@ class NDDR(FusedBranches):
         self.norm: NormName = norm
         self.act: ActivationName = act
         self.own = own
-        super().__init__(site, links=links)
+        super().__init__(builder, links=links)
 
     def unit(self, trunk: Backbone, block: int, own: int) -> nn.Module:
         start = shares(len(self.tasks), own, self.own)

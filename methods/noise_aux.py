@@ -18,11 +18,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
+from auxbench import METHODS, Balancer, Batch, Signals
 from auxbench.errors import UsageError
-from auxbench.gradients import Signals
-from auxbench.problem import Batch
-from auxbench.registry import METHODS
 
 
 @METHODS.register

@@ -21,10 +21,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Signals
-from auxbench.grammar import Count, Positive
-from auxbench.registry import METHODS
+from auxbench import METHODS, Balancer, Signals
+from auxbench.spec.grammar import Count, Positive
 
 
 @METHODS.register
@@ -44,7 +42,7 @@ class OLAux(Balancer):
 
     family = "auxiliary"
     asymmetric = True
-    reads = frozenset({"agreement"})
+    reads = frozenset({"inner"})
     scales_private = True
 
     def __init__(
@@ -67,7 +65,7 @@ class OLAux(Balancer):
 
     def weights(self, signals: Signals) -> Tensor:
         weights = self.current.clone()
-        self.gain += self.beta * signals.learning_rate * signals.agreement
+        self.gain += self.beta * signals.learning_rate * signals.inner
         self.seen += 1
         if self.seen == self.horizon:
             self.current[1:] = (self.current + self.gain)[1:].clamp(min=0)

@@ -16,10 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
-from auxbench.descent import Descent
+from auxbench import METHODS, Context, Phase
 from auxbench.errors import UsageError
-from auxbench.phase import Phase
-from auxbench.registry import METHODS
 
 from ._forks import Forked, Forks
 
@@ -31,7 +29,7 @@ class OracleSubset(Forked):
     """The subset of auxiliary tasks that validation likes best; at most four of them.
 
     >>> import torch
-    >>> from auxbench.gradients import Signals
+    >>> from auxbench import Signals
     >>> balancer = OracleSubset(["a", "b"], torch.Generator())
     >>> balancer.weights(Signals.of([1.0, 1.0], torch.eye(2))).tolist()
     [1.0, 1.0]
@@ -39,7 +37,7 @@ class OracleSubset(Forked):
 
     family = "control"
 
-    def around(self, descent: Descent, phases: Sequence[Phase]) -> Forks:
+    def around(self, context: Context, phases: Sequence[Phase]) -> Forks:
         count = len(self.tasks) - 1
         if count > MOST:
             raise UsageError(
@@ -47,7 +45,7 @@ class OracleSubset(Forked):
                 f"tasks; name at most {MOST} by --auxiliary."
             )
         subsets = [[1.0, *flags] for flags in product((0.0, 1.0), repeat=count)]
-        return Subsets(descent, phases, self, subsets)
+        return Subsets(context, phases, self, subsets)
 
 
 class Subsets(Forks):

@@ -17,8 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from auxbench.gradients import Signals
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
 
 from ._gradient import NormedBalancer
 

@@ -18,8 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.gradients import Signals
-from auxbench.registry import METHODS
+from auxbench import METHODS, Signals
 
 from ._gradient import Norm, NormedBalancer
 
@@ -35,7 +34,7 @@ class PriPCGrad(NormedBalancer):
 
     family = "gradient"
     asymmetric = True
-    reads = frozenset({"agreement"})
+    reads = frozenset({"inner"})
 
     def __init__(
         self, tasks: Sequence[str], rng: torch.Generator, *, norm: Norm = "native"
@@ -45,7 +44,7 @@ class PriPCGrad(NormedBalancer):
             self.reads = frozenset({"gramian"})
 
     def weights(self, signals: Signals) -> Tensor:
-        products = signals.gramian[0] if "gramian" in self.reads else signals.agreement
+        products = signals.gramian[0] if "gramian" in self.reads else signals.inner
         weights = torch.ones_like(products)
         conflict = products.clamp(max=0).sum()
         if conflict < 0 and products.isfinite().all() and products[0] > 0:

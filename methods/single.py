@@ -18,8 +18,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from auxbench.architecture import Architecture, Site
-from auxbench.registry import METHODS
+from auxbench import METHODS, Architecture, Builder
 
 
 @METHODS.register
@@ -32,11 +31,11 @@ class Single(Architecture):
     family = "architecture"
     asymmetric = True
 
-    def __init__(self, site: Site, *, holdout: bool = False) -> None:
-        super().__init__(site)
+    def __init__(self, builder: Builder, *, holdout: bool = False) -> None:
+        super().__init__(builder)
         self.split = "train/kept" if holdout else "train"
-        self.trained = site.tasks[:1]
-        self.network = site.network(self.primary)
+        self.trained = builder.tasks[:1]
+        self.network = builder.network(self.primary)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return {self.primary.name: self.network(images)}

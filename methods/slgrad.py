@@ -21,21 +21,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
-from auxbench.descent import Descent
-from auxbench.gradients import Signals
-from auxbench.phase import Phase, Scalars
-from auxbench.problem import Batch, SampleLosses
-from auxbench.registry import METHODS
+from auxbench import METHODS, Balancer, Batch, Context, Phase, Signals
+from auxbench.data.dataset import SampleLosses
+from auxbench.training.phase import Scalars
 
-from ._heldout import Revision, primary_gradient
+from ._heldout.heldout import BilevelStep, primary_gradient
 
 
 @METHODS.register
 class SLGrad(Balancer):
     """Weights of samples by their agreement with the primary; the weights per task are all 1.
 
-    >>> from auxbench.problem import SampleLosses
+    >>> from auxbench.data.dataset import SampleLosses
     >>> balancer = SLGrad(["a", "b"], torch.Generator())
     >>> rises = [torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])]
     >>> balancer.learn([SampleLosses(rise, torch.ones(2)) for rise in rises])
@@ -45,7 +42,7 @@ class SLGrad(Balancer):
 
     family = "auxiliary"
     asymmetric = True
-    reweighs = True
+    weighs_samples = True
     also = "F + B + J"
 
     def __init__(self, tasks: Sequence[str], rng: torch.Generator) -> None:
@@ -62,7 +59,7 @@ class SLGrad(Balancer):
         total = agreement.sum()
         self.shares = agreement / total if total > 0 else torch.zeros_like(agreement)
 
-    def reweigh(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
+    def weigh_samples(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
         if len(losses) == 1:
             return losses
         # A batch loss divides by the valid elements of the batch, a sample's by its own.
@@ -71,18 +68,18 @@ class SLGrad(Balancer):
             for loss, share in zip(losses, self.shares, strict=True)
         ]
 
-    def before(self, descent: Descent) -> list[Phase]:
-        return [Weighing("weighing", descent, self)]
+    def before(self, context: Context) -> list[Phase]:
+        return [Weighing("weighing", context, self)]
 
 
-class Weighing(Revision):
+class Weighing(BilevelStep):
     """The shares of a batch's samples, found before the descent reads it."""
 
-    def __init__(self, name: str, descent: Descent, balancer: SLGrad) -> None:
-        super().__init__(name, descent)
+    def __init__(self, name: str, context: Context, balancer: SLGrad) -> None:
+        super().__init__(name, context)
         self.balancer = balancer
 
     def revise(self, seen: Batch, unseen: Batch) -> Scalars:
         goal = primary_gradient(self.objective, unseen, self.parameters)
-        self.balancer.learn(self.objective.slopes(seen, goal))
+        self.balancer.learn(self.objective.jvp(seen, goal))
         return {}

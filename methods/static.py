@@ -17,10 +17,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Signals
-from auxbench.grammar import NonNegative
-from auxbench.registry import METHODS
+from auxbench import METHODS, Balancer, Signals
+from auxbench.spec.grammar import NonNegative
 
 
 @METHODS.register

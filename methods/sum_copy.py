@@ -14,9 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Signals
-from auxbench.registry import METHODS
+from auxbench import METHODS, Balancer, Signals
 
 
 @METHODS.register

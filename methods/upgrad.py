@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from auxbench.registry import METHODS
+from auxbench import METHODS
 
 from ._gradient import GradientBalancer
 from ._solvers import Array, dual_cone_weights, inverse_lengths, unit_rows
@@ -26,7 +26,7 @@ class UPGrad(GradientBalancer):
     """Unconflicting projection of gradients, all tasks being preferred alike.
 
     >>> import torch
-    >>> from auxbench.gradients import Signals
+    >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> [round(w, 6) for w in UPGrad(["a", "b"], torch.Generator()).weights(signals).tolist()]
     [0.75, 1.0]

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from auxbench.losses import single, with_channel
-from auxbench.metrics import L1Error
-from auxbench.problem import Batch, Task
-
-from ._arrays import ArraySamples, Rows
+from auxbench import Batch
+from auxbench.data.arrays import ArraySamples, Rows
+from auxbench.data.dataset import Task
+from auxbench.data.losses import single, with_channel
+from auxbench.data.metrics import L1Error
 
 Numbers = npt.NDArray[np.float64]
 

@@ -36,15 +36,16 @@ import numpy.typing as npt
 import torch
 from torchvision.datasets.utils import check_md5  # type: ignore[import-untyped]
 
-from auxbench import cache
+from auxbench import DATASETS, Batch, Dataset, Samples
+from auxbench.data.arrays import ArraySamples, Rows, normalised
+from auxbench.data.dataset import Indices, Task
+from auxbench.data.losses import cross_entropy
+from auxbench.data.metrics import Accuracy, TopK
+from auxbench.data.prepared import cache
+from auxbench.data.prepared.download import download
 from auxbench.errors import UsageError
-from auxbench.fetch import download
-from auxbench.grammar import Place
-from auxbench.losses import cross_entropy
-from auxbench.metrics import Accuracy, TopK
-from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, Task
+from auxbench.spec.grammar import Place
 
-from ._arrays import ArraySamples, Rows, normalised
 from ._scale import check_side, scaled
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"

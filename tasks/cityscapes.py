@@ -44,10 +44,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from auxbench.errors import UsageError
-from auxbench.grammar import Place
-from auxbench.losses import cross_entropy, depth_l1
-from auxbench.metrics import (
+from auxbench import DATASETS, Batch, Dataset, Samples
+from auxbench.data.arrays import Rows
+from auxbench.data.augment import MTAN, PLAIN, Kind, augmented
+from auxbench.data.dataset import Task
+from auxbench.data.losses import cross_entropy, depth_l1
+from auxbench.data.metrics import (
     BalancedAccuracy,
     Delta125,
     DepthAbs,
@@ -56,14 +58,8 @@ from auxbench.metrics import (
     MeanIoU,
     PixelAccuracy,
 )
-from auxbench.prepared import Prepared, place
-from auxbench.problem import DATASETS, Batch, Dataset, Samples, Task
-
-from ._arrays import Rows
-from ._augment import MTAN, PLAIN, Kind, augmented
-from ._cityscapes import FULL, LAYOUTS, NAMES7, NAMES19, NINETEEN, PIXEL, SEVEN, boundaries
-from ._encode import Raw, parse_size
-from ._prepared import (
+from auxbench.data.prepared.form import Prepared, place
+from auxbench.data.prepared.samples import (
     Offered,
     PreparedSamples,
     chosen,
@@ -72,8 +68,13 @@ from ._prepared import (
     pictures,
     refuse_enlarging,
 )
-from ._scenes import DEPTH as ROOMS_DEPTH
-from ._store import draw
+from auxbench.errors import UsageError
+from auxbench.spec.grammar import Place
+
+from ._layouts.cityscapes import FULL, LAYOUTS, NAMES7, NAMES19, NINETEEN, PIXEL, SEVEN, boundaries
+from ._layouts.encode import Raw, parse_size
+from ._rooms.scenes import DEPTH as ROOMS_DEPTH
+from ._rooms.store import draw
 
 FAR = 80.0  # metres, as is customary for streets
 VALIDATION = ("bochum", "tubingen", "ulm", "zurich")
@@ -175,7 +176,7 @@ class Cityscapes(Dataset):
     """
 
     licence = "non-commercial research and teaching only, after registration; not to be passed on"
-    layouts = "auxbench.tasks._cityscapes"
+    layouts = "auxbench.tasks._layouts.cityscapes"
     tasks: Mapping[str, Task] = TASKS
     primary = "segmentation7"
     auxiliaries: tuple[str, ...] = ("disparity",)

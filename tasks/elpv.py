@@ -42,13 +42,13 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from auxbench import cache
+from auxbench import DATASETS, Batch, Dataset, Samples
+from auxbench.data.arrays import ArraySamples, Rows, normalised
+from auxbench.data.dataset import Indices, Task
+from auxbench.data.losses import cross_entropy
+from auxbench.data.metrics import Accuracy, BalancedAccuracy
+from auxbench.data.prepared import cache
 from auxbench.errors import UsageError
-from auxbench.losses import cross_entropy
-from auxbench.metrics import Accuracy, BalancedAccuracy
-from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, Task
-
-from ._arrays import ArraySamples, Rows, normalised
 
 GRADES = ("sound", "perhaps sound", "perhaps defective", "defective")
 KINDS = ("mono", "poly")

@@ -40,15 +40,16 @@ import numpy.typing as npt
 import torch
 from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
 
-from auxbench import cache
+from auxbench import DATASETS, Batch, Dataset, Samples
+from auxbench.data.arrays import ArraySamples, Rows, normalised
+from auxbench.data.dataset import Indices, Task
+from auxbench.data.losses import cross_entropy
+from auxbench.data.metrics import Accuracy
+from auxbench.data.prepared import cache
+from auxbench.data.prepared.download import download
 from auxbench.errors import UsageError
-from auxbench.fetch import download
-from auxbench.grammar import Place
-from auxbench.losses import cross_entropy
-from auxbench.metrics import Accuracy
-from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, Task
+from auxbench.spec.grammar import Place
 
-from ._arrays import ArraySamples, Rows, normalised
 from ._idx import read_idx
 from ._scale import check_side, scaled
 

@@ -39,10 +39,12 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from auxbench.errors import UsageError
-from auxbench.grammar import Place
-from auxbench.losses import cross_entropy, depth_l1, l1, normals_cosine
-from auxbench.metrics import (
+from auxbench import DATASETS, Batch, Dataset, Samples
+from auxbench.data.arrays import Rows
+from auxbench.data.augment import AUXNAS, MTAN, PLAIN, Kind, augmented
+from auxbench.data.dataset import Indices, Task
+from auxbench.data.losses import cross_entropy, depth_l1, l1, normals_cosine
+from auxbench.data.metrics import (
     Accuracy,
     Delta125,
     DepthAbs,
@@ -57,15 +59,8 @@ from auxbench.metrics import (
     TopK,
     Within,
 )
-from auxbench.prepared import NORMAL, RESPONSE, Prepared, place
-from auxbench.problem import DATASETS, Batch, Dataset, Indices, Samples, Task
-
-from ._arrays import Rows
-from ._augment import AUXNAS, MTAN, PLAIN, Kind, augmented
-from ._encode import KEYPOINT, depth_steps, parse_size
-from ._nyuv2 import LAYOUTS
-from ._nyuv2_classes import NAMES13, NAMES40, SCENES, THIRTEEN
-from ._prepared import (
+from auxbench.data.prepared.form import NORMAL, RESPONSE, Prepared, place
+from auxbench.data.prepared.samples import (
     Offered,
     PreparedSamples,
     chosen,
@@ -76,11 +71,17 @@ from ._prepared import (
     refuse_enlarging,
     responses,
 )
-from ._scenes import DEPTH as ROOMS_DEPTH
-from ._scenes import EDGES as ROOMS_EDGES
-from ._scenes import KEYPOINTS as ROOMS_KEYPOINTS
-from ._scenes import NORMALS as ROOMS_NORMALS
-from ._store import draw
+from auxbench.errors import UsageError
+from auxbench.spec.grammar import Place
+
+from ._layouts.encode import KEYPOINT, depth_steps, parse_size
+from ._layouts.nyuv2 import LAYOUTS
+from ._layouts.nyuv2_classes import NAMES13, NAMES40, SCENES, THIRTEEN
+from ._rooms.scenes import DEPTH as ROOMS_DEPTH
+from ._rooms.scenes import EDGES as ROOMS_EDGES
+from ._rooms.scenes import KEYPOINTS as ROOMS_KEYPOINTS
+from ._rooms.scenes import NORMALS as ROOMS_NORMALS
+from ._rooms.store import draw
 
 EDGE_RANGE = 0.08  # responses from here on are targets of 1, as in Taskonomy's own training
 KEYPOINT_RANGE = 0.005
@@ -169,7 +170,7 @@ class Nyuv2(Dataset):
     """
 
     licence = "none stated; for research, not to be passed on"
-    layouts = "auxbench.tasks._nyuv2"
+    layouts = "auxbench.tasks._layouts.nyuv2"
     tasks: Mapping[str, Task] = TASKS
     primary = "segmentation13"
     auxiliaries: tuple[str, ...] = ("depth", "normals")

@@ -38,11 +38,12 @@ from typing import Any
 
 import numpy as np
 
-from auxbench import cache
+from auxbench import DATASETS, Dataset, Samples
+from auxbench.data.dataset import Indices, Task
+from auxbench.data.prepared import cache
+from auxbench.data.prepared.kept import Arrays, kept
 from auxbench.errors import UsageError
-from auxbench.problem import DATASETS, Dataset, Indices, Samples, Task
 
-from ._kept import Arrays, kept
 from ._vectors import Numbers, Vectors, number
 
 SPLITS = ("train", "validation", "test")

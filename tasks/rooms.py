@@ -1,4 +1,4 @@
-"""Drawn rooms with exact labels for six tasks, made by auxbench itself: nothing to download.
+"""LazyBatches rooms with exact labels for six tasks, made by auxbench itself: nothing to download.
 
 Furnished bedrooms, living rooms, offices, dining rooms and studies are drawn by a ray caster, with
 textures, shadows, sunlight and sensor noise. Segmentation has the 13 classes of NYU Depth v2 in
@@ -26,10 +26,11 @@ from functools import cache, partial
 import numpy as np
 import torch
 
-from auxbench.cache import root
-from auxbench.errors import UsageError
-from auxbench.losses import cross_entropy, depth_l1, l1, normals_cosine
-from auxbench.metrics import (
+from auxbench import DATASETS, Batch, Dataset, Samples
+from auxbench.data.arrays import ArraySamples, Rows, normalised
+from auxbench.data.dataset import Task
+from auxbench.data.losses import cross_entropy, depth_l1, l1, normals_cosine
+from auxbench.data.metrics import (
     Accuracy,
     Delta125,
     DepthAbs,
@@ -42,13 +43,13 @@ from auxbench.metrics import (
     PixelAccuracy,
     Within,
 )
-from auxbench.problem import DATASETS, Batch, Dataset, Samples, Task
+from auxbench.data.prepared.cache import root
+from auxbench.errors import UsageError
 
-from ._arrays import ArraySamples, Rows, normalised
-from ._rooms import SCENES
-from ._scenes import DEPTH, EDGES, KEYPOINTS, NORMALS, SPLITS
-from ._shapes import CLASSES
-from ._store import Store, draw
+from ._rooms.room import SCENES
+from ._rooms.scenes import DEPTH, EDGES, KEYPOINTS, NORMALS, SPLITS
+from ._rooms.shapes import CLASSES
+from ._rooms.store import Store, draw
 
 EDGE_RANGE = 0.2  # responses from here on are targets of 1; about one in a hundred is larger
 KEYPOINT_RANGE = 0.01
@@ -57,7 +58,7 @@ SIDES = (16, 512)
 
 @DATASETS.register
 class Rooms(Dataset):
-    """Drawn rooms of `side` x `side` pixels, so many of them in each split.
+    """LazyBatches rooms of `side` x `side` pixels, so many of them in each split.
 
     A scene depends on its split, its number and the version of the generator alone, so a larger
     split begins with the scenes of a smaller one. Training mirrors half of the samples.

@@ -46,10 +46,12 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from auxbench.errors import UsageError
-from auxbench.grammar import Place
-from auxbench.losses import IGNORE, cross_entropy, depth_l1, l1, normals_cosine, single
-from auxbench.metrics import (
+from auxbench import DATASETS, Batch, Dataset, Samples
+from auxbench.data.arrays import Rows
+from auxbench.data.augment import PLAIN, Kind, Protocol, augmented
+from auxbench.data.dataset import Task
+from auxbench.data.losses import IGNORE, cross_entropy, depth_l1, l1, normals_cosine, single
+from auxbench.data.metrics import (
     Accuracy,
     Delta125,
     DepthAbs,
@@ -64,14 +66,8 @@ from auxbench.metrics import (
     TopK,
     Within,
 )
-from auxbench.prepared import NORMAL, RESPONSE, Prepared, place
-from auxbench.problem import DATASETS, Batch, Dataset, Samples, Task
-
-from ._arrays import Rows
-from ._augment import PLAIN, Kind, Protocol, augmented
-from ._encode import Raw
-from ._labels import keypoints
-from ._prepared import (
+from auxbench.data.prepared.form import NORMAL, RESPONSE, Prepared, place
+from auxbench.data.prepared.samples import (
     Offered,
     PreparedSamples,
     classes,
@@ -81,13 +77,18 @@ from ._prepared import (
     refuse_enlarging,
     responses,
 )
+from auxbench.errors import UsageError
+from auxbench.spec.grammar import Place
+
+from ._filters import keypoints
+from ._layouts.encode import Raw
+from ._layouts.taskonomy import BENT, DOMAINS, FLAT, METRE, OBJECTS, SCENES, SEGMENTS, UNKNOWN
+from ._rooms.scenes import DEPTH as ROOMS_DEPTH
+from ._rooms.scenes import EDGES as ROOMS_EDGES
+from ._rooms.scenes import KEYPOINTS as ROOMS_KEYPOINTS
+from ._rooms.scenes import NORMALS as ROOMS_NORMALS
+from ._rooms.store import draw
 from ._scale import check_side
-from ._scenes import DEPTH as ROOMS_DEPTH
-from ._scenes import EDGES as ROOMS_EDGES
-from ._scenes import KEYPOINTS as ROOMS_KEYPOINTS
-from ._scenes import NORMALS as ROOMS_NORMALS
-from ._store import draw
-from ._taskonomy import BENT, DOMAINS, FLAT, METRE, OBJECTS, SCENES, SEGMENTS, UNKNOWN
 
 FAR = 16.0  # metres
 
@@ -197,7 +198,7 @@ class Taskonomy(Dataset):
     """
 
     licence = "research terms of Taskonomy and Omnidata: non-commercial research and education only"
-    layouts = "auxbench.tasks._taskonomy"
+    layouts = "auxbench.tasks._layouts.taskonomy"
     tasks: Mapping[str, Task] = TASKS
     primary = "segmentation"
     auxiliaries: tuple[str, ...] = ("depth", "normals")

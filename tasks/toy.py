@@ -52,8 +52,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from auxbench import DATASETS, Dataset, Samples
+from auxbench.data.dataset import Task
 from auxbench.errors import UsageError
-from auxbench.problem import DATASETS, Dataset, Samples, Task
 
 from ._vectors import Numbers, Vectors, number
 

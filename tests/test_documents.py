@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from auxbench.cli import auxbench
-from auxbench.registry import METHODS
-from auxbench.study import Study
+from auxbench.cli.main import auxbench
+from auxbench.execution.study import Study
+from auxbench.spec.registry import METHODS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

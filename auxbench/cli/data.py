@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice
+from auxbench.spec.grammar import Choice
 
 if TYPE_CHECKING:
-    from auxbench.layout import Finding, Layout
+    from auxbench.data.prepared.layout import Finding, Layout
 
 FORMATS = ("text", "json", "csv", "markdown", "latex")
 DEPTH = 3  # how far down an archive the folder with the data may lie
@@ -33,8 +33,8 @@ def data() -> None:
 @_format
 def list_(style: str) -> None:
     """List the data sets, their layouts, and what is prepared in the cache folder."""
-    from auxbench import layout as layouts
-    from auxbench.report.table import Column, Table, render
+    from auxbench.data.prepared import layout as layouts
+    from auxbench.report.tables import Column, Table, render
 
     columns = (
         Column("name", "data set"),
@@ -64,8 +64,8 @@ def list_(style: str) -> None:
 @_format
 def check(folder: Path, dataset: str | None, every: bool, style: str) -> int:
     """Say what lies in FOLDER, whether it is whole and right, and where to get what is not."""
-    from auxbench.prepared import MARKER
-    from auxbench.report.table import Column, Table, render
+    from auxbench.data.prepared.form import MARKER
+    from auxbench.report.tables import Column, Table, render
 
     if (folder / MARKER).is_file():
         title, findings, tail = _check_prepared(folder)
@@ -96,9 +96,9 @@ def prepare(dataset: str, source: Path, out: str | None) -> None:
     Options of the conversion follow the name: nyuv2:size=480x640. A conversion that was stopped
     goes on where it was.
     """
-    from auxbench.layout import layouts_of
-    from auxbench.prepared import place
-    from auxbench.prepared import prepare as convert
+    from auxbench.data.prepared.form import place
+    from auxbench.data.prepared.form import prepare as convert
+    from auxbench.data.prepared.layout import layouts_of
 
     choice = Choice.parse(dataset)
     layouts_of(choice.name)  # an unknown name is said before anything is unpacked
@@ -119,7 +119,7 @@ def prepare(dataset: str, source: Path, out: str | None) -> None:
 @click.argument("dataset")
 def fetch(dataset: str) -> None:
     """Make DATASET ready without any files of yours, where its licence lets it be passed on."""
-    from auxbench.layout import layouts_of
+    from auxbench.data.prepared.layout import layouts_of
 
     choice = Choice.parse(dataset)
     known = layouts_of(choice.name)
@@ -129,7 +129,7 @@ def fetch(dataset: str) -> None:
             f"data set '{choice.name}' may not be fetched for you ({known[0].licence}); "
             f"get {where}; then auxbench data prepare {choice.name} --source DIR."
         )
-    from auxbench.problem import make_dataset
+    from auxbench.data.dataset import make_dataset
 
     make_dataset(dataset, 64).prepare()
     click.echo(f"{choice.name} is ready; auxbench data show {dataset} draws some of it.")
@@ -147,8 +147,9 @@ def show(
     dataset: str, split: str, count: int, side: int, augment: bool, tiny: bool, out: Path | None
 ) -> None:
     """Draw every task of a few samples of DATASET into one PNG file."""
-    from auxbench.problem import DATASETS, make_dataset
-    from auxbench.sheet import sheet
+    from auxbench.data.dataset import make_dataset
+    from auxbench.data.preview import sheet
+    from auxbench.spec.registry import DATASETS
 
     if count < 1:
         raise UsageError(f"count is {count}; ask for at least 1.")
@@ -178,7 +179,7 @@ def _options(choice: Choice, maker: type[Layout]) -> dict[str, str]:
 
 def _opened(folder: Path, choice: Choice | None) -> Layout:
     """The layout of a folder, with the user's options."""
-    from auxbench.layout import recognise
+    from auxbench.data.prepared.layout import recognise
 
     maker = recognise(folder, choice.name if choice else None)
     options = Choice(maker.name, choice.options).values(maker) if choice else {}
@@ -191,7 +192,7 @@ def _unpacked(source: Path, beside: Path) -> Iterator[Path]:
 
     It is left there if the conversion is stopped, so that it can go on, and goes with its end.
     """
-    from auxbench.fetch import ARCHIVES, unpack
+    from auxbench.data.prepared.download import ARCHIVES, unpack
 
     if not (source.is_file() and source.name.lower().endswith(ARCHIVES)):
         yield source
@@ -215,7 +216,7 @@ def _inner(folder: Path) -> Path:
 
 
 def _is_prepared(dataset: str, layout: str) -> bool:
-    from auxbench.prepared import Prepared, place
+    from auxbench.data.prepared.form import Prepared, place
 
     try:
         Prepared.open(place(f"{dataset}-{layout}"), dataset, layout)
@@ -225,7 +226,7 @@ def _is_prepared(dataset: str, layout: str) -> bool:
 
 
 def _check_prepared(folder: Path) -> tuple[str, list[Finding], tuple[str, ...]]:
-    from auxbench.prepared import Prepared
+    from auxbench.data.prepared.form import Prepared
 
     prepared = Prepared.open(folder)
     dataset, layout = prepared.card["dataset"], prepared.card["layout"]
@@ -237,7 +238,7 @@ def _check_prepared(folder: Path) -> tuple[str, list[Finding], tuple[str, ...]]:
 def _check_layout(
     folder: Path, dataset: str | None, every: bool
 ) -> tuple[str, list[Finding], tuple[str, ...]]:
-    from auxbench.layout import check as look
+    from auxbench.data.prepared.layout import check as look
 
     found = _opened(folder, Choice.parse(dataset) if dataset else None)
     findings = list(look(found, every))

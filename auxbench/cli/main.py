@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from auxbench import __version__
-from auxbench.catalogue import HEAD
-from auxbench.data_cli import data
+from auxbench.cli.data import data
 from auxbench.errors import AuxbenchError, UsageError, suggestion
-from auxbench.store import RESULTS
+from auxbench.records.store import RESULTS
+from auxbench.spec.networks import HEAD
 
 if TYPE_CHECKING:
-    from auxbench.report.table import Table
+    from auxbench.report.tables import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -149,7 +149,7 @@ def _filters(command: F) -> F:
 
 
 def _show(tables: list[Table], style: str) -> None:
-    from auxbench.report.table import render
+    from auxbench.report.tables import render
 
     click.echo(render(tables, style), nl=False)
 
@@ -167,7 +167,7 @@ auxbench.add_command(data)
 @_study_options
 def run(methods: str, dataset: str, **words: Any) -> None:
     """Train methods on data sets; what is recorded already is skipped."""
-    from auxbench.study import run as carry_out
+    from auxbench import run as carry_out
 
     frame = carry_out(methods, dataset, **words)
     ends = frame["status"].value_counts().to_dict()
@@ -190,11 +190,11 @@ def plan(
     **words: Any,
 ) -> None:
     """Say what a run would do, what is done, what is impossible, and what it would cost."""
-    from auxbench.execute.local import resolve, slots, threads_of
-    from auxbench.plan import plan as make_plan
+    from auxbench.execution.local import resolve, slots, threads_of
+    from auxbench.execution.plan import plan as make_plan
+    from auxbench.execution.study import Study
+    from auxbench.records.store import Store
     from auxbench.report.plan import table
-    from auxbench.store import Store
-    from auxbench.study import Study
 
     study = Study.of(methods, dataset, **words)
     device = resolve(device)
@@ -210,7 +210,7 @@ def plan(
 @_format_option
 def list_(kind: str, cite: str | None, style: str) -> None:
     """List the registered methods, data sets, backbones, heads or budgets."""
-    from auxbench.report import catalogue
+    from auxbench.report import lists as catalogue
     from auxbench.report.cite import bibliography
 
     if cite is None:
@@ -231,8 +231,8 @@ def show(words: tuple[str, ...], results: str, style: str) -> None:
     """Show all of a RUN, given by the first digits of its id, or of a method or data set."""
     import json
 
+    from auxbench.records.store import Store
     from auxbench.report import dataset, method, run
-    from auxbench.store import Store
 
     parts = {"method": method.tables, "dataset": dataset.tables}
     kind, *names = words
@@ -295,8 +295,8 @@ def check(context: click.Context, method: str, style: str) -> None:
     """Put a METHOD through the whole contract; a path such as ./mine.py names its file."""
     import torch
 
-    from auxbench.bar import bar
-    from auxbench.check import Subject, attempt, table
+    from auxbench.contract.check import Subject, attempt, table
+    from auxbench.data.progress import bar
 
     torch.set_num_threads(1)  # the networks are tiny, and threads would wait for each other
     subject = Subject.find(method)
@@ -318,7 +318,7 @@ def check(context: click.Context, method: str, style: str) -> None:
 @click.option("--source", help='Such as: A. Author, "Title", ICML 2026, https://arxiv.org/abs/...')
 def new(what: str, name: str, kind: str, folder: Path | None, source: str | None) -> None:
     """Write the file of a new method NAME, which keeps the contract and does something simple."""
-    from auxbench.draft import write
+    from auxbench.contract.template import write
 
     for line in write(name, kind, folder, source):
         click.echo(line)
@@ -326,7 +326,7 @@ def new(what: str, name: str, kind: str, folder: Path | None, source: str | None
 
 def _tell_what_is_passed_over(names: Sequence[str] | None = None) -> None:
     """Say which packages bring methods in vain, of these names or of any."""
-    from auxbench.registry import METHODS
+    from auxbench.spec.registry import METHODS
 
     for name, sentence in METHODS.passed_over.items():
         if names is None or name in names:
@@ -334,7 +334,7 @@ def _tell_what_is_passed_over(names: Sequence[str] | None = None) -> None:
 
 
 def _records(results: str) -> list[dict[str, Any]]:
-    from auxbench.store import Store
+    from auxbench.records.store import Store
 
     store = Store(Path(results))
     records = store.records()

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from auxbench.architecture import Architecture
-from auxbench.budget import BUDGETS
-from auxbench.contract import demand, listed, maker_of, same_global_state
+from auxbench.contract.documentation import demand, listed, maker_of, same_global_state
+from auxbench.contract.dry_run import SINGLE, builder, images, training, weights_of
 from auxbench.cost.training import Meter
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice
-from auxbench.phase import Objective
-from auxbench.trial import SINGLE, images, site, training, weights_of
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.grammar import Choice
+from auxbench.training.architecture import Architecture
+from auxbench.training.learner import Learner
 
 BACKBONES = ("test_resnet", "test_vit", "test_convnext")
 
@@ -22,7 +22,7 @@ BACKBONES = ("test_resnet", "test_vit", "test_convnext")
 def architecture_of(part: str, backbone: str = BACKBONES[0]) -> Architecture:
     """The architecture on a backbone, with the options that it was named with."""
     maker = maker_of(part)
-    architecture: Architecture = maker(site(backbone), **Choice.parse(part).values(maker))
+    architecture: Architecture = maker(builder(backbone), **Choice.parse(part).values(maker))
     return architecture
 
 
@@ -118,7 +118,7 @@ def the_primary_starts_as_everywhere(part: str) -> None:
             demand(
                 any(torch.equal(value, other) for other in held.get(value.shape, [])),
                 f"{place} nothing starts like '{name}' of the single-task network; make the "
-                "primary's trunk and head by site.trunk, site.head or site.network.",
+                "primary's trunk and head by builder.trunk, builder.head or builder.network.",
             )
         if _deploys_single(part):
             one, other = (net.deploy().eval()(images()) for net in (single, architecture))
@@ -133,12 +133,12 @@ def every_parameter_is_reached(part: str) -> None:
     """Some loss depends on every parameter that no phase of the architecture's own claims."""
     for place, architecture in _on_every_backbone(part):
         sum(p.square().mean() for p in architecture(images()).values()).backward()
-        phases = architecture.phases(Objective(architecture, Meter()), BUDGETS["demo"])
-        elsewhere = {id(p) for phase in phases for p in phase.claimed}
+        learner = Learner(architecture, (), BUDGETS["demo"], Meter())
+        descended = set(learner.context.parameters)
         lost = [
             name
             for name, p in architecture.named_parameters()
-            if p.grad is None and id(p) not in elsewhere
+            if p.grad is None and name in descended
         ]
         demand(
             not lost,
@@ -148,9 +148,9 @@ def every_parameter_is_reached(part: str) -> None:
 
 
 def the_global_random_state_is_left_alone(part: str) -> None:
-    """Initial values come from the site's streams, and a forward pass draws nothing."""
+    """Initial values come from the builder's seeds, and a forward pass draws nothing."""
     for backbone in BACKBONES:
-        with same_global_state("initialise what is your own inside site.streams.ambient(...)"):
+        with same_global_state("initialise what is your own inside builder.seeds.seeded(...)"):
             try:
                 architecture_of(part, backbone).eval()(images())
             except UsageError:
@@ -163,9 +163,8 @@ def every_weight_moves(part: str) -> None:
     before = weights_of(run.learner.architecture)
     run.run()
     after = weights_of(run.learner.architecture)
-    own = {id(p) for p in run.learner.free}
-    named = run.learner.architecture.named_parameters()
-    stuck = [name for name, p in named if id(p) in own and torch.equal(before[name], after[name])]
+    own = run.learner.context.parameters
+    stuck = [name for name in own if torch.equal(before[name], after[name])]
     demand(
         not stuck,
         f"three steps of training leave the parameter {listed(stuck)} as it was; let a loss reach "

@@ -9,17 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auxbench import state
-from auxbench.balancer import Balancer
-from auxbench.budget import PROTOCOL
-from auxbench.contract import Exempt, demand, listed, maker_of, same_global_state
+from auxbench.contract.documentation import Exempt, demand, listed, maker_of, same_global_state
+from auxbench.contract.dry_run import AUXILIARIES, STEPS, TASKS, training
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.gradients import Signals
-from auxbench.grammar import Choice, per_task
-from auxbench.method import SHARING, Method
-from auxbench.registry import METHODS
-from auxbench.streams import Streams
-from auxbench.trial import AUXILIARIES, STEPS, TASKS, training
+from auxbench.spec.budget import PROTOCOL
+from auxbench.spec.grammar import Choice, per_task
+from auxbench.spec.method import SHARING, Method
+from auxbench.spec.registry import METHODS
+from auxbench.training import checkpoint as state
+from auxbench.training.balancer import Balancer
+from auxbench.training.gradients import Signals
+from auxbench.training.learner import make_balancers
 
 GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
     "random": lambda rows: rows,
@@ -35,7 +36,7 @@ GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
 def balancer_of(part: str, tasks: Sequence[str]) -> Balancer:
     """The balancer for some tasks, with the options that it was named with."""
     method = Method(Choice(SHARING), (Choice.parse(part),))
-    (made,) = method.make_balancers(tasks, TASKS, Streams("contract", 3, PROTOCOL))
+    (made,) = make_balancers(method, tasks, TASKS, Seeds("contract", 3, PROTOCOL))
     return made
 
 

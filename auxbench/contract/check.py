@@ -11,15 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from auxbench import contract, contract_architecture, contract_balancer, contract_training
-from auxbench.architecture import Architecture
-from auxbench.contract import Broken, Exempt
+from auxbench.contract import architecture as contract_architecture
+from auxbench.contract import balancer as contract_balancer
+from auxbench.contract import documentation as contract
+from auxbench.contract import training as contract_training
+from auxbench.contract.documentation import Broken, Exempt
+from auxbench.contract.dry_run import AUXILIARIES, PRIMARY, training
 from auxbench.errors import AuxbenchError, Diverged
-from auxbench.grammar import Choice
-from auxbench.method import Method
-from auxbench.registry import METHODS
-from auxbench.report.table import Column, Table
-from auxbench.trial import AUXILIARIES, PRIMARY, training
+from auxbench.report.tables import Column, Table
+from auxbench.spec.grammar import Choice
+from auxbench.spec.method import Method
+from auxbench.spec.registry import METHODS
+from auxbench.training.architecture import Architecture
 
 Check = Callable[[str], None]
 

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from auxbench.balancer import Balancer
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice, options_of, spelled
-from auxbench.registry import METHODS, Registry
 from auxbench.report.cite import Citation
 from auxbench.report.method import options
+from auxbench.spec.grammar import Choice, options_of, spelled
+from auxbench.spec.registry import METHODS, Registry
+from auxbench.training.balancer import Balancer
 
 SOURCE = 'Source: A. Author, B. Author, "Title", Venue 2026, https://...'
 MEANING = 160  # characters

@@ -11,15 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from auxbench import backbone, state
-from auxbench.architecture import Site
-from auxbench.budget import BUDGETS, PROTOCOL
-from auxbench.catalogue import HEAD
 from auxbench.cost.training import Meter
-from auxbench.method import Method
-from auxbench.problem import DATASETS, Dataset, Problem
-from auxbench.streams import Streams
-from auxbench.train import Training
+from auxbench.data.dataset import Dataset
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
+from auxbench.networks import backbone
+from auxbench.networks.builder import Builder
+from auxbench.spec.budget import BUDGETS, PROTOCOL
+from auxbench.spec.method import Method
+from auxbench.spec.networks import HEAD
+from auxbench.spec.registry import DATASETS
+from auxbench.training import checkpoint as state
+from auxbench.training.learner import start
+from auxbench.training.loop import Training
 
 PRIMARY = "segmentation"
 AUXILIARIES = ("depth", "scene")
@@ -38,23 +42,23 @@ def tiny(name: str = "rooms") -> Dataset:
     return dataset
 
 
-def site(
+def builder(
     net: str = BACKBONE,
     auxiliaries: tuple[str, ...] = AUXILIARIES,
     seed: int = 0,
     primary: str = PRIMARY,
     dataset: str = "rooms",
     head: str = HEAD,
-) -> Site:
+) -> Builder:
     """What an architecture is built from, on tiny data."""
     data = tiny(dataset)
     problem = Problem.of(data, primary, auxiliaries)
-    streams = Streams("contract", seed, PROTOCOL)
+    streams = Seeds("contract", seed, PROTOCOL)
 
     def make_backbone() -> backbone.Backbone:
         return backbone.build(net, data.size, features=data.features)
 
-    return Site(problem.tasks, make_backbone, streams, head)
+    return Builder(problem.tasks, make_backbone, streams, head)
 
 
 def training(
@@ -74,9 +78,9 @@ def training(
     for a method that cannot be trained here.
     """
     recipe = BUDGETS["demo"].with_changes(steps=steps, batch=4, **changes)
-    here = site(backbone, auxiliaries, primary=primary, dataset=dataset, head=head)
+    here = builder(backbone, auxiliaries, primary=primary, dataset=dataset, head=head)
     meter = Meter(flops=flops)
-    learner = Method.parse(method).start(here, recipe, meter)
+    learner = start(Method.parse(method), here, recipe, meter)
     problem = Problem.of(tiny(dataset), primary, auxiliaries)
     return Training(learner, problem, recipe, here, meter)
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from auxbench.architecture import Architecture
-from auxbench.contract_balancer import rules, usable
+from auxbench.contract.balancer import rules, usable
+from auxbench.contract.dry_run import AUXILIARIES, BACKBONE, PRIMARY, training
 from auxbench.errors import UsageError
-from auxbench.method import SHARING
-from auxbench.registry import METHODS
-from auxbench.report.table import Column, Table, render
-from auxbench.trial import AUXILIARIES, BACKBONE, PRIMARY, training
+from auxbench.report.tables import Column, Table, render
+from auxbench.spec.method import SHARING
+from auxbench.spec.registry import METHODS
+from auxbench.training.architecture import Architecture
 
 Cells = Mapping[str, Mapping[str, str]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import fill
 
 from auxbench.errors import UsageError
-from auxbench.registry import METHODS, NAME
+from auxbench.spec.registry import METHODS, NAME
 
 BALANCER = '''"""{title}: auxiliary tasks with losses above the primary's weigh less than half.
 
@@ -28,10 +28,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Signals
-from auxbench.grammar import NonNegative
-from auxbench.registry import METHODS
+from auxbench import METHODS, Balancer, Signals
+from auxbench.spec.grammar import NonNegative
 
 
 @METHODS.register
@@ -48,7 +46,7 @@ class {title}(Balancer):
     family = "auxiliary"
     asymmetric = True  # the primary is not treated like the others
     scales_private = True  # the weights multiply the losses
-    # What it reads ("losses", "gramian", "agreement", "norms", "rows") and the passes of its own
+    # What it reads ("losses", "gramian", "inner", "norms", "rows") and the passes of its own
     # phases, such as "2 F + B", are declared here; the contract counts them.
     reads = frozenset({{"losses"}})
     also = ""
@@ -80,9 +78,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from auxbench.architecture import Architecture, Network, Site
-from auxbench.grammar import Share
-from auxbench.registry import METHODS
+from auxbench import METHODS, Architecture, Builder, Network
+from auxbench.spec.grammar import Share
 
 
 @METHODS.register
@@ -97,13 +94,14 @@ class {title}(Architecture):
     also = ""  # the passes of its own phases, such as "F + B"; the contract counts them
     deploys_single = True  # what is deployed is the single-task network
 
-    def __init__(self, site: Site, *, strength: Share = 0.5) -> None:
-        super().__init__(site)
+    def __init__(self, builder: Builder, *, strength: Share = 0.5) -> None:
+        super().__init__(builder)
         self.strength = strength
-        # Of what site makes, the primary's trunk and head start alike under every method.
-        self.network = site.network(self.primary)
+        # Of what builder makes, the primary's trunk and head start alike under every method.
+        self.network = builder.network(self.primary)
         trunk = self.network.backbone
-        self.heads = nn.ModuleDict({{task.name: site.head(task, trunk) for task in self.tasks[1:]}})
+        heads = {{task.name: builder.head(task, trunk) for task in self.tasks[1:]}}
+        self.heads = nn.ModuleDict(heads)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         features, size = self.network.backbone(images), tuple(images.shape[-2:])

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from auxbench import passes, state
-from auxbench.contract import Broken, Exempt, demand, listed, maker_of
+from auxbench.contract.documentation import Broken, Exempt, demand, listed, maker_of
+from auxbench.contract.dry_run import AUXILIARIES, MORE, SINGLE, STEPS, TASKS, carried, training
 from auxbench.errors import Diverged
-from auxbench.grammar import Choice, Value, options_of, per_task
-from auxbench.train import Training
-from auxbench.trial import AUXILIARIES, MORE, SINGLE, STEPS, TASKS, carried, training
+from auxbench.spec import passes
+from auxbench.spec.grammar import Choice, Value, options_of, per_task
+from auxbench.training import checkpoint as state
+from auxbench.training.loop import Training
 
 LONGEST = 60  # steps over which passes are counted
 
@@ -30,7 +31,7 @@ def it_comes_out_the_same_twice(method: str) -> None:
     run.run()
     demand(
         carried(run) == _whole(method)[-1][0],
-        "two trainings of three steps end differently; draw from self.rng or site.streams, and "
+        "two trainings of three steps end differently; draw from self.rng or builder.seeds, and "
         "keep nothing between trainings.",
     )
 
@@ -219,7 +220,7 @@ def _period(declared: passes.Passes, periods: Sequence[float]) -> int:
 def _rows_are_known(reads: frozenset[str], tasks: int) -> bool:
     """Whether the descent has every task's gradient anyhow."""
     few = tasks < passes.FORWARD_FROM
-    return bool(reads & {"gramian", "rows"}) or (few and "agreement" in reads)
+    return bool(reads & {"gramian", "rows"}) or (few and "inner" in reads)
 
 
 class _Counted(NamedTuple):

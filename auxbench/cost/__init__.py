@@ -1,1 +1,1 @@
-"""What a run costs: training by passes, operations, seconds and memory; inference by its graph."""
+"""What a method costs: passes, FLOPs and seconds of training, and the deployed network."""

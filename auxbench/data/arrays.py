@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from auxbench.problem import Batch, Indices, Samples
+from auxbench.data.dataset import Batch, Indices, Samples
 
 Rows = dict[str, npt.NDArray[Any]]
 Finish = Callable[[Rows, np.random.Generator | None], Batch]

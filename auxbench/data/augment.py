@@ -43,7 +43,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from auxbench.problem import Batch
+from auxbench.data.dataset import Batch
 
 Kind = Literal["classes", "depth", "disparity", "normals", "map", "label"]
 Size = tuple[int, int]

@@ -1,23 +1,54 @@
-"""Labels: which training samples carry a task's label, and how many of the labels are wrong."""
+"""Label noise: which training samples carry a label of a task, and how many labels are wrong."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from auxbench.problem import Batch, Dose, Indices, Samples, Task
-from auxbench.streams import Streams
+from auxbench.data.dataset import Batch, Indices, Samples, Task
+from auxbench.data.seeds import Seeds
+from auxbench.errors import UsageError
+from auxbench.spec.grammar import Choice
 
 
-class Dosed(Samples):
+def label_noise(*, labelled: float = 1.0, noise: float = 0.0) -> LabelNoise:
+    """Read the options of a task, as in `depth:labelled=0.1:noise=0.2`."""
+    for option, value, low in (("labelled", labelled, "above 0"), ("noise", noise, "0 or more")):
+        if not (0 <= value <= 1) or (low == "above 0" and value == 0):
+            raise UsageError(f"option '{option}' of a task is {value}; give {low} and at most 1.")
+    return LabelNoise(labelled, noise)
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """The fraction of training samples that are labelled, and the fraction of wrong labels."""
+
+    labelled: float = 1.0
+    noise: float = 0.0
+
+    @classmethod
+    def parse(cls, choice: Choice) -> LabelNoise:
+        """Read a task's options."""
+        values: dict[str, Any] = choice.values(label_noise)
+        return label_noise(**values)
+
+    def spell(self, task: str) -> Choice:
+        """The task with its options, as `parse` reads them."""
+        options = {key: str(value) for key, value in asdict(self).items()}
+        return Choice(task, options).canonical(label_noise)
+
+
+class NoisyLabels(Samples):
     """Training samples of which only some carry a task's label, and some of these a wrong one.
 
-    Which ones they are depends on the random streams and the task alone, so every method meets the
+    Which ones they are depends on the seeds and the task alone, so every method meets the
     same ones, and a smaller share is part of a larger one. A wrong label is that of another of the
     wrongly labelled samples, so that all labels together stay what they were.
     """
@@ -26,17 +57,17 @@ class Dosed(Samples):
         self,
         samples: Samples,
         tasks: Sequence[Task],
-        doses: Mapping[str, Dose],
-        streams: Streams,
+        label_noise: Mapping[str, LabelNoise],
+        seeds: Seeds,
     ) -> None:
         self.samples = samples
-        self.missing = {task.name: task.missing for task in tasks if task.name in doses}
+        self.missing = {task.name: task.missing for task in tasks if task.name in label_noise}
         self.labelled: dict[str, Indices] = {}
         self.source: dict[str, Indices] = {}
         for name in self.missing:
-            order = streams.numpy("labelled", name).permutation(len(samples)).astype(np.int64)
-            kept = order[: math.ceil(doses[name].labelled * len(order) - 1e-9)]
-            wrong = kept[: round(doses[name].noise * len(kept))]
+            order = seeds.numpy("labelled", name).permutation(len(samples)).astype(np.int64)
+            kept = order[: math.ceil(label_noise[name].labelled * len(order) - 1e-9)]
+            wrong = kept[: round(label_noise[name].noise * len(kept))]
             self.labelled[name] = np.sort(kept)
             self.source[name] = np.arange(len(samples), dtype=np.int64)
             self.source[name][wrong] = np.roll(wrong, 1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from auxbench.losses import IGNORE, is_depth, is_normal, single, with_channel
+from auxbench.data.losses import IGNORE, is_depth, is_normal, single, with_channel
 
 Unit = Literal["%", "m", "°", ""]
 Direction = Literal["up", "down"]

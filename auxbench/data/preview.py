@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from auxbench.data.dataset import Dataset, Task
 from auxbench.errors import UsageError
-from auxbench.problem import Dataset, Task
 
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.generic]

@@ -1,7 +1,7 @@
-"""Named random streams: every draw of a run has a name, and no two parts share one.
+"""Seeds: every random draw of a run has a name, and no two parts share one.
 
-A stream is keyed by (protocol, problem, seed, what it is for) and never by the method, so that
-methods meet the same split, order, augmentation and initial trunk: common random numbers.
+Random numbers are keyed by (protocol, problem, seed, what they are for) and never by the method, so
+that methods meet the same split, order, augmentation and initial backbone: common random numbers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 
 
 @dataclass(frozen=True)
-class Streams:
+class Seeds:
     """The random streams of one problem and seed.
 
-    >>> streams = Streams("rooms segmentation", seed=0)
-    >>> streams.integer("order", 3) == Streams("rooms segmentation", seed=0).integer("order", 3)
+    >>> seeds = Seeds("rooms segmentation", seed=0)
+    >>> seeds.integer("order", 3) == Seeds("rooms segmentation", seed=0).integer("order", 3)
     True
-    >>> streams.integer("order", 3) == streams.integer("order", 4)
+    >>> seeds.integer("order", 3) == seeds.integer("order", 4)
     False
     """
 
@@ -44,7 +44,7 @@ class Streams:
         return torch.Generator().manual_seed(self.integer(*purpose))
 
     @contextmanager
-    def ambient(self, *purpose: str | int) -> Iterator[None]:
+    def seeded(self, *purpose: str | int) -> Iterator[None]:
         """Put torch's global state at the start of the stream, and the CPU's back afterwards.
 
         Initialisers and dropout draw from the global state and take no generator.
@@ -59,14 +59,14 @@ class Streams:
             torch.set_rng_state(before)
 
 
-class Draws:
+class RNGState:
     """The global random state of a moment, so that what was drawn after it can be drawn again.
 
     A network that is run a second time on one batch has to drop the same units.
 
-    >>> draws = Draws()
+    >>> state = RNGState()
     >>> first = torch.rand(3)
-    >>> with draws.again():
+    >>> with state.replay():
     ...     torch.equal(torch.rand(3), first)
     True
     """
@@ -77,7 +77,7 @@ class Draws:
         self.gpu_state = None if self.gpu is None else torch.cuda.get_rng_state(self.gpu)
 
     @contextmanager
-    def again(self) -> Iterator[None]:
+    def replay(self) -> Iterator[None]:
         """Draw the same once more; afterwards the state is what it was before."""
         with torch.random.fork_rng(devices=[] if self.gpu is None else [self.gpu]):
             torch.set_rng_state(self.state)

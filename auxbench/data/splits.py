@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from auxbench.data.dataset import Indices
+from auxbench.data.loader import Loader
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.problem import Indices, Problem, Stream
-from auxbench.streams import Streams
 
 HELD_OUT = 0.1
 WHOLE = 1024
 
 
-def carve(count: int, labelled: Indices, streams: Streams) -> tuple[Indices, Indices]:
+def carve(count: int, labelled: Indices, seeds: Seeds) -> tuple[Indices, Indices]:
     """Split training samples into those to train on and those held out, by the run's stream.
 
     Held out are a tenth of those that carry the primary's label. Only methods that ask for
@@ -26,13 +28,13 @@ def carve(count: int, labelled: Indices, streams: Streams) -> tuple[Indices, Ind
             f"{len(labelled)} samples carry the primary's label, too few to hold some out for this "
             "method; label more of them."
         )
-    out = np.sort(streams.numpy("holdout").permutation(labelled)[:held])
+    out = np.sort(seeds.numpy("holdout").permutation(labelled)[:held])
     return np.setdiff1d(np.arange(count, dtype=np.int64), out), out
 
 
-def open_streams(
-    problem: Problem, stage: str, splits: Sequence[str], size: int, streams: Streams
-) -> dict[str, Stream]:
+def open_loaders(
+    problem: Problem, stage: str, splits: Sequence[str], size: int, seeds: Seeds
+) -> dict[str, Loader]:
     """The endless batches that a stage reads: 'train', its halves, or held-out data.
 
     'train/first' and 'train/second' halve the training samples anew in every epoch. 'holdout' are
@@ -40,17 +42,17 @@ def open_streams(
     `WHOLE`. 'train/kept' is the 'train' of those who read held-out samples, for a control that goes
     without them and does not read them.
     """
-    samples = problem.training(streams)
+    samples = problem.training(seeds)
     kept = held = np.arange(len(samples), dtype=np.int64)
     if any(split.startswith("holdout") or split == "train/kept" for split in splits):
         labelled = samples.labelled.get(problem.primary.name, kept)
-        kept, held = carve(len(samples), labelled, streams)
+        kept, held = carve(len(samples), labelled, seeds)
     opened = {
-        "train": lambda: Stream(samples, kept, size, streams, (stage,)),
-        "train/kept": lambda: Stream(samples, kept, size, streams, (stage,)),
-        "train/first": lambda: Stream(samples, kept, size, streams, (stage,), 0),
-        "train/second": lambda: Stream(samples, kept, size, streams, (stage,), 1),
-        "holdout": lambda: Stream(samples, held, size, streams, ("holdout", stage)),
-        "holdout/whole": lambda: Stream(samples, held, WHOLE, streams, ("holdout", stage)),
+        "train": lambda: Loader(samples, kept, size, seeds, (stage,)),
+        "train/kept": lambda: Loader(samples, kept, size, seeds, (stage,)),
+        "train/first": lambda: Loader(samples, kept, size, seeds, (stage,), 0),
+        "train/second": lambda: Loader(samples, kept, size, seeds, (stage,), 1),
+        "holdout": lambda: Loader(samples, held, size, seeds, ("holdout", stage)),
+        "holdout/whole": lambda: Loader(samples, held, WHOLE, seeds, ("holdout", stage)),
     }
     return {split: opened[split]() for split in splits}

@@ -1,1 +1,1 @@
-"""Ways to carry out runs; each takes a study and fills a store."""
+"""Carrying out runs: one run, many runs on this machine, plans of what would run."""

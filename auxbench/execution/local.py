@@ -14,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from auxbench.errors import UsageError
-from auxbench.execute.progress import Progress
-from auxbench.runs import Run, record
-from auxbench.store import Store
-from auxbench.study import Study
+from auxbench.execution.progress import Progress
+from auxbench.execution.study import Study
+from auxbench.records.record import record
+from auxbench.records.store import Store
+from auxbench.spec.run import Run
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -111,9 +112,9 @@ def resolve(device: str) -> str:
 
 def prepare(runs: list[Run]) -> None:
     """Make backbones and data ready once, before many processes want them at the same time."""
-    from auxbench import backbone
-    from auxbench.problem import make_dataset
-    from auxbench.weights import kept
+    from auxbench.data.dataset import make_dataset
+    from auxbench.networks import backbone
+    from auxbench.networks.pretrained import kept
 
     keys = sorted({(run.located, run.recipe.side) for run in runs})
     sets = {key: make_dataset(*key) for key in keys}
@@ -186,7 +187,7 @@ class Workers:
             if self.idle:
                 return self.idle.pop()
             process = subprocess.Popen(
-                [sys.executable, "-m", "auxbench.execute.worker"],
+                [sys.executable, "-m", "auxbench.execution.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -22,29 +22,24 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from auxbench.architecture import Architecture
-from auxbench.bar import bar
-from auxbench.catalogue import HEAD
 from auxbench.cost.flops import Flops
 from auxbench.cost.training import PASSES, Meter
+from auxbench.data.dataset import Batch, Dataset, Indices, Samples, make_dataset
+from auxbench.data.problem import Problem
+from auxbench.data.progress import bar
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice
-from auxbench.method import Method, Stage
-from auxbench.phase import Objective
-from auxbench.problem import (
-    DATASETS,
-    Batch,
-    Dataset,
-    Indices,
-    Problem,
-    Samples,
-    make_dataset,
-)
-from auxbench.registry import METHODS
-from auxbench.runs import Run, begin, site_of
-from auxbench.store import Store
-from auxbench.study import Study
-from auxbench.train import Training
+from auxbench.execution.execute import begin, builder_of
+from auxbench.execution.study import Study
+from auxbench.records.store import Store
+from auxbench.spec.grammar import Choice
+from auxbench.spec.method import Method
+from auxbench.spec.networks import HEAD
+from auxbench.spec.registry import DATASETS, METHODS
+from auxbench.spec.run import Run
+from auxbench.training.architecture import Architecture
+from auxbench.training.learner import Stage
+from auxbench.training.loop import Training
+from auxbench.training.objective import Objective
 
 Passes = dict[str, int]
 
@@ -214,7 +209,7 @@ class Paces:
         key = (run.dataset, problem.primary.name, run.backbone, run.head, run.recipe.side)
         if key not in self.known:
             task = problem.primary
-            network = site_of(run, problem).network(task).to(self.device)
+            network = builder_of(run, problem).network(task).to(self.device)
             batch = _few(problem).to(self.device)
 
             def step() -> None:
@@ -248,14 +243,14 @@ class Paces:
 
 def _without_numbers(run: Run, problem: Problem) -> Architecture:
     """The network of a run on 'meta', where tensors have shapes and nothing is computed."""
-    method, site = Method.parse(run.method), site_of(run, problem)
+    method, builder = Method.parse(run.method), builder_of(run, problem)
     maker = METHODS[method.architecture.name]
     options = method.architecture.values(maker)
     try:
         with torch.device("meta"):
-            architecture = maker(site, **options)
+            architecture = maker(builder, **options)
     except NotImplementedError:  # it starts from numbers
-        architecture = maker(site, **options)
+        architecture = maker(builder, **options)
     assert isinstance(architecture, Architecture)
     return architecture.to("meta")
 
@@ -265,7 +260,7 @@ def operations(architecture: Architecture, batch: Batch) -> tuple[int, int, int]
 
     They are counted from shapes, on 'meta', where nothing is computed.
     """
-    objective = Objective(architecture, Meter(flops=False))
+    objective = Objective(architecture, architecture.tasks, Meter(flops=False))
     with Flops() as forward:
         losses = objective(architecture.relabel(batch.to("meta")))
     with Flops() as of_all:

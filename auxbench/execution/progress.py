@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from auxbench.bar import duration
-from auxbench.runs import Run
+from auxbench.data.progress import duration
+from auxbench.spec.run import Run
 
 
 class Progress:

@@ -7,7 +7,6 @@ out one order and ends.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -20,9 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from auxbench.errors import AuxbenchError, Stopped, UsageError
-from auxbench.runs import Report, Run, execute, provenance_of, record
+from auxbench.execution.execute import Report, execute, provenance_of
+from auxbench.records.record import record
+from auxbench.spec.run import Run
 
-PRELOADED = ("auxbench.backbone", "auxbench.method", "auxbench.train", "auxbench.cost.inference")
+PRELOADED = (
+    "auxbench.networks.backbone",
+    "auxbench.spec.method",
+    "auxbench.training.loop",
+    "auxbench.cost.inference",
+)
 
 
 def main() -> None:
@@ -34,8 +40,6 @@ def main() -> None:
     def report(event: dict[str, Any]) -> None:
         events.write(json.dumps(event) + "\n")
 
-    for module in PRELOADED:
-        importlib.import_module(module)
     for line in sys.stdin:
         order = json.loads(line)
         if not hasattr(os, "fork"):

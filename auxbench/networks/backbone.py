@@ -20,11 +20,11 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from auxbench import mlp
-from auxbench.cut import Cut, Layout, dealt, in_pieces
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice
-from auxbench.zoo import ELSE, Size, create, renormalised, short, spelled
+from auxbench.networks import mlp
+from auxbench.networks.blocks import Cut, Layout, grouped, in_pieces
+from auxbench.networks.timm_adapter import ELSE, Size, create, renormalised, short, spelled
+from auxbench.spec.grammar import Choice
 
 __all__ = ["Backbone", "build", "resolve"]
 
@@ -92,9 +92,11 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The map at the end of every stage."""
-        return self.fold(images, lambda block, feature: feature)
+        return self.forward_with_hook(images, lambda block, feature: feature)
 
-    def fold(self, images: Tensor, after: Callable[[int, Tensor], Tensor]) -> list[Tensor]:
+    def forward_with_hook(
+        self, images: Tensor, after: Callable[[int, Tensor], Tensor]
+    ) -> list[Tensor]:
         """`forward`, with `after(block, feature)` in place of what every block puts out."""
         maps: list[Tensor] = []
         feature = self.stem(images)
@@ -224,7 +226,7 @@ def _suits(name: str, features: int, pretrained: bool) -> None:
 
 def _perceptron(choice: Choice, features: int, options: dict[str, Any]) -> Backbone:
     make = _VECTORS[choice.name]
-    stages = dealt(make(features, **(choice.values(make) | options)))
+    stages = grouped(make(features, **(choice.values(make) | options)))
     return Backbone(
         mlp.Token(),
         stages,

@@ -18,13 +18,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from auxbench.errors import UsageError
-from auxbench.zoo import ELSE
+from auxbench.networks.timm_adapter import ELSE
 
-__all__ = ["CUTTERS", "Cut", "Layout", "Stage", "dealt", "in_pieces"]
+__all__ = ["CUTTERS", "Cut", "Layout", "Stage", "grouped", "in_pieces"]
 
 Layout = Literal["NCHW", "NHWC", "NLC"]
 
-_DEALT_STAGES = 4  # groups of equal length that equal blocks are dealt into
+_DEALT_STAGES = 4  # groups of equal length that equal blocks are grouped into
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _efficientnet(net: Any) -> Cut:
 
 def _tokens(net: Any) -> Cut:
     """Equal blocks on tokens: ViT and DeiT."""
-    groups = dealt(list(net.model.blocks))
+    groups = grouped(list(net.model.blocks))
     net.out_indices = [end - 1 for end in accumulate(map(len, groups))]
     stages = [Stage(group, nn.Sequential(*group), stage) for stage, group in enumerate(groups)]
     return Cut(
@@ -107,7 +107,7 @@ def _tokens(net: Any) -> Cut:
     )
 
 
-def dealt(blocks: list[nn.Module]) -> list[list[nn.Module]]:
+def grouped(blocks: list[nn.Module]) -> list[list[nn.Module]]:
     """Equal blocks in up to four groups, the first of which are one longer if they cannot be."""
     count = min(_DEALT_STAGES, len(blocks))
     short, longer = divmod(len(blocks), count)

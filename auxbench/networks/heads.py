@@ -8,10 +8,10 @@ from typing import Annotated
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from auxbench.backbone import Backbone
-from auxbench.catalogue import HEAD
 from auxbench.errors import UsageError, suggestion
-from auxbench.grammar import Bounds, Choice, Count
+from auxbench.networks.backbone import Backbone
+from auxbench.spec.grammar import Bounds, Choice, Count
+from auxbench.spec.networks import HEAD
 
 __all__ = ["HEADS", "DeepLabHead", "DptHead", "FpnHead", "LargeFovHead", "VectorHead"]
 __all__ += ["head", "resolve"]
@@ -292,7 +292,7 @@ def head(dense: bool, backbone: Backbone, outputs: int, text: str = HEAD) -> nn.
     Errors: `UsageError` for a map on a backbone whose inputs are vectors, which have no places,
     and for unknown heads and options.
 
-    >>> from auxbench.backbone import build
+    >>> from auxbench.networks.backbone import build
     >>> type(head(False, build("test_resnet", 32), outputs=2)).__name__
     'VectorHead'
     """

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auxbench import cache
+from auxbench.data.prepared import cache
 from auxbench.errors import UsageError
 
 if TYPE_CHECKING:

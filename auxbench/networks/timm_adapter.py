@@ -18,8 +18,8 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import is_model_in_modules
 from torch import Tensor, nn
 
-from auxbench import weights
 from auxbench.errors import UsageError
+from auxbench.networks import pretrained as weights
 
 __all__ = ["ELSE", "Size", "create", "renormalised", "short", "spelled"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from auxbench.errors import AuxbenchError
-from auxbench.registry import DATASETS, METHODS, Registry
+from auxbench.spec.registry import DATASETS, METHODS, Registry
 
 UNKNOWN = "made before its code was recorded"
 

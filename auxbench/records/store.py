@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from auxbench.errors import UsageError
+from auxbench.records.record import SCHEMA
 
 if sys.platform != "win32":
     import fcntl
 else:
     fcntl = None
 
-__all__ = ["RESULTS", "SCHEMA", "Store", "read"]
-
-SCHEMA = 1
-"""The version of the records' layout that this release writes, and the newest that it reads."""
+__all__ = ["RESULTS", "Store", "read"]
 
 RESULTS = "results/local"
 """The folder of a user's own records."""

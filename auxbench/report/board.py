@@ -10,7 +10,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from auxbench.errors import UsageError
-from auxbench.report.table import Column, Table, decimals
+from auxbench.report.tables import Column, Table, decimals
 from auxbench.stats import frame, imputed, interval
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from auxbench.card import Card
-from auxbench.grammar import Choice, split_list
-from auxbench.registry import METHODS
+from auxbench.spec.description import Card
+from auxbench.spec.grammar import Choice, split_list
+from auxbench.spec.registry import METHODS
 
 SOURCE = re.compile(
     r'(?P<authors>[^"]+), "(?P<title>[^"]+)", (?:(?P<venue>[^",]+) )?(?P<year>\d{4}), '

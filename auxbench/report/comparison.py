@@ -8,7 +8,6 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from auxbench.errors import UsageError, suggestion
-from auxbench.grammar import split_list
 from auxbench.report.board import (
     failures,
     in_words,
@@ -18,7 +17,8 @@ from auxbench.report.board import (
     scores,
     with_failures,
 )
-from auxbench.report.table import Column, Table, decimals
+from auxbench.report.tables import Column, Table, decimals
+from auxbench.spec.grammar import split_list
 from auxbench.stats import Paired, decide, frame, paired, ranks
 
 if TYPE_CHECKING:

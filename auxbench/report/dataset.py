@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from auxbench.card import Card
 from auxbench.report.method import options
-from auxbench.report.table import Column, Table
+from auxbench.report.tables import Column, Table
+from auxbench.spec.description import Card
 
 
 def tables(name: str) -> list[Table]:
@@ -14,7 +14,7 @@ def tables(name: str) -> list[Table]:
 
     Errors: `UsageError` for an unknown name, with the likely one.
     """
-    from auxbench.problem import DATASETS
+    from auxbench.spec.registry import DATASETS
 
     card = DATASETS.card(name)
     maker = DATASETS[name]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from auxbench.budget import BUDGETS
-from auxbench.card import Card
-from auxbench.catalogue import BACKBONES, HEADS
-from auxbench.registry import METHODS, Registry
 from auxbench.report.cite import citations
 from auxbench.report.method import LEGEND, needs, passes
-from auxbench.report.table import Column, Table
+from auxbench.report.tables import Column, Table
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.description import Card
+from auxbench.spec.networks import BACKBONES, HEADS
+from auxbench.spec.registry import METHODS, Registry
 
 
 def methods() -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 
 from auxbench.report.board import in_words
 from auxbench.report.comparison import Comparison, Difference
-from auxbench.report.table import NOTHING, Column, Table
+from auxbench.report.tables import NOTHING, Column, Table
 
 MARKS = {"better": " better", "worse": " worse", "undecided": ""}
 

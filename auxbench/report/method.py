@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from auxbench import passes as cost
-from auxbench.card import Card
-from auxbench.grammar import Option, options_of, per_task, spelled
-from auxbench.registry import METHODS
 from auxbench.report.cite import citations
-from auxbench.report.table import Column, Table
+from auxbench.report.tables import Column, Table
+from auxbench.spec import passes as cost
+from auxbench.spec.description import Card
+from auxbench.spec.grammar import Option, options_of, per_task, spelled
+from auxbench.spec.registry import METHODS
 
 LEGEND = (
     "Passes: F forward, B backward, b backward down to the last shared layer, J forward-mode "
@@ -22,7 +22,7 @@ LEGEND = (
 SIGNALS = {
     "losses": "losses",
     "gramian": "Gramian",
-    "agreement": "the primary's row",
+    "inner": "the primary's row",
     "norms": "norms",
     "rows": "rows",
 }
@@ -38,7 +38,7 @@ def needs(card: Card) -> str | None:
     """
     about = card.attributes
     found = [word for signal, word in SIGNALS.items() if signal in about.get("reads", ())]
-    if about.get("reweighs"):
+    if about.get("weighs_samples"):
         found.append("losses of samples")
     if "reads" in about and not (found or about.get("forks")):
         found.append("losses")

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from auxbench.bar import duration
-from auxbench.report.table import Column, Table
+from auxbench.data.progress import duration
+from auxbench.report.tables import Column, Table
 from auxbench.stats.frame import network_of
 
 if TYPE_CHECKING:
-    from auxbench.plan import Cell
+    from auxbench.execution.plan import Cell
 
 COLUMNS = (
     Column("dataset", "data set"),

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from auxbench.budget import BUDGETS
-from auxbench.grammar import spelled
-from auxbench.provenance import stale
-from auxbench.report.table import Column, Table, si
+from auxbench.records.provenance import stale
+from auxbench.report.tables import Column, Table, si
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.grammar import spelled
+from auxbench.spec.study import CHANGES
 from auxbench.stats.frame import network_of
-from auxbench.study import CHANGES
 
 FACTS = (Column("fact", "fact"), Column("value", "value"))
 

@@ -43,7 +43,7 @@ def formula(reads: Collection[str] = (), also: str = "", every: str = "") -> str
     terms = ["F", "B"]
     if {"gramian", "rows"} & set(reads):
         terms = ["F", "B", f"(T - 1) B / {every}"] if every else ["F", "T B"]
-    elif "agreement" in reads:
+    elif "inner" in reads:
         terms = ["F", AGREEMENT]
     if "norms" in reads:
         terms.append("T b")

@@ -18,11 +18,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from auxbench.card import Card
 from auxbench.errors import UsageError, suggestion
+from auxbench.spec.description import Card
 
 if TYPE_CHECKING:
-    from auxbench.problem import Dataset
+    from auxbench.data.dataset import Dataset
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -237,7 +237,7 @@ def _reason(error: BaseException, path: Path | None = None) -> str:
 METHODS: Registry[type] = Registry(
     "method",
     "auxbench.methods",
-    ("auxbench.architecture.Architecture", "auxbench.balancer.Balancer"),
+    ("auxbench.training.architecture.Architecture", "auxbench.training.balancer.Balancer"),
 )
 
 DATASETS: Registry[type[Dataset]] = Registry("data set", "auxbench.tasks")

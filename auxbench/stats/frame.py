@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from auxbench.budget import BUDGETS, PROTOCOL, Recipe
-from auxbench.catalogue import HEAD
-from auxbench.grammar import spelled
-from auxbench.provenance import stale
+from auxbench.records.provenance import stale
+from auxbench.spec.budget import BUDGETS, PROTOCOL, Recipe
+from auxbench.spec.grammar import spelled
+from auxbench.spec.networks import HEAD
 
 if TYPE_CHECKING:
     import pandas

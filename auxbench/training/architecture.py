@@ -3,79 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from auxbench import heads
-from auxbench.backbone import Backbone
-from auxbench.budget import Recipe
-from auxbench.catalogue import HEAD
-from auxbench.phase import Objective, Phase
-from auxbench.problem import Batch, Task
-from auxbench.streams import Streams
-
-
-@dataclass(frozen=True)
-class Site:
-    """What an architecture is built from: the tasks, a maker of backbones, the random streams.
-
-    `dense_head` is the head of tasks that predict maps, as `heads.head` reads it. Everything of the
-    primary is initialised from streams of its own, so it starts alike under every method: common
-    random numbers.
-    """
-
-    tasks: tuple[Task, ...]
-    make_backbone: Callable[[], Backbone]
-    streams: Streams
-    dense_head: str = HEAD
-
-    def trunk(self, task: Task) -> Backbone:
-        """A fresh backbone for a task; the primary's is the one that everybody starts from."""
-        role = "primary" if task is self.tasks[0] else task.name
-        with self.streams.ambient("trunk", role):
-            return self.make_backbone()
-
-    def head(self, task: Task, backbone: Backbone) -> nn.Module:
-        """A fresh head that suits the task."""
-        with self.streams.ambient("head", task.name):
-            return heads.head(task.dense, backbone, task.outputs, self.dense_head)
-
-    def network(self, task: Task) -> Network:
-        """A fresh single-task network."""
-        trunk = self.trunk(task)
-        return Network(trunk, self.head(task, trunk))
-
-
-class Network(nn.Module):
-    """A single-task network: backbone and head; images [B, 3, H, W] -> prediction.
-
-    `after` holds one module per block that acts on the block's output, for architectures that
-    leave something of their own on the primary branch.
-    """
-
-    def __init__(
-        self, backbone: Backbone, head: nn.Module, after: Iterable[nn.Module] | None = None
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
-        self.after = None if after is None else nn.ModuleList(after)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The prediction for a batch of images."""
-        after = self.after
-        if after is None:
-            return self.predict(self.backbone(images), images)
-        return self.predict(self.backbone.fold(images, lambda block, x: after[block](x)), images)
-
-    def predict(self, features: list[Tensor], images: Tensor) -> Tensor:
-        """The head's prediction from the features at the ends of the stages."""
-        prediction: Tensor = self.head(features, tuple(images.shape[-2:]))
-        return prediction
+from auxbench.data.dataset import Batch, Task
+from auxbench.networks.builder import Builder
+from auxbench.spec.budget import Recipe
+from auxbench.training.context import Context
+from auxbench.training.phase import Phase
 
 
 class Architecture(nn.Module, ABC):
@@ -90,6 +28,7 @@ class Architecture(nn.Module, ABC):
     such as "F + B", and `asymmetric` says that it treats the primary specially.
     """
 
+    role: ClassVar[str] = "architecture"
     family: ClassVar[str]
     also: ClassVar[str] = ""
     asymmetric: ClassVar[bool] = False
@@ -99,9 +38,9 @@ class Architecture(nn.Module, ABC):
     split: str = "train"
     trained: tuple[Task, ...]
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, builder: Builder) -> None:
         super().__init__()
-        self.trained = site.tasks
+        self.trained = builder.tasks
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -139,7 +78,7 @@ class Architecture(nn.Module, ABC):
         """
         return None
 
-    def phases(self, objective: Objective, recipe: Recipe) -> list[Phase]:
+    def phases(self, context: Context) -> list[Phase]:
         """Phases before the descent, such as a search."""
         return []
 

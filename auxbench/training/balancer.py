@@ -5,17 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from auxbench.gradients import Row, Signals
-from auxbench.phase import Phase
-from auxbench.problem import Batch, SampleLosses
-
-if TYPE_CHECKING:
-    from auxbench.descent import Descent
+from auxbench.data.dataset import Batch, SampleLosses
+from auxbench.training.context import Context
+from auxbench.training.gradients import Row, Signals
+from auxbench.training.phase import Phase
 
 
 class Balancer(nn.Module, ABC):
@@ -27,14 +25,14 @@ class Balancer(nn.Module, ABC):
 
     A rule that no weights can express overrides `edit` as well, which rewrites the gradients on
     the shared parameters after they have been weighed, and sets `edits`. One that weighs single
-    samples overrides `reweigh` and sets `reweighs`; it stands first in a chain.
+    samples overrides `weigh_samples` and sets `weighs_samples`; it stands first in a chain.
 
     What a rule does beside the descent are phases `before` and `after` it; one that trains several
     states of the training puts a phase of its own `around` all others, and sets `forks`. None of
     these is asked for when there is one task only. `relabel` replaces labels of the training data.
 
     `reads` says which signals it uses: "losses", their values or what they have been multiplied by,
-    and the costly "gramian", "agreement", "norms", "rows", from which the cost of a chain is known
+    and the costly "gramian", "inner", "norms", "rows", from which the cost of a chain is known
     before it runs. `reads_every` names the option that says on every how many batches it does;
     `also` are the passes of its own phases, such as "F" for another forward pass. `asymmetric` says
     that it treats the primary specially.
@@ -45,6 +43,7 @@ class Balancer(nn.Module, ABC):
     losses cannot come after them.
     """
 
+    role: ClassVar[str] = "balancer"
     family: ClassVar[str]
     reads: frozenset[str] = frozenset()
     reads_every: ClassVar[str] = ""
@@ -53,7 +52,7 @@ class Balancer(nn.Module, ABC):
     scales_private: ClassVar[bool] = False
     identity: ClassVar[bool] = False
     edits: ClassVar[bool] = False
-    reweighs: ClassVar[bool] = False
+    weighs_samples: ClassVar[bool] = False
     forks: ClassVar[bool] = False
     permutes: ClassVar[bool] = True
 
@@ -75,7 +74,7 @@ class Balancer(nn.Module, ABC):
         """The tasks' gradients on the shared parameters, rewritten; None stays None."""
         return rows
 
-    def reweigh(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
+    def weigh_samples(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
         """The tasks' losses on a batch, every sample with a weight of its own."""
         return losses
 
@@ -83,15 +82,15 @@ class Balancer(nn.Module, ABC):
         """A batch of the training data, as soon as it is drawn, with other labels."""
         return batch
 
-    def before(self, descent: Descent) -> list[Phase]:
+    def before(self, context: Context) -> list[Phase]:
         """Phases before the descent, such as learning the weights on held-out data."""
         return []
 
-    def after(self, descent: Descent) -> list[Phase]:
+    def after(self, context: Context) -> list[Phase]:
         """Phases after the descent, such as looking at the losses again."""
         return []
 
-    def around(self, descent: Descent, phases: Sequence[Phase]) -> Phase:
+    def around(self, context: Context, phases: Sequence[Phase]) -> Phase:
         """The phase in the place of all phases, of which the descent is one, of what `forks`."""
         raise NotImplementedError
 

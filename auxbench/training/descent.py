@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from auxbench.balancer import Balancer
-from auxbench.budget import Recipe
+from auxbench.data.dataset import Batch, SampleLosses
+from auxbench.data.seeds import RNGState
 from auxbench.errors import Diverged
-from auxbench.gradients import Gradients, Row, Slopes
-from auxbench.phase import Objective, Phase, Scalars
-from auxbench.problem import Batch, SampleLosses
-from auxbench.streams import Draws
+from auxbench.spec.budget import Recipe
+from auxbench.training.balancer import Balancer
+from auxbench.training.context import Context
+from auxbench.training.gradients import JVP, Gradients, Row
+from auxbench.training.phase import Phase, Scalars
 
 Optimizers = Callable[[Sequence[Parameter], Recipe], torch.optim.Optimizer]
 
@@ -34,53 +35,50 @@ OPTIMIZERS: dict[str, Optimizers] = {
 class Descent(Phase):
     """One step of the weights along the chain's combination of the tasks' gradients.
 
-    `split` is what it reads, `parameters` are those that it owns, and `learning_rate` is the one
-    of the present moment.
+    It owns the parameters of the context and reads the batches of `split`, the context's unless
+    another is named. `balanced` and `paced` are what the architecture says of these parameters.
     """
 
     def __init__(
         self,
-        objective: Objective,
+        context: Context,
         balancers: Sequence[Balancer],
-        parameters: Sequence[Parameter],
-        recipe: Recipe,
-        split: str = "train",
+        balanced: Iterable[Parameter] | None = None,
+        paced: Sequence[Iterable[Parameter]] | None = None,
+        split: str | None = None,
     ) -> None:
         self.name = "descent"
-        self.split = split
-        self.splits = (split,)
-        self.objective = objective
+        self.split = context.split if split is None else split
+        self.splits = (self.split,)
+        self.context = context
+        self.objective = context.objective
         self.balancers = balancers
-        self.parameters = parameters
-        self.recipe = recipe
-        self.optimizer = OPTIMIZERS[recipe.optimizer](parameters, recipe)
-        known = {id(p): name for name, p in objective.architecture.named_parameters()}
-        self.names = [known[id(parameter)] for parameter in parameters]
-        balanced, paced = objective.architecture.balanced(), objective.architecture.paced()
+        self.parameters = list(context.parameters.values())
+        self.optimizer = OPTIMIZERS[context.recipe.optimizer](self.parameters, context.recipe)
         self.balanced = None if balanced is None else frozenset(map(id, balanced))
         self.paced = None if paced is None else [frozenset(map(id, own)) for own in paced]
         reads = frozenset[str]().union(*(balancer.reads for balancer in balancers))
-        weighed = any(balancer.reweighs for balancer in balancers)
-        # Where rows are needed anyway, or samples have weights, agreement comes from the rows.
-        self.by_product = "agreement" in reads and not (weighed or reads & {"gramian", "rows"})
+        weighs_samples = any(balancer.weighs_samples for balancer in balancers)
+        # Where rows are needed anyway, or samples have weights, inner products come from the rows.
+        self.by_jvp = "inner" in reads and not (weighs_samples or reads & {"gramian", "rows"})
 
     @property
     def claimed(self) -> Sequence[Parameter]:
         return self.parameters
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
-        batch = batches[self.split]
-        slopes = self._slopes(batch) if self.by_product else None
-        losses: Sequence[SampleLosses] = self.objective.samples(batch, statistics=True)
+        batch, context = batches[self.split], self.context
+        jvp = self._jvp(batch) if self.by_jvp else None
+        losses: Sequence[SampleLosses] = self.objective.samples(batch, update_statistics=True)
         for balancer in self.balancers:
-            losses = balancer.reweigh(losses)
+            losses = balancer.weigh_samples(losses)
         means = [loss.mean() for loss in losses]
         gradients = Gradients(
             means,
             self.parameters,
-            self.learning_rate,
-            slopes,
-            self.recipe.chunks,
+            context.learning_rate,
+            jvp,
+            context.recipe.chunks,
             self.balanced,
             self.paced,
         )
@@ -101,44 +99,39 @@ class Descent(Phase):
         self.optimizer.zero_grad()
         gradients.write(shared, private)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = context.learning_rate
         self.optimizer.step()
 
-        self.objective.weights = private
+        context.weights = private
         self.objective.meter.backward(gradients.passes.full, gradients.passes.partial)
         return self._scalars(first.losses, overall)
 
-    @property
-    def learning_rate(self) -> float:
-        """The recipe's rate at this point of its schedule."""
-        return self.recipe.rate(self.objective.progress)
-
-    def _slopes(self, batch: Batch) -> Slopes:
-        """What gives the inner products [T] of a vector with every task's gradient on a batch.
+    def _jvp(self, batch: Batch) -> JVP:
+        """The function that gives a vector's inner products [T] with the gradients on a batch.
 
         The network that is differentiated is the one of the next pass: it drops the same units.
         """
-        draws = Draws(self.objective.meter.device)
+        state = RNGState(self.objective.meter.device)
 
-        def slopes(vector: Row) -> Tensor:
-            named = zip(self.names, vector, strict=True)
+        def jvp(vector: Row) -> Tensor:
+            named = zip(self.context.parameters, vector, strict=True)
             direction = {name: part for name, part in named if part is not None}
-            with draws.again():
-                losses = self.objective.slopes(batch, direction)
+            with state.replay():
+                losses = self.objective.jvp(batch, direction)
             return torch.stack([loss.mean() for loss in losses]).double().cpu()
 
-        return slopes
+        return jvp
 
     def _refuse_non_finite(self, losses: Tensor) -> None:
-        for task, loss in zip(self.objective.architecture.tasks, losses.tolist(), strict=True):
+        for task, loss in zip(self.context.tasks, losses.tolist(), strict=True):
             if not math.isfinite(loss):
                 raise Diverged(
                     f"the loss of task '{task.name}' became {loss} "
-                    f"at {self.objective.progress:.0%} of the stage."
+                    f"at {self.context.progress:.0%} of the stage."
                 )
 
     def _scalars(self, losses: Tensor, weights: Tensor) -> Scalars:
-        names = [task.name for task in self.objective.architecture.tasks]
+        names = [task.name for task in self.context.tasks]
         return {
             **{f"loss/{name}": v for name, v in zip(names, losses.tolist(), strict=True)},
             **{f"weight/{name}": v for name, v in zip(names, weights.tolist(), strict=True)},

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from auxbench.metrics import Metric
-from auxbench.problem import Batch, Samples, Task
+from auxbench.data.dataset import Batch, Samples, Task
+from auxbench.data.metrics import Metric
 
 Predict = Callable[[Batch], Mapping[str, Tensor]]
 

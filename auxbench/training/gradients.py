@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.autograd.graph import Node
 from torch.nn import Parameter
 
-from auxbench.passes import FORWARD_FROM
+from auxbench.spec.passes import FORWARD_FROM
 
 TOGETHER = 1 << 18  # numbers of a gradient that are held in float64 at a time
 
 Row = tuple[Tensor | None, ...]
 Rule = Callable[[Sequence[Row]], Sequence[Row]]
-Slopes = Callable[[Row], Tensor]
+JVP = Callable[[Row], Tensor]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Signals:
         self,
         losses: Tensor,
         gramian: Callable[[], Tensor],
-        agreement: Callable[[], Tensor],
+        inner: Callable[[], Tensor],
         norms: Callable[[], Tensor],
         scale: Tensor | None = None,
         learning_rate: float = 0.0,
@@ -57,7 +57,7 @@ class Signals:
         self._losses = losses
         self._earlier = torch.ones_like(losses) if earlier is None else earlier
         self._gramian = gramian
-        self._agreement = agreement
+        self._inner = inner
         self._norms = norms
         self._scale = torch.ones_like(losses) if scale is None else scale
         self.learning_rate = learning_rate
@@ -96,12 +96,12 @@ class Signals:
         return self._gramian() * self._scale[:, None] * self._scale
 
     @property
-    def agreement(self) -> Tensor:
+    def inner(self) -> Tensor:
         """Inner products of the primary's gradient with every task's [T]: the Gramian's row 0.
 
         T backwards, or from four tasks on one and a forward-mode product.
         """
-        return self._agreement() * self._scale[0] * self._scale
+        return self._inner() * self._scale[0] * self._scale
 
     @property
     def norms(self) -> Tensor:
@@ -116,7 +116,7 @@ class Signals:
         return Signals(
             self._losses,
             self._gramian,
-            self._agreement,
+            self._inner,
             self._norms,
             self._scale * weights,
             self.learning_rate,
@@ -131,8 +131,8 @@ class Gradients:
     The losses must not have been stacked: `torch.stack(losses)[i]` makes every loss reach every
     parameter, which hides what is shared and costs time in the heads of all other tasks.
 
-    `slopes` [T], where it is given, are the inner products of a vector with the tasks' gradients,
-    from one forward-mode product. The Gramian keeps the T rows; with `chunks` it forgets them
+    `jvp`, where it is given, maps a vector to its inner products [T] with the tasks' gradients by
+    one forward-mode product. The Gramian keeps the T rows; with `chunks` it forgets them
     again, and holds those of one chunk of the shared parameters at a time for T backward passes
     a chunk.
 
@@ -152,7 +152,7 @@ class Gradients:
     losses: Sequence[Tensor]
     parameters: Sequence[Parameter]
     learning_rate: float = 0.0
-    slopes: Slopes | None = None
+    jvp: JVP | None = None
     chunks: int = 1
     balanced: Collection[int] | None = None
     paced: Sequence[Collection[int]] | None = None
@@ -188,7 +188,7 @@ class Gradients:
                 whole[index] = gradient
             edited.append(tuple(whole))
         self.__dict__["rows"] = tuple(edited)
-        for key in ("gramian", "agreement", "norms"):
+        for key in ("gramian", "inner", "norms"):
             self.__dict__.pop(key, None)
         return self._signals(signals.losses, signals.scale)
 
@@ -196,7 +196,7 @@ class Gradients:
         return Signals(
             losses,
             lambda: self.gramian,
-            lambda: self.agreement,
+            lambda: self.inner,
             lambda: self.norms,
             learning_rate=self.learning_rate,
             earlier=earlier,
@@ -245,14 +245,14 @@ class Gradients:
         return result
 
     @cached_property
-    def agreement(self) -> Tensor:
+    def inner(self) -> Tensor:
         """Row 0 of the Gramian: [T], float64, on the CPU."""
-        if self.slopes is None or self._rows_are_known or len(self.losses) < FORWARD_FROM:
+        if self.jvp is None or self._rows_are_known or len(self.losses) < FORWARD_FROM:
             return self.gramian[0]
         primary = iter(self._row(self.losses[0], list(compress(self.parameters, self.shared))))
         self.full_passes += 1
         self.products += 1
-        return self.slopes(tuple(next(primary) if shared else None for shared in self.shared))
+        return self.jvp(tuple(next(primary) if shared else None for shared in self.shared))
 
     @cached_property
     def norms(self) -> Tensor:

@@ -26,7 +26,7 @@ def plain_attention() -> Iterator[None]:
         yield
 
 
-def along(
+def jvp(
     function: Callable[[dict[str, Tensor]], Outputs], at: Named, direction: Named
 ) -> tuple[Outputs, Outputs]:
     """The value of `function` at the point `at`, and its derivative along `direction`.
@@ -34,7 +34,7 @@ def along(
     One forward-mode pass, whose cost does not grow with the number of outputs. What `direction`
     does not name is held.
 
-    >>> along(lambda p: p["x"] ** 2, {"x": torch.tensor([3.0])}, {"x": torch.tensor([0.5])})
+    >>> jvp(lambda p: p["x"] ** 2, {"x": torch.tensor([3.0])}, {"x": torch.tensor([0.5])})
     (tensor([9.]), tensor([3.]))
     """
     moving = {name: at[name].detach() for name in direction}
@@ -62,10 +62,10 @@ def gradient(
     return {name: part for name, part in named if part is not None}
 
 
-def inner(one: Named, other: Named) -> Tensor:
+def dot(one: Named, other: Named) -> Tensor:
     """The inner product of two vectors by name; a missing part is zero.
 
-    >>> inner({"a": torch.ones(2), "b": torch.ones(1)}, {"a": torch.ones(2)})
+    >>> dot({"a": torch.ones(2), "b": torch.ones(1)}, {"a": torch.ones(2)})
     tensor(2.)
     """
     parts: Sequence[Tensor] = [(one[name] * other[name]).sum() for name in one if name in other]

@@ -7,14 +7,16 @@ from typing import Any
 
 from torch import nn
 
-from auxbench.architecture import Architecture, Site
-from auxbench.budget import Recipe
 from auxbench.cost.training import Meter
-from auxbench.evaluate import Predict, Score, evaluate
-from auxbench.method import Learner, Stage
-from auxbench.phase import Drawn
-from auxbench.problem import Batch, Problem, Samples, Task
-from auxbench.protocol import open_streams
+from auxbench.data.dataset import Batch, Samples, Task
+from auxbench.data.problem import Problem
+from auxbench.data.splits import open_loaders
+from auxbench.networks.builder import Builder
+from auxbench.spec.budget import Recipe
+from auxbench.training.architecture import Architecture
+from auxbench.training.evaluate import Predict, Score, evaluate
+from auxbench.training.learner import Learner, Stage
+from auxbench.training.phase import LazyBatches
 
 
 class Training:
@@ -29,15 +31,15 @@ class Training:
         learner: Learner,
         problem: Problem,
         recipe: Recipe,
-        site: Site,
+        builder: Builder,
         meter: Meter,
         device: str = "cpu",
     ) -> None:
         self.learner = learner
         self.problem = problem
         self.recipe = recipe
-        self.site = site
-        self.streams = site.streams
+        self.builder = builder
+        self.seeds = builder.seeds
         self.meter = meter
         self.device = device
         self.step = 0
@@ -46,7 +48,7 @@ class Training:
         self.best: Score | None = None
         self.selected: dict[str, Any] = {}
         self.batches = {
-            stage.name: open_streams(problem, stage.name, stage.splits, recipe.batch, site.streams)
+            stage.name: open_loaders(problem, stage.name, stage.splits, recipe.batch, builder.seeds)
             for stage in learner.stages
         }
         self.validation: Samples = problem.dataset.samples("validation")
@@ -69,9 +71,9 @@ class Training:
         architecture, scalars = self.learner.architecture, dict[str, float]()
         architecture.train()
         architecture.enter(stage.name)
-        self.learner.objective.progress = step / stage.steps
-        with self.streams.ambient("dropout", stage.name, step):
-            batches = Drawn(self.batches[stage.name], self.prepare)
+        self.learner.context.progress = step / stage.steps
+        with self.seeds.seeded("dropout", stage.name, step):
+            batches = LazyBatches(self.batches[stage.name], self.prepare)
             for phase in stage.phases:
                 name, structure = f"{stage.name}/{phase.name}", architecture.structure()
                 with self.meter.phase(name, structure=structure):

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from auxbench.balancer import Balancer
-from auxbench.derivatives import gradient, inner, plain_attention
-from auxbench.descent import Descent
-from auxbench.phase import Objective, Phase, Scalars
-from auxbench.problem import Batch, SampleLosses
+from auxbench import Balancer, Batch, Context, Phase
+from auxbench.data.dataset import SampleLosses
+from auxbench.training.jvp import dot, gradient, plain_attention
+from auxbench.training.objective import Objective
+from auxbench.training.phase import Scalars
 
 HELD_OUT = "holdout"
 TRAVEL = 4.0  # Auto-Lambda's 1e-4 over the 40,000 steps of its NYU v2 experiments
@@ -27,16 +27,16 @@ REVISIONS, LONGEST = 200, 25
 Direction = dict[str, Tensor]
 
 
-class Revision(Phase):
+class BilevelStep(Phase):
     """A phase before the descent that revises a balancer in every `every`-th iteration.
 
     It reads the batch that the descent is about to read, and a held-out one.
     """
 
-    def __init__(self, name: str, descent: Descent, every: int = 1) -> None:
+    def __init__(self, name: str, context: Context, every: int = 1) -> None:
         self.name = name
-        self.splits = (descent.split, HELD_OUT)
-        self.descent = descent
+        self.splits = (context.split, HELD_OUT)
+        self.context = context
         self.period = every
         self.waited = 0
 
@@ -49,7 +49,7 @@ class Revision(Phase):
         if self.waited < self.period:
             return {}
         self.waited = 0
-        return self.revise(batches[self.descent.split], batches[HELD_OUT])
+        return self.revise(batches[self.context.split], batches[HELD_OUT])
 
     @abstractmethod
     def revise(self, seen: Batch, unseen: Batch) -> Scalars:
@@ -64,12 +64,12 @@ class Revision(Phase):
     @property
     def objective(self) -> Objective:
         """The objective of the descent."""
-        return self.descent.objective
+        return self.context.objective
 
     @property
     def parameters(self) -> dict[str, Tensor]:
         """The parameters that the descent owns, by name."""
-        return dict(zip(self.descent.names, self.descent.parameters, strict=True))
+        return dict(self.context.parameters)
 
 
 def primary_gradient(objective: Objective, batch: Batch, at: Mapping[str, Tensor]) -> Direction:
@@ -114,7 +114,7 @@ def inverse_hessian_product(
     total = dict(power)
     for _ in range(terms):
         curved = torch.autograd.grad(
-            inner(slope, power), reached, retain_graph=True, materialize_grads=True
+            dot(slope, power), reached, retain_graph=True, materialize_grads=True
         )
         power = {
             name: part - rate * bent
@@ -177,7 +177,7 @@ class HeldOut(Balancer):
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-class Implicit(HeldOut):
+class ImplicitDifferentiation(HeldOut):
     """A rule that is learned by the implicit hypergradient of the primary's held-out loss.
 
     * `every`: Training steps from one learning step to the next; by default a 200th of the run, and
@@ -204,11 +204,11 @@ class Implicit(HeldOut):
         super().__init__(tasks, rng, learned, lr=lr)
         self.every, self.terms, self.alpha = every, terms, alpha
 
-    def before(self, descent: Descent) -> list[Phase]:
-        steps = descent.recipe.steps
+    def before(self, context: Context) -> list[Phase]:
+        steps = context.recipe.steps
         every = self.every or min(LONGEST, max(1, steps // REVISIONS))
         self.pace(max(1, steps // every))
-        return [ImplicitRevision("hypergradient", descent, self, every)]
+        return [ImplicitStep("hypergradient", context, self, every)]
 
     @abstractmethod
     def total(self, losses: Sequence[SampleLosses]) -> Tensor:
@@ -219,7 +219,7 @@ class Implicit(HeldOut):
         """Take one step, given how fast the losses rise along the inverse Hessian's direction."""
 
 
-class ImplicitRevision(Revision):
+class ImplicitStep(BilevelStep):
     """One step of what a balancer has learned against its implicit hypergradient.
 
     Where training has converged, raising the weight of a loss with gradient g moves the network by
@@ -228,8 +228,10 @@ class ImplicitRevision(Revision):
     losses along H^-1 v.
     """
 
-    def __init__(self, name: str, descent: Descent, balancer: Implicit, every: int) -> None:
-        super().__init__(name, descent, every)
+    def __init__(
+        self, name: str, context: Context, balancer: ImplicitDifferentiation, every: int
+    ) -> None:
+        super().__init__(name, context, every)
         self.balancer = balancer
 
     def revise(self, seen: Batch, unseen: Batch) -> Scalars:
@@ -247,5 +249,5 @@ class ImplicitRevision(Revision):
         # A product with the Hessian goes back through the backward pass as well.
         objective.meter.backward(1 + 2 * self.balancer.terms)
         detached = [SampleLosses(loss.sums.detach(), loss.counts) for loss in losses]
-        self.balancer.learn(detached, objective.slopes(seen, direction))
+        self.balancer.learn(detached, objective.jvp(seen, direction))
         return {}

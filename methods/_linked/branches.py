@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from auxbench.architecture import Architecture, Network, Site
-from auxbench.backbone import Backbone
-from auxbench.problem import Task
+from auxbench import Architecture, Builder, Network
+from auxbench.data.dataset import Task
+from auxbench.networks.backbone import Backbone
 
 REACH = 3  # a target takes its sources from the same block and the two before it
 
@@ -69,16 +69,16 @@ class LinkedBranches(Architecture):
 
     def __init__(
         self,
-        site: Site,
+        builder: Builder,
         *,
         directions: Sequence[Direction],
         links: Level,
         norm: NormName,
         act: ActivationName,
     ) -> None:
-        super().__init__(site)
+        super().__init__(builder)
         self.directions = tuple(directions)
-        self.networks = nn.ModuleDict({task.name: site.network(task) for task in self.tasks})
+        self.networks = nn.ModuleDict({task.name: builder.network(task) for task in self.tasks})
         trunk = self.network(self.primary).backbone
         self.pairs = link_pairs(trunk.stages, links)
         self.fusions = nn.ModuleDict(

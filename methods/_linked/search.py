@@ -19,12 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from auxbench.architecture import Site
-from auxbench.budget import Recipe
-from auxbench.phase import Objective, Phase, Scalars
-from auxbench.problem import Batch, Task
+from auxbench import Batch, Builder, Context, Phase
+from auxbench.data.dataset import Task
+from auxbench.training.phase import Scalars
 
-from ._links import ActivationName, Connectivity, Direction, Level, LinkedBranches, NormName
+from .branches import ActivationName, Connectivity, Direction, Level, LinkedBranches, NormName
 
 OPEN = math.log(0.99 / 0.01)
 NEARLY_CLOSED = math.log(0.001 / 0.999)
@@ -92,7 +91,7 @@ class SearchedBranches(LinkedBranches):
 
     def __init__(
         self,
-        site: Site,
+        builder: Builder,
         *,
         start: Mapping[Direction, float],
         links: Level,
@@ -100,7 +99,7 @@ class SearchedBranches(LinkedBranches):
         act: ActivationName,
         warmup: int,
     ) -> None:
-        super().__init__(site, directions=tuple(start), links=links, norm=norm, act=act)
+        super().__init__(builder, directions=tuple(start), links=links, norm=norm, act=act)
         self.counts = [len(sources) for sources in self.pairs.values()]
         self.logits = nn.ParameterDict(
             {
@@ -127,11 +126,11 @@ class SearchedBranches(LinkedBranches):
         pairs = zip(strengths, self._open(logits), strict=True)
         return [strength if is_open else None for strength, is_open in pairs]
 
-    def phases(self, objective: Objective, recipe: Recipe) -> list[Phase]:
+    def phases(self, context: Context) -> list[Phase]:
         if not self.logits:
             return []
-        schedule = self.schedule(recipe.steps)
-        return [Search(objective, list(self.logits.values()), self.incoming(), schedule)]
+        schedule = self.schedule(context.recipe.steps)
+        return [Search(context, list(self.logits.values()), self.incoming(), schedule)]
 
     def _open(self, logits: Tensor) -> list[bool]:
         """For every target whether some link of these leads to it."""
@@ -169,14 +168,15 @@ class Search(Phase):
 
     def __init__(
         self,
-        objective: Objective,
+        context: Context,
         logits: Sequence[Parameter],
         incoming: Sequence[Parameter],
         schedule: Schedule,
     ) -> None:
         self.name = "search"
         self.splits = ("train/second",)
-        self.objective = objective
+        self.context = context
+        self.objective = context.objective
         self.logits = logits
         self.incoming = incoming
         self.schedule = schedule
@@ -187,9 +187,9 @@ class Search(Phase):
         return self.logits
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
-        progress = self.objective.progress
+        progress = self.context.progress
         losses = self.objective(batches[self.splits[0]])
-        weighed = zip(losses, self.objective.weights.tolist(), strict=True)
+        weighed = zip(losses, self.context.weights.tolist(), strict=True)
         total = sum((loss * weight for loss, weight in weighed), start=torch.zeros(()))
         self.descend(total, progress)
         self.objective.meter.backward()
@@ -216,7 +216,7 @@ class Search(Phase):
 
     def unit(self, total: Tensor) -> float:
         """The mean weighed loss, in which a relative penalty is measured."""
-        mean = abs(total.item()) / len(self.objective.weights)
+        mean = abs(total.item()) / len(self.context.weights)
         return mean if self.schedule.relative and mean > 0 else 1.0
 
     def state_dict(self) -> dict[str, Any]:

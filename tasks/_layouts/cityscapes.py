@@ -31,10 +31,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from auxbench.data.prepared.layout import Array, Finding, Layout, Rows
 from auxbench.errors import UsageError
-from auxbench.layout import Array, Finding, Layout, Rows
 
-from ._encode import Raw, parse_size, picked, picture, read_array, read_image, unreadable
+from .encode import Raw, parse_size, picked, picture, read_array, read_image, unreadable
 
 FRAME = (1024, 2048)
 LICENCE = "non-commercial research and teaching only, after registration; not to be passed on"

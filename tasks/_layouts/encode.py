@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from auxbench.data.prepared.form import DEPTH, NORMAL, RESPONSE
 from auxbench.errors import UsageError
-from auxbench.prepared import DEPTH, NORMAL, RESPONSE
 
-from ._labels import edges, surf_keypoints
-from ._shapes import Floats
+from .._filters import edges, surf_keypoints
+from .._rooms.shapes import Floats
 
 Raw = npt.NDArray[Any]
 Size = tuple[int, int]

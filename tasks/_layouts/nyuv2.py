@@ -33,11 +33,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from auxbench.data.prepared.form import DEPTH, NORMAL, RESPONSE
+from auxbench.data.prepared.layout import Array, Finding, Layout, Rows
 from auxbench.errors import UsageError
-from auxbench.layout import Array, Finding, Layout, Rows
-from auxbench.prepared import DEPTH, NORMAL, RESPONSE
 
-from ._encode import (
+from .encode import (
     KEYPOINT,
     Box,
     Raw,
@@ -52,7 +52,7 @@ from ._encode import (
     read_image,
     unreadable,
 )
-from ._nyuv2_classes import FORTY, NAMES13, NAMES40, SCENES
+from .nyuv2_classes import FORTY, NAMES13, NAMES40, SCENES
 
 if TYPE_CHECKING:
     import h5py

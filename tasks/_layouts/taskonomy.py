@@ -42,11 +42,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from auxbench.data.prepared.form import NORMAL, RESPONSE
+from auxbench.data.prepared.layout import Array, Finding, Layout, Rows
 from auxbench.errors import UsageError
-from auxbench.layout import Array, Finding, Layout, Rows
-from auxbench.prepared import NORMAL, RESPONSE
 
-from ._encode import Raw, normal_steps, picked, picture, read_array, read_image, unreadable
+from .encode import Raw, normal_steps, picked, picture, read_array, read_image, unreadable
 
 FRAME = (512, 512)
 LICENCE = "research terms of Taskonomy and Omnidata: non-commercial research and education only"

@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from ._objects import books, clutter, lamp, monitor, pile, plant, trinket
-from ._shapes import BED, CHAIR, FURNITURE, OBJECTS, SOFA, TABLE, Parts, turn
-from ._style import Style, seed
-from ._surfaces import dye
+from .objects import books, clutter, lamp, monitor, pile, plant, trinket
+from .shapes import BED, CHAIR, FURNITURE, OBJECTS, SOFA, TABLE, Parts, turn
+from .style import Style, seed
+from .surfaces import dye
 
 
 def bed(style: Style) -> Parts:

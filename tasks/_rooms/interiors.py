@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from . import _furniture as furniture
-from . import _objects as objects
-from ._plan import Plan
-from ._shapes import FLOOR, OBJECTS, Parts
-from ._style import seed
-from ._surfaces import dye
+from . import furniture as furniture
+from . import objects as objects
+from .plan import Plan
+from .shapes import FLOOR, OBJECTS, Parts
+from .style import seed
+from .surfaces import dye
 
 
 def bedroom(plan: Plan) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
-from ._shapes import BOOKS, OBJECTS, TV, Parts, turn
-from ._style import Style, seed
-from ._surfaces import hue
+from .shapes import BOOKS, OBJECTS, TV, Parts, turn
+from .style import Style, seed
+from .surfaces import hue
 
 
 def monitor(style: Style) -> Parts:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ._shapes import Parts
-from ._style import Rng, Style
+from .shapes import Parts
+from .style import Rng, Style
 
 Rectangle = tuple[float, float, float, float]
 YAWS = (0.0, math.pi, math.pi / 2, -math.pi / 2)  # fronts of what stands at walls -z, z, -x, x

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._shapes import ELLIPSOID, FRUSTUM, NEAR, SHELL, Floats, Mask, Solids, Whole, entry
-from ._surfaces import colours
+from .shapes import ELLIPSOID, FRUSTUM, NEAR, SHELL, Floats, Mask, Solids, Whole, entry
+from .surfaces import colours
 
 _CORNERS = np.array(
     [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32

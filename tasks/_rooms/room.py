@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _objects as objects
-from ._interiors import bedroom, dining, litter, living, office, study
-from ._plan import YAWS, Plan
-from ._render import Camera, Light
-from ._shapes import (
+from . import objects as objects
+from .interiors import bedroom, dining, litter, living, office, study
+from .plan import YAWS, Plan
+from .render import Camera, Light
+from .shapes import (
     CEILING,
     FLOOR,
     FURNITURE,
@@ -24,8 +24,8 @@ from ._shapes import (
     Solids,
     turn,
 )
-from ._style import Rng, Style, seed, timber
-from ._surfaces import Materials, dye, hue
+from .style import Rng, Style, seed, timber
+from .surfaces import Materials, dye, hue
 
 USES = {"bedroom": bedroom, "living": living, "office": office, "dining": dining, "study": study}
 SCENES = tuple(USES)

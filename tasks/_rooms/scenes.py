@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ._labels import edges, keypoints, unlabelled, unmeasured
-from ._render import normals, picture, visible
-from ._rooms import room
-from ._shapes import Floats
-from ._style import Rng
+from .._filters import edges, keypoints
+from .render import normals, picture, visible
+from .room import room
+from .sensing import unlabelled, unmeasured
+from .shapes import Floats
+from .style import Rng
 
 VERSION = 1  # of the generator: any change that moves a pixel or a label raises it
 SPLITS = ("train", "validation", "test")

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ._scenes import SPLITS, VERSION, layout, scene
+from .scenes import SPLITS, VERSION, layout, scene
 
 CHUNK = 8  # scenes that a worker draws before it reports
 FEW = 32  # scenes that one process draws in the time that another one needs to start

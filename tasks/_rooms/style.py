@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._surfaces import Colour, Materials, dye, hue
+from .surfaces import Colour, Materials, dye, hue
 
 Rng = np.random.Generator
 CLOTHS = ("weave", "weave", "stripes", "plaid", "dots", "diamonds", "plain")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from ._shapes import Floats, Whole
+from .shapes import Floats, Whole
 
 Colour = tuple[float, float, float]
 PERIOD = 128  # voxels of the noise volume along each axis

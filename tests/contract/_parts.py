@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from auxbench.architecture import Architecture
-from auxbench.contract import Exempt
-from auxbench.problem import Dataset
-from auxbench.registry import METHODS
-from auxbench.trial import AUXILIARIES, PRIMARY, site, tiny, training, weights_of
+from auxbench.contract.documentation import Exempt
+from auxbench.contract.dry_run import AUXILIARIES, PRIMARY, builder, tiny, training, weights_of
+from auxbench.data.dataset import Dataset
+from auxbench.spec.registry import METHODS
+from auxbench.training.architecture import Architecture
 
 __all__ = ["ARCHITECTURES", "BALANCERS", "CHAINS", "TASKS", "cells", "hold", "rooms"]
-__all__ += ["site", "training", "weights_of"]
+__all__ += ["builder", "training", "weights_of"]
 
 ARCHITECTURES = [name for name in METHODS.names() if issubclass(METHODS[name], Architecture)]
 BALANCERS = [name for name in METHODS.names() if name not in ARCHITECTURES]

@@ -8,9 +8,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from auxbench.check import ARCHITECTURE
-from auxbench.contract_architecture import BACKBONES, architecture_of
-from auxbench.trial import images
+from auxbench.contract.architecture import BACKBONES, architecture_of
+from auxbench.contract.check import ARCHITECTURE
+from auxbench.contract.dry_run import images
 from tests.contract._parts import ARCHITECTURES, TASKS, cells, hold, rooms
 
 
@@ -49,7 +49,7 @@ def test_norm_and_activation_stay_on_the_deployed_primary_branch() -> None:
 
 
 def test_links_only_lead_to_the_same_block_or_up_to_two_later_in_a_stage() -> None:
-    from auxbench.methods._links import link_pairs
+    from auxbench.methods._linked.branches import link_pairs
 
     pairs = link_pairs((3, 4, 6, 3), "block")
     ends = [0, 3, 7, 13, 16]

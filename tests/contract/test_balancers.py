@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from auxbench.check import BALANCER
-from auxbench.contract_balancer import twins
-from auxbench.registry import METHODS
+from auxbench.contract.balancer import twins
+from auxbench.contract.check import BALANCER
+from auxbench.spec.registry import METHODS
 from tests.contract._parts import BALANCERS, cells, hold
 
 

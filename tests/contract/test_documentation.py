@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from auxbench import contract
-from auxbench.check import DOCUMENTATION
-from auxbench.problem import DATASETS
-from auxbench.registry import METHODS
+from auxbench.contract import documentation as contract
+from auxbench.contract.check import DOCUMENTATION
+from auxbench.spec.registry import DATASETS, METHODS
 from tests.contract._parts import cells
 
 OF_ANY_PART = (

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from auxbench.budget import BUDGETS
-from auxbench.descent import Descent
+from auxbench.contract.dry_run import images
 from auxbench.errors import UsageError
-from auxbench.gradients import Gradients
-from auxbench.methods._search import Schedule, Search
-from auxbench.trial import images
+from auxbench.methods._linked.search import Schedule, Search
+from auxbench.spec.budget import BUDGETS
+from auxbench.training.descent import Descent
+from auxbench.training.gradients import Gradients
 from tests.contract._parts import BALANCERS, TASKS, training, weights_of
 
 QM9 = ("homo", "lumo", "dipole", "polarisability", "extent", "vibration", "atomisation", "heat")
@@ -292,4 +292,4 @@ def test_links_are_moved_once_the_fusions_carry_something() -> None:
 def test_the_search_weighs_the_losses_as_the_descent_did() -> None:
     run = training("auxnas+static:depth=0.25:scene=4")
     run.run()
-    assert run.learner.objective.weights.tolist() == [1.0, 0.25, 4.0]
+    assert run.learner.context.weights.tolist() == [1.0, 0.25, 4.0]

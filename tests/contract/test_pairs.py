@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from auxbench.contract_balancer import balancer_of, rows_of, signals_of
-from auxbench.contract_training import it_trains
+from auxbench.contract.balancer import balancer_of, rows_of, signals_of
+from auxbench.contract.dry_run import TASKS
+from auxbench.contract.pairs import PLACES, TRAINED, Place, page
+from auxbench.contract.training import it_trains
 from auxbench.errors import UsageError
-from auxbench.method import Method
-from auxbench.pairs import PLACES, TRAINED, Place, page
-from auxbench.registry import METHODS
-from auxbench.trial import TASKS
+from auxbench.spec.method import Method
+from auxbench.spec.registry import METHODS
 from tests.contract._parts import ARCHITECTURES, BALANCERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pairs.md").read_text(encoding="utf-8")
@@ -79,7 +79,7 @@ def test_a_rule_that_reads_losses_sees_what_has_been_done_to_them(before: str) -
     honest = torch.equal(signals.scaled(weights).losses, true)
     for name in BALANCERS:
         later = METHODS[name]
-        if (earlier.forks and later.forks) or (later.reweighs and not earlier.reweighs):
+        if (earlier.forks and later.forks) or (later.weighs_samples and not earlier.weighs_samples):
             continue  # refused for another reason
         chain = f"{before}+{name}"
         if honest or "losses" not in later.reads:

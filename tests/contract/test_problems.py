@@ -13,12 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from auxbench.backbone import resolve
+from auxbench.data.dataset import Batch, Dataset, Task
+from auxbench.data.loader import Loader
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice, options_of
-from auxbench.problem import DATASETS, Batch, Dataset, Problem, Stream, Task
-from auxbench.registry import Card
-from auxbench.streams import Streams
+from auxbench.networks.backbone import resolve
+from auxbench.spec.grammar import Choice, options_of
+from auxbench.spec.registry import DATASETS, Card
 
 NAMES = DATASETS.names()
 SPLITS = ("train", "validation", "test")
@@ -103,9 +105,9 @@ def test_a_stream_gives_the_same_batches_in_another_process(name: str) -> None:
     assert other == str([digest(next(here)) for _ in range(6)])
 
 
-def stream(name: str) -> Stream:
+def stream(name: str) -> Loader:
     samples = tiny(name).samples("train")
-    return Stream(samples, np.arange(len(samples)), 3, Streams(name, 0, "1"))
+    return Loader(samples, np.arange(len(samples)), 3, Seeds(name, 0, "1"))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from auxbench import state
-from auxbench.check import TRAINING
+from auxbench.contract.check import TRAINING
+from auxbench.contract.dry_run import carried
 from auxbench.errors import Diverged
-from auxbench.method import Method
-from auxbench.phase import still
-from auxbench.trial import carried
+from auxbench.spec.method import Method
+from auxbench.training import checkpoint as state
+from auxbench.training.objective import frozen_batchnorm_stats
 from tests.contract._parts import (
     ARCHITECTURES,
     BALANCERS,
@@ -88,7 +88,7 @@ def test_a_gramian_in_chunks_costs_its_passes_a_chunk_and_one_more() -> None:
 def test_still_keeps_running_statistics_and_normalises_by_the_batch() -> None:
     norm = torch.nn.BatchNorm1d(3)
     x = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) + 5
-    with still(norm):
+    with frozen_batchnorm_stats(norm):
         inside = norm(x)
     assert norm.running_mean is not None
     assert norm.running_mean.tolist() == [0.0] * 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from auxbench.budget import BUDGETS
-from auxbench.runs import Run
-from auxbench.runs import record as make
+from auxbench.records.record import record as make
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.run import Run
 
 
 def record(

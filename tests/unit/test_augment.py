@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from auxbench.problem import Batch
-from auxbench.tasks._augment import AUXNAS, MTAN, Kind, Protocol, View, augmented, seen
+from auxbench.data.augment import AUXNAS, MTAN, Kind, Protocol, View, augmented, seen
+from auxbench.data.dataset import Batch
 
 HEIGHT, WIDTH = 24, 32
 FOCAL = 30.0

@@ -16,10 +16,12 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from auxbench import backbone, cut, zoo
-from auxbench.backbone import Backbone, build
-from auxbench.catalogue import BACKBONES
 from auxbench.errors import UsageError
+from auxbench.networks import backbone
+from auxbench.networks import blocks as cut
+from auxbench.networks import timm_adapter as zoo
+from auxbench.networks.backbone import Backbone, build
+from auxbench.spec.networks import BACKBONES
 
 SIDE = 64
 SLOW = {"resnet34", "vgg16_bn", "vit_small_patch16_224", "swin_tiny_patch4_window7_224"}
@@ -162,7 +164,7 @@ def test_fold_lets_a_feature_be_replaced_behind_every_block() -> None:
         return feature * 0 if block == 3 else feature
 
     with torch.no_grad():
-        maps, plain = backbone.fold(images(), cleared), backbone(images())
+        maps, plain = backbone.forward_with_hook(images(), cleared), backbone(images())
     assert seen == [0, 1, 2, 3, 4, 5]
     assert torch.equal(maps[0], plain[0])
     assert not maps[1].any()

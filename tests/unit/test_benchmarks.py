@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from auxbench.errors import UsageError
-from auxbench.registry import METHODS
+from auxbench.spec.registry import METHODS
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -84,7 +84,7 @@ def test_bars() -> None:
     assert steps.limit("famo", 3) is None
     assert steps.limit("auxnas+pcgrad", 3) is None
     for name in steps.balancers():
-        if METHODS[name].reads == {"agreement"} and not METHODS[name].also:
+        if METHODS[name].reads == {"inner"} and not METHODS[name].also:
             assert steps.limit(name, 5) == 2.8
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from auxbench.errors import UsageError
 from auxbench.report.board import boards
-from auxbench.report.table import Column, Table, decimals, render, si
+from auxbench.report.tables import Column, Table, decimals, render, si
 from auxbench.stats import frame, interval
 from tests.unit._records import record, study
 

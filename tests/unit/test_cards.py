@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from auxbench import gradients, passes
-from auxbench.balancer import Balancer
-from auxbench.card import Card
-from auxbench.gradients import Signals
-from auxbench.grammar import options_of
-from auxbench.problem import DATASETS
-from auxbench.registry import METHODS, Registry
 from auxbench.report import method as report
+from auxbench.spec import passes
+from auxbench.spec.description import Card
+from auxbench.spec.grammar import options_of
+from auxbench.spec.registry import DATASETS, METHODS, Registry
+from auxbench.training import gradients
+from auxbench.training.balancer import Balancer
+from auxbench.training.gradients import Signals
 from tests.contract._parts import BALANCERS, training
 
 TASKS = 4
@@ -91,9 +91,9 @@ def test_the_formula_is_what_the_meter_counts(method: str, auxiliaries: int) -> 
 
 def test_the_rule_for_the_primarys_row_is_that_of_the_gradients() -> None:
     assert passes.FORWARD_FROM == gradients.FORWARD_FROM
-    assert passes.count(3, {"agreement"}) == (1, 3, 0, 0)
-    assert passes.count(4, {"agreement"}) == (1, 2, 0, 1)
-    assert passes.count(4, {"agreement", "gramian"}) == (1, 4, 0, 0)
+    assert passes.count(3, {"inner"}) == (1, 3, 0, 0)
+    assert passes.count(4, {"inner"}) == (1, 2, 0, 1)
+    assert passes.count(4, {"inner", "gramian"}) == (1, 4, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_rule_for_the_primarys_row_is_that_of_the_gradients() -> None:
         (set(), "", "", "F + B"),
         ({"rows"}, "", "", "F + T B"),
         ({"gramian", "norms"}, "", "", "F + T B + T b"),
-        ({"agreement"}, "", "", "F + min(T B, 2 B + J)"),
+        ({"inner"}, "", "", "F + min(T B, 2 B + J)"),
         ({"gramian"}, "", "every", "F + B + (T - 1) B / every"),
         (set(), "2 F + 2 B + J", "", "3 F + 3 B + J"),
         (set(), "(2 F + 2 B) / 50", "", "F + B + (2 F + 2 B) / 50"),
@@ -145,7 +145,7 @@ def permuted_alike(name: str, seed: int) -> bool:
 RULES: dict[str, Any] = {name: METHODS[name] for name in BALANCERS}
 SYMMETRIC = [n for n, rule in RULES.items() if rule.permutes and not rule.asymmetric]
 # What happens in phases, in samples and in labels does not show in the weights of a batch.
-ELSEWHERE = {"before", "around", "reweigh", "relabel"}
+ELSEWHERE = {"before", "around", "weigh_samples", "relabel"}
 ASYMMETRIC = [
     n for n, rule in RULES.items() if rule.asymmetric and not ELSEWHERE & METHODS.card(n).defines
 ]

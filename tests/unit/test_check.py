@@ -14,11 +14,11 @@ from textwrap import indent
 import pytest
 
 import auxbench
-from auxbench.check import Result, Subject, attempt, table
-from auxbench.draft import write
+from auxbench.contract.check import Result, Subject, attempt, table
+from auxbench.contract.template import write
 from auxbench.errors import UsageError
-from auxbench.registry import METHODS
-from auxbench.report.table import render
+from auxbench.report.tables import render
+from auxbench.spec.registry import METHODS
 
 SOURCE = 'Source: A. Author, "On Breaking Rules", ICML 2020, https://example.org/rules'
 HEAD = '''"""{summary}
@@ -92,11 +92,11 @@ class Sharing(Architecture):
 
     family = "architecture"
 
-    def __init__(self, site{options}):
-        super().__init__(site)
-        self.network = site.network(self.primary)
+    def __init__(self, builder{options}):
+        super().__init__(builder)
+        self.network = builder.network(self.primary)
         trunk = self.network.backbone
-        self.heads = nn.ModuleDict({{t.name: site.head(t, trunk) for t in self.tasks[1:]}})
+        self.heads = nn.ModuleDict({{t.name: builder.head(t, trunk) for t in self.tasks[1:]}})
 {built}
 
     def forward(self, images):
@@ -400,7 +400,7 @@ ARCHITECTURES = {
     "a primary of its own": (
         "the_primary_starts_as_everywhere",
         {
-            "built": "with site.streams.ambient('mine'):\n"
+            "built": "with builder.seeds.seeded('mine'):\n"
             "    for p in self.network.head.parameters():\n"
             "        nn.init.normal_(p)",
         },
@@ -427,7 +427,7 @@ ARCHITECTURES = {
     "a global draw": (
         "the_global_random_state_is_left_alone",
         {"built": "self.extra = nn.Linear(2, 2)"},
-        "the global random state of torch changed; initialise what is your own inside site.str",
+        "the global random state of torch changed; initialise what is your own inside builder.str",
     ),
     "nowhere at home": (
         "it_can_be_built",

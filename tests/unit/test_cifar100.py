@@ -16,16 +16,19 @@ import pytest
 import torch
 from PIL import Image
 
-from auxbench import backbone
-from auxbench.architecture import Site
-from auxbench.budget import BUDGETS
 from auxbench.cost.training import Meter
+from auxbench.data.dataset import Batch, make_dataset
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.method import Method
-from auxbench.problem import DATASETS, Batch, Problem, make_dataset
-from auxbench.streams import Streams
+from auxbench.networks import backbone
+from auxbench.networks.builder import Builder
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.method import Method
+from auxbench.spec.registry import DATASETS
 from auxbench.tasks import cifar100 as module
-from auxbench.train import Training
+from auxbench.training.learner import start
+from auxbench.training.loop import Training
 
 Cifar100: Any = DATASETS["cifar100"]
 COUNTS = {"train": 900, "validation": 100, "test": 200}
@@ -267,10 +270,12 @@ def test_one_step_of_training(folder: Path) -> None:
     assert [(task.name, task.outputs) for task in problem.tasks] == [("coarse", 20), ("fine", 100)]
     names = [make().name for make in problem.primary.metrics]
     assert names == ["accuracy", "top5-accuracy"]
-    site = Site(problem.tasks, lambda: backbone.build("test_resnet", 32), Streams("files", 0, "1"))
+    builder = Builder(
+        problem.tasks, lambda: backbone.build("test_resnet", 32), Seeds("files", 0, "1")
+    )
     recipe = BUDGETS["demo"].with_changes(steps=1, batch=4)
-    learner = Method.parse("auxnas+pcgrad").start(site, recipe, meter)
-    training = Training(learner, problem, recipe, site, meter)
+    learner = start(Method.parse("auxnas+pcgrad"), builder, recipe, meter)
+    training = Training(learner, problem, recipe, builder, meter)
     training.run()
     parameters = learner.architecture.named_parameters()
     assert not [name for name, parameter in parameters if parameter.grad is None]

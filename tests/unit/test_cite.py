@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from auxbench.errors import UsageError
-from auxbench.registry import METHODS
 from auxbench.report.cite import Citation, bibliography, citations
+from auxbench.spec.registry import METHODS
 
 ENTRY = re.compile(r"@(inproceedings|article|misc)\{([a-z]+\d{4}[\w-]+),\n((?:  .+,\n)+)\}")
 FIELD = re.compile(r"  (\w+) = \{(.*)\},")

@@ -18,21 +18,24 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from auxbench import backbone
-from auxbench.architecture import Site
-from auxbench.budget import BUDGETS
+from auxbench.cli.data import data as data_command
 from auxbench.cost.training import Meter
-from auxbench.data_cli import data as data_command
+from auxbench.data.dataset import Batch
+from auxbench.data.prepared.form import prepare
+from auxbench.data.prepared.layout import Finding, check, recognise
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice
-from auxbench.layout import Finding, check, recognise
-from auxbench.method import Method
-from auxbench.prepared import prepare
-from auxbench.problem import DATASETS, Batch, Problem
-from auxbench.streams import Streams
-from auxbench.tasks import _cityscapes as layouts
+from auxbench.networks import backbone
+from auxbench.networks.builder import Builder
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.grammar import Choice
+from auxbench.spec.method import Method
+from auxbench.spec.registry import DATASETS
+from auxbench.tasks._layouts import cityscapes as layouts
 from auxbench.tasks.cityscapes import held_out
-from auxbench.train import Training
+from auxbench.training.learner import start
+from auxbench.training.loop import Training
 
 Cityscapes: Any = DATASETS["cityscapes"]
 Raw = npt.NDArray[Any]
@@ -317,10 +320,10 @@ def test_a_step_of_auxnas_and_pcgrad(prepared: dict[str, Path], name: str) -> No
     problem = Problem.of(dataset(name, prepared, side=32))
     assert [task.name for task in problem.tasks] == ["segmentation7", "disparity"]
     recipe = BUDGETS["demo"].with_changes(steps=1, batch=2, evaluations=1)
-    site = Site(problem.tasks, lambda: backbone.build("test_resnet", 32), Streams(name, 0, "1"))
+    builder = Builder(problem.tasks, lambda: backbone.build("test_resnet", 32), Seeds(name, 0, "1"))
     meter = Meter()
-    learner = Method.parse("auxnas+pcgrad").start(site, recipe, meter)
-    training = Training(learner, problem, recipe, site, meter)
+    learner = start(Method.parse("auxnas+pcgrad"), builder, recipe, meter)
+    training = Training(learner, problem, recipe, builder, meter)
     before = {k: v.clone() for k, v in learner.architecture.state_dict().items()}
     training.run()
     after = learner.architecture.state_dict()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import auxbench
-from auxbench.store import Store
+from auxbench.records.store import Store
 from tests.unit._records import study
 
 SMALL = [

@@ -8,7 +8,7 @@ import pytest
 
 from auxbench.errors import UsageError
 from auxbench.report.comparison import compare
-from auxbench.report.table import render
+from auxbench.report.tables import render
 from auxbench.stats import frame, holm
 from tests.unit._records import record, study
 

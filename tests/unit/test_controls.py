@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from auxbench.errors import UsageError
-from auxbench.method import Method
+from auxbench.spec.method import Method
 from tests.contract._parts import training, weights_of
 
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from auxbench import state
 from auxbench.cost import inference as inference_module
 from auxbench.cost import training
 from auxbench.cost.flops import Flops
 from auxbench.cost.inference import inference
 from auxbench.cost.training import Meter
+from auxbench.training import checkpoint as state
 
 
 @pytest.fixture(autouse=True)

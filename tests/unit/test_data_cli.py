@@ -23,17 +23,19 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 import auxbench as package
-from auxbench import bar, layout
-from auxbench.cli import auxbench
-from auxbench.data_cli import data
+from auxbench.cli.data import data
+from auxbench.cli.main import auxbench
+from auxbench.data import progress as bar
+from auxbench.data.dataset import Dataset, make_dataset
+from auxbench.data.prepared import layout
+from auxbench.data.prepared.download import download, unpack
+from auxbench.data.prepared.layout import Layout
+from auxbench.data.preview import sheet
 from auxbench.errors import UsageError
-from auxbench.fetch import download, unpack
-from auxbench.layout import Layout
-from auxbench.problem import DATASETS, Dataset, make_dataset
-from auxbench.sheet import sheet
+from auxbench.spec.registry import DATASETS
 from auxbench.tasks import rooms
-from auxbench.tasks._rooms import SCENES
-from auxbench.tasks._shapes import CLASSES
+from auxbench.tasks._rooms.room import SCENES
+from auxbench.tasks._rooms.shapes import CLASSES
 from tests.unit import _nyuv2 as files
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Gradients, Row
-from auxbench.registry import METHODS
+from auxbench.spec.registry import METHODS
+from auxbench.training.balancer import Balancer
+from auxbench.training.gradients import Gradients, Row
 from tests.contract._parts import training
 
 CASES: dict[str, Any] = json.loads(

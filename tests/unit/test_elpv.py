@@ -13,8 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from auxbench.data.dataset import Batch, Samples
+from auxbench.data.problem import Problem
 from auxbench.errors import UsageError
-from auxbench.problem import DATASETS, Batch, Problem, Samples
+from auxbench.spec.registry import DATASETS
 
 SPLITS = ("train", "validation", "test")
 Elpv: Any = DATASETS["elpv"]
@@ -28,13 +30,13 @@ def everything(dataset: Any, split: str, rng: np.random.Generator | None = None)
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for the package: 160 cells whose brightness tells the cell's number."""
-    site = tmp_path / "site"
-    folder = site / "elpv_dataset" / "data"
+    builder = tmp_path / "builder"
+    folder = builder / "elpv_dataset" / "data"
     (folder / "images").mkdir(parents=True)
-    (site / "elpv_dataset" / "__init__.py").touch()
-    (site / "elpv_dataset-9.0.dist-info").mkdir()
+    (builder / "elpv_dataset" / "__init__.py").touch()
+    (builder / "elpv_dataset-9.0.dist-info").mkdir()
     metadata = "Metadata-Version: 2.1\nName: elpv-dataset\nVersion: 9.0\n"
-    (site / "elpv_dataset-9.0.dist-info" / "METADATA").write_text(metadata)
+    (builder / "elpv_dataset-9.0.dist-info" / "METADATA").write_text(metadata)
     lines = []
     for cell in range(160):
         Image.new("L", (30, 30), cell).save(folder / "images" / f"cell{cell:04}.png")
@@ -42,7 +44,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lines.append(f"images/cell{cell:04}.png  {probability} {kind}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.setenv("AUXBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.syspath_prepend(site)
+    monkeypatch.syspath_prepend(builder)
     monkeypatch.delitem(sys.modules, "elpv_dataset", raising=False)
     return tmp_path
 
@@ -99,7 +101,7 @@ def test_images_come_from_the_cache_until_it_is_damaged(package: Path) -> None:
     truth = everything(Elpv(side=8), "train").inputs
     (file,) = (package / "cache").iterdir()
     assert file.suffix == ".npz"
-    images = package / "site" / "elpv_dataset" / "data" / "images"
+    images = package / "builder" / "elpv_dataset" / "data" / "images"
     hidden = images.rename(images.with_name("hidden"))
     assert torch.equal(everything(Elpv(side=8), "train").inputs, truth)
     hidden.rename(images)
@@ -131,7 +133,7 @@ def test_every_side_has_its_own_images(package: Path) -> None:
 
 
 def test_a_damaged_package_is_named(package: Path) -> None:
-    data = package / "site" / "elpv_dataset" / "data"
+    data = package / "builder" / "elpv_dataset" / "data"
     (data / "images" / "cell0003.png").write_bytes(b"no image")
     with pytest.raises(UsageError, match=r"cell0003\.png' \(not an image\); reinstall"):
         Elpv().prepare()

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import auxbench
-from auxbench import environment as environment_module
-from auxbench.environment import environment
+from auxbench.records import environment as environment_module
+from auxbench.records.environment import environment
 
 
 def test_the_report_says_what_is_installed_and_running() -> None:
@@ -103,7 +103,7 @@ def test_the_commit_is_recorded_and_changed_code_is_noticed(checkout: Path) -> N
 def test_a_package_outside_a_checkout_has_no_commit(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inside = checkout / "site-packages"  # a virtual environment inside somebody's checkout
+    inside = checkout / "builder-packages"  # a virtual environment inside somebody's checkout
     inside.mkdir()
     assert environment_module._commit(inside) == (None, None)
     monkeypatch.setenv("PATH", "")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from auxbench import state
 from auxbench.errors import UsageError
-from auxbench.method import Method
+from auxbench.spec.method import Method
+from auxbench.training import checkpoint as state
 from tests.contract._parts import training, weights_of
 
 STEPS = 3

@@ -17,9 +17,9 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Gradients, Signals
-from auxbench.registry import METHODS
+from auxbench.spec.registry import METHODS
+from auxbench.training.balancer import Balancer
+from auxbench.training.gradients import Gradients, Signals
 
 CASES: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "gradients.json").read_text(encoding="utf-8")

@@ -13,10 +13,10 @@ import torch
 from scipy.optimize import minimize, nnls
 from torch.nn import Parameter
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import TOGETHER, Gradients, Signals
 from auxbench.methods._solvers import bargain, dual_cone_weights, simplex_minimum, unit_rows
-from auxbench.registry import METHODS
+from auxbench.spec.registry import METHODS
+from auxbench.training.balancer import Balancer
+from auxbench.training.gradients import TOGETHER, Gradients, Signals
 
 CASES: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "gradients.json").read_text(encoding="utf-8")

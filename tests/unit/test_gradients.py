@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import Parameter
 
-from auxbench.derivatives import along
-from auxbench.gradients import Gradients, Passes, Row, Signals
+from auxbench.training.gradients import Gradients, Passes, Row, Signals
+from auxbench.training.jvp import along
 
 
 def two_heads() -> tuple[list[torch.Tensor], list[Parameter], nn.Module]:
@@ -123,7 +123,7 @@ def test_agreement_by_one_product_is_row_0_of_the_gramian() -> None:
     expected = Gradients(losses, parameters).signals.gramian[0]
     losses, parameters, slopes = five_heads()
     gradients = Gradients(losses, parameters, slopes=slopes)
-    torch.testing.assert_close(gradients.signals.agreement, expected)
+    torch.testing.assert_close(gradients.signals.inner, expected)
     assert gradients.passes == Passes(1, 0, 1)
     gradients.write(torch.ones(5), torch.ones(5))
     assert gradients.passes == Passes(2, 0, 1)
@@ -151,7 +151,7 @@ def test_agreement_is_scaled_as_the_gramian_is() -> None:
     expected = Gradients(losses, parameters).signals.scaled(weights).gramian[0]
     losses, parameters, slopes = five_heads()
     signals = Gradients(losses, parameters, slopes=slopes).signals.scaled(weights)
-    torch.testing.assert_close(signals.agreement, expected)
+    torch.testing.assert_close(signals.inner, expected)
 
 
 @pytest.mark.parametrize("chunks", [2, 3, 100])

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from auxbench.errors import UsageError
-from auxbench.grammar import (
+from auxbench.spec.grammar import (
     Bounds,
     Choice,
     Count,
@@ -21,7 +21,7 @@ from auxbench.grammar import (
     spelled,
     split_list,
 )
-from auxbench.method import Method
+from auxbench.spec.method import Method
 
 
 def part(

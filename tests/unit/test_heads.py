@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from auxbench import catalogue
-from auxbench.architecture import Network
-from auxbench.backbone import build
 from auxbench.errors import UsageError
-from auxbench.grammar import options_of
-from auxbench.heads import HEADS, DeepLabHead, DptHead, FpnHead, VectorHead, head, resolve
+from auxbench.networks.backbone import build
+from auxbench.networks.builder import Network
+from auxbench.networks.heads import HEADS, DeepLabHead, DptHead, FpnHead, VectorHead, head, resolve
+from auxbench.spec import networks as catalogue
+from auxbench.spec.grammar import options_of
 
 
 @pytest.fixture(autouse=True)

@@ -12,21 +12,21 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from auxbench.architecture import Architecture
-from auxbench.balancer import Balancer
-from auxbench.budget import BUDGETS
 from auxbench.cost.training import Meter
-from auxbench.descent import Descent
+from auxbench.data.dataset import Batch, SampleLosses, Task
 from auxbench.errors import UsageError
-from auxbench.gradients import Signals
-from auxbench.heads import HEADS
-from auxbench.method import Method
-from auxbench.methods._heldout import inverse_hessian_product, primary_gradient
+from auxbench.methods._heldout.heldout import inverse_hessian_product, primary_gradient
 from auxbench.methods._solvers import bargain
 from auxbench.methods.auxinash import weights_by_powers
-from auxbench.phase import Objective
-from auxbench.problem import Batch, SampleLosses, Task
-from auxbench.registry import METHODS
+from auxbench.networks.heads import HEADS
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.method import Method
+from auxbench.spec.registry import METHODS
+from auxbench.training.architecture import Architecture
+from auxbench.training.balancer import Balancer
+from auxbench.training.descent import Descent
+from auxbench.training.gradients import Signals
+from auxbench.training.objective import Objective
 from tests.contract._parts import training
 
 STEP = 1e-5
@@ -129,7 +129,7 @@ def test_auxilearn_sums_neumanns_series_with_its_last_factor(terms: int, expecte
     total = value(PAIR[0], theta["theta"]) + value(PAIR[1], theta["theta"])
     vector = primary_gradient(descent.objective, batch(PAIR), theta)
     direction = inverse_hessian_product(total, theta, vector, terms, 0.1)
-    rises = descent.objective.slopes(batch(PAIR), direction)
+    rises = descent.objective.jvp(batch(PAIR), direction)
     assert [-rise.mean().item() for rise in rises] == pytest.approx([expected, 0.0])
 
 
@@ -169,7 +169,7 @@ def test_auxilearn_agrees_with_differences_of_the_trained_network() -> None:
     direction = inverse_hessian_product(
         balancer.total(losses), phase.parameters, vector, balancer.terms, balancer.alpha
     )
-    balancer.learn(losses, descent.objective.slopes(batch(tasks), direction))
+    balancer.learn(losses, descent.objective.jvp(batch(tasks), direction))
     expected = differences(lambda w: value(unseen[0], trained(w)).item(), weights)
     torch.testing.assert_close(gradients[0], expected, rtol=1e-6, atol=1e-8)
 
@@ -184,7 +184,7 @@ def test_the_nonlinear_combination_is_what_the_descent_follows() -> None:
         SampleLosses((theta[task] + 1.5) ** 2 * count.double(), count.double())
         for task, count in enumerate(counts)
     ]
-    followed = sum(loss.mean() for loss in balancer.reweigh(losses))
+    followed = sum(loss.mean() for loss in balancer.weigh_samples(losses))
     (found,) = torch.autograd.grad(followed, theta, retain_graph=True)
     (expected,) = torch.autograd.grad(balancer.total(losses), theta)
     torch.testing.assert_close(found, expected)
@@ -199,7 +199,7 @@ def test_the_nonlinear_combination_learns_by_its_mixed_derivatives() -> None:
     gradients = caught(balancer)
     losses = descent.objective.samples(batch(tasks), phase.parameters)
     detached = [SampleLosses(loss.sums.detach(), loss.counts) for loss in losses]
-    balancer.learn(detached, descent.objective.slopes(batch(tasks), direction))
+    balancer.learn(detached, descent.objective.jvp(batch(tasks), direction))
 
     def slope(place: int, values: Tensor) -> float:
         kept = balancer.learned[place].data
@@ -285,7 +285,7 @@ def test_slopes_are_the_products_with_every_samples_gradient(backbone: str) -> N
         name: torch.randn(p.shape, generator=generator, dtype=torch.float64)
         for name, p in named.items()
     }
-    found = objective.slopes(seen, direction)
+    found = objective.jvp(seen, direction)
     losses = objective.samples(seen)
     for rise, loss in zip(found, losses, strict=True):
         for sample in range(len(seen)):
@@ -307,7 +307,7 @@ def test_slgrad_weighs_as_published() -> None:
     balancer.learn([SampleLosses(rise * 3, torch.full((2,), 3.0)) for rise in rises])
     assert balancer.shares.tolist() == [[0.5, 0.0], [0.0, 0.5]]
     losses = [SampleLosses(torch.tensor([4.0, 8.0]), torch.tensor([1.0, 2.0])) for _ in "ab"]
-    total = sum(loss.mean() for loss in balancer.reweigh(losses))
+    total = sum(loss.mean() for loss in balancer.weigh_samples(losses))
     assert total.item() == pytest.approx(0.5 * 4 + 0.5 * 4)
 
 
@@ -359,7 +359,7 @@ def test_maxl_agrees_with_central_differences() -> None:
     run = training("maxl", steps=20)
     architecture = run.learner.architecture.double()
     phase: Any = run.learner.stages[0].phases[0]
-    run.learner.objective.progress = 0.5
+    run.learner.context.progress = 0.5
     seen = next(run.batches["train"]["train"])
     seen = Batch(seen.inputs.double(), seen.targets)
     head = architecture.labels.head.predict.bias

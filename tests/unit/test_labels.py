@@ -8,23 +8,25 @@ import numpy as np
 import pytest
 import torch
 
-from auxbench.budget import BUDGETS
 from auxbench.cost.training import Meter
+from auxbench.data.dataset import Samples
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.method import Method
-from auxbench.problem import Problem, Samples
-from auxbench.runs import Run
-from auxbench.streams import Streams
-from auxbench.study import Study
-from auxbench.train import Training
-from tests.contract._parts import rooms, site
+from auxbench.execution.study import Study
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.method import Method
+from auxbench.spec.run import Run
+from auxbench.training.learner import start
+from auxbench.training.loop import Training
+from tests.contract._parts import builder, rooms
 
-STREAMS = Streams("labels", 0, "1")
+STREAMS = Seeds("labels", 0, "1")
 
 
 def samples(*texts: str, seed: int = 0) -> tuple[Samples, Samples]:
     problem = Problem.of(rooms(), texts[0], texts[1:])
-    return problem.training(Streams("labels", seed, "1")), rooms().samples("train")
+    return problem.training(Seeds("labels", seed, "1")), rooms().samples("train")
 
 
 def everything(samples: Samples) -> dict[str, torch.Tensor]:
@@ -98,21 +100,21 @@ def test_samples_with_one_kind_of_label_only_train(method: str, tmp_path: Path) 
     """Half of the samples lack the primary's label, and the others may lack the auxiliary's."""
     recipe = BUDGETS["demo"].with_changes(steps=4, batch=2)
     problem = Problem.of(rooms(), "segmentation:labelled=0.5", ["depth:labelled=0.5", "scene"])
-    here, meter = site(auxiliaries=("depth", "scene")), Meter()
-    learner = Method.parse(method).start(here, recipe, meter)
+    here, meter = builder(auxiliaries=("depth", "scene")), Meter()
+    learner = start(Method.parse(method), here, recipe, meter)
     run = Training(learner, problem, recipe, here, meter)
     run.run()
     assert all(p.isfinite().all() for p in learner.architecture.parameters())
 
 
 def test_held_out_samples_carry_the_primarys_label() -> None:
-    from auxbench.protocol import open_streams
+    from auxbench.data.splits import open_loaders
 
     problem = Problem.of(rooms(), "segmentation:labelled=0.5", ["depth"])
-    streams = open_streams(problem, "train", ("train", "holdout"), 2, STREAMS)
+    streams = open_loaders(problem, "train", ("train", "holdout"), 2, STREAMS)
     labelled = problem.training(STREAMS).labelled["segmentation"]
     assert set(streams["holdout"].indices) <= set(labelled)
     assert len(streams["train"].indices) == 8 - len(streams["holdout"].indices)
     few = Problem.of(rooms(), "segmentation:labelled=0.2", ["depth"])
     with pytest.raises(UsageError, match="2 samples carry the primary's label, too few"):
-        open_streams(few, "train", ("train", "holdout"), 2, STREAMS)
+        open_loaders(few, "train", ("train", "holdout"), 2, STREAMS)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Signals
-from auxbench.registry import METHODS
+from auxbench.spec.registry import METHODS
+from auxbench.training.balancer import Balancer
+from auxbench.training.gradients import Signals
 from tests.contract._parts import training, weights_of
 
 RULES = ["logsum", "uw", "dwa", "rlw", "famo", "gls", "imtll", "stch"]
@@ -207,7 +207,7 @@ def test_famo_looks_at_the_descents_batch_again_after_the_step() -> None:
     assert not again.claimed
     batches = {"train": next(run.batches["train"]["train"])}
     architecture = run.learner.architecture.train()
-    run.learner.objective.progress = 0.5
+    run.learner.context.progress = 0.5
     descent.step(batches)
     balancer: Any = run.learner.balancers[0]
     assert balancer.current.tolist() == [0.0] * 3

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from auxbench.losses import cross_entropy, depth_l1, l1, normals_cosine
+from auxbench.data.losses import cross_entropy, depth_l1, l1, normals_cosine
 
 Case = tuple[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], Tensor, Tensor, Tensor]
 NAN, INF = math.nan, math.inf

@@ -5,7 +5,7 @@ from __future__ import annotations
 from auxbench.report.board import boards
 from auxbench.report.comparison import compare
 from auxbench.report.matrix import matrix
-from auxbench.report.table import render
+from auxbench.report.tables import render
 from tests.unit._records import record, study
 
 HELPED = {"single": [1.0, 2.0, 3.0], "hps": [5.0, 6.0, 7.1], "pcgrad": [5.1, 6.2, 7.0]}

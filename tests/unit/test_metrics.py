@@ -15,8 +15,8 @@ from scipy.spatial import distance
 from torch import Tensor
 from torchmetrics import classification
 
-from auxbench import metrics
-from auxbench.metrics import Metric
+from auxbench.data import metrics
+from auxbench.data.metrics import Metric
 
 Floats = npt.NDArray[np.float64]
 NAN = math.nan

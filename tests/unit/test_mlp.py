@@ -11,24 +11,27 @@ import torch
 from click.testing import CliRunner
 from torch import Tensor
 
-from auxbench import heads
-from auxbench.architecture import Architecture, Site
-from auxbench.backbone import build, resolve
-from auxbench.budget import BUDGETS
-from auxbench.cli import auxbench
+from auxbench.cli.main import auxbench
 from auxbench.cost.inference import inference
 from auxbench.cost.training import Meter
+from auxbench.data.dataset import Batch, Indices, Samples, Task
+from auxbench.data.losses import cross_entropy
+from auxbench.data.metrics import Accuracy
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice
-from auxbench.losses import cross_entropy
-from auxbench.method import Method
-from auxbench.metrics import Accuracy
-from auxbench.plan import rehearse
-from auxbench.problem import DATASETS, Batch, Indices, Problem, Samples, Task
-from auxbench.registry import METHODS
-from auxbench.streams import Streams
-from auxbench.study import Study
-from auxbench.train import Training
+from auxbench.execution.plan import rehearse
+from auxbench.execution.study import Study
+from auxbench.networks import heads
+from auxbench.networks.backbone import build, resolve
+from auxbench.networks.builder import Builder
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.grammar import Choice
+from auxbench.spec.method import Method
+from auxbench.spec.registry import DATASETS, METHODS
+from auxbench.training.architecture import Architecture
+from auxbench.training.learner import start
+from auxbench.training.loop import Training
 
 ARCHITECTURES = [name for name in METHODS.names() if issubclass(METHODS[name], Architecture)]
 OPTIONS = [
@@ -81,14 +84,14 @@ class Signed(DATASETS["toy"]):
 PROBLEM = Problem.of(Signed(train=16, validation=4, test=4))
 
 
-def site(backbone: str = "mlp:depth=5:width=12") -> Site:
-    return Site(PROBLEM.tasks, lambda: build(backbone, 0, features=16), Streams("mlp", 0, "1"))
+def builder(backbone: str = "mlp:depth=5:width=12") -> Builder:
+    return Builder(PROBLEM.tasks, lambda: build(backbone, 0, features=16), Seeds("mlp", 0, "1"))
 
 
 def make(name: str) -> Architecture:
     choice = Choice.parse(name)
     maker = METHODS[choice.name]
-    architecture = maker(site(), **choice.values(maker))
+    architecture = maker(builder(), **choice.values(maker))
     assert isinstance(architecture, Architecture)
     return architecture
 
@@ -150,8 +153,10 @@ def test_what_every_architecture_deploys_is_counted(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*ARCHITECTURES, *OPTIONS, "pcgrad", "olaux", "auxnas+gradnorm"])
 def test_every_architecture_trains_it(name: str) -> None:
-    recipe, meter, here = BUDGETS["demo"].with_changes(steps=3, batch=4), Meter(), site()
-    training = Training(Method.parse(name).start(here, recipe, meter), PROBLEM, recipe, here, meter)
+    recipe, meter, here = BUDGETS["demo"].with_changes(steps=3, batch=4), Meter(), builder()
+    training = Training(
+        start(Method.parse(name), here, recipe, meter), PROBLEM, recipe, here, meter
+    )
     before = [p.detach().clone() for p in training.learner.architecture.deploy().parameters()]
     training.run()
     after = list(training.learner.architecture.deploy().parameters())

@@ -14,16 +14,19 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from auxbench import backbone
-from auxbench.architecture import Site
-from auxbench.budget import BUDGETS
 from auxbench.cost.training import Meter
+from auxbench.data.dataset import Batch, make_dataset
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.method import Method
-from auxbench.problem import DATASETS, Batch, Problem, make_dataset
-from auxbench.streams import Streams
+from auxbench.networks import backbone
+from auxbench.networks.builder import Builder
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.method import Method
+from auxbench.spec.registry import DATASETS
 from auxbench.tasks import multifashion as module
-from auxbench.train import Training
+from auxbench.training.learner import start
+from auxbench.training.loop import Training
 
 SPLITS = ("train", "validation", "test")
 MultiFashion: Any = DATASETS["multifashion"]
@@ -283,10 +286,12 @@ def test_one_step_of_training(folder: Path) -> None:
     dataset = of(folder, side=32)
     problem, meter = Problem.of(dataset), Meter()
     assert [task.name for task in problem.tasks] == ["left", "right"]
-    site = Site(problem.tasks, lambda: backbone.build("test_resnet", 32), Streams("files", 0, "1"))
+    builder = Builder(
+        problem.tasks, lambda: backbone.build("test_resnet", 32), Seeds("files", 0, "1")
+    )
     recipe = BUDGETS["demo"].with_changes(steps=1, batch=4)
-    learner = Method.parse("auxnas+pcgrad").start(site, recipe, meter)
-    training = Training(learner, problem, recipe, site, meter)
+    learner = start(Method.parse("auxnas+pcgrad"), builder, recipe, meter)
+    training = Training(learner, problem, recipe, builder, meter)
     training.run()
     parameters = learner.architecture.named_parameters()
     assert not [name for name, parameter in parameters if parameter.grad is None]

@@ -13,20 +13,22 @@ import pytest
 import torch
 from PIL import Image
 
-from auxbench import backbone
-from auxbench.architecture import Site
-from auxbench.budget import BUDGETS
 from auxbench.cost.training import Meter
+from auxbench.data.prepared.form import DEPTH, NORMAL, prepare
+from auxbench.data.prepared.layout import check, recognise
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice
-from auxbench.layout import check, recognise
-from auxbench.method import Method
-from auxbench.plan import rehearse
-from auxbench.prepared import DEPTH, NORMAL, prepare
-from auxbench.problem import DATASETS, Problem
-from auxbench.streams import Streams
-from auxbench.study import Study, run
-from auxbench.train import Training
+from auxbench.execution.plan import rehearse
+from auxbench.execution.study import Study, run
+from auxbench.networks import backbone
+from auxbench.networks.builder import Builder
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.grammar import Choice
+from auxbench.spec.method import Method
+from auxbench.spec.registry import DATASETS
+from auxbench.training.learner import start
+from auxbench.training.loop import Training
 from tests.unit import _nyuv2 as files
 
 pytest.importorskip("h5py")
@@ -241,10 +243,12 @@ def test_a_step_of_auxnas_and_pcgrad(prepared: Path, layout: str) -> None:
     data = dataset(layout, prepared, side=32)
     problem = Problem.of(data)
     recipe = BUDGETS["demo"].with_changes(steps=1, batch=2, evaluations=1)
-    site = Site(problem.tasks, lambda: backbone.build("test_resnet", 32), Streams("nyuv2", 0, "1"))
+    builder = Builder(
+        problem.tasks, lambda: backbone.build("test_resnet", 32), Seeds("nyuv2", 0, "1")
+    )
     meter = Meter()
-    learner = Method.parse("auxnas+pcgrad").start(site, recipe, meter)
-    training = Training(learner, problem, recipe, site, meter)
+    learner = start(Method.parse("auxnas+pcgrad"), builder, recipe, meter)
+    training = Training(learner, problem, recipe, builder, meter)
     before = {k: v.clone() for k, v in learner.architecture.state_dict().items()}
     training.run()
     after = learner.architecture.state_dict()
@@ -400,7 +404,7 @@ def test_keypoints_are_computed_for_those_who_ask(
 ) -> None:
     source = files.write_mtan(tmp_path / "source")
     made: list[int] = []
-    encode: Any = importlib.import_module("auxbench.tasks._encode")
+    encode: Any = importlib.import_module("auxbench.tasks._layouts.encode")
     real = encode.surf_keypoints
     monkeypatch.setattr(encode, "surf_keypoints", lambda rgb: made.append(1) or real(rgb))
     prepare(recognise(source)(source, size=SMALL), tmp_path / "without")

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from auxbench import plan as planning
 from auxbench.cost.training import PASSES, Meter
-from auxbench.plan import Paces, counted, plan, rehearse
-from auxbench.registry import METHODS
+from auxbench.execution import plan as planning
+from auxbench.execution.execute import begin, provenance_of
+from auxbench.execution.plan import Paces, counted, plan, rehearse
+from auxbench.execution.study import Study
+from auxbench.records.record import record
+from auxbench.records.store import Store
 from auxbench.report.plan import table
-from auxbench.report.table import render
-from auxbench.runs import Run, begin, provenance_of, record
-from auxbench.store import Store
-from auxbench.study import Study
+from auxbench.report.tables import render
+from auxbench.spec.registry import METHODS
+from auxbench.spec.run import Run
 
 SMALL = "toy:train=40:validation=4:test=4"
 CHAINS = ["arml+forkmerge", "auxnas:warmup=3+autolambda", "auxilearn+pcgrad"]

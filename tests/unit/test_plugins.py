@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import auxbench
-from auxbench.draft import write
+from auxbench.contract.template import write
 
 POINTS = """[auxbench.methods]
 shiny = shiny.rules:Shiny
@@ -43,9 +43,9 @@ print(json.dumps(told))
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of installed packages: one with good and bad methods, and one that comes late."""
-    folder = tmp_path_factory.mktemp("site")
+    folder = tmp_path_factory.mktemp("builder")
     package = folder / "shiny"
     package.mkdir()
     write("rules", "balancer", package)
@@ -68,10 +68,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def surroundings(site: Path) -> dict[str, str]:
+def surroundings(builder: Path) -> dict[str, str]:
     root = str(Path(auxbench.__file__).parents[1])
-    paths = os.pathsep.join([root, str(site), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": paths, "AUXBENCH_CACHE": str(site / "cache")}
+    paths = os.pathsep.join([root, str(builder), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": paths, "AUXBENCH_CACHE": str(builder / "cache")}
 
 
 Told = dict[tuple[str, ...], tuple[int, str, str]]
@@ -89,14 +89,14 @@ BROKEN = {
 
 
 @pytest.fixture(scope="module")
-def told(site: Path) -> Told:
+def told(builder: Path) -> Told:
     """What is said to some words: exit code, standard output, standard error."""
     words = [LIST, SHOW, CHECK, *(("check", name) for name in BROKEN)]
     words += [("run", "--methods", f"single,auxnas+{n}", "--dataset", "toy") for n in BROKEN]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, json.dumps(words)],
-        cwd=site,
-        env=surroundings(site),
+        cwd=builder,
+        env=surroundings(builder),
         capture_output=True,
         text=True,
         check=False,
@@ -166,12 +166,12 @@ def test_they_are_checked_together(told: Told) -> None:
     assert code == 0
 
 
-def test_they_run_like_any_other(site: Path) -> None:
+def test_they_run_like_any_other(builder: Path) -> None:
     words = ["--dataset", "toy:train=8:validation=4:test=4", "--steps", "2", "--seeds", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "auxbench", "run", "--methods", "shared+shiny+pcgrad", *words],
-        cwd=site,
-        env=surroundings(site),
+        cwd=builder,
+        env=surroundings(builder),
         capture_output=True,
         text=True,
         check=False,

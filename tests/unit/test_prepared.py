@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from auxbench.data.prepared.form import JOURNAL, MARKER, Prepared, place, prepare
+from auxbench.data.prepared.layout import Array, Layout, Rows, check
+from auxbench.data.prepared.samples import depths, normals, pictures, responses
 from auxbench.errors import UsageError
-from auxbench.layout import Array, Layout, Rows, check
-from auxbench.prepared import JOURNAL, MARKER, Prepared, place, prepare
-from auxbench.tasks._encode import (
+from auxbench.tasks._layouts.encode import (
     depth_steps,
     house,
     is_order,
@@ -23,7 +24,6 @@ from auxbench.tasks._encode import (
     picture,
     read_image,
 )
-from auxbench.tasks._prepared import depths, normals, pictures, responses
 
 
 class Numbers(Layout):

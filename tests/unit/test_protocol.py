@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from auxbench.problem import Batch, Dataset, Indices, Problem, Samples, Stream, Task
-from auxbench.protocol import carve, open_streams
-from auxbench.streams import Streams
+from auxbench.data.dataset import Batch, Dataset, Indices, Samples, Task
+from auxbench.data.loader import Loader
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
+from auxbench.data.splits import carve, open_loaders
 
 
 class Numbers(Samples):
@@ -39,12 +41,12 @@ class Line(Dataset):
         return Numbers()
 
 
-def opened(*splits: str, seed: int = 0, size: int = 5) -> dict[str, Stream]:
+def opened(*splits: str, seed: int = 0, size: int = 5) -> dict[str, Loader]:
     task = Task("number", 1, False, lambda p, t: (p, t), ())
-    return open_streams(Problem(Line(), task, ()), "train", splits, size, Streams("x", seed, "1"))
+    return open_loaders(Problem(Line(), task, ()), "train", splits, size, Seeds("x", seed, "1"))
 
 
-def indices(stream: Stream, batches: int) -> list[int]:
+def indices(stream: Loader, batches: int) -> list[int]:
     return [int(value) for _ in range(batches) for value in next(stream).inputs]
 
 
@@ -124,7 +126,7 @@ def test_held_out_samples_are_not_trained_on_and_others_train_on_all() -> None:
 
 def test_what_is_held_out_depends_on_the_seed_alone() -> None:
     sets: Iterable[list[int]] = [
-        carve(100, np.arange(100), Streams("x", s, "1"))[1].tolist() for s in (0, 0, 1)
+        carve(100, np.arange(100), Seeds("x", s, "1"))[1].tolist() for s in (0, 0, 1)
     ]
     one, same, other = sets
     assert one == same != other

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
-from auxbench import provenance, state
-from auxbench.cli import auxbench
-from auxbench.registry import DATASETS, METHODS
+from auxbench.cli.main import auxbench
+from auxbench.execution.execute import provenance_of
+from auxbench.execution.study import Study
+from auxbench.records import provenance
+from auxbench.records.record import record
+from auxbench.records.store import Store
 from auxbench.report.board import boards
 from auxbench.report.run import command
-from auxbench.runs import provenance_of, record
-from auxbench.store import Store
-from auxbench.study import Study
+from auxbench.spec.registry import DATASETS, METHODS
+from auxbench.training import checkpoint as state
 from tests.unit import _records
 
 HERE = Path(__file__).parents[2]

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 
+from auxbench.data.dataset import Batch, Samples
+from auxbench.data.problem import Problem
 from auxbench.errors import UsageError
-from auxbench.problem import DATASETS, Batch, Problem, Samples
+from auxbench.spec.registry import DATASETS
 
 SPLITS = ("train", "validation", "test")
 QM9: Any = DATASETS["qm9"]
@@ -43,20 +45,20 @@ def row(number: int) -> dict[str, str]:
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for the package: 60 molecules in three files."""
-    site = tmp_path / "site"
-    folder = site / "qm9pack" / "data"
+    builder = tmp_path / "builder"
+    folder = builder / "qm9pack" / "data"
     folder.mkdir(parents=True)
-    (site / "qm9pack" / "__init__.py").write_text("raise ImportError('not to be imported')")
-    (site / "qm9pack-9.0.dist-info").mkdir()
+    (builder / "qm9pack" / "__init__.py").write_text("raise ImportError('not to be imported')")
+    (builder / "qm9pack-9.0.dist-info").mkdir()
     metadata = "Metadata-Version: 2.1\nName: qm9pack\nVersion: 9.0\n"
-    (site / "qm9pack-9.0.dist-info" / "METADATA").write_text(metadata)
+    (builder / "qm9pack-9.0.dist-info" / "METADATA").write_text(metadata)
     for place, part in enumerate(MODULE.PARTS):
         with (folder / part).open("w", newline="") as stream:
             writer = csv.DictWriter(stream, fieldnames=list(row(0)))
             writer.writeheader()
             writer.writerows(row(number) for number in range(20 * place, 20 * place + 20))
     monkeypatch.setenv("AUXBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.syspath_prepend(site)
+    monkeypatch.syspath_prepend(builder)
     monkeypatch.delitem(sys.modules, "qm9pack", raising=False)
     return tmp_path
 
@@ -139,7 +141,7 @@ def test_what_was_read_is_kept_until_it_is_damaged(package: Path) -> None:
     truth = everything(small(), "train").inputs
     [file] = (package / "cache").iterdir()
     assert file.name.startswith("qm9-9.0-")
-    data = package / "site" / "qm9pack" / "data"
+    data = package / "builder" / "qm9pack" / "data"
     hidden = data.rename(data.with_name("hidden"))
     assert torch.equal(everything(small(), "train").inputs, truth)
     hidden.rename(data)
@@ -150,7 +152,7 @@ def test_what_was_read_is_kept_until_it_is_damaged(package: Path) -> None:
 
 
 def test_a_damaged_package_is_named(package: Path) -> None:
-    data = package / "site" / "qm9pack" / "data"
+    data = package / "builder" / "qm9pack" / "data"
     (data / MODULE.PARTS[1]).write_text("some,thing\n1,2\n")
     with pytest.raises(UsageError, match=r"part2\.csv' \(not the molecules of QM9\); reinstall"):
         small().prepare()

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from auxbench.errors import UsageError
-from auxbench.registry import METHODS, Registry
+from auxbench.spec.registry import METHODS, Registry
 
 
 def test_names_and_cards_import_no_torch() -> None:

@@ -12,7 +12,7 @@ from auxbench.errors import UsageError
 from auxbench.report.board import boards
 from auxbench.report.comparison import compare
 from auxbench.report.select import select
-from auxbench.report.table import Column, Table, render
+from auxbench.report.tables import Column, Table, render
 from tests.unit._records import record, study
 
 RECORDS = study(

@@ -19,14 +19,17 @@ import pytest
 import torch
 from scipy import ndimage
 
+from auxbench.data.dataset import Batch
 from auxbench.errors import UsageError
-from auxbench.problem import DATASETS, Batch
-from auxbench.tasks import _labels, _scenes, _store
-from auxbench.tasks._render import normals, surface, visible
-from auxbench.tasks._rooms import SCENES, Room, room
-from auxbench.tasks._scenes import SPLITS, contact_sheet, layout, scene
-from auxbench.tasks._shapes import BOX, CLASSES, ELLIPSOID, FRUSTUM, NEAR, SHELL, entry
-from auxbench.tasks._store import Damaged, Store, draw, drawn
+from auxbench.spec.registry import DATASETS
+from auxbench.tasks._rooms import scenes as _scenes
+from auxbench.tasks._rooms import sensing as _labels
+from auxbench.tasks._rooms import store as _store
+from auxbench.tasks._rooms.render import normals, surface, visible
+from auxbench.tasks._rooms.room import SCENES, Room, room
+from auxbench.tasks._rooms.scenes import SPLITS, contact_sheet, layout, scene
+from auxbench.tasks._rooms.shapes import BOX, CLASSES, ELLIPSOID, FRUSTUM, NEAR, SHELL, entry
+from auxbench.tasks._rooms.store import Damaged, Store, draw, drawn
 
 Rooms = DATASETS["rooms"]
 COUNTS = {"train": 2, "validation": 1, "test": 1}
@@ -523,7 +526,7 @@ def test_a_result_of_a_quicker_process_is_kept(tmp_path: Path) -> None:
 
 def test_box_filters_give_the_hessian_of_scikit_image() -> None:
     """Golden values: skimage.feature.hessian_matrix_det of scikit-image 0.26, in float64."""
-    labels: Any = importlib.import_module("auxbench.tasks._labels")
+    labels: Any = importlib.import_module("auxbench.tasks._rooms.room.sensing")
     y, x = np.mgrid[0:48, 0:64]
     waves = 127 + 90 * np.sin(x / 5.0) * np.cos(y / 7.0)
     spot = 30 * ((x - 40) ** 2 + (y - 20) ** 2 < 60)

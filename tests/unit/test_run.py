@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from auxbench import runs as run_module
-from auxbench import state
-from auxbench.budget import BUDGETS
-from auxbench.execute.local import Workers
-from auxbench.execute.progress import Progress
-from auxbench.runs import Run, begin, execute
-from auxbench.store import Store
-from auxbench.study import Study
+from auxbench.execution import execute as run_module
+from auxbench.execution.execute import begin, execute
+from auxbench.execution.local import Workers
+from auxbench.execution.progress import Progress
+from auxbench.execution.study import Study
+from auxbench.records.store import Store
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.run import Run
+from auxbench.training import checkpoint as state
 
 RUN = Run(
     "rooms:test=4:train=8:validation=4",

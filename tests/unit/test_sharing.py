@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from auxbench.grammar import Choice
-from auxbench.registry import METHODS
-from tests.contract._parts import TASKS, rooms, site, training, weights_of
+from auxbench.spec.grammar import Choice
+from auxbench.spec.registry import METHODS
+from tests.contract._parts import TASKS, builder, rooms, training, weights_of
 
 SHARING = ["crossstitch", "nddr", "mtan"]
 FUSED = [
@@ -25,7 +25,7 @@ NETS = ["test_resnet", "test_vit", "test_convnext"]
 def make(name: str, net: str = "test_resnet", auxiliaries: tuple[str, ...] = TASKS[1]) -> Any:
     choice = Choice.parse(name)
     maker = METHODS[choice.name]
-    return maker(site(net, auxiliaries), **choice.values(maker))
+    return maker(builder(net, auxiliaries), **choice.values(maker))
 
 
 def images(count: int = 2) -> torch.Tensor:
@@ -34,7 +34,7 @@ def images(count: int = 2) -> torch.Tensor:
 
 def alone(architecture: Any, net: str) -> dict[str, torch.Tensor]:
     """What a single-task network predicts for every task of an architecture."""
-    here = site(net)
+    here = builder(net)
     return {task.name: here.network(task).eval()(images()) for task in architecture.tasks}
 
 
@@ -125,7 +125,7 @@ def test_the_deployed_network_predicts_what_training_predicts(name: str, net: st
 def test_inference_costs_as_many_trunks_as_are_fused(name: str, trunks: int) -> None:
     architecture = make(name)
     assert not architecture.deploys_single
-    trunk = sum(p.numel() for p in site().trunk(architecture.primary).parameters())
+    trunk = sum(p.numel() for p in builder().trunk(architecture.primary).parameters())
     deployed = sum(p.numel() for p in architecture.deploy().parameters())
     assert trunks * trunk < deployed < sum(p.numel() for p in architecture.parameters())
 

@@ -10,13 +10,13 @@ import re
 import pytest
 from click.testing import CliRunner, Result
 
-from auxbench.cli import auxbench
+from auxbench.cli.main import auxbench
 from auxbench.errors import UsageError
-from auxbench.grammar import options_of
-from auxbench.problem import DATASETS
-from auxbench.registry import METHODS
-from auxbench.report import catalogue, dataset, method
-from auxbench.report.table import Row, render
+from auxbench.report import dataset, method
+from auxbench.report import lists as catalogue
+from auxbench.report.tables import Row, render
+from auxbench.spec.grammar import options_of
+from auxbench.spec.registry import DATASETS, METHODS
 
 STYLES = ("text", "json", "csv", "markdown", "latex")
 

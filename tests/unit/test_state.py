@@ -13,8 +13,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from auxbench import state
 from auxbench.errors import AuxbenchError
+from auxbench.training import checkpoint as state
 
 TYPES = [
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16),

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from auxbench import store as store_module
 from auxbench.errors import UsageError
-from auxbench.store import SCHEMA, Store, read
+from auxbench.records import store as store_module
+from auxbench.records.record import SCHEMA
+from auxbench.records.store import Store, read
 
 
 def write(folder: Path, text: str) -> Store:

@@ -13,14 +13,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from auxbench import heads
-from auxbench.backbone import build
-from auxbench.cli import auxbench
-from auxbench.data_cli import data
-from auxbench.grammar import Choice
-from auxbench.layout import layouts_of
-from auxbench.study import Study
-from auxbench.tasks._encode import parse_size
+from auxbench.cli.data import data
+from auxbench.cli.main import auxbench
+from auxbench.data.prepared.layout import layouts_of
+from auxbench.execution.study import Study
+from auxbench.networks import heads
+from auxbench.networks.backbone import build
+from auxbench.spec.grammar import Choice
+from auxbench.tasks._layouts.encode import parse_size
 
 FILES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from auxbench.cli import auxbench
+from auxbench.cli.main import auxbench
 from auxbench.errors import UsageError
-from auxbench.execute import local
-from auxbench.study import Seeds, Study, seeds_of
+from auxbench.execution import local
+from auxbench.execution.study import Seeds, Study
+from auxbench.spec.study import seeds_of
 
 
 @pytest.mark.parametrize(

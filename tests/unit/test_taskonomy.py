@@ -17,22 +17,25 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from auxbench import backbone
-from auxbench.architecture import Site
-from auxbench.budget import BUDGETS
+from auxbench.cli.data import data as data_command
 from auxbench.cost.training import Meter
-from auxbench.data_cli import data as data_command
-from auxbench.derivatives import along
+from auxbench.data.dataset import Batch
+from auxbench.data.prepared.form import prepare
+from auxbench.data.prepared.layout import check, recognise
+from auxbench.data.problem import Problem
+from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.grammar import Choice
-from auxbench.layout import check, recognise
-from auxbench.method import Method
-from auxbench.prepared import prepare
-from auxbench.problem import DATASETS, Batch, Problem
-from auxbench.streams import Streams
-from auxbench.tasks import _taskonomy as layouts
+from auxbench.networks import backbone
+from auxbench.networks.builder import Builder
+from auxbench.spec.budget import BUDGETS
+from auxbench.spec.grammar import Choice
+from auxbench.spec.method import Method
+from auxbench.spec.registry import DATASETS
+from auxbench.tasks._layouts import taskonomy as layouts
 from auxbench.tasks.taskonomy import soft_cross_entropy
-from auxbench.train import Training
+from auxbench.training.jvp import along
+from auxbench.training.learner import start
+from auxbench.training.loop import Training
 
 Taskonomy: Any = DATASETS["taskonomy"]
 Raw = npt.NDArray[Any]
@@ -418,8 +421,10 @@ def test_some_buildings_of_another_list(copy: Path) -> None:
 def test_a_conversion_goes_on_where_it_was_stopped(
     source: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("auxbench.prepared.FLUSH", 1)
-    monkeypatch.setattr("auxbench.prepared._forecast", lambda *_: "")  # which reads some too
+    monkeypatch.setattr("auxbench.data.prepared.form.FLUSH", 1)
+    monkeypatch.setattr(
+        "auxbench.data.prepared.form._forecast", lambda *_: ""
+    )  # which reads some too
     made = layout(source)
     seen: list[str] = []
     made.threads = False
@@ -462,10 +467,10 @@ def test_a_step_of_auxnas_and_pcgrad(
     if primary is None:
         assert [task.name for task in problem.tasks] == ["segmentation", "depth", "normals"]
     recipe = BUDGETS["demo"].with_changes(steps=1, batch=2, evaluations=1)
-    site = Site(problem.tasks, lambda: backbone.build("test_resnet", 32), Streams("t", 0, "1"))
+    builder = Builder(problem.tasks, lambda: backbone.build("test_resnet", 32), Seeds("t", 0, "1"))
     meter = Meter()
-    learner = Method.parse("auxnas+pcgrad").start(site, recipe, meter)
-    training = Training(learner, problem, recipe, site, meter)
+    learner = start(Method.parse("auxnas+pcgrad"), builder, recipe, meter)
+    training = Training(learner, problem, recipe, builder, meter)
     before = {k: v.clone() for k, v in learner.architecture.state_dict().items()}
     training.run()
     after = learner.architecture.state_dict()

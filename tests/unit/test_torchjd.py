@@ -19,9 +19,9 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor, nn
 
-from auxbench.balancer import Balancer
-from auxbench.gradients import Gradients, Signals
-from auxbench.registry import METHODS
+from auxbench.spec.registry import METHODS
+from auxbench.training.balancer import Balancer
+from auxbench.training.gradients import Gradients, Signals
 
 MISSING = "torchjd is not installed; it comes with the extra 'dev'"
 aggregation = pytest.importorskip("torchjd.aggregation", reason=MISSING)

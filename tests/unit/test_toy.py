@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from auxbench.data.dataset import Batch
+from auxbench.data.problem import Problem
 from auxbench.errors import UsageError
-from auxbench.problem import DATASETS, Batch, Problem
+from auxbench.spec.registry import DATASETS
 
 SPLITS = ("train", "validation", "test")
 Toy: Any = DATASETS["toy"]

@@ -10,10 +10,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from auxbench import weights
-from auxbench.backbone import build
 from auxbench.errors import UsageError
-from auxbench.study import Study, run
+from auxbench.execution.study import Study, run
+from auxbench.networks import pretrained as weights
+from auxbench.networks.backbone import build
 
 NAMES = ["test_resnet", "test_vit", "test_convnext", "test_efficientnet", "vgg11_bn"]
 

@@ -16,7 +16,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from auxbench.bar import bar
+from auxbench.data.progress import bar
 from auxbench.errors import UsageError
 
 CHUNK = 1 << 20

@@ -19,7 +19,7 @@ come; the mean angle of a network that is 10° off or more changes by less than 
 
 Writing is crash-safe: rows are appended to `.part` files, a journal says after every `FLUSH` rows
 how many are on the disk, and a conversion that was stopped goes on there. Nothing here needs torch;
-`auxbench.tasks._prepared` makes `Samples` of it.
+`auxbench.data.prepared.samples` makes `Samples` of it.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from auxbench import __version__, cache
-from auxbench.bar import Advance, bar, duration
+from auxbench import __version__
+from auxbench.data.prepared import cache
+from auxbench.data.prepared.layout import Array, Finding, Layout, Rows
+from auxbench.data.progress import Advance, bar, duration
 from auxbench.errors import UsageError
-from auxbench.layout import Array, Finding, Layout, Rows
 
 FORMAT = 1
 MARKER = "prepared.json"

@@ -1,11 +1,11 @@
 """Layouts: the forms in which a data set lies on the user's disk, recognised, verified and read.
 
 A layout turns samples of somebody else's files into the compact arrays of the prepared form (see
-`auxbench.prepared`); training never reads the originals. Nothing here needs torch.
+`auxbench.data.prepared.form`); training never reads the originals. Nothing here needs torch.
 
 A data set declares its layouts by a class attribute of its `Dataset`, read without importing it:
 
-    layouts = "auxbench.tasks._nyuv2"
+    layouts = "auxbench.tasks._layouts.nyuv2"
 
 names a torch-free module with `LAYOUTS: tuple[type[Layout], ...]` in it. That is all that
 `auxbench data check` and `auxbench data prepare` need.
@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Literal
 import numpy.typing as npt
 
 from auxbench.errors import UsageError
-from auxbench.registry import Registry
+from auxbench.spec.registry import Registry
 
 Rows = dict[str, npt.NDArray[Any]]
 Status = Literal["ok", "note", "wrong"]
@@ -226,8 +226,8 @@ def recognise(folder: Path, dataset: str | None = None) -> type[Layout]:
     Errors: `UsageError` that lists what was looked for, for a folder that is none of them or could
     be two data sets.
     """
-    from auxbench.fetch import ARCHIVES
-    from auxbench.prepared import JOURNAL, progress_of
+    from auxbench.data.prepared.download import ARCHIVES
+    from auxbench.data.prepared.form import JOURNAL, progress_of
 
     archive = folder.name.lower().endswith(ARCHIVES)
     if not folder.exists():
@@ -264,5 +264,5 @@ def recognise(folder: Path, dataset: str | None = None) -> type[Layout]:
 
 
 def _registry() -> Registry[type]:
-    # not the registry of `auxbench.problem`, which needs torch
+    # not the registry of `auxbench.data.dataset`, which needs torch
     return Registry("data set", "auxbench.tasks")

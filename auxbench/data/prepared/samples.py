@@ -1,6 +1,6 @@
 """Samples over the prepared form, and what decodes its compact types into batches.
 
-Together with `auxbench.prepared` (how it is written) and `_augment` (how it is augmented) this is
+Together with `form` (how it is written) and `auxbench.data.augment` (how it is augmented) this is
 all that a `Dataset` over a prepared form needs.
 """
 
@@ -14,11 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from auxbench.data.arrays import MEAN, STD, Finish
+from auxbench.data.dataset import Batch, Indices, Samples, Task
+from auxbench.data.prepared.form import DEPTH, NORMAL, RESPONSE, Prepared
 from auxbench.errors import UsageError
-from auxbench.prepared import DEPTH, NORMAL, RESPONSE, Prepared
-from auxbench.problem import Batch, Indices, Samples, Task
-
-from ._arrays import MEAN, STD, Finish
 
 Raw = npt.NDArray[Any]
 Raws = npt.NDArray[Any] | list[npt.NDArray[Any]]  # one array of all samples, or one per sample

@@ -1,0 +1,75 @@
+"""The builder of networks, and the single-task network that every comparison starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from auxbench.data.dataset import Task
+from auxbench.data.seeds import Seeds
+from auxbench.networks import heads
+from auxbench.networks.backbone import Backbone
+from auxbench.spec.networks import HEAD
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds networks for an architecture: the tasks, a maker of backbones, the seeds.
+
+    `dense_head` is the head of tasks that predict maps, as `heads.head` reads it. Everything of the
+    primary is initialised from seeds of its own, so it starts alike under every method: common
+    random numbers.
+    """
+
+    tasks: tuple[Task, ...]
+    make_backbone: Callable[[], Backbone]
+    seeds: Seeds
+    dense_head: str = HEAD
+
+    def backbone(self, task: Task) -> Backbone:
+        """A fresh backbone for a task; the primary's is the one that everybody starts from."""
+        role = "primary" if task is self.tasks[0] else task.name
+        with self.seeds.seeded("trunk", role):
+            return self.make_backbone()
+
+    def head(self, task: Task, backbone: Backbone) -> nn.Module:
+        """A fresh head that suits the task."""
+        with self.seeds.seeded("head", task.name):
+            return heads.head(task.dense, backbone, task.outputs, self.dense_head)
+
+    def network(self, task: Task) -> Network:
+        """A fresh single-task network."""
+        backbone = self.backbone(task)
+        return Network(backbone, self.head(task, backbone))
+
+
+class Network(nn.Module):
+    """A single-task network: backbone and head; images [B, 3, H, W] -> prediction.
+
+    `after` holds one module per block that acts on the block's output, for architectures that
+    leave something of their own on the primary branch.
+    """
+
+    def __init__(
+        self, backbone: Backbone, head: nn.Module, after: Iterable[nn.Module] | None = None
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.after = None if after is None else nn.ModuleList(after)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The prediction for a batch of images."""
+        after = self.after
+        if after is None:
+            return self.predict(self.backbone(images), images)
+        return self.predict(
+            self.backbone.forward_with_hook(images, lambda block, x: after[block](x)), images
+        )
+
+    def predict(self, features: list[Tensor], images: Tensor) -> Tensor:
+        """The head's prediction from the features at the ends of the stages."""
+        prediction: Tensor = self.head(features, tuple(images.shape[-2:]))
+        return prediction

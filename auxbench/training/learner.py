@@ -1,0 +1,146 @@
+"""The learner: all that training changes, built from a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from auxbench.cost.training import Meter
+from auxbench.data.dataset import Batch
+from auxbench.data.seeds import Seeds
+from auxbench.networks.builder import Builder
+from auxbench.spec.budget import Recipe
+from auxbench.spec.method import Method
+from auxbench.spec.registry import METHODS
+from auxbench.training.architecture import Architecture
+from auxbench.training.balancer import Balancer
+from auxbench.training.context import Context
+from auxbench.training.descent import Descent
+from auxbench.training.objective import Objective
+from auxbench.training.phase import Phase
+
+
+def start(
+    method: Method, builder: Builder, recipe: Recipe, meter: Meter, device: str = "cpu"
+) -> Learner:
+    """Build everything that a method's training carries, at its first step."""
+    maker = METHODS[method.architecture.name]
+    architecture = maker(builder, **method.architecture.values(maker))
+    assert isinstance(architecture, Architecture)
+    architecture.to(device)
+    trained = [task.name for task in architecture.tasks]
+    balancers = make_balancers(
+        method, trained, [task.name for task in builder.tasks], builder.seeds
+    )
+    return Learner(architecture, balancers, architecture.recipe(recipe), meter)
+
+
+def make_balancers(
+    method: Method, trained: Sequence[str], tasks: Sequence[str], seeds: Seeds
+) -> list[Balancer]:
+    """The chain for the trained tasks; a weight for a task that is not trained has no effect.
+
+    Errors: `UsageError` for options that do not fit the problem's `tasks`.
+    """
+    absent = set(tasks).difference(trained)
+    chain = []
+    for place, choice in enumerate(method.balancers):
+        maker = METHODS[choice.name]
+        values = choice.values(maker, frozenset(tasks))
+        options = {key: value for key, value in values.items() if key not in absent}
+        rng = seeds.torch("balancer", choice.name, place)
+        chain.append(maker(trained, rng, **options))
+    return chain
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with phases of its own: the warm-up, or the training proper."""
+
+    name: str
+    steps: int
+    phases: tuple[Phase, ...]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The batches that an iteration needs, each named once."""
+        return tuple(dict.fromkeys(split for phase in self.phases for split in phase.splits))
+
+
+class Learner:
+    """Architecture, objective and phases of a method: all that training changes.
+
+    The descent owns every parameter of the architecture that no other phase claims, so every
+    parameter is claimed exactly once.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        balancers: Sequence[Balancer],
+        recipe: Recipe,
+        meter: Meter,
+    ) -> None:
+        self.architecture = architecture
+        self.balancers = balancers
+        self.objective = Objective(architecture, architecture.tasks, meter)
+        self.context = context = Context(
+            architecture,
+            architecture.tasks,
+            architecture.deploy,
+            self.objective,
+            recipe,
+            architecture.split,
+            balancers,
+        )
+        search = architecture.phases(context)
+        claimed = {id(p) for phase in search for p in phase.claimed}
+        named = architecture.named_parameters()
+        context.parameters = {name: p for name, p in named if id(p) not in claimed}
+        descent = Descent(context, balancers, architecture.balanced(), architecture.paced())
+        self.descent: Phase = descent
+        phases: tuple[Phase, ...] = (*search, descent)
+        if len(architecture.tasks) > 1:  # otherwise there is nothing to balance
+            before = [phase for balancer in balancers for phase in balancer.before(context)]
+            after = [phase for balancer in balancers for phase in balancer.after(context)]
+            phases = (*search, *before, descent, *after)
+            for balancer in balancers:
+                if balancer.forks:
+                    self.descent = balancer.around(context, phases)
+                    phases = (self.descent,)
+        stages = [Stage("train", recipe.steps, phases)]
+        if architecture.warm_up:
+            alone = Descent(context, (), split="train")
+            stages.insert(0, Stage("warm-up", architecture.warm_up, (alone,)))
+        self.stages = tuple(stages)
+
+    def relabel(self, batch: Batch) -> Batch:
+        """A batch of the training data with the labels that the method's parts give it."""
+        batch = self.architecture.relabel(batch)
+        for balancer in self.balancers:
+            batch = balancer.relabel(batch)
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the learner carries from step to step."""
+        return {
+            "architecture": self.architecture.state_dict(),
+            "balancers": [balancer.state_dict() for balancer in self.balancers],
+            "context": self.context.state_dict(),
+            "phases": {
+                stage.name: [phase.state_dict() for phase in stage.phases] for stage in self.stages
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.architecture.load_state_dict(state["architecture"])
+        for balancer, saved in zip(self.balancers, state["balancers"], strict=True):
+            balancer.load_state_dict(saved)
+        self.context.load_state_dict(state["context"])
+        phases = deepcopy(state["phases"])  # optimisers keep the tensors they are given
+        for stage in self.stages:
+            for phase, saved in zip(stage.phases, phases[stage.name], strict=True):
+                phase.load_state_dict(saved)

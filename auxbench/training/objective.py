@@ -1,0 +1,91 @@
+"""The objective: from a batch to the losses of all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from auxbench.cost.training import Meter
+from auxbench.data.dataset import Batch, SampleLosses, Task
+from auxbench.training.jvp import Named, jvp
+
+
+class Objective:
+    """Batch -> T separate loss scalars, primary first.
+
+    `network` maps inputs to {task: prediction}; passes are reported to `meter`.
+    """
+
+    def __init__(self, network: nn.Module, tasks: Sequence[Task], meter: Meter) -> None:
+        self.network = network
+        self.tasks = tuple(tasks)
+        self.meter = meter
+
+    def __call__(self, batch: Batch) -> list[Tensor]:
+        """The losses of a batch, as scalars; BatchNorm's running statistics do not move."""
+        return [losses.mean() for losses in self.samples(batch)]
+
+    def samples(
+        self,
+        batch: Batch,
+        parameters: Named | None = None,
+        *,
+        update_statistics: bool = False,
+    ) -> list[SampleLosses]:
+        """Every task's losses on the samples of a batch.
+
+        `parameters` replace the network's own of the same names. BatchNorm's running statistics
+        move only with `update_statistics`.
+        """
+        self.meter.forward(len(batch))
+        with nullcontext() if update_statistics else frozen_batchnorm_stats(self.network):
+            if parameters is None:
+                predictions = self.network(batch.inputs)
+            else:
+                predictions = functional_call(self.network, dict(parameters), (batch.inputs,))
+        return self._losses(predictions, batch)
+
+    def jvp(self, batch: Batch, direction: Named) -> list[SampleLosses]:
+        """The derivative of every loss along `direction`, a vector by parameter names.
+
+        One forward-mode product gives the inner products of the direction with the gradients of
+        all tasks, and of all samples, for which reverse mode needs a backward pass each.
+        """
+        self.meter.product(len(batch))
+        counts: list[Tensor] = []
+
+        def sums(parameters: Named) -> list[Tensor]:
+            predictions = functional_call(self.network, dict(parameters), (batch.inputs,))
+            losses = self._losses(predictions, batch)
+            counts.extend(loss.counts.detach() for loss in losses)
+            return [loss.sums for loss in losses]
+
+        with frozen_batchnorm_stats(self.network):
+            _, derivatives = jvp(sums, dict(self.network.named_parameters()), direction)
+        return [SampleLosses(part, count) for part, count in zip(derivatives, counts, strict=True)]
+
+    def _losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> list[SampleLosses]:
+        return [
+            task.losses(predictions[task.name], batch.targets[task.name]) for task in self.tasks
+        ]
+
+
+@contextmanager
+def frozen_batchnorm_stats(module: nn.Module) -> Iterator[None]:
+    """Keep the running statistics of every BatchNorm inside `module` as they are.
+
+    Batches are still normalised by their own statistics in training mode.
+    """
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.training]
+    kept = [norm.track_running_stats for norm in norms]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm, tracked in zip(norms, kept, strict=True):
+            norm.track_running_stats = tracked

@@ -1,0 +1,1 @@
+"""Rules that learn on held-out data."""

@@ -1,0 +1,1 @@
+"""Linked branches: the family of Aux-G and Aux-NAS."""

@@ -1,0 +1,1 @@
+"""Layouts: the forms in which NYU v2, Cityscapes and Taskonomy lie on a disk."""

@@ -1,0 +1,1 @@
+"""The generator of `rooms`: furnished interiors, drawn by a ray caster with exact labels."""
