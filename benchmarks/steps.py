@@ -36,9 +36,9 @@ from auxbench.data.losses import cross_entropy, l1
 from auxbench.data.metrics import Accuracy
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
+from auxbench.execution.environment import environment
 from auxbench.networks import backbone
 from auxbench.networks.builder import Builder
-from auxbench.records.environment import environment
 from auxbench.spec.budget import BUDGETS, Recipe
 from auxbench.spec.grammar import split_list
 from auxbench.spec.method import Method

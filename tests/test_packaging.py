@@ -64,8 +64,8 @@ def test_the_wheel_installs_one_package_with_everything_in_it(wheel: Path) -> No
 def test_the_installed_package_finds_its_parts_and_trains(installed: Path) -> None:
     code = (
         "import auxbench, pathlib; from auxbench.registry import METHODS; "
-        "from auxbench.problem import DATASETS; from auxbench.runs import begin; "
-        "from auxbench.study import Study; "
+        "from auxbench.spec.registry import DATASETS; from auxbench.execution.execute import begin; "
+        "from auxbench.execution.study import Study; "
         "assert 'auxbench.methods.pcgrad' == METHODS['pcgrad'].__module__; "
         "study = Study.of('auxnas+pcgrad', 'rooms', backbone='test_resnet', steps=1, batch=2, "
         "side=32); "

@@ -15,11 +15,11 @@ from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.errors import Diverged, Stopped
+from auxbench.execution.environment import environment
 from auxbench.networks import backbone
 from auxbench.networks.builder import Builder
 from auxbench.networks.pretrained import kept
 from auxbench.records import provenance
-from auxbench.records.environment import environment
 from auxbench.records.record import record
 from auxbench.spec.grammar import Choice
 from auxbench.spec.method import Method

@@ -240,9 +240,9 @@ BALANCERS = {
     "a look that is not declared": (
         "passes_are_those_declared",
         {
-            "more": "def after(self, descent):\n"
+            "more": "def after(self, context):\n"
             "    phase = Plain()\n"
-            "    phase.step = lambda b: {'x': len(descent.objective(b['train']))}\n"
+            "    phase.step = lambda b: {'x': len(context.objective(b['train']))}\n"
             "    return [phase]"
         },
         "make 4 forward, 2 backward, and 2 forward, 2 backward are declared",
@@ -250,8 +250,8 @@ BALANCERS = {
     "a look that is not reported": (
         "passes_are_those_declared",
         {
-            "more": "def after(self, descent):\n"
-            "    phase, network = Plain(), descent.objective.architecture\n"
+            "more": "def after(self, context):\n"
+            "    phase, network = Plain(), context.network\n"
             "    phase.step = lambda b: {'x': len(network(b['train'].inputs))}\n"
             "    return [phase]"
         },
@@ -261,8 +261,8 @@ BALANCERS = {
         "passes_are_those_declared",
         {
             "more": "forks = True\n"
-            "def around(self, descent, phases):\n"
-            "    phase, meter = Plain(), descent.objective.meter\n"
+            "def around(self, context, phases):\n"
+            "    phase, meter, descent = Plain(), context.objective.meter, phases[-1]\n"
             "    def step(batches):\n"
             "        descent.step(batches)\n"
             "        meter.backward = lambda *_: None\n"
@@ -308,9 +308,9 @@ BALANCERS = {
     "a claim on a parameter of the network": (
         "it_trains",
         {
-            "more": "def before(self, descent):\n"
+            "more": "def before(self, context):\n"
             "    phase = Plain()\n"
-            "    phase.claimed = descent.parameters[:1]\n"
+            "    phase.claimed = list(context.parameters.values())[:1]\n"
             "    return [phase]"
         },
         "is claimed by 2 phases; let one phase claim it",

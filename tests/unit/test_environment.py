@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import auxbench
-from auxbench.records import environment as environment_module
-from auxbench.records.environment import environment
+from auxbench.execution import environment as environment_module
+from auxbench.execution.environment import environment
 
 
 def test_the_report_says_what_is_installed_and_running() -> None:

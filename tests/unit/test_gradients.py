@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import Parameter
 
 from auxbench.training.gradients import Gradients, Passes, Row, Signals
-from auxbench.training.jvp import along
+from auxbench.training.jvp import jvp
 
 
 def two_heads() -> tuple[list[torch.Tensor], list[Parameter], nn.Module]:
@@ -112,17 +112,17 @@ def five_heads() -> tuple[list[torch.Tensor], list[Parameter], Callable[..., tor
 
     def slopes(row: Row) -> torch.Tensor:
         assert all(part is None for part in row[1:])  # private ones are no matter of agreement
-        _, rises = along(lambda p: losses(p["trunk"]), {"trunk": trunk}, {"trunk": row[0]})
+        _, rises = jvp(lambda p: losses(p["trunk"]), {"trunk": trunk}, {"trunk": row[0]})
         return torch.stack(rises)
 
     return losses(trunk), [trunk, *heads], slopes
 
 
-def test_agreement_by_one_product_is_row_0_of_the_gramian() -> None:
+def test_inner_by_one_product_is_row_0_of_the_gramian() -> None:
     losses, parameters, slopes = five_heads()
     expected = Gradients(losses, parameters).signals.gramian[0]
     losses, parameters, slopes = five_heads()
-    gradients = Gradients(losses, parameters, slopes=slopes)
+    gradients = Gradients(losses, parameters, jvp=slopes)
     torch.testing.assert_close(gradients.signals.inner, expected)
     assert gradients.passes == Passes(1, 0, 1)
     gradients.write(torch.ones(5), torch.ones(5))
@@ -145,12 +145,12 @@ def test_only_tasks_whose_two_weights_differ_cost_a_partial_pass() -> None:
         torch.testing.assert_close(one.grad, other.grad)
 
 
-def test_agreement_is_scaled_as_the_gramian_is() -> None:
+def test_inner_is_scaled_as_the_gramian_is() -> None:
     losses, parameters, slopes = five_heads()
     weights = torch.tensor([2.0, 0.5, 1.0, 3.0, 0.0], dtype=torch.float64)
     expected = Gradients(losses, parameters).signals.scaled(weights).gramian[0]
     losses, parameters, slopes = five_heads()
-    signals = Gradients(losses, parameters, slopes=slopes).signals.scaled(weights)
+    signals = Gradients(losses, parameters, jvp=slopes).signals.scaled(weights)
     torch.testing.assert_close(signals.inner, expected)
 
 

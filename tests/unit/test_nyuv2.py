@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from auxbench import run
 from auxbench.cost.training import Meter
 from auxbench.data.prepared.form import DEPTH, NORMAL, prepare
 from auxbench.data.prepared.layout import check, recognise
@@ -20,7 +21,7 @@ from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
 from auxbench.execution.plan import rehearse
-from auxbench.execution.study import Study, run
+from auxbench.execution.study import Study
 from auxbench.networks import backbone
 from auxbench.networks.builder import Builder
 from auxbench.spec.budget import BUDGETS

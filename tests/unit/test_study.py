@@ -9,8 +9,8 @@ import pytest
 from auxbench.cli.main import auxbench
 from auxbench.errors import UsageError
 from auxbench.execution import local
-from auxbench.execution.study import Seeds, Study
-from auxbench.spec.study import seeds_of
+from auxbench.execution.study import Study
+from auxbench.spec.study import Seeds, seeds_of
 
 
 @pytest.mark.parametrize(

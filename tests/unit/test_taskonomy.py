@@ -33,7 +33,7 @@ from auxbench.spec.method import Method
 from auxbench.spec.registry import DATASETS
 from auxbench.tasks._layouts import taskonomy as layouts
 from auxbench.tasks.taskonomy import soft_cross_entropy
-from auxbench.training.jvp import along
+from auxbench.training.jvp import jvp
 from auxbench.training.learner import start
 from auxbench.training.loop import Training
 
@@ -318,7 +318,7 @@ def test_the_soft_loss_has_the_derivatives_that_methods_need() -> None:
     assert bend[0].tolist() == pytest.approx([first * second, -first * second])
     assert not bend[1].any()
     point, direction = scores_.detach(), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    _, tangent = along(
+    _, tangent = jvp(
         lambda p: soft_cross_entropy(p["x"], target)[0], {"x": point}, {"x": direction}
     )
     assert tangent.tolist() == pytest.approx([slope[0, 0].item(), 0.0])

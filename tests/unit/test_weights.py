@@ -10,8 +10,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from auxbench import run
 from auxbench.errors import UsageError
-from auxbench.execution.study import Study, run
+from auxbench.execution.study import Study
 from auxbench.networks import pretrained as weights
 from auxbench.networks.backbone import build
 
