@@ -63,8 +63,8 @@ def test_the_wheel_installs_one_package_with_everything_in_it(wheel: Path) -> No
 
 def test_the_installed_package_finds_its_parts_and_trains(installed: Path) -> None:
     code = (
-        "import auxbench, pathlib; from auxbench.registry import METHODS; "
-        "from auxbench.spec.registry import DATASETS; from auxbench.execution.execute import begin; "
+        "import auxbench, pathlib; from auxbench import DATASETS, METHODS; "
+        "from auxbench.execution.execute import begin; "
         "from auxbench.execution.study import Study; "
         "assert 'auxbench.methods.pcgrad' == METHODS['pcgrad'].__module__; "
         "study = Study.of('auxnas+pcgrad', 'rooms', backbone='test_resnet', steps=1, batch=2, "

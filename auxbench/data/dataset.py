@@ -180,4 +180,5 @@ def make_dataset(text: str, side: int) -> Dataset:
     values = choice.values(maker)
     if "side" in options_of(maker):
         values.setdefault("side", side)
-    return maker(**values)
+    dataset: Dataset = maker(**values)
+    return dataset

@@ -122,7 +122,8 @@ def test_boards_say_what_is_stale_and_what_was_made_on_other_data() -> None:
 
 def test_boards_of_stale_runs_need_no_torch() -> None:
     script = (
-        "import sys\nfrom auxbench.report.board import boards\nfrom auxbench.records.store import Store\n"
+        "import sys\nfrom auxbench.report.board import boards\n"
+        "from auxbench.records.store import Store\n"
         "assert 'Stale' in ' '.join(boards(Store(sys.argv[1]).records())[0].notes)\n"
         "assert 'torch' not in sys.modules\n"
     )
