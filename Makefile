@@ -6,15 +6,19 @@ BIN := $(VENV)/bin
 # The versions that are tested; empty for the newest that the package allows.
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: demo test check benchmarks lock test-newest test-oldest clean
+.PHONY: demo test test-slow check benchmarks lock test-newest test-oldest clean
 
 demo: $(VENV)/ready
 	$(BIN)/auxbench run --methods single,hps,pcgrad,auxnas,auxnas+pcgrad --dataset rooms \
 		--backbone test_resnet --budget demo --seeds 3 --results demo
 	$(BIN)/auxbench leaderboard --results demo
 
+# Networks are tiny, so every worker keeps to one thread.
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -W error
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto
+
+test-slow: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto -m slow
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
