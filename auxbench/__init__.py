@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from auxbench.spec.registry import METHODS as METHODS
     from auxbench.training.architecture import Architecture as Architecture
     from auxbench.training.balancer import Balancer as Balancer
+    from auxbench.training.balancer import GradientBalancer as GradientBalancer
     from auxbench.training.context import Context as Context
     from auxbench.training.gradients import Signals as Signals
     from auxbench.training.phase import Phase as Phase
@@ -39,6 +40,7 @@ _HOMES = {
     "Context": "training.context",
     "DATASETS": "spec.registry",
     "Dataset": "data.dataset",
+    "GradientBalancer": "training.balancer",
     "METHODS": "spec.registry",
     "Network": "networks.builder",
     "Phase": "training.phase",

@@ -29,10 +29,6 @@ Values = dict[str, Tensor]
 class Forked(Balancer):
     """A rule that trains one fork for each of several weightings of the tasks."""
 
-    asymmetric = True
-    scales_private = True
-    forks = True
-
     def __init__(self, tasks: Sequence[str], rng: torch.Generator) -> None:
         super().__init__(tasks, rng)
         # Of the fork that takes its turn.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -81,8 +80,6 @@ class FusedBranches(Architecture):
 
     * `links`: Where the branches are fused: at every block, or at the ends of stages.
     """
-
-    deploys_single: ClassVar[bool] = False
 
     def __init__(self, builder: Builder, *, links: Level) -> None:
         super().__init__(builder)

@@ -23,14 +23,14 @@ import torch
 
 from auxbench import METHODS
 
-from ._gradient import GradientBalancer, Norm
+from ._gradient import GramianBalancer
 from ._solvers import Array, rank, unit_rows
 
 ROUNDING = float(np.finfo(np.float64).eps)
 
 
 @METHODS.register
-class AlignedMTL(GradientBalancer):
+class AlignedMTL(GramianBalancer):
     """Alignment of the gradients' principal components.
 
     * `scale`: Length that all principal components get: their smallest, their median, or their root
@@ -50,9 +50,8 @@ class AlignedMTL(GradientBalancer):
         rng: torch.Generator,
         *,
         scale: Literal["min", "median", "rmse"] = "min",
-        norm: Norm = "native",
     ) -> None:
-        super().__init__(tasks, rng, norm=norm)
+        super().__init__(tasks, rng)
         self.scale = scale
 
     def direction(self, gramian: Array) -> Array:

@@ -43,10 +43,6 @@ class ARML(Balancer):
     """
 
     family = "auxiliary"
-    asymmetric = True
-    reads = frozenset({"gramian"})
-    reads_every = "every"
-    scales_private = True
 
     def __init__(
         self, tasks: Sequence[str], rng: torch.Generator, *, every: Count = 20, lr: Positive = 0.05

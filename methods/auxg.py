@@ -34,8 +34,6 @@ from ._linked.branches import (
 class AuxG(LinkedBranches):
     """Branches with primary-to-auxiliary links of strength 1; norm and act on auxiliaries only."""
 
-    family = "architecture"
-
     def __init__(
         self,
         builder: Builder,

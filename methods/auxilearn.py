@@ -44,7 +44,6 @@ class AuxiLearn(ImplicitDifferentiation):
     """
 
     family = "auxiliary"
-    reads = frozenset({"losses"})
 
     def __init__(
         self,

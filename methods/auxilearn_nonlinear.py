@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from auxbench import METHODS, Signals
+from auxbench import METHODS
 from auxbench.data.dataset import SampleLosses
 from auxbench.spec.grammar import Count, CountOrZero, Positive
 
@@ -45,7 +45,6 @@ class AuxiLearnNonlinear(ImplicitDifferentiation):
     """
 
     family = "auxiliary"
-    weighs_samples = True
 
     def __init__(
         self,
@@ -64,9 +63,6 @@ class AuxiLearnNonlinear(ImplicitDifferentiation):
         outer = 2 * torch.rand(hidden, generator=rng) * 2 / hidden
         learned = [inner, torch.zeros(hidden), outer]
         super().__init__(tasks, rng, learned, every=every, terms=terms, alpha=alpha, lr=lr)
-
-    def weights(self, signals: Signals) -> Tensor:
-        return torch.ones_like(signals.losses)
 
     def weigh_samples(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
         if len(losses) == 1:

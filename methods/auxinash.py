@@ -33,7 +33,7 @@ from auxbench import METHODS, Signals
 from auxbench.data.dataset import SampleLosses
 from auxbench.spec.grammar import Count, CountOrZero, Positive
 
-from ._gradient import GradientBalancer, Norm, with_gradient
+from ._gradient import GramianBalancer, with_gradient
 from ._heldout.heldout import ImplicitDifferentiation, means, weighed_sum
 from ._solvers import Array, bargain
 
@@ -46,8 +46,6 @@ class AuxiNash(ImplicitDifferentiation):
 
     * `max_norm`: Greatest length of the combined gradient, to which all weights are shrunk, those
       of the heads too; none does not limit it.
-    * `norm`: Length of the combined gradient: the rule's own (native), or that of the plain sum of
-      the tasks' gradients (sum).
 
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = AuxiNash(["a", "b"], torch.Generator(), max_norm=None)
@@ -57,7 +55,6 @@ class AuxiNash(ImplicitDifferentiation):
     """
 
     family = "auxiliary"
-    reads = frozenset({"losses", "gramian"})
 
     def __init__(
         self,
@@ -69,11 +66,10 @@ class AuxiNash(ImplicitDifferentiation):
         alpha: Positive = 1e-4,
         lr: Positive | None = None,
         max_norm: Positive | None = 1.0,
-        norm: Norm = "native",
     ) -> None:
         powers = torch.ones(len(tasks), dtype=torch.float64)
         super().__init__(tasks, rng, [powers], every=every, terms=terms, alpha=alpha, lr=lr)
-        self.bargain = Bargain(tasks, rng, norm=norm)
+        self.bargain = Bargain(tasks, rng)
         self.bargain.limit = max_norm
         # What the last descent saw and did; the balancers before this one gave `scale`.
         self.gramian: Tensor
@@ -121,7 +117,7 @@ def weights_by_powers(gramian: Tensor, powers: Tensor, weights: Tensor) -> Tenso
     return squared.sqrt() * slope
 
 
-class Bargain(GradientBalancer):
+class Bargain(GramianBalancer):
     """The bargain of the tasks that have a gradient, whose powers are `shares`."""
 
     degree = -0.5

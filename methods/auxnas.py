@@ -49,8 +49,6 @@ class AuxNAS(SearchedBranches):
     * `lr`: Learning rate of the search; by default 80 / steps and at least 0.01.
     """
 
-    family = "architecture"
-
     def __init__(
         self,
         builder: Builder,

@@ -41,8 +41,6 @@ FIXED: dict[str, Any] = {
 class AuxNASOfficial(SearchedBranches):
     """Searched links with the released schedules and learning rates."""
 
-    family = "architecture"
-
     def __init__(
         self,
         builder: Builder,

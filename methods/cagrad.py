@@ -21,12 +21,12 @@ import torch
 from auxbench import METHODS
 from auxbench.spec.grammar import ProperShare
 
-from ._gradient import GradientBalancer, Norm
+from ._gradient import GramianBalancer
 from ._solvers import Array, unit_rows, worst_case_weights
 
 
 @METHODS.register
-class CAGrad(GradientBalancer):
+class CAGrad(GramianBalancer):
     """Conflict-averse descent.
 
     * `c`: Radius of the ball around the mean gradient, relative to its length; 0 gives the mean
@@ -46,9 +46,8 @@ class CAGrad(GradientBalancer):
         rng: torch.Generator,
         *,
         c: ProperShare = 0.5,
-        norm: Norm = "native",
     ) -> None:
-        super().__init__(tasks, rng, norm=norm)
+        super().__init__(tasks, rng)
         self.c = c
 
     def direction(self, gramian: Array) -> Array:

@@ -18,12 +18,12 @@ import numpy as np
 
 from auxbench import METHODS
 
-from ._gradient import GradientBalancer
+from ._gradient import GramianBalancer
 from ._solvers import Array, equal_projections, inverse_lengths, unit_rows
 
 
 @METHODS.register
-class ConFIG(GradientBalancer):
+class ConFIG(GramianBalancer):
     """Conflict-free inverse gradients with equal preference for all tasks.
 
     >>> import torch

@@ -57,8 +57,6 @@ class CrossStitch(FusedBranches):
     * `own`: Share of its own feature that a task starts with; the others share the rest evenly.
     """
 
-    family = "architecture"
-
     def __init__(
         self,
         builder: Builder,

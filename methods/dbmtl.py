@@ -21,17 +21,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auxbench import METHODS, Signals
+from auxbench import METHODS, Balancer, Signals
 from auxbench.spec.grammar import ProperShare
 from auxbench.training.gradients import Row
-
-from ._gradient import Norm, NormedBalancer
 
 FLOOR = 1e-8
 
 
 @METHODS.register
-class DBMTL(NormedBalancer):
+class DBMTL(Balancer):
     """Dual balancing; a single task is left as it is.
 
     * `beta`: Memory of the gradients' moving averages; 0 takes the gradients of the batch.
@@ -43,9 +41,6 @@ class DBMTL(NormedBalancer):
     """
 
     family = "gradient"
-    reads = frozenset({"losses", "rows"})
-    scales_private = True
-    edits = True
 
     def __init__(
         self,
@@ -53,18 +48,14 @@ class DBMTL(NormedBalancer):
         rng: torch.Generator,
         *,
         beta: ProperShare = 0.9,
-        norm: Norm = "native",
     ) -> None:
-        super().__init__(tasks, rng, norm=norm)
+        super().__init__(tasks, rng)
         self.beta = beta
-        # The weights of this batch's losses, needed until its gradients are edited only.
-        self.latest = torch.ones(len(tasks), dtype=torch.float64)
         self.means: list[list[Tensor | None]] = []
 
     def weights(self, signals: Signals) -> Tensor:
         losses = signals.losses
-        self.latest = 1 / losses.clamp(min=FLOOR) if len(losses) > 1 else torch.ones_like(losses)
-        return self.latest
+        return 1 / losses.clamp(min=FLOOR) if len(losses) > 1 else torch.ones_like(losses)
 
     def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
         if len(rows) == 1:
@@ -82,17 +73,10 @@ class DBMTL(NormedBalancer):
                     average.mul_(self.beta).add_(gradient, alpha=1 - self.beta)
         norms = torch.stack([_norm(mean) for mean in self.means])
         factors = torch.where(norms > 0, norms.max() / torch.where(norms > 0, norms, 1.0), 0.0)
-        balanced = [
+        return [
             tuple(None if m is None else m * factor for m in mean)
             for mean, factor in zip(self.means, factors.tolist(), strict=True)
         ]
-        if self.norm == "native":
-            return balanced
-        plain = [
-            tuple(None if g is None else g / weight for g in row)
-            for row, weight in zip(rows, self.latest.tolist(), strict=True)
-        ]
-        return self.normed_rows(balanced, plain)
 
     def extra(self) -> dict[str, Any]:
         return {"means": self.means}

@@ -25,12 +25,12 @@ import torch
 from auxbench import METHODS
 from auxbench.spec.grammar import Bounds, Positive
 
-from ._gradient import GradientBalancer, Norm
+from ._gradient import GramianBalancer
 from ._solvers import Array, bargain
 
 
 @METHODS.register
-class FairGrad(GradientBalancer):
+class FairGrad(GramianBalancer):
     """Alpha-fair gains, computed on every batch.
 
     * `alpha`: Degree of fairness: towards 0 the sum of gains counts, 1 is Nash-MTL, and the higher,
@@ -54,9 +54,8 @@ class FairGrad(GradientBalancer):
         *,
         alpha: Annotated[float, Bounds(0.1, 10)] = 2.0,
         max_norm: Positive | None = 1.0,
-        norm: Norm = "native",
     ) -> None:
-        super().__init__(tasks, rng, norm=norm)
+        super().__init__(tasks, rng)
         self.alpha = alpha
         self.degree = -alpha / (1 + alpha)
         self.limit = max_norm

@@ -47,7 +47,6 @@ class FAMO(LearnedLosses):
     """
 
     family = "loss weighting"
-    also = "F"
 
     def __init__(
         self,

@@ -21,13 +21,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench import METHODS, Signals
-
-from ._gradient import Norm, NormedBalancer
+from auxbench import METHODS, GradientBalancer, Signals
 
 
 @METHODS.register
-class GCS(NormedBalancer):
+class GCS(GradientBalancer):
     """Gradient cosine similarity, as a gate or as a weight.
 
     * `weighted`: Whether an auxiliary's weight is its cosine with the primary, rather than 1 where
@@ -42,8 +40,6 @@ class GCS(NormedBalancer):
     """
 
     family = "auxiliary"
-    asymmetric = True
-    reads = frozenset({"inner"})  # as a gate; cosines and lengths take the whole Gramian
 
     def __init__(
         self,
@@ -51,22 +47,17 @@ class GCS(NormedBalancer):
         rng: torch.Generator,
         *,
         weighted: bool = False,
-        norm: Norm = "native",
     ) -> None:
-        super().__init__(tasks, rng, norm=norm)
+        super().__init__(tasks, rng)
         self.weighted = weighted
-        if weighted or norm != "native":
-            self.reads = frozenset({"gramian"})
 
     def weights(self, signals: Signals) -> Tensor:
-        if "inner" in self.reads:
-            gate = (signals.inner > 0).double()
-            gate[0] = 1.0
-            return gate
-        gramian = signals.gramian
-        lengths = gramian.diagonal().clamp(min=0).sqrt()
-        products = lengths[0] * lengths
-        cosines = torch.where(products > 0, gramian[0] / products, 0.0).clamp(min=0, max=1)
-        weights = cosines if self.weighted else (cosines > 0).double()
+        if self.weighted:
+            gramian = signals.gramian
+            lengths = gramian.diagonal().clamp(min=0).sqrt()
+            products = lengths[0] * lengths
+            weights = torch.where(products > 0, gramian[0] / products, 0.0).clamp(min=0, max=1)
+        else:
+            weights = (signals.inner > 0).double()
         weights[0] = 1.0
-        return self.normed(weights, gramian)
+        return weights

@@ -37,7 +37,7 @@ class GLS(LossBalancer):
     def rule(self, signals: Signals) -> Tensor:
         present = signals.losses > 0
         if not present.any():
-            return torch.ones_like(signals.losses)
+            return torch.ones(len(self.tasks), dtype=torch.float64)
         logs = bounded(signals.losses).log()
         weights = torch.exp(logs[present].mean() - logs) / present.sum()
         return torch.where(present, weights, 0.0)

@@ -23,15 +23,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench import METHODS, Signals
+from auxbench import METHODS, GradientBalancer
 from auxbench.spec.grammar import Share
 from auxbench.training.gradients import Row
 
-from ._gradient import Norm, NormedBalancer
-
 
 @METHODS.register
-class GradDrop(NormedBalancer):
+class GradDrop(GradientBalancer):
     """Gradient sign dropout on the shared parameters; private ones keep their own gradient.
 
     * `leak`: Share of every gradient that always passes.
@@ -43,8 +41,6 @@ class GradDrop(NormedBalancer):
     """
 
     family = "gradient"
-    reads = frozenset({"rows"})
-    edits = True
 
     def __init__(
         self,
@@ -52,17 +48,13 @@ class GradDrop(NormedBalancer):
         rng: torch.Generator,
         *,
         leak: Share = 0.0,
-        norm: Norm = "native",
     ) -> None:
-        super().__init__(tasks, rng, norm=norm)
+        super().__init__(tasks, rng)
         self.leak = leak
-
-    def weights(self, signals: Signals) -> Tensor:
-        return torch.ones_like(signals.losses)
 
     def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
         columns = [self._masked(column) for column in zip(*rows, strict=True)]
-        return self.normed_rows(list(zip(*columns, strict=True)), rows)
+        return list(zip(*columns, strict=True))
 
     def _masked(self, column: Sequence[Tensor | None]) -> list[Tensor | None]:
         gradients = torch.stack([g for g in column if g is not None])

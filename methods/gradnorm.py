@@ -44,8 +44,6 @@ class GradNorm(Balancer):
     """
 
     family = "loss weighting"
-    reads = frozenset({"losses", "norms"})
-    scales_private = True
 
     def __init__(
         self,

@@ -23,17 +23,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from auxbench import METHODS, Signals
+from auxbench import METHODS, GradientBalancer, Signals
 from auxbench.spec.grammar import Share
-
-from ._gradient import Norm, NormedBalancer
 
 # A cosine of 1 is met by no finite multiple of the other gradient.
 HIGHEST = 0.999
 
 
 @METHODS.register
-class GradVac(NormedBalancer):
+class GradVac(GradientBalancer):
     """Gradient vaccine with one target per ordered pair of tasks.
 
     * `beta`: Share by which a target moves to the latest cosine; with 0 the rule is PCGrad.
@@ -47,8 +45,6 @@ class GradVac(NormedBalancer):
     """
 
     family = "gradient"
-    reads = frozenset({"gramian"})
-    permutes = False  # the order in which pairs are visited is random
 
     def __init__(
         self,
@@ -56,9 +52,8 @@ class GradVac(NormedBalancer):
         rng: torch.Generator,
         *,
         beta: Share = 0.01,
-        norm: Norm = "native",
     ) -> None:
-        super().__init__(tasks, rng, norm=norm)
+        super().__init__(tasks, rng)
         self.beta = beta
         self.targets: Tensor
         self.register_buffer("targets", torch.zeros(len(tasks), len(tasks), dtype=torch.float64))
@@ -85,4 +80,4 @@ class GradVac(NormedBalancer):
                     own[other] += added * length / lengths[other]
                 targets[task][other] += self.beta * (cosine - targets[task][other])
         self.targets = torch.tensor(targets, dtype=torch.float64)
-        return self.normed(coefficients.sum(dim=0), gramian)
+        return coefficients.sum(dim=0)

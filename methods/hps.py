@@ -21,9 +21,6 @@ from auxbench import METHODS, Architecture, Builder, Network
 class HPS(Architecture):
     """A shared trunk; forward: images [B, 3, H, W] -> {task: prediction}."""
 
-    family = "architecture"
-    implied = True
-
     def __init__(self, builder: Builder) -> None:
         super().__init__(builder)
         self.network = builder.network(self.primary)

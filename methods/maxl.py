@@ -58,11 +58,6 @@ class MAXL(Architecture):
     * `focus`: Exponent of the focal loss on the made-up labels; 0 is the plain cross-entropy.
     """
 
-    family = "architecture"
-    asymmetric = True
-    also = "4 F + 3 B"
-    generates = True
-
     def __init__(
         self,
         builder: Builder,

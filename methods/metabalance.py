@@ -21,15 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from auxbench import METHODS, Signals
+from auxbench import METHODS, GradientBalancer
 from auxbench.spec.grammar import ProperShare, Share
 from auxbench.training.gradients import Row
 
-from ._gradient import Norm, NormedBalancer
-
 
 @METHODS.register
-class MetaBalance(NormedBalancer):
+class MetaBalance(GradientBalancer):
     """Auxiliary gradients relaxed towards the primary's magnitude.
 
     * `r`: Share by which an auxiliary's gradient takes the primary's magnitude; 0 leaves it as it
@@ -43,9 +41,6 @@ class MetaBalance(NormedBalancer):
     """
 
     family = "auxiliary"
-    asymmetric = True
-    reads = frozenset({"rows"})
-    edits = True
 
     def __init__(
         self,
@@ -54,15 +49,11 @@ class MetaBalance(NormedBalancer):
         *,
         r: Share = 0.7,
         beta: ProperShare = 0.9,
-        norm: Norm = "native",
     ) -> None:
-        super().__init__(tasks, rng, norm=norm)
+        super().__init__(tasks, rng)
         self.r = r
         self.beta = beta
         self.means = torch.zeros(len(tasks), 0, dtype=torch.float64)
-
-    def weights(self, signals: Signals) -> Tensor:
-        return torch.ones_like(signals.losses)
 
     def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
         norms = torch.stack([torch.stack([_norm(g) for g in row]) for row in rows]).cpu()
@@ -75,11 +66,10 @@ class MetaBalance(NormedBalancer):
         factors[0] = 1.0
         # The primary does not reach every shared parameter; there it sets no magnitude.
         factors[:, [g is None for g in rows[0]]] = 1.0
-        scaled = [
+        return [
             tuple(None if g is None else g * f for g, f in zip(row, line, strict=True))
             for row, line in zip(rows, factors.tolist(), strict=True)
         ]
-        return self.normed_rows(scaled, rows)
 
     def extra(self) -> dict[str, Any]:
         return {"means": self.means}

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 from auxbench import METHODS
 
-from ._gradient import GradientBalancer
+from ._gradient import GramianBalancer
 from ._solvers import Array, simplex_minimum, unit_rows
 
 
 @METHODS.register
-class MGDA(GradientBalancer):
+class MGDA(GramianBalancer):
     """The multiple-gradient descent algorithm on the shared parameters, without normalisation.
 
     >>> import torch

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar
 
 from torch import Tensor, cat, nn
 from torch.nn.functional import interpolate
@@ -80,9 +79,6 @@ class MTAN(Architecture):
     * `reduction`: Factor by which an attention mask has fewer channels inside than the feature that
       it masks.
     """
-
-    family = "architecture"
-    deploys_single: ClassVar[bool] = False
 
     def __init__(self, builder: Builder, *, reduction: Count = 4) -> None:
         super().__init__(builder)

@@ -25,12 +25,12 @@ import torch
 from auxbench import METHODS
 from auxbench.spec.grammar import Positive
 
-from ._gradient import GradientBalancer, Norm
+from ._gradient import GramianBalancer
 from ._solvers import Array, bargain
 
 
 @METHODS.register
-class NashMTL(GradientBalancer):
+class NashMTL(GramianBalancer):
     """The Nash bargaining solution, computed on every batch.
 
     * `max_norm`: Greatest length of the combined gradient, to which a longer one is clipped; none
@@ -52,9 +52,8 @@ class NashMTL(GradientBalancer):
         rng: torch.Generator,
         *,
         max_norm: Positive | None = 1.0,
-        norm: Norm = "native",
     ) -> None:
-        super().__init__(tasks, rng, norm=norm)
+        super().__init__(tasks, rng)
         self.limit = max_norm
 
     def direction(self, gramian: Array) -> Array:

@@ -72,8 +72,6 @@ class NDDR(FusedBranches):
     * `own`: Share of its own feature that a task starts with; the others share the rest evenly.
     """
 
-    family = "architecture"
-
     def __init__(
         self,
         builder: Builder,

@@ -16,9 +16,8 @@ Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from auxbench import METHODS, Balancer, Batch, Signals
+from auxbench import METHODS, Balancer, Batch
 from auxbench.errors import UsageError
 
 
@@ -34,11 +33,6 @@ class NoiseAux(Balancer):
     """
 
     family = "control"
-    asymmetric = True
-    scales_private = True
-
-    def weights(self, signals: Signals) -> Tensor:
-        return torch.ones_like(signals.losses)
 
     def relabel(self, batch: Batch) -> Batch:
         if len(self.tasks) > 1 and len(batch) == 1:

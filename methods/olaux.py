@@ -41,9 +41,6 @@ class OLAux(Balancer):
     """
 
     family = "auxiliary"
-    asymmetric = True
-    reads = frozenset({"inner"})
-    scales_private = True
 
     def __init__(
         self,

@@ -17,13 +17,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from auxbench import METHODS, Signals
-
-from ._gradient import NormedBalancer
+from auxbench import METHODS, GradientBalancer, Signals
 
 
 @METHODS.register
-class PCGrad(NormedBalancer):
+class PCGrad(GradientBalancer):
     """Projecting conflicting gradients; private parameters keep their own gradient.
 
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
@@ -32,8 +30,6 @@ class PCGrad(NormedBalancer):
     """
 
     family = "gradient"
-    reads = frozenset({"gramian"})
-    permutes = False  # the order in which conflicts are visited is random
 
     def weights(self, signals: Signals) -> Tensor:
         gramian = signals.gramian
@@ -45,4 +41,4 @@ class PCGrad(NormedBalancer):
                 length = gramian[other, other]  # 0 for a task without a gradient
                 if other != task and conflict < 0 < length:
                     own[other] -= conflict / length
-        return self.normed(coefficients.sum(dim=0), gramian)
+        return coefficients.sum(dim=0)

@@ -13,18 +13,14 @@ Negative Transfer in Auxiliary-Task Learning", NeurIPS 2023, https://arxiv.org/a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from auxbench import METHODS, Signals
-
-from ._gradient import Norm, NormedBalancer
+from auxbench import METHODS, GradientBalancer, Signals
 
 
 @METHODS.register
-class PriPCGrad(NormedBalancer):
+class PriPCGrad(GradientBalancer):
     """Projecting auxiliary gradients that conflict with the primary's.
 
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
@@ -33,20 +29,11 @@ class PriPCGrad(NormedBalancer):
     """
 
     family = "gradient"
-    asymmetric = True
-    reads = frozenset({"inner"})
-
-    def __init__(
-        self, tasks: Sequence[str], rng: torch.Generator, *, norm: Norm = "native"
-    ) -> None:
-        super().__init__(tasks, rng, norm=norm)
-        if norm != "native":
-            self.reads = frozenset({"gramian"})
 
     def weights(self, signals: Signals) -> Tensor:
-        products = signals.gramian[0] if "gramian" in self.reads else signals.inner
+        products = signals.inner
         weights = torch.ones_like(products)
         conflict = products.clamp(max=0).sum()
         if conflict < 0 and products.isfinite().all() and products[0] > 0:
             weights[0] -= conflict / products[0]
-        return weights if self.norm == "native" else self.normed(weights, signals.gramian)
+        return weights

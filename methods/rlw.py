@@ -30,10 +30,8 @@ class RLW(LossBalancer):
     """
 
     family = "loss weighting"
-    reads = frozenset()
-    permutes = False  # the draws belong to places, not to tasks
 
     def rule(self, signals: Signals) -> Tensor:
-        tasks = len(signals.losses)
+        tasks = len(self.tasks)
         draws = torch.randn(tasks, generator=self.rng, dtype=torch.float64)
         return tasks * torch.softmax(draws, dim=0)

@@ -28,9 +28,6 @@ class Single(Architecture):
     * `holdout`: Whether to do without the samples that other methods hold out from training.
     """
 
-    family = "architecture"
-    asymmetric = True
-
     def __init__(self, builder: Builder, *, holdout: bool = False) -> None:
         super().__init__(builder)
         self.split = "train/kept" if holdout else "train"

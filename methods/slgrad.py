@@ -19,9 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from auxbench import METHODS, Balancer, Batch, Context, Phase, Signals
+from auxbench import METHODS, Balancer, Batch, Context, Phase
 from auxbench.data.dataset import SampleLosses
 from auxbench.training.phase import Scalars
 
@@ -41,17 +40,11 @@ class SLGrad(Balancer):
     """
 
     family = "auxiliary"
-    asymmetric = True
-    weighs_samples = True
-    also = "F + B + J"
 
     def __init__(self, tasks: Sequence[str], rng: torch.Generator) -> None:
         super().__init__(tasks, rng)
         # Of the batch that the descent is about to read.
         self.shares = torch.ones(len(tasks), 1) / len(tasks)
-
-    def weights(self, signals: Signals) -> Tensor:
-        return torch.ones_like(signals.losses)
 
     def learn(self, rises: Sequence[SampleLosses]) -> None:
         """Set the shares [T, B] from how fast the samples' losses rise along the held-out slope."""

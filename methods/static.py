@@ -33,8 +33,6 @@ class Static(Balancer):
     """
 
     family = "loss weighting"
-    scales_private = True
-    permutes = False
 
     def __init__(self, tasks: Sequence[str], rng: torch.Generator, **weights: NonNegative) -> None:
         super().__init__(tasks, rng)

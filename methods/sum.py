@@ -12,23 +12,17 @@ Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
-from auxbench import METHODS, Balancer, Signals
+from auxbench import METHODS, Balancer
 
 
 @METHODS.register
 class Sum(Balancer):
     """Weight 1 for every task.
 
+    >>> import torch
+    >>> from auxbench import Signals
     >>> Sum(["a", "b"], torch.Generator()).weights(Signals.of([3.0, 5.0], torch.eye(2))).tolist()
     [1.0, 1.0]
     """
 
     family = "loss weighting"
-    scales_private = True
-    identity = True
-
-    def weights(self, signals: Signals) -> Tensor:
-        return torch.ones_like(signals.losses)

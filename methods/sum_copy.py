@@ -27,8 +27,7 @@ class SumCopy(Balancer):
     """
 
     family = "control"
-    scales_private = True
 
     def weights(self, signals: Signals) -> Tensor:
         torch.rand(len(self.tasks), generator=self.rng)  # moves the private stream, and no other
-        return torch.ones_like(signals.losses)
+        return torch.ones(len(self.tasks), dtype=torch.float64)

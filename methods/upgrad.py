@@ -17,12 +17,12 @@ import numpy as np
 
 from auxbench import METHODS
 
-from ._gradient import GradientBalancer
+from ._gradient import GramianBalancer
 from ._solvers import Array, dual_cone_weights, inverse_lengths, unit_rows
 
 
 @METHODS.register
-class UPGrad(GradientBalancer):
+class UPGrad(GramianBalancer):
     """Unconflicting projection of gradients, all tasks being preferred alike.
 
     >>> import torch

@@ -89,22 +89,6 @@ def the_deployed_network_is_the_primarys_alone(part: str) -> None:
             f"{place} the deployed network has parameters that are not trained, such as "
             f"'{(foreign or [''])[0]}'; deploy the very same parameters, not copies.",
         )
-        if _deploys_single(part):
-            single = architecture_of(SINGLE, place.removeprefix("on ")).deploy()
-            sizes = [sorted(tuple(p.shape) for p in n.parameters()) for n in (deployed, single)]
-            demand(
-                sizes[0] == sizes[1],
-                f"{place} the deployed network has {len(sizes[0])} parameter tensors and the "
-                f"single-task network {len(sizes[1])} or others; deploy that one, or set "
-                "deploys_single = False.",
-            )
-
-
-def _deploys_single(part: str) -> bool:
-    """Whether the part says that what it deploys is the single-task network."""
-    choice = Choice.parse(part)
-    says: bool = maker_of(part).deploys_single
-    return says and not choice.options
 
 
 def the_primary_starts_as_everywhere(part: str) -> None:
@@ -120,13 +104,22 @@ def the_primary_starts_as_everywhere(part: str) -> None:
                 f"{place} nothing starts like '{name}' of the single-task network; make the "
                 "primary's trunk and head by builder.trunk, builder.head or builder.network.",
             )
-        if _deploys_single(part):
+        if deploys_single(architecture, single):
             one, other = (net.deploy().eval()(images()) for net in (single, architecture))
             demand(
                 torch.equal(one, other),
-                f"{place} the deployed network at step 0 does not predict what the single-task "
-                "network does; deploy that one, or set deploys_single = False.",
+                f"{place} the deployed network at step 0 has the parameters of the single-task "
+                "network and does not predict what it does; deploy that one.",
             )
+
+
+def deploys_single(architecture: Architecture, single: Architecture) -> bool:
+    """Whether the deployed network has the parameters of the single-task one, by their shapes."""
+    one, other = (
+        sorted(tuple(parameter.shape) for parameter in each.deploy().parameters())
+        for each in (architecture, single)
+    )
+    return one == other
 
 
 def every_parameter_is_reached(part: str) -> None:

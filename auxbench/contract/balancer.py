@@ -18,7 +18,7 @@ from auxbench.spec.grammar import Choice, per_task
 from auxbench.spec.method import SHARING, Method
 from auxbench.spec.registry import METHODS
 from auxbench.training import checkpoint as state
-from auxbench.training.balancer import Balancer
+from auxbench.training.balancer import Balancer, observe
 from auxbench.training.gradients import Signals
 from auxbench.training.learner import make_balancers
 
@@ -112,40 +112,21 @@ def its_state_comes_back(part: str) -> None:
         )
 
 
-def auxiliaries_are_treated_alike(part: str) -> None:
-    """Permuted auxiliaries get permuted weights, unless `permutes` says that they do not."""
-    if not maker_of(part).permutes:
-        raise Exempt("it says by permutes = False that the order of tasks matters.")
-    names, order = TASKS[:4], [0, 3, 1, 2]
-    one, other = balancer_of(part, names), balancer_of(part, [names[place] for place in order])
-    losses = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    for seed in range(8):
-        rows = rows_of(4, seed)
-        plain = one.weights(Signals.of(losses.tolist(), rows, 0.01))
-        permuted = other.weights(Signals.of(losses[order].tolist(), rows[order], 0.01))
-        demand(
-            torch.allclose(permuted, plain[order], rtol=1e-7, atol=1e-7),
-            f"with the auxiliaries in another order the weights are {permuted.tolist()}, expected "
-            f"were {plain[order].tolist()}; treat auxiliaries alike, or set permutes = False and "
-            "say why.",
-        )
+def it_reads_what_it_read_on_its_first_batch(part: str) -> None:
+    """The signals that are read on later batches are those that a probe read on one.
 
-
-def the_losses_that_it_reads_are_declared(part: str) -> None:
-    """Weights that change with the losses, the gradients being the same, are declared in `reads`.
-
-    A rule that reads losses cannot follow one that combines gradients.
+    What a chain costs, and in which order its rules can stand, follows from the probe.
     """
-    one, other = balancer_of(part, TASKS[:3]), balancer_of(part, TASKS[:3])
+    first = observe(balancer_of(part, TASKS[:3]))
+    balancer = balancer_of(part, TASKS[:3])
     for step in range(80):
-        rows = rows_of(3, step)
-        falling = [(1.0 + i) * 0.99 ** (i * step) for i in range(3)]
-        plain = one.weights(signals_of(rows))
-        moved = other.weights(Signals.of(falling, rows, learning_rate=0.01))
+        signals = signals_of(rows_of(3, step))
+        balancer.weights(signals)
+        later = sorted(signals.read - first)
         demand(
-            "losses" in one.reads or torch.equal(plain, moved),
-            f"other losses, with the same gradients, change the weights from {plain.tolist()} to "
-            f"{moved.tolist()}; add 'losses' to reads.",
+            not later,
+            f"on batch {step + 1} weights() reads {' and '.join(later)}, which it does not read on "
+            "the first batch; read the same signals from the first batch on.",
         )
 
 

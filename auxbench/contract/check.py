@@ -39,11 +39,10 @@ BALANCER: tuple[Check, ...] = (
     contract_balancer.one_task_keeps_weight_1,
     contract_balancer.the_global_random_state_is_left_alone,
     contract_balancer.its_state_comes_back,
-    contract_balancer.auxiliaries_are_treated_alike,
-    contract_balancer.the_losses_that_it_reads_are_declared,
+    contract_balancer.it_reads_what_it_read_on_its_first_batch,
     contract_balancer.batches_without_labels_do_no_lasting_harm,
     contract_balancer.it_differs_from_every_other_rule,
-    contract_training.passes_are_those_declared,
+    contract_training.passes_are_reported,
 )
 ARCHITECTURE: tuple[Check, ...] = (
     contract_architecture.it_can_be_built,
@@ -53,7 +52,7 @@ ARCHITECTURE: tuple[Check, ...] = (
     contract_architecture.every_parameter_is_reached,
     contract_architecture.every_weight_moves,
     contract_architecture.the_global_random_state_is_left_alone,
-    contract_training.passes_are_those_declared,
+    contract_training.passes_are_reported,
 )
 TRAINING: tuple[Check, ...] = (
     contract_training.it_trains,

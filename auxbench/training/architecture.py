@@ -22,19 +22,11 @@ class Architecture(nn.Module, ABC):
     A subclass in `methods/` is one file and is registered under its file's name; its options are
     keyword-only parameters of the constructor. `split` is what the descent reads: 'train',
     'train/first' when a phase of the architecture's own reads the other half, or 'train/kept' to go
-    without the held-out samples. `deploys_single` says that without options the deployed network is
-    the single-task one, `implied` that it goes without saying before a balancer, and `generates`
-    that it makes up auxiliary tasks of its own. `also` are the passes of its own phases in a step,
-    such as "F + B", and `asymmetric` says that it treats the primary specially.
+    without the held-out samples.
     """
 
     role: ClassVar[str] = "architecture"
-    family: ClassVar[str]
-    also: ClassVar[str] = ""
-    asymmetric: ClassVar[bool] = False
-    implied: ClassVar[bool] = False
-    deploys_single: ClassVar[bool] = True
-    generates: ClassVar[bool] = False
+    family: ClassVar[str] = "architecture"
     split: str = "train"
     trained: tuple[Task, ...]
 

@@ -58,9 +58,11 @@ class Descent(Phase):
         self.balanced = None if balanced is None else frozenset(map(id, balanced))
         self.paced = None if paced is None else [frozenset(map(id, own)) for own in paced]
         reads = frozenset[str]().union(*(balancer.reads for balancer in balancers))
-        weighs_samples = any(balancer.weighs_samples for balancer in balancers)
+        self.keeps_sum_length = "sum_length" in reads
+        weighs_samples = any("weigh_samples" in balancer.overrides for balancer in balancers)
         # Where rows are needed anyway, or samples have weights, inner products come from the rows.
-        self.by_jvp = "inner" in reads and not (weighs_samples or reads & {"gramian", "rows"})
+        rows = weighs_samples or bool(reads & {"gramian", "rows", "sum_length"})
+        self.by_jvp = "inner" in reads and not rows
 
     @property
     def claimed(self) -> Sequence[Parameter]:
@@ -84,6 +86,8 @@ class Descent(Phase):
         )
         signals = first = gradients.signals
         self._refuse_non_finite(first.losses)
+        if self.keeps_sum_length:
+            _ = first.sum_length  # before an edit replaces the gradients
 
         # `overall` is what is logged: an edit takes up the weights before it
         shared = private = overall = torch.ones_like(first.losses)
@@ -92,7 +96,7 @@ class Descent(Phase):
             signals = signals.scaled(weights)
             shared, overall = shared * weights, overall * weights
             private = private * weights if balancer.scales_private else private
-            if balancer.edits:
+            if "edit" in balancer.overrides:
                 signals = gradients.edit(shared, signals, balancer.edit)
                 shared = torch.ones_like(shared)
 

@@ -6,18 +6,19 @@ shared is observed on the live graph and never declared.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 from torch.nn import Parameter
 
-from auxbench.spec.passes import FORWARD_FROM
-
+FORWARD_FROM = 4  # tasks from which on inner products with the primary come from one jvp
 TOGETHER = 1 << 18  # numbers of a gradient that are held in float64 at a time
 
 Row = tuple[Tensor | None, ...]
@@ -40,27 +41,26 @@ class Passes:
 class Signals:
     """All that a balancer may know of a batch, after the balancers before it in the chain.
 
-    `losses` are the T task losses, primary first, float64 on the CPU and without a graph.
-    `learning_rate` is the weights' current one. The other members cost what they say.
+    Every member is computed when it is read, and costs what it says. `learning_rate` is the
+    weights' current one. `read` collects the names of the members that have been read.
     """
 
     def __init__(
         self,
         losses: Tensor,
-        gramian: Callable[[], Tensor],
-        inner: Callable[[], Tensor],
-        norms: Callable[[], Tensor],
-        scale: Tensor | None = None,
+        source: Source,
+        *,
         learning_rate: float = 0.0,
         earlier: Tensor | None = None,
+        scale: Tensor | None = None,
+        read: set[str] | None = None,
     ) -> None:
         self._losses = losses
+        self._source = source
         self._earlier = torch.ones_like(losses) if earlier is None else earlier
-        self._gramian = gramian
-        self._inner = inner
-        self._norms = norms
         self._scale = torch.ones_like(losses) if scale is None else scale
         self.learning_rate = learning_rate
+        self.read = set[str]() if read is None else read
 
     @classmethod
     def of(cls, losses: Sequence[float], rows: Tensor, learning_rate: float = 0.0) -> Signals:
@@ -70,30 +70,26 @@ class Signals:
         >>> signals.gramian.tolist()
         [[4.0, -2.0], [-2.0, 2.0]]
         """
-        exact = rows.detach().double()
-        gramian = exact @ exact.T
-        return cls(
-            torch.tensor(losses, dtype=torch.float64),
-            lambda: gramian,
-            lambda: gramian[0],
-            lambda: gramian.diagonal().sqrt(),
-            learning_rate=learning_rate,
-        )
+        values = torch.tensor(losses, dtype=torch.float64)
+        return cls(values, Given(rows.detach()), learning_rate=learning_rate)
 
     @property
     def losses(self) -> Tensor:
-        """The task losses [T]; free."""
+        """The T task losses, primary first: float64, on the CPU, without a graph; free."""
+        self.read.add("losses")
         return self._losses * self._scale
 
     @property
     def scale(self) -> Tensor:
-        """What the balancers before this one have multiplied the losses by [T]; free."""
+        """The factors by which the balancers before this one have multiplied the losses [T]."""
+        self.read.add("losses")
         return self._earlier * self._scale
 
     @property
     def gramian(self) -> Tensor:
         """Inner products of the tasks' gradients on the shared parameters [T, T]; T backwards."""
-        return self._gramian() * self._scale[:, None] * self._scale
+        self.read.add("gramian")
+        return self._source.gramian * self._scale[:, None] * self._scale
 
     @property
     def inner(self) -> Tensor:
@@ -101,7 +97,8 @@ class Signals:
 
         T backwards, or from four tasks on one and a forward-mode product.
         """
-        return self._inner() * self._scale[0] * self._scale
+        self.read.add("inner")
+        return self._source.inner * self._scale[0] * self._scale
 
     @property
     def norms(self) -> Tensor:
@@ -109,19 +106,65 @@ class Signals:
 
         It is the last layer that the tasks share, unless the architecture names one per task.
         """
-        return self._norms() * self._scale.abs()
+        self.read.add("norms")
+        return self._source.norms * self._scale.abs()
+
+    @property
+    def rows(self) -> list[Row]:
+        """The tasks' gradients on the shared parameters, a row of tensors per task; T backwards.
+
+        None stands for a parameter that a task does not reach.
+        """
+        self.read.add("rows")
+        pairs = zip(self._source.shared_rows, self._scale.tolist(), strict=True)
+        return [tuple(None if g is None else g * factor for g in row) for row, factor in pairs]
+
+    @property
+    def sum_length(self) -> float:
+        """The length of the sum of the tasks' gradients on the shared parameters; T backwards.
+
+        It is that of the batch's own gradients, whatever balancers have made of them.
+        """
+        self.read.add("sum_length")
+        return self._source.sum_length
 
     def scaled(self, weights: Tensor) -> Signals:
         """What the next balancer sees when task i's loss has been multiplied by `weights[i]`."""
         return Signals(
             self._losses,
-            self._gramian,
-            self._inner,
-            self._norms,
-            self._scale * weights,
-            self.learning_rate,
-            self._earlier,
+            self._source,
+            learning_rate=self.learning_rate,
+            earlier=self._earlier,
+            scale=self._scale * weights,
+            read=self.read,
         )
+
+
+class Source(Protocol):
+    """Where signals come from: the gradients of a batch, before any balancer."""
+
+    @property
+    def gramian(self) -> Tensor: ...
+    @property
+    def inner(self) -> Tensor: ...
+    @property
+    def norms(self) -> Tensor: ...
+    @property
+    def shared_rows(self) -> Sequence[Row]: ...
+    @property
+    def sum_length(self) -> float: ...
+
+
+class Given:
+    """A source of signals that has the rows [T, N] of all tasks, all of them shared."""
+
+    def __init__(self, rows: Tensor) -> None:
+        exact = rows.double()
+        self.gramian = exact @ exact.T
+        self.inner = self.gramian[0]
+        self.norms = self.gramian.diagonal().sqrt()
+        self.shared_rows: list[Row] = [(row,) for row in rows]
+        self.sum_length = math.sqrt(max(self.gramian.sum().item(), 0.0))
 
 
 @dataclass
@@ -193,14 +236,7 @@ class Gradients:
         return self._signals(signals.losses, signals.scale)
 
     def _signals(self, losses: Tensor, earlier: Tensor) -> Signals:
-        return Signals(
-            losses,
-            lambda: self.gramian,
-            lambda: self.inner,
-            lambda: self.norms,
-            learning_rate=self.learning_rate,
-            earlier=earlier,
-        )
+        return Signals(losses, self, learning_rate=self.learning_rate, earlier=earlier)
 
     @property
     def passes(self) -> Passes:
@@ -216,6 +252,11 @@ class Gradients:
             self._row(loss, self.parameters, keep=index < last)
             for index, loss in enumerate(self.losses)
         )
+
+    @property
+    def shared_rows(self) -> list[Row]:
+        """The rows on the parameters on which gradients are balanced."""
+        return [tuple(compress(row, self.shared)) for row in self.rows]
 
     @cached_property
     def reach(self) -> tuple[dict[int, int], ...]:
@@ -243,6 +284,11 @@ class Gradients:
             result += _products([self._row(loss, chunk) for loss in self.losses])
             self.full_passes += len(self.losses)
         return result
+
+    @cached_property
+    def sum_length(self) -> float:
+        """The length of the sum of the rows on the shared parameters, before they are edited."""
+        return math.sqrt(max(self.gramian.sum().item(), 0.0))
 
     @cached_property
     def inner(self) -> Tensor:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from typing import Any
+
+import torch
 
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch
 from auxbench.data.seeds import Seeds
+from auxbench.errors import UsageError
 from auxbench.networks.builder import Builder
 from auxbench.spec.budget import Recipe
 from auxbench.spec.method import Method
 from auxbench.spec.registry import METHODS
 from auxbench.training.architecture import Architecture
-from auxbench.training.balancer import Balancer
+from auxbench.training.balancer import Balancer, observe
 from auxbench.training.context import Context
 from auxbench.training.descent import Descent
 from auxbench.training.objective import Objective
@@ -42,7 +46,8 @@ def make_balancers(
 ) -> list[Balancer]:
     """The chain for the trained tasks; a weight for a task that is not trained has no effect.
 
-    Errors: `UsageError` for options that do not fit the problem's `tasks`.
+    Errors: `UsageError` for options that do not fit the problem's `tasks`, and for an order in
+    which the balancers cannot work together.
     """
     absent = set(tasks).difference(trained)
     chain = []
@@ -50,9 +55,40 @@ def make_balancers(
         maker = METHODS[choice.name]
         values = choice.values(maker, frozenset(tasks))
         options = {key: value for key, value in values.items() if key not in absent}
-        rng = seeds.torch("balancer", choice.name, place)
-        chain.append(maker(trained, rng, **options))
+        balancer: Balancer = maker(trained, seeds.torch("balancer", choice.name, place), **options)
+        several = trained if len(trained) > 1 else (*trained, "auxiliary")
+        balancer.reads = observe(maker(several, torch.Generator(), **options))
+        chain.append(balancer)
+    _check_order(method, chain)
     return chain
+
+
+def _check_order(method: Method, chain: Sequence[Balancer]) -> None:
+    """Refuse a chain that cannot work.
+
+    Samples are weighed first, losses before gradients are combined, and states are forked once.
+    """
+    named = [(choice.name, part) for choice, part in zip(method.balancers, chain, strict=True)]
+    for (before, earlier), (name, part) in pairwise(named):
+        if "weigh_samples" in part.overrides and "weigh_samples" not in earlier.overrides:
+            raise UsageError(
+                f"'{name}' in '{method}' weighs single samples, which has to be done before "
+                f"'{before}'; put '{name}' first."
+            )
+    for (before, earlier), (name, part) in combinations(named, 2):
+        # An edit takes up the weights before it, and samples are weighed in the losses themselves.
+        in_losses = earlier.scales_private or earlier.overrides & {"edit", "weigh_samples"}
+        if not in_losses and "losses" in part.reads:
+            raise UsageError(
+                f"'{name}' in '{method}' reads the losses, but '{before}' before it combines "
+                f"gradients and weighs no loss; put '{name}' before '{before}'."
+            )
+    forks = [name for name, part in named if "around" in part.overrides]
+    if len(forks) > 1:
+        raise UsageError(
+            f"method '{method}' trains several states of the network twice, by '{forks[0]}' and "
+            f"'{forks[1]}'; keep one."
+        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +143,7 @@ class Learner:
             after = [phase for balancer in balancers for phase in balancer.after(context)]
             phases = (*search, *before, descent, *after)
             for balancer in balancers:
-                if balancer.forks:
+                if "around" in balancer.overrides:
                     self.descent = balancer.around(context, phases)
                     phases = (self.descent,)
         stages = [Stage("train", recipe.steps, phases)]

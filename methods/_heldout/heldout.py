@@ -136,8 +136,6 @@ class HeldOut(Balancer):
     """
 
     family = "auxiliary"
-    asymmetric = True
-    scales_private = True
 
     def __init__(
         self,
@@ -187,8 +185,6 @@ class ImplicitDifferentiation(HeldOut):
     * `alpha`: Rate of that series, which converges where the Hessian's eigenvalues lie between 0
       and 2 / alpha.
     """
-
-    also = "(2 F + (2 + 2 terms) B + J) / every"
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +64,6 @@ class LinkedBranches(Architecture):
     * `norm`: Normalisation after every block that links lead to.
     * `act`: Activation after every block that links lead to.
     """
-
-    asymmetric: ClassVar[bool] = True
 
     def __init__(
         self,

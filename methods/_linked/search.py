@@ -87,8 +87,6 @@ class SearchedBranches(LinkedBranches):
       recorded apart.
     """
 
-    also = "F + B"
-
     def __init__(
         self,
         builder: Builder,

@@ -24,6 +24,7 @@ from auxbench.spec.method import Method
 from auxbench.spec.registry import METHODS
 from auxbench.training.architecture import Architecture
 from auxbench.training.balancer import Balancer
+from auxbench.training.context import Context
 from auxbench.training.descent import Descent
 from auxbench.training.gradients import Signals
 from auxbench.training.objective import Objective
@@ -67,10 +68,12 @@ def setting(
     architecture = Point(tasks, place)
     balancer = METHODS[method]([t.name for t in tasks], torch.Generator(), **options)
     recipe = BUDGETS["demo"].with_changes(learning_rate=rate, schedule="constant", optimizer="sgd")
-    objective = Objective(architecture, Meter())
-    objective.progress = 0.5
-    descent = Descent(objective, [balancer], [architecture.theta], recipe)
-    (phase,) = balancer.before(descent)
+    objective = Objective(architecture, tasks, Meter())
+    named = {"theta": architecture.theta}
+    context = Context(architecture, architecture.tasks, architecture.deploy, objective, recipe)
+    context.parameters, context.progress = named, 0.5
+    descent = Descent(context, [balancer])
+    (phase,) = balancer.before(context)
     return balancer, phase, descent
 
 
@@ -267,7 +270,7 @@ def test_powers_stay_positive_and_keep_their_sum() -> None:
     balancer, phase, _ = setting("auxinash", bent_tasks()[0], (0.3, -0.7), every=1, lr=10.0)
     balancer.gramian.copy_(torch.eye(3) + 0.1)
     balancer.current.copy_(torch.from_numpy(bargain(balancer.gramian.numpy(), np.ones(3))))
-    phase.revise(batch(phase.objective.architecture.tasks), batch(bent_tasks()[0]))
+    phase.revise(batch(phase.objective.tasks), batch(bent_tasks()[0]))
     assert balancer.numbers.min() > 0
     assert balancer.numbers.sum().item() == pytest.approx(3.0)
 
@@ -276,7 +279,7 @@ def test_powers_stay_positive_and_keep_their_sum() -> None:
 def test_slopes_are_the_products_with_every_samples_gradient(backbone: str) -> None:
     run = training("hps", backbone=backbone)
     objective = run.learner.objective
-    architecture = objective.architecture.double()
+    architecture = objective.network.double()
     seen = next(run.batches["train"]["train"])
     seen = Batch(seen.inputs.double(), seen.targets)
     named = dict(architecture.named_parameters())

@@ -22,8 +22,8 @@ from scipy import ndimage
 from auxbench.data.dataset import Batch
 from auxbench.errors import UsageError
 from auxbench.spec.registry import DATASETS
+from auxbench.tasks import _filters
 from auxbench.tasks._rooms import scenes as _scenes
-from auxbench.tasks._rooms import sensing as _labels
 from auxbench.tasks._rooms import store as _store
 from auxbench.tasks._rooms.render import normals, surface, visible
 from auxbench.tasks._rooms.room import SCENES, Room, room
@@ -227,14 +227,14 @@ def test_edges_are_the_sobel_magnitude_of_the_smoothed_grey_picture() -> None:
     kernel = np.outer((1, 2, 1), (-1, 0, 1)) / 4
     right, down = ndimage.convolve(smooth, kernel), ndimage.convolve(smooth, kernel.T)
     expected = np.sqrt((right**2 + down**2) / 2)
-    np.testing.assert_allclose(_labels.edges(image), expected, atol=1e-5)
+    np.testing.assert_allclose(_filters.edges(image), expected, atol=1e-5)
     np.testing.assert_allclose(scene("train", 0, 96)["edges"] / 65535, expected, atol=2e-5)
 
 
 def test_edges_are_smoothed_as_much_as_the_side_asks() -> None:
     step = np.zeros((512, 512, 3), np.uint8)
     step[:, 256:] = 255
-    response = _labels.edges(step)[200]
+    response = _filters.edges(step)[200]
     # the derivative of a step under a Gaussian of 3 pixels is that Gaussian
     gauss = np.exp(-((np.arange(512) - 255.5) ** 2) / 18) / (3 * np.sqrt(2 * np.pi))
     np.testing.assert_allclose(response, gauss * 2 / np.sqrt(2), atol=6e-3)
@@ -250,16 +250,16 @@ def test_keypoints_are_the_largest_determinant_of_the_hessian() -> None:
         )
         responses.append(sigma**4 * (along * across - mixed**2))
     expected = np.max(responses, axis=0)
-    np.testing.assert_allclose(_labels.keypoints(image), expected, atol=1e-5)
+    np.testing.assert_allclose(_filters.keypoints(image), expected, atol=1e-5)
 
 
 def test_a_blob_is_a_keypoint_and_an_edge_is_none() -> None:
     y, x = np.mgrid[0:64, 0:64]
     blob = np.repeat((200 * np.exp(-((x - 40) ** 2 + (y - 20) ** 2) / 18))[..., None], 3, 2)
-    response = _labels.keypoints(blob.astype(np.uint8))
+    response = _filters.keypoints(blob.astype(np.uint8))
     assert np.unravel_index(response.argmax(), response.shape) == (20, 40)
     edge = np.where(x > 30, 200, 0)[..., None].repeat(3, 2).astype(np.uint8)
-    assert _labels.keypoints(edge).max() < 0.01 * response.max()
+    assert _filters.keypoints(edge).max() < 0.01 * response.max()
 
 
 # splits
@@ -270,7 +270,7 @@ def test_a_scene_is_the_same_twice_and_in_another_process() -> None:
     assert here == digest(scene("test", 7, 32))
     process = python(
         "-c",
-        "import hashlib, sys; from auxbench.tasks._store import draw\n"
+        "import hashlib, sys; from auxbench.tasks._rooms.store import draw\n"
         "rows = draw('test', 6, 8, 32); total = hashlib.sha256()\n"
         "for name in sorted(rows): total.update(rows[name][1].tobytes())\n"
         "print(total.hexdigest(), 'torch' in sys.modules)",
@@ -302,7 +302,7 @@ def test_workers_draw_what_one_process_draws(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_script_without_a_guard_may_start_workers(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys; from auxbench.tasks import _store; print('start')\n"
+        "import sys; from auxbench.tasks._rooms import store as _store; print('start')\n"
         "_store.FEW, _store._cores = 8, lambda: 2\n"
         "counts = {'train': 16, 'validation': 1, 'test': 1}\n"
         "print(sum(len(rows['scene']) for _, rows in _store.drawn(16, counts)))\n"
@@ -394,9 +394,7 @@ def test_contact_sheets_show_every_label() -> None:
     assert all(pixels[:24, k * 24 : (k + 1) * 24].std() > 5 for k in range(6))
 
 
-@pytest.mark.parametrize(
-    "module", ["_shapes", "_surfaces", "_render", "_labels", "_scenes", "_store"]
-)
+@pytest.mark.parametrize("module", ["shapes", "surfaces", "render", "sensing", "scenes", "store"])
 def test_examples_of_the_docstrings_run(module: str) -> None:
     result = doctest.testmod(importlib.import_module(f"auxbench.tasks.{module}"))
     assert result.failed == 0
@@ -501,7 +499,7 @@ def test_a_drawing_that_fails_leaves_nothing_behind(
 
 def test_processes_that_ask_at_the_same_time_do_each_other_no_harm(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from auxbench.tasks._store import Store\n"
+        "import sys; from pathlib import Path; from auxbench.tasks._rooms.store import Store\n"
         "store = Store(Path(sys.argv[1]), 16, {'train': 9, 'validation': 1, 'test': 1})\n"
         "store.prepare(); print(store.open('train')['depth'].sum())"
     )
@@ -526,7 +524,7 @@ def test_a_result_of_a_quicker_process_is_kept(tmp_path: Path) -> None:
 
 def test_box_filters_give_the_hessian_of_scikit_image() -> None:
     """Golden values: skimage.feature.hessian_matrix_det of scikit-image 0.26, in float64."""
-    labels: Any = importlib.import_module("auxbench.tasks._rooms.room.sensing")
+    labels: Any = importlib.import_module("auxbench.tasks._filters")
     y, x = np.mgrid[0:48, 0:64]
     waves = 127 + 90 * np.sin(x / 5.0) * np.cos(y / 7.0)
     spot = 30 * ((x - 40) ** 2 + (y - 20) ** 2 < 60)

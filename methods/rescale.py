@@ -1,0 +1,45 @@
+"""Rescale: the combined gradient at the length of the plain sum of the tasks' gradients.
+
+A part that stands last in a chain, as in `pcgrad+rescale`. Where gradients are nearly orthogonal
+many rules give one direction at lengths that differ by a factor of hundreds, so that comparing them
+at one learning rate compares learning rates. Behind this part every rule's combined gradient on the
+shared parameters is as long as that of `sum` on the same batch: zero where that is zero, and left
+alone where the rule's own direction is zero. Private parameters keep their gradients.
+
+Known flaws: a rule may mean the length that it gives, such as a short step where tasks disagree.
+
+Source: V. Kurin, A. De Palma, I. Kostrikov, S. Whiteson, M. P. Kumar, "In Defense of the Unitary
+Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs/2201.04122
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from auxbench import METHODS, GradientBalancer, Signals
+
+from ._solvers import cancels
+
+
+@METHODS.register
+class Rescale(GradientBalancer):
+    """One factor for all tasks.
+
+    >>> signals = Signals.of([1.0, 1.0], torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    >>> balancer = Rescale(["a", "b"], torch.Generator())
+    >>> halved = signals.scaled(torch.tensor([0.5, 0.5]))
+    >>> balancer.weights(halved).tolist()
+    [2.0, 2.0]
+    """
+
+    family = "gradient"
+
+    def weights(self, signals: Signals) -> Tensor:
+        ones = super().weights(signals)
+        gramian, length = signals.gramian, signals.sum_length
+        if cancels(gramian.numpy(), ones.numpy()) or not gramian.isfinite().all():
+            return ones
+        ratio = length / math.sqrt(gramian.sum().item())
+        return ones * ratio if math.isfinite(ratio) else ones
