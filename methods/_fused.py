@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from auxbench import Architecture, Builder, Network
 from auxbench.networks.backbone import Backbone
 
-from ._linked.branches import Level
+from ._linked.links import Level
 
 
 class Trunks(nn.Module):

@@ -16,12 +16,13 @@ Multi-Task Learning", CVPR 2023, https://arxiv.org/abs/2305.19000
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 
 from auxbench import METHODS
+from auxbench.spec.grammar import Help
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, rank, unit_rows
@@ -32,9 +33,6 @@ ROUNDING = float(np.finfo(np.float64).eps)
 @METHODS.register
 class AlignedMTL(GramianBalancer):
     """Alignment of the gradients' principal components.
-
-    * `scale`: Length that all principal components get: their smallest, their median, or their root
-      mean square.
 
     >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
@@ -49,7 +47,13 @@ class AlignedMTL(GramianBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        scale: Literal["min", "median", "rmse"] = "min",
+        scale: Annotated[
+            Literal["min", "median", "rmse"],
+            Help(
+                "Length that all principal components get: their smallest, their "
+                "median, or their root mean square."
+            ),
+        ] = "min",
     ) -> None:
         super().__init__(tasks, rng)
         self.scale = scale

@@ -18,21 +18,18 @@ Minimum-data Learning", NeurIPS 2020, https://arxiv.org/abs/2010.08244
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Count, Positive
+from auxbench.spec.grammar import Count, Help, Positive
 
 
 @METHODS.register
 class ARML(Balancer):
     """Auxiliary reweighting.
-
-    * `every`: Batches from one learning step of the weights to the next; only those cost T backward
-      passes.
-    * `lr`: Learning rate of the weights.
 
     >>> rows = torch.tensor([[1.0, 0.0], [1.0, 1.0], [-1.0, 1.0]])
     >>> balancer = ARML(["a", "b", "c"], torch.Generator())
@@ -45,7 +42,18 @@ class ARML(Balancer):
     family = "auxiliary"
 
     def __init__(
-        self, tasks: Sequence[str], rng: torch.Generator, *, every: Count = 20, lr: Positive = 0.05
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        every: Annotated[
+            Count,
+            Help(
+                "Batches from one learning step of the weights to the next; only those "
+                "cost T backward passes."
+            ),
+        ] = 20,
+        lr: Annotated[Positive, Help("Learning rate of the weights.")] = 0.05,
     ) -> None:
         super().__init__(tasks, rng)
         self.every = every

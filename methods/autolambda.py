@@ -20,24 +20,22 @@ Relationships", TMLR 2022, https://arxiv.org/abs/2202.03091
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, Batch, Context, Phase, Signals
-from auxbench.spec.grammar import NonNegative, Positive
+from auxbench.spec.grammar import Help, NonNegative
 from auxbench.training.jvp import gradient
 from auxbench.training.phase import Scalars
 
-from ._heldout.heldout import BilevelStep, HeldOut, means, primary_gradient, weighed_sum
+from ._heldout.heldout import BilevelStep, HeldOut, Rate, means, primary_gradient, weighed_sum
 
 
 @METHODS.register
 class AutoLambda(HeldOut):
     """Weights that are learned by looking one step ahead.
-
-    * `start`: Weight of every task at the start, of the primary too.
-    * `negative`: Whether weights may fall below 0, as in the released code.
 
     >>> balancer = AutoLambda(["a", "b"], torch.Generator(), lr=0.05)
     >>> balancer.pace(1)
@@ -53,9 +51,13 @@ class AutoLambda(HeldOut):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        start: NonNegative = 0.1,
-        lr: Positive | None = None,
-        negative: bool = False,
+        start: Annotated[
+            NonNegative, Help("Weight of every task at the start, of the primary too.")
+        ] = 0.1,
+        lr: Rate = None,
+        negative: Annotated[
+            bool, Help("Whether weights may fall below 0, as in the released code.")
+        ] = False,
     ) -> None:
         learned = torch.full((len(tasks),), start, dtype=torch.float64)
         super().__init__(tasks, rng, [learned], lr=lr)

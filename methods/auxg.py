@@ -20,14 +20,9 @@ import torch
 from auxbench import METHODS, Builder
 from auxbench.data.dataset import Task
 
-from ._linked.branches import (
-    ActivationName,
-    Connectivity,
-    Direction,
-    Level,
-    LinkedBranches,
-    NormName,
-)
+from ._linked.branches import LinkedBranches
+from ._linked.fusion import Activation, Norm
+from ._linked.links import Connectivity, Direction, Links
 
 
 @METHODS.register
@@ -38,9 +33,9 @@ class AuxG(LinkedBranches):
         self,
         builder: Builder,
         *,
-        links: Level = "block",
-        norm: NormName = "none",
-        act: ActivationName = "none",
+        links: Links = "block",
+        norm: Norm = "none",
+        act: Activation = "none",
     ) -> None:
         super().__init__(builder, directions=["p2a"], links=links, norm=norm, act=act)
         self.full: torch.Tensor

@@ -25,9 +25,8 @@ from torch import Tensor
 
 from auxbench import METHODS, Signals
 from auxbench.data.dataset import SampleLosses
-from auxbench.spec.grammar import Count, CountOrZero, Positive
 
-from ._heldout.heldout import ImplicitDifferentiation, means, weighed_sum
+from ._heldout.heldout import Alpha, Every, ImplicitDifferentiation, Rate, Terms, means, weighed_sum
 
 
 @METHODS.register
@@ -50,10 +49,10 @@ class AuxiLearn(ImplicitDifferentiation):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        every: Count | None = None,
-        terms: CountOrZero = 3,
-        alpha: Positive = 1e-4,
-        lr: Positive | None = None,
+        every: Every = None,
+        terms: Terms = 3,
+        alpha: Alpha = 1e-4,
+        lr: Rate = None,
     ) -> None:
         learned = torch.ones(len(tasks) - 1, dtype=torch.float64)
         super().__init__(tasks, rng, [learned], every=every, terms=terms, alpha=alpha, lr=lr)

@@ -18,6 +18,7 @@ Differentiation", ICLR 2021, https://arxiv.org/abs/2007.02693
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -25,16 +26,14 @@ from torch.nn.functional import softplus
 
 from auxbench import METHODS
 from auxbench.data.dataset import SampleLosses
-from auxbench.spec.grammar import Count, CountOrZero, Positive
+from auxbench.spec.grammar import Count, Help
 
-from ._heldout.heldout import ImplicitDifferentiation
+from ._heldout.heldout import Alpha, Every, ImplicitDifferentiation, Rate, Terms
 
 
 @METHODS.register
 class AuxiLearnNonlinear(ImplicitDifferentiation):
     """A learned combination of every sample's losses; the weights per task are all 1.
-
-    * `hidden`: Hidden units of the network that combines the losses.
 
     >>> from auxbench.data.dataset import SampleLosses
     >>> losses = [SampleLosses(torch.tensor([1.0, 2.0]), torch.ones(2)) for _ in range(2)]
@@ -51,11 +50,11 @@ class AuxiLearnNonlinear(ImplicitDifferentiation):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        hidden: Count = 3,
-        every: Count | None = None,
-        terms: CountOrZero = 3,
-        alpha: Positive = 1e-4,
-        lr: Positive | None = None,
+        hidden: Annotated[Count, Help("Hidden units of the network that combines the losses.")] = 3,
+        every: Every = None,
+        terms: Terms = 3,
+        alpha: Alpha = 1e-4,
+        lr: Rate = None,
     ) -> None:
         # The mean slope in every loss is 1 at losses of 0, and 2 where they are large: the plain
         # sum or twice that, and the primary once more. The draws differ by task.

@@ -25,16 +25,17 @@ as an Asymmetric Bargaining Game", ICML 2023, https://arxiv.org/abs/2301.13501
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
 from auxbench.data.dataset import SampleLosses
-from auxbench.spec.grammar import Count, CountOrZero, Positive
+from auxbench.spec.grammar import Help, Positive
 
 from ._gradient import GramianBalancer, with_gradient
-from ._heldout.heldout import ImplicitDifferentiation, means, weighed_sum
+from ._heldout.heldout import Alpha, Every, ImplicitDifferentiation, Rate, Terms, means, weighed_sum
 from ._solvers import Array, bargain
 
 LEAST = 1e-4
@@ -43,9 +44,6 @@ LEAST = 1e-4
 @METHODS.register
 class AuxiNash(ImplicitDifferentiation):
     """The asymmetric Nash bargain.
-
-    * `max_norm`: Greatest length of the combined gradient, to which all weights are shrunk, those
-      of the heads too; none does not limit it.
 
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = AuxiNash(["a", "b"], torch.Generator(), max_norm=None)
@@ -61,11 +59,17 @@ class AuxiNash(ImplicitDifferentiation):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        every: Count | None = None,
-        terms: CountOrZero = 3,
-        alpha: Positive = 1e-4,
-        lr: Positive | None = None,
-        max_norm: Positive | None = 1.0,
+        every: Every = None,
+        terms: Terms = 3,
+        alpha: Alpha = 1e-4,
+        lr: Rate = None,
+        max_norm: Annotated[
+            Positive | None,
+            Help(
+                "Greatest length of the combined gradient, to which all weights are "
+                "shrunk, those of the heads too; none does not limit it."
+            ),
+        ] = 1.0,
     ) -> None:
         powers = torch.ones(len(tasks), dtype=torch.float64)
         super().__init__(tasks, rng, [powers], every=every, terms=terms, alpha=alpha, lr=lr)

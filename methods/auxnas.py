@@ -6,17 +6,25 @@ With `norm=batch:act=relu`, as in the paper's equations, one norm and activation
 it; the default has none, as in the released configuration, and deploys the single-task network
 exactly.
 
-`l1` is the penalty's height, for the sum over the auxiliaries of the mean strength of their links,
-in units of the mean weighed loss: neither the number of auxiliaries nor the size of the losses
-decides how fast links close. While it is ramped up, between 30 and 60 % of the run, a ceiling on
-these strengths falls to 0, because links that the losses hold open would otherwise be dropped while
-the primary depends on them. The paper has the penalty alone.
+With h_i^t the output of block i of task t's branch before fusion, alpha the strengths of links, and
+W a 1x1 convolution that starts at zero, a block's feature is
 
-`lr` is the search's learning rate; none sets it to 80 / steps and at least 0.01, fast enough for a
-run of any length. `directions=p2a` searches links from the primary to the auxiliaries only, from
-the start: the ablation without the auxiliaries' features. The search starts with every link at 0.5.
-`warmup` trains the single-task branches for so many steps before; that cost is recorded apart. The
-published code starts elsewhere, and its penalty and rates are fixed: that is `auxnas-official`.
+    f_i^t = h_i^t + sum over partners s of W [alpha_j h_j^s : j = i - 2, i - 1, i in one stage]
+
+where the partners of the primary are all auxiliaries and the partner of an auxiliary is the
+primary. In every iteration alpha takes one step on one half of the training data and the weights
+one step on the other half, both on the losses of all tasks. alpha also pays
+
+    l1(t) * sum over auxiliaries of the mean strength of their links into the primary
+
+in units of the mean weighted loss, so that neither the number of auxiliaries nor the size of the
+losses decides how fast links close. While l1 rises, between 30 and 60 % of the run, a ceiling on
+these strengths falls to 0, because links that the losses hold open would otherwise be dropped while
+the primary depends on them; below 0.001 a link is closed for good. The paper has the penalty alone.
+
+The search starts with every link at 0.5. `directions=p2a` is the ablation without the auxiliaries'
+features. The published code starts elsewhere, and its penalty and rates are fixed: that is
+`auxnas-official`.
 
 Known flaws: the search doubles the passes and halves the data that the weights see in an epoch. A
 link that is still open at the end is dropped all the same, which the record and the boards say. The
@@ -29,43 +37,159 @@ Labels with Negligibly Extra Inference Cost", ICLR 2024, https://arxiv.org/abs/2
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from auxbench import METHODS, Builder
-from auxbench.spec.grammar import CountOrZero, NonNegative, Positive
+import torch
+from torch import Tensor
+from torch.nn import Parameter
 
-from ._linked.branches import ActivationName, Direction, Level, NormName
-from ._linked.search import Schedule, SearchedBranches
+from auxbench import METHODS, Batch, Builder, Context, Phase
+from auxbench.spec.grammar import Help, NonNegative, Positive
+from auxbench.training.phase import Scalars
+
+from ._linked.fusion import Activation, Norm
+from ._linked.links import Direction, Links
+from ._linked.searched import CLOSED, SearchedBranches, WarmUp, logit, strongest
+
+OPEN, NEARLY_CLOSED = logit(0.99), logit(0.001)
 
 
 @METHODS.register
 class AuxNAS(SearchedBranches):
-    """Searched links; forward: images [B, 3, H, W] -> {task: prediction}.
-
-    * `directions`: Directions in which links are searched: both, or only from the primary to the
-      auxiliaries (p2a).
-    * `l1`: Height of the penalty on links into the primary, per auxiliary, in units of the mean
-      weighed loss.
-    * `lr`: Learning rate of the search; by default 80 / steps and at least 0.01.
-    """
+    """Searched links; forward: images [B, 3, H, W] -> {task: prediction}."""
 
     def __init__(
         self,
         builder: Builder,
         *,
-        links: Level = "block",
-        norm: NormName = "none",
-        act: ActivationName = "none",
-        directions: Literal["both", "p2a"] = "both",
-        l1: NonNegative = 100.0,
-        lr: Positive | None = None,
-        warmup: CountOrZero = 0,
+        links: Links = "block",
+        norm: Norm = "none",
+        act: Activation = "none",
+        directions: Annotated[
+            Literal["both", "p2a"],
+            Help(
+                "Directions in which links are searched: both, or only from the primary to the "
+                "auxiliaries (p2a)."
+            ),
+        ] = "both",
+        l1: Annotated[
+            NonNegative,
+            Help("Height of the penalty on links into the primary, in mean weighted losses."),
+        ] = 100.0,
+        lr: Annotated[
+            Positive | None,
+            Help("Learning rate of the search; by default 80 / steps and at least 0.01."),
+        ] = None,
+        warmup: WarmUp = 0,
     ) -> None:
         searched: tuple[Direction, ...] = ("p2a",) if directions == "p2a" else ("p2a", "a2p")
         start = dict.fromkeys(searched, 0.5)
         super().__init__(builder, start=start, links=links, norm=norm, act=act, warmup=warmup)
-        self.l1 = l1
-        self.lr = lr
+        self.l1, self.lr = l1, lr
 
-    def schedule(self, steps: int) -> Schedule:
-        return Schedule.scaled(steps, self.lr, self.l1)
+    def phases(self, context: Context) -> list[Phase]:
+        schedule = Schedule.scaled(context.recipe.steps, self.lr, self.l1)
+        return [Search(context, self, schedule)] if self.logits else []
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Adam at `lr`, decaying as (1 - t)^0.9, and the penalty's ramp.
+
+    The penalty is 0 until `ramp[0]` of the run, `l1` from `ramp[1]` on, and linear in between. If
+    it is `relative`, it is measured in mean weighted losses, and otherwise as it is. With `closes`,
+    the ceiling on links into the primary falls from 0.99 to 0 over the same stretch.
+    """
+
+    lr: float
+    betas: tuple[float, float]
+    l1: float
+    ramp: tuple[float, float]
+    relative: bool = False
+    closes: bool = False
+
+    @classmethod
+    def scaled(cls, steps: int, lr: float | None, l1: float) -> Schedule:
+        """A search that closes the links in a run of any length; None chooses the rate for it.
+
+        Adam moves a logit by about its rate in a step, and (1 - t)^0.9 integrated over the ramp
+        leaves a quarter of the steps: 80 / steps gives some 16 units, enough from 0.99 to 0.001.
+        Its memory is kept to a thirtieth of the run, because a penalty that fades with the
+        strength would otherwise be measured against its own past peak.
+        """
+        second = min(0.999, max(0.5, 1 - 30 / steps))
+        betas = (min(0.9, second), second)
+        rate = max(0.01, 80 / steps) if lr is None else lr
+        return cls(rate, betas, l1, ramp=(0.3, 0.6), relative=True, closes=True)
+
+    def ramped(self, progress: float) -> float:
+        """How much of the ramp is over, in [0, 1]."""
+        start, end = self.ramp
+        return min(1.0, max(0.0, (progress - start) / (end - start)))
+
+    def ceiling(self, progress: float) -> float:
+        """The largest logit of a link into the primary after a share `progress` of the run.
+
+        A penalty alone cannot close a link that a loss depends on: the fusion's weights grow while
+        the link weakens, and the loss pulls the harder the weaker it is.
+        """
+        if not self.closes:
+            return math.inf
+        ramped = self.ramped(progress)
+        return CLOSED if ramped == 1 else OPEN + ramped * (NEARLY_CLOSED - OPEN)
+
+
+class Search(Phase):
+    """One step of the links' logits; the weights get no gradient and are not touched."""
+
+    name = "search"
+    splits = ("train/second",)
+
+    def __init__(self, context: Context, branches: SearchedBranches, schedule: Schedule) -> None:
+        self.context = context
+        self.logits = list(branches.logits.values())
+        self.incoming = branches.incoming
+        self.schedule = schedule
+        self.optimizer = torch.optim.Adam(self.logits, schedule.lr, schedule.betas)
+
+    @property
+    def claimed(self) -> Sequence[Parameter]:
+        return self.logits
+
+    def step(self, batches: Mapping[str, Batch]) -> Scalars:
+        losses = self.context.objective(batches["train/second"])
+        weighted = zip(losses, self.context.weights.tolist(), strict=True)
+        total = sum((loss * weight for loss, weight in weighted), start=torch.zeros(()))
+        self.descend(total, len(losses))
+        self.context.objective.meter.backward()
+        return {"links/a2p": strongest(self.incoming)}
+
+    def descend(self, total: Tensor, tasks: int) -> None:
+        """Move the logits down the weighted loss and the penalty, and close the weakest links."""
+        schedule, progress = self.schedule, self.context.progress
+        mean = abs(total.item()) / tasks
+        unit = mean if schedule.relative and mean > 0 else 1.0
+        penalty = schedule.l1 * schedule.ramped(progress)
+        strengths = [torch.sigmoid(part).mean() for part in self.incoming]
+        cost = sum((penalty * strength for strength in strengths), start=total / unit)
+        gradients = torch.autograd.grad(cost, self.logits, materialize_grads=True)
+        for logits, gradient in zip(self.logits, gradients, strict=True):
+            logits.grad = gradient
+        for group in self.optimizer.param_groups:
+            group["lr"] = schedule.lr * (1 - progress) ** 0.9
+        self.optimizer.step()
+        with torch.no_grad():
+            for logits in self.logits:
+                logits.clamp_(max=schedule.ceiling(0.0))
+            for logits in self.incoming if schedule.ramped(progress) else ():
+                logits.clamp_(max=schedule.ceiling(progress))
+                logits.masked_fill_(logits < NEARLY_CLOSED, CLOSED)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.optimizer.load_state_dict(dict(state["optimizer"]))

@@ -20,13 +20,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from auxbench import METHODS, Builder
+from auxbench import METHODS, Builder, Context, Phase
 from auxbench.errors import UsageError
 from auxbench.spec.budget import BUDGETS, Recipe
-from auxbench.spec.grammar import CountOrZero
 
-from ._linked.branches import ActivationName, Direction, Level, NormName
-from ._linked.search import Schedule, SearchedBranches
+from ._linked.fusion import Activation, Norm
+from ._linked.links import Direction, Links
+from ._linked.searched import SearchedBranches, WarmUp
+from .auxnas import Schedule, Search
 
 FIXED: dict[str, Any] = {
     "optimizer": "adam",
@@ -45,16 +46,17 @@ class AuxNASOfficial(SearchedBranches):
         self,
         builder: Builder,
         *,
-        links: Level = "block",
-        norm: NormName = "none",
-        act: ActivationName = "none",
-        warmup: CountOrZero = 0,
+        links: Links = "block",
+        norm: Norm = "none",
+        act: Activation = "none",
+        warmup: WarmUp = 0,
     ) -> None:
         start: dict[Direction, float] = {"p2a": 0.5, "a2p": 0.001}
         super().__init__(builder, start=start, links=links, norm=norm, act=act, warmup=warmup)
 
-    def schedule(self, steps: int) -> Schedule:
-        return Schedule(0.01, (0.9, 0.999), 1000.0, ramp=(0.5, 0.8))
+    def phases(self, context: Context) -> list[Phase]:
+        schedule = Schedule(0.01, (0.9, 0.999), 1000.0, ramp=(0.5, 0.8))
+        return [Search(context, self, schedule)] if self.logits else []
 
     def recipe(self, recipe: Recipe) -> Recipe:
         tier = BUDGETS.get(recipe.budget.rstrip("*"), recipe)

@@ -15,11 +15,12 @@ Learning", NeurIPS 2021, https://arxiv.org/abs/2110.14048
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 
 from auxbench import METHODS
-from auxbench.spec.grammar import ProperShare
+from auxbench.spec.grammar import Help, ProperShare
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, unit_rows, worst_case_weights
@@ -28,9 +29,6 @@ from ._solvers import Array, unit_rows, worst_case_weights
 @METHODS.register
 class CAGrad(GramianBalancer):
     """Conflict-averse descent.
-
-    * `c`: Radius of the ball around the mean gradient, relative to its length; 0 gives the mean
-      gradient.
 
     >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
@@ -45,7 +43,13 @@ class CAGrad(GramianBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        c: ProperShare = 0.5,
+        c: Annotated[
+            ProperShare,
+            Help(
+                "Radius of the ball around the mean gradient, relative to its length; 0"
+                " gives the mean gradient."
+            ),
+        ] = 0.5,
     ) -> None:
         super().__init__(tasks, rng)
         self.c = c

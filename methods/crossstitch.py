@@ -17,17 +17,17 @@ Learning", CVPR 2016, https://arxiv.org/abs/1604.03539
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from auxbench import METHODS, Builder
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Share
+from auxbench.spec.grammar import Help, Share
 
 from ._fused import FusedBranches, shares
-from ._linked.branches import Level
+from ._linked.links import Level
 
 Grain = Literal["pair", "channel"]
 
@@ -50,20 +50,29 @@ class Stitch(nn.Module):
 
 @METHODS.register
 class CrossStitch(FusedBranches):
-    """Stitched branches; forward: images [B, 3, H, W] -> {task: prediction}.
-
-    * `per`: Numbers by which features are mixed: one per pair of tasks, or one per pair and
-      channel.
-    * `own`: Share of its own feature that a task starts with; the others share the rest evenly.
-    """
+    """Stitched branches; forward: images [B, 3, H, W] -> {task: prediction}."""
 
     def __init__(
         self,
         builder: Builder,
         *,
-        links: Level = "stage",
-        per: Grain = "pair",
-        own: Share = 0.9,
+        links: Annotated[
+            Level, Help("Where the branches are fused: at every block, or at the ends of stages.")
+        ] = "stage",
+        per: Annotated[
+            Grain,
+            Help(
+                "Numbers by which features are mixed: one per pair of tasks, or one per"
+                " pair and channel."
+            ),
+        ] = "pair",
+        own: Annotated[
+            Share,
+            Help(
+                "Share of its own feature that a task starts with; the others share the"
+                " rest evenly."
+            ),
+        ] = 0.9,
     ) -> None:
         self.per = per
         self.own = own

@@ -16,13 +16,13 @@ for Multi-Task Learning", arXiv 2023, https://arxiv.org/abs/2308.12029
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import ProperShare
+from auxbench.spec.grammar import Help, ProperShare
 from auxbench.training.gradients import Row
 
 FLOOR = 1e-8
@@ -31,8 +31,6 @@ FLOOR = 1e-8
 @METHODS.register
 class DBMTL(Balancer):
     """Dual balancing; a single task is left as it is.
-
-    * `beta`: Memory of the gradients' moving averages; 0 takes the gradients of the batch.
 
     >>> balancer = DBMTL(["a", "b"], torch.Generator(), beta=0.0)
     >>> rows = balancer.edit([(torch.tensor([2.0, 0.0]),), (torch.tensor([0.0, 0.5]),)])
@@ -47,7 +45,10 @@ class DBMTL(Balancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        beta: ProperShare = 0.9,
+        beta: Annotated[
+            ProperShare,
+            Help("Memory of the gradients' moving averages; 0 takes the gradients of the batch."),
+        ] = 0.9,
     ) -> None:
         super().__init__(tasks, rng)
         self.beta = beta

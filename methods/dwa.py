@@ -17,12 +17,13 @@ CVPR 2019, https://arxiv.org/abs/1803.10704
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
-from auxbench.spec.grammar import Count, Positive
+from auxbench.spec.grammar import Count, Help, Positive
 
 from ._losses import LossBalancer, bounded
 
@@ -30,10 +31,6 @@ from ._losses import LossBalancer, bounded
 @METHODS.register
 class DWA(LossBalancer):
     """Weights from the pace of the losses.
-
-    * `tau`: Temperature of the softmax over the losses' paces; the higher, the more even the
-      weights.
-    * `window`: Steps over which a loss is averaged before its pace is read.
 
     >>> balancer = DWA(["a", "b"], torch.Generator(), window=1)
     >>> for losses in ([2.0, 1.0], [1.0, 1.0], [1.0, 1.0]):
@@ -49,8 +46,16 @@ class DWA(LossBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        tau: Positive = 2.0,
-        window: Count = 25,
+        tau: Annotated[
+            Positive,
+            Help(
+                "Temperature of the softmax over the losses' paces; the higher, the "
+                "more even the weights."
+            ),
+        ] = 2.0,
+        window: Annotated[
+            Count, Help("Steps over which a loss is averaged before its pace is read.")
+        ] = 25,
     ) -> None:
         super().__init__(tasks, rng)
         self.tau = tau

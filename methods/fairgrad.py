@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from auxbench import METHODS
-from auxbench.spec.grammar import Bounds, Positive
+from auxbench.spec.grammar import Bounds, Help, Positive
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, bargain
@@ -32,11 +32,6 @@ from ._solvers import Array, bargain
 @METHODS.register
 class FairGrad(GramianBalancer):
     """Alpha-fair gains, computed on every batch.
-
-    * `alpha`: Degree of fairness: towards 0 the sum of gains counts, 1 is Nash-MTL, and the higher,
-      the more the worst-served task counts.
-    * `max_norm`: Greatest length of the combined gradient, to which a longer one is clipped; none
-      does not clip.
 
     >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
@@ -52,8 +47,21 @@ class FairGrad(GramianBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        alpha: Annotated[float, Bounds(0.1, 10)] = 2.0,
-        max_norm: Positive | None = 1.0,
+        alpha: Annotated[
+            float,
+            Bounds(0.1, 10),
+            Help(
+                "Degree of fairness: towards 0 the sum of gains counts, 1 is Nash-MTL, "
+                "and the higher, the more the worst-served task counts."
+            ),
+        ] = 2.0,
+        max_norm: Annotated[
+            Positive | None,
+            Help(
+                "Greatest length of the combined gradient, to which a longer one is "
+                "clipped; none does not clip."
+            ),
+        ] = 1.0,
     ) -> None:
         super().__init__(tasks, rng)
         self.alpha = alpha

@@ -19,14 +19,14 @@ NeurIPS 2023, https://arxiv.org/abs/2306.03792
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench import METHODS, Batch, Context, Phase, Signals
-from auxbench.spec.grammar import NonNegative, Positive
+from auxbench.spec.grammar import Help, NonNegative, Positive
 from auxbench.training.phase import Scalars
 
 from ._losses import FLOOR, LearnedLosses, bounded
@@ -35,9 +35,6 @@ from ._losses import FLOOR, LearnedLosses, bounded
 @METHODS.register
 class FAMO(LearnedLosses):
     """Fast adaptive optimisation.
-
-    * `lr`: Learning rate of the logits' Adam.
-    * `decay`: Weight decay of the logits' Adam.
 
     >>> balancer = FAMO(["a", "b"], torch.Generator())
     >>> weights = balancer.weights(Signals.of([1.0, 2.0], torch.eye(2)))
@@ -53,8 +50,8 @@ class FAMO(LearnedLosses):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        lr: Positive = 0.025,
-        decay: NonNegative = 1e-3,
+        lr: Annotated[Positive, Help("Learning rate of the logits' Adam.")] = 0.025,
+        decay: Annotated[NonNegative, Help("Weight decay of the logits' Adam.")] = 1e-3,
     ) -> None:
         super().__init__(tasks, rng, lr=lr, decay=decay)
         # What the descent has seen, needed until the end of the iteration only.

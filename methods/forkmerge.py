@@ -20,12 +20,12 @@ Negative Transfer in Auxiliary-Task Learning", NeurIPS 2023, https://arxiv.org/a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from auxbench import METHODS, Batch, Context, Phase
-from auxbench.spec.grammar import Count
+from auxbench.spec.grammar import Count, Help
 from auxbench.training.phase import Scalars
 
 from ._forks import Forked, Forks, Values, mixed
@@ -37,10 +37,6 @@ GRID = (0.2, 0.4, 0.6, 0.8)  # at 1 the mixture is a fork that has lost already
 @METHODS.register
 class ForkMerge(Forked):
     """Forks with nested sets of auxiliary tasks, merged by the primary's held-out loss.
-
-    * `top`: Greatest number of auxiliary tasks in one fork from the second period on.
-    * `merges`: Number of periods, each of which ends in a merge; by default that of the looks at
-      validation.
 
     >>> import torch
     >>> from auxbench import Signals
@@ -56,8 +52,16 @@ class ForkMerge(Forked):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        top: Count = 2,
-        merges: Count | None = None,
+        top: Annotated[
+            Count, Help("Greatest number of auxiliary tasks in one fork from the second period on.")
+        ] = 2,
+        merges: Annotated[
+            Count | None,
+            Help(
+                "Number of periods, each of which ends in a merge; by default that of "
+                "the looks at validation."
+            ),
+        ] = None,
     ) -> None:
         super().__init__(tasks, rng)
         self.top = top

@@ -17,19 +17,18 @@ Source: Y. Du, W. M. Czarnecki, S. M. Jayakumar, M. Farajtabar, R. Pascanu, B. L
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer, Signals
+from auxbench.spec.grammar import Help
 
 
 @METHODS.register
 class GCS(GradientBalancer):
     """Gradient cosine similarity, as a gate or as a weight.
-
-    * `weighted`: Whether an auxiliary's weight is its cosine with the primary, rather than 1 where
-      that is positive.
 
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
     >>> GCS(["a", "b"], torch.Generator()).weights(signals).tolist()
@@ -46,7 +45,13 @@ class GCS(GradientBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        weighted: bool = False,
+        weighted: Annotated[
+            bool,
+            Help(
+                "Whether an auxiliary's weight is its cosine with the primary, rather "
+                "than 1 where that is positive."
+            ),
+        ] = False,
     ) -> None:
         super().__init__(tasks, rng)
         self.weighted = weighted

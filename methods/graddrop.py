@@ -19,20 +19,19 @@ https://arxiv.org/abs/2010.06808
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer
-from auxbench.spec.grammar import Share
+from auxbench.spec.grammar import Help, Share
 from auxbench.training.gradients import Row
 
 
 @METHODS.register
 class GradDrop(GradientBalancer):
     """Gradient sign dropout on the shared parameters; private ones keep their own gradient.
-
-    * `leak`: Share of every gradient that always passes.
 
     >>> balancer = GradDrop(["a", "b"], torch.Generator().manual_seed(0))
     >>> rows = balancer.edit([(torch.tensor([2.0, 0.0]),), (torch.tensor([-1.0, 1.0]),)])
@@ -47,7 +46,7 @@ class GradDrop(GradientBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        leak: Share = 0.0,
+        leak: Annotated[Share, Help("Share of every gradient that always passes.")] = 0.0,
     ) -> None:
         super().__init__(tasks, rng)
         self.leak = leak

@@ -19,23 +19,19 @@ Adaptive Loss Balancing in Deep Multitask Networks", ICML 2018, https://arxiv.or
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import NonNegative, Positive
+from auxbench.spec.grammar import Help, NonNegative, Positive
 
 
 @METHODS.register
 class GradNorm(Balancer):
     """Gradient normalisation.
-
-    * `alpha`: Strength by which tasks that learn slowly are favoured; 0 makes all gradients equally
-      long.
-    * `lr`: Learning rate of the weights' Adam.
 
     >>> signals = Signals.of([1.0, 2.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = GradNorm(["a", "b"], torch.Generator())
@@ -50,8 +46,14 @@ class GradNorm(Balancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        alpha: NonNegative = 1.5,
-        lr: Positive = 0.025,
+        alpha: Annotated[
+            NonNegative,
+            Help(
+                "Strength by which tasks that learn slowly are favoured; 0 makes all "
+                "gradients equally long."
+            ),
+        ] = 1.5,
+        lr: Annotated[Positive, Help("Learning rate of the weights' Adam.")] = 0.025,
     ) -> None:
         super().__init__(tasks, rng)
         self.alpha = alpha

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer, Signals
-from auxbench.spec.grammar import Share
+from auxbench.spec.grammar import Help, Share
 
 # A cosine of 1 is met by no finite multiple of the other gradient.
 HIGHEST = 0.999
@@ -33,8 +34,6 @@ HIGHEST = 0.999
 @METHODS.register
 class GradVac(GradientBalancer):
     """Gradient vaccine with one target per ordered pair of tasks.
-
-    * `beta`: Share by which a target moves to the latest cosine; with 0 the rule is PCGrad.
 
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
     >>> balancer = GradVac(["a", "b"], torch.Generator())
@@ -51,7 +50,10 @@ class GradVac(GradientBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        beta: Share = 0.01,
+        beta: Annotated[
+            Share,
+            Help("Share by which a target moves to the latest cosine; with 0 the rule is PCGrad."),
+        ] = 0.01,
     ) -> None:
         super().__init__(tasks, rng)
         self.beta = beta

@@ -16,12 +16,13 @@ Multi-task Learning", ICLR 2021, https://openreview.net/forum?id=IMPnRXEWpvr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
-from auxbench.spec.grammar import Positive
+from auxbench.spec.grammar import Help, Positive
 
 from ._losses import LearnedLosses, bounded
 
@@ -29,8 +30,6 @@ from ._losses import LearnedLosses, bounded
 @METHODS.register
 class IMTLL(LearnedLosses):
     """Impartial learning by losses.
-
-    * `lr`: Learning rate of the exponents' Adam.
 
     >>> signals = Signals.of([1.0, 2.0], torch.eye(2))
     >>> balancer = IMTLL(["a", "b"], torch.Generator())
@@ -40,7 +39,13 @@ class IMTLL(LearnedLosses):
 
     family = "loss weighting"
 
-    def __init__(self, tasks: Sequence[str], rng: torch.Generator, *, lr: Positive = 0.025) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        lr: Annotated[Positive, Help("Learning rate of the exponents' Adam.")] = 0.025,
+    ) -> None:
         super().__init__(tasks, rng, lr=lr)
 
     def rule(self, signals: Signals) -> Tensor:

@@ -26,7 +26,7 @@ Learning", NeurIPS 2019, https://arxiv.org/abs/1901.08933
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ from auxbench import METHODS, Architecture, Batch, Builder, Context, Network, Ph
 from auxbench.data.dataset import Task
 from auxbench.data.losses import IGNORE, single
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Count, NonNegative, Positive
+from auxbench.spec.grammar import Count, Help, NonNegative, Positive
 from auxbench.training.jvp import gradient, plain_attention
 from auxbench.training.phase import Scalars
 
@@ -51,21 +51,27 @@ class MAXL(Architecture):
 
     Errors: `UsageError` where the primary's labels are no classes.
 
-    * `hierarchy`: Sub-classes into which every class of the primary is divided.
-    * `entropy`: Weight of the negative entropy that keeps the made-up labels from collapsing into
-      one sub-class.
-    * `lr`: Learning rate of the label network's Adam.
-    * `focus`: Exponent of the focal loss on the made-up labels; 0 is the plain cross-entropy.
     """
 
     def __init__(
         self,
         builder: Builder,
         *,
-        hierarchy: Count = 5,
-        entropy: NonNegative = 0.2,
-        lr: Positive = 1e-3,
-        focus: NonNegative = 2.0,
+        hierarchy: Annotated[
+            Count, Help("Sub-classes into which every class of the primary is divided.")
+        ] = 5,
+        entropy: Annotated[
+            NonNegative,
+            Help(
+                "Weight of the negative entropy that keeps the made-up labels from "
+                "collapsing into one sub-class."
+            ),
+        ] = 0.2,
+        lr: Annotated[Positive, Help("Learning rate of the label network's Adam.")] = 1e-3,
+        focus: Annotated[
+            NonNegative,
+            Help("Exponent of the focal loss on the made-up labels; 0 is the plain cross-entropy."),
+        ] = 2.0,
     ) -> None:
         super().__init__(builder)
         primary = builder.tasks[0]

@@ -16,23 +16,19 @@ https://arxiv.org/abs/2203.06801
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer
-from auxbench.spec.grammar import ProperShare, Share
+from auxbench.spec.grammar import Help, ProperShare, Share
 from auxbench.training.gradients import Row
 
 
 @METHODS.register
 class MetaBalance(GradientBalancer):
     """Auxiliary gradients relaxed towards the primary's magnitude.
-
-    * `r`: Share by which an auxiliary's gradient takes the primary's magnitude; 0 leaves it as it
-      is.
-    * `beta`: Memory of the moving averages of the magnitudes.
 
     >>> balancer = MetaBalance(["a", "b"], torch.Generator())
     >>> rows = balancer.edit([(torch.tensor([3.0, 4.0]),), (torch.tensor([0.0, 1.0]),)])
@@ -47,8 +43,16 @@ class MetaBalance(GradientBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        r: Share = 0.7,
-        beta: ProperShare = 0.9,
+        r: Annotated[
+            Share,
+            Help(
+                "Share by which an auxiliary's gradient takes the primary's magnitude; "
+                "0 leaves it as it is."
+            ),
+        ] = 0.7,
+        beta: Annotated[
+            ProperShare, Help("Memory of the moving averages of the magnitudes.")
+        ] = 0.9,
     ) -> None:
         super().__init__(tasks, rng)
         self.r = r

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
 from torch import Tensor, cat, nn
 from torch.nn.functional import interpolate
 
 from auxbench import METHODS, Architecture, Builder, Network
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Count
+from auxbench.spec.grammar import Count, Help
 
 
 class Attention(nn.Module):
@@ -74,13 +75,20 @@ class AttendedNetwork(nn.Module):
 
 @METHODS.register
 class MTAN(Architecture):
-    """A trunk with attention per task; forward: images [B, 3, H, W] -> {task: prediction}.
+    """A trunk with attention per task; forward: images [B, 3, H, W] -> {task: prediction}."""
 
-    * `reduction`: Factor by which an attention mask has fewer channels inside than the feature that
-      it masks.
-    """
-
-    def __init__(self, builder: Builder, *, reduction: Count = 4) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        *,
+        reduction: Annotated[
+            Count,
+            Help(
+                "Factor by which an attention mask has fewer channels inside than the "
+                "feature that it masks."
+            ),
+        ] = 4,
+    ) -> None:
         super().__init__(builder)
         self.network = builder.network(self.primary)
         trunk = self.network.backbone

@@ -18,12 +18,13 @@ Source: A. Navon, A. Shamsian, I. Achituve, H. Maron, K. Kawaguchi, G. Chechik, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
 
 from auxbench import METHODS
-from auxbench.spec.grammar import Positive
+from auxbench.spec.grammar import Help, Positive
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, bargain
@@ -32,9 +33,6 @@ from ._solvers import Array, bargain
 @METHODS.register
 class NashMTL(GramianBalancer):
     """The Nash bargaining solution, computed on every batch.
-
-    * `max_norm`: Greatest length of the combined gradient, to which a longer one is clipped; none
-      does not clip.
 
     >>> from auxbench import Signals
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
@@ -51,7 +49,13 @@ class NashMTL(GramianBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        max_norm: Positive | None = 1.0,
+        max_norm: Annotated[
+            Positive | None,
+            Help(
+                "Greatest length of the combined gradient, to which a longer one is "
+                "clipped; none does not clip."
+            ),
+        ] = 1.0,
     ) -> None:
         super().__init__(tasks, rng)
         self.limit = max_norm

@@ -19,16 +19,18 @@ https://arxiv.org/abs/1801.08297
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from auxbench import METHODS, Builder
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Share
+from auxbench.spec.grammar import Help, Share
 
 from ._fused import FusedBranches, shares
-from ._linked.branches import ActivationName, After, Level, NormName
+from ._linked.fusion import ActivationName, After, NormName
+from ._linked.links import Level
 
 
 class Reduction(nn.Module):
@@ -65,21 +67,24 @@ class Reduction(nn.Module):
 
 @METHODS.register
 class NDDR(FusedBranches):
-    """Branches fused by reductions; forward: images [B, 3, H, W] -> {task: prediction}.
-
-    * `norm`: Normalisation after every reduction.
-    * `act`: Activation after every reduction.
-    * `own`: Share of its own feature that a task starts with; the others share the rest evenly.
-    """
+    """Branches fused by reductions; forward: images [B, 3, H, W] -> {task: prediction}."""
 
     def __init__(
         self,
         builder: Builder,
         *,
-        links: Level = "stage",
-        norm: NormName = "batch",
-        act: ActivationName = "relu",
-        own: Share = 0.9,
+        links: Annotated[
+            Level, Help("Where the branches are fused: at every block, or at the ends of stages.")
+        ] = "stage",
+        norm: Annotated[NormName, Help("Normalisation after every reduction.")] = "batch",
+        act: Annotated[ActivationName, Help("Activation after every reduction.")] = "relu",
+        own: Annotated[
+            Share,
+            Help(
+                "Share of its own feature that a task starts with; the others share the"
+                " rest evenly."
+            ),
+        ] = 0.9,
     ) -> None:
         self.norm: NormName = norm
         self.act: ActivationName = act

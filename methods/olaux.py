@@ -17,20 +17,18 @@ Learning", NeurIPS 2019, https://proceedings.neurips.cc/paper/2019/hash/0e900ad8
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Count, Positive
+from auxbench.spec.grammar import Count, Help, Positive
 
 
 @METHODS.register
 class OLAux(Balancer):
     """Online learning of auxiliary weights from the agreement of gradients.
-
-    * `beta`: Rate of the weights, which is multiplied by the network's learning rate.
-    * `horizon`: Steps over which inner products are summed before the weights move.
 
     >>> rows = torch.tensor([[2.0, 0.0], [-1.0, 1.0]])
     >>> balancer = OLAux(["a", "b"], torch.Generator(), beta=1.0, horizon=1)
@@ -47,8 +45,13 @@ class OLAux(Balancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        beta: Positive = 5.0,
-        horizon: Count = 5,
+        beta: Annotated[
+            Positive,
+            Help("Rate of the weights, which is multiplied by the network's learning rate."),
+        ] = 5.0,
+        horizon: Annotated[
+            Count, Help("Steps over which inner products are summed before the weights move.")
+        ] = 5,
     ) -> None:
         super().__init__(tasks, rng)
         self.beta = beta

@@ -16,19 +16,27 @@ Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor, nn
 
 from auxbench import METHODS, Architecture, Builder
+from auxbench.spec.grammar import Help
 
 
 @METHODS.register
 class Single(Architecture):
-    """One network for the primary; forward: images [B, 3, H, W] -> {primary: prediction}.
+    """One network for the primary; forward: images [B, 3, H, W] -> {primary: prediction}."""
 
-    * `holdout`: Whether to do without the samples that other methods hold out from training.
-    """
-
-    def __init__(self, builder: Builder, *, holdout: bool = False) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        *,
+        holdout: Annotated[
+            bool,
+            Help("Whether to do without the samples that other methods hold out from training."),
+        ] = False,
+    ) -> None:
         super().__init__(builder)
         self.split = "train/kept" if holdout else "train"
         self.trained = builder.tasks[:1]

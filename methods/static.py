@@ -13,19 +13,18 @@ Methods in Deep Learning Even Help?", NeurIPS 2022, https://arxiv.org/abs/2209.1
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import NonNegative
+from auxbench.spec.grammar import Help, NonNegative
 
 
 @METHODS.register
 class Static(Balancer):
     """Constant weights, at least 0.
-
-    * `weights`: Weight of that task; a task that is not named has 1.
 
     >>> balancer = Static(["seg", "depth"], torch.Generator(), depth=0.1)
     >>> balancer.weights(Signals.of([3.0, 5.0], torch.eye(2))).tolist()
@@ -34,7 +33,14 @@ class Static(Balancer):
 
     family = "loss weighting"
 
-    def __init__(self, tasks: Sequence[str], rng: torch.Generator, **weights: NonNegative) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        **weights: Annotated[
+            NonNegative, Help("Weight of that task; a task that is not named has 1.")
+        ],
+    ) -> None:
         super().__init__(tasks, rng)
         values = [weights.get(task, 1.0) for task in tasks]
         self.constant: Tensor

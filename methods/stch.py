@@ -17,12 +17,13 @@ for Multi-Objective Optimization", ICML 2024, https://arxiv.org/abs/2402.19078
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
-from auxbench.spec.grammar import CountOrZero, Positive
+from auxbench.spec.grammar import CountOrZero, Help, Positive
 
 from ._losses import LossBalancer, bounded
 
@@ -30,11 +31,6 @@ from ._losses import LossBalancer, bounded
 @METHODS.register
 class STCH(LossBalancer):
     """Smooth Tchebycheff weights; without warm-up the nadir is 1.
-
-    * `mu`: Smoothness: the lower, the more the loss that is largest relative to its nadir
-      dominates.
-    * `warmup`: Steps of minimising the sum of the losses' logarithms first, over whose last quarter
-      the nadir is averaged.
 
     >>> balancer = STCH(["a", "b"], torch.Generator(), mu=1.0, warmup=0)
     >>> [round(w, 3) for w in balancer.weights(Signals.of([1.0, 2.0], torch.eye(2))).tolist()]
@@ -48,8 +44,20 @@ class STCH(LossBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        mu: Positive = 1.0,
-        warmup: CountOrZero = 40,
+        mu: Annotated[
+            Positive,
+            Help(
+                "Smoothness: the lower, the more the loss that is largest relative to "
+                "its nadir dominates."
+            ),
+        ] = 1.0,
+        warmup: Annotated[
+            CountOrZero,
+            Help(
+                "Steps of minimising the sum of the losses' logarithms first, over "
+                "whose last quarter the nadir is averaged."
+            ),
+        ] = 40,
     ) -> None:
         super().__init__(tasks, rng)
         self.mu = mu

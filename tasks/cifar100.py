@@ -30,6 +30,7 @@ import zlib
 from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,7 @@ from auxbench.data.metrics import Accuracy, TopK
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.download import download
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Place
+from auxbench.spec.grammar import Help, Place
 
 from ._scale import check_side, scaled
 
@@ -104,11 +105,17 @@ class Cifar100(Dataset):
     def __init__(
         self,
         *,
-        side: int = 64,
-        train: int = 45_000,
-        validation: int = 5_000,
-        test: int = 10_000,
-        data: Place = "",
+        side: Annotated[int, Help("Image side in pixels.")] = 64,
+        train: Annotated[int, Help("Number of training samples.")] = 45_000,
+        validation: Annotated[int, Help("Number of validation samples.")] = 5_000,
+        test: Annotated[int, Help("Number of test samples.")] = 10_000,
+        data: Annotated[
+            Place,
+            Help(
+                "Folder with train.bin and test.bin, or with their archive; by default "
+                "one in the cache folder, filled by a download."
+            ),
+        ] = "",
     ) -> None:
         check_side("cifar100", side)
         self.side = side

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +69,7 @@ from auxbench.data.prepared.samples import (
     refuse_enlarging,
 )
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Place
+from auxbench.spec.grammar import Help, Place
 
 from ._layouts.cityscapes import FULL, LAYOUTS, NAMES7, NAMES19, NINETEEN, PIXEL, SEVEN, boundaries
 from ._layouts.encode import Raw, parse_size
@@ -184,13 +184,33 @@ class Cityscapes(Dataset):
     def __init__(
         self,
         *,
-        side: int = 64,
-        size: str = "",
-        layout: Literal["official", "mtan"] = "official",
-        data: Place = "",
-        enlarge: bool = False,
-        augment: Literal["mtan", "none"] = "mtan",
-        categories: Literal["all", "evaluated"] = "all",
+        side: Annotated[
+            int,
+            Help(
+                "Image side in pixels: a random square at full height in training, else"
+                " the middle one."
+            ),
+        ] = 64,
+        size: Annotated[
+            str,
+            Help("Height x width of the complete picture, such as 128x256, in place of a square."),
+        ] = "",
+        layout: Annotated[
+            Literal["official", "mtan"], Help("Layout that the data were prepared from.")
+        ] = "official",
+        data: Annotated[
+            Place,
+            Help(
+                "Prepared folder, a name in the cache folder or a path; by default "
+                "cityscapes-LAYOUT."
+            ),
+        ] = "",
+        enlarge: Annotated[bool, Help("Whether prepared pictures may be enlarged.")] = False,
+        augment: Annotated[Literal["mtan", "none"], Help("Augmentation in training.")] = "mtan",
+        categories: Annotated[
+            Literal["all", "evaluated"],
+            Help("Ids that have one of the 7 classes: all, or only those among the 19 classes."),
+        ] = "all",
     ) -> None:
         if not 8 <= side <= 1024:
             raise UsageError(f"side '{side}' of 'cityscapes' is not possible; choose 8 to 1024.")

@@ -35,7 +35,7 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,7 @@ from auxbench.data.losses import cross_entropy
 from auxbench.data.metrics import Accuracy, BalancedAccuracy
 from auxbench.data.prepared import cache
 from auxbench.errors import UsageError
+from auxbench.spec.grammar import Help
 
 GRADES = ("sound", "perhaps sound", "perhaps defective", "defective")
 KINDS = ("mono", "poly")
@@ -93,7 +94,12 @@ class Elpv(Dataset):
     primary = "defect"
     auxiliaries = ("cell",)
 
-    def __init__(self, *, side: int = 64, split: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        side: Annotated[int, Help("Image side in pixels.")] = 64,
+        split: Annotated[int, Help("Number of the random split.")] = 0,
+    ) -> None:
         if side < 8:
             raise UsageError(f"side '{side}' of 'elpv' is too small; choose 8 or more.")
         if split < 0:

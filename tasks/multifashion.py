@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +48,7 @@ from auxbench.data.metrics import Accuracy
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.download import download
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Place
+from auxbench.spec.grammar import Help, Place
 
 from ._idx import read_idx
 from ._scale import check_side, scaled
@@ -100,11 +100,17 @@ class MultiFashion(Dataset):
     def __init__(
         self,
         *,
-        side: int = 64,
-        train: int = 50_000,
-        validation: int = 2_000,
-        test: int = 10_000,
-        data: Place = "",
+        side: Annotated[int, Help("Image side in pixels.")] = 64,
+        train: Annotated[int, Help("Number of training pairs.")] = 50_000,
+        validation: Annotated[int, Help("Number of validation pairs.")] = 2_000,
+        test: Annotated[int, Help("Number of test pairs.")] = 10_000,
+        data: Annotated[
+            Place,
+            Help(
+                "Folder with the four files of Fashion-MNIST, or the root folder given "
+                "to torchvision; by default the system's, or one in the cache folder."
+            ),
+        ] = "",
     ) -> None:
         check_side("multifashion", side)
         self.side = side

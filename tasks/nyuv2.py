@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -72,7 +72,7 @@ from auxbench.data.prepared.samples import (
     responses,
 )
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Place
+from auxbench.spec.grammar import Help, Place
 
 from ._layouts.encode import KEYPOINT, depth_steps, parse_size
 from ._layouts.nyuv2 import LAYOUTS
@@ -178,12 +178,29 @@ class Nyuv2(Dataset):
     def __init__(
         self,
         *,
-        side: int = 64,
-        size: str = "",
-        layout: Literal["mtan", "official", "nddr", "adashare"] = "mtan",
-        data: Place = "",
-        enlarge: bool = False,
-        augment: Literal["mtan", "auxnas", "none"] = "mtan",
+        side: Annotated[
+            int,
+            Help(
+                "Image side in pixels: a random square at full height in training, else"
+                " the middle one."
+            ),
+        ] = 64,
+        size: Annotated[
+            str,
+            Help("Height x width of the complete picture, such as 288x384, in place of a square."),
+        ] = "",
+        layout: Annotated[
+            Literal["mtan", "official", "nddr", "adashare"],
+            Help("Layout that the data were prepared from."),
+        ] = "mtan",
+        data: Annotated[
+            Place,
+            Help("Prepared folder, a name in the cache folder or a path; by default nyuv2-LAYOUT."),
+        ] = "",
+        enlarge: Annotated[bool, Help("Whether prepared pictures may be enlarged.")] = False,
+        augment: Annotated[
+            Literal["mtan", "auxnas", "none"], Help("Augmentation in training.")
+        ] = "mtan",
     ) -> None:
         if not 8 <= side <= 480:
             raise UsageError(f"side '{side}' of 'nyuv2' is not possible; choose 8 to 480.")

@@ -34,7 +34,7 @@ from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -43,6 +43,7 @@ from auxbench.data.dataset import Indices, Task
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.kept import Arrays, kept
 from auxbench.errors import UsageError
+from auxbench.spec.grammar import Help
 
 from ._vectors import Numbers, Vectors, number
 
@@ -95,7 +96,13 @@ class QM9(Dataset):
         "heat",
     )
 
-    def __init__(self, *, train: int = 1000, validation: int = 2000, test: int = 10_000) -> None:
+    def __init__(
+        self,
+        *,
+        train: Annotated[int, Help("Number of training molecules.")] = 1000,
+        validation: Annotated[int, Help("Number of validation molecules.")] = 2000,
+        test: Annotated[int, Help("Number of test molecules.")] = 10_000,
+    ) -> None:
         self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
         for split, count in self.counts.items():
             if count < 1:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, partial
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -45,6 +46,7 @@ from auxbench.data.metrics import (
 )
 from auxbench.data.prepared.cache import root
 from auxbench.errors import UsageError
+from auxbench.spec.grammar import Help
 
 from ._rooms.room import SCENES
 from ._rooms.scenes import DEPTH, EDGES, KEYPOINTS, NORMALS, SPLITS
@@ -99,7 +101,12 @@ class Rooms(Dataset):
     auxiliaries = ("depth", "normals")
 
     def __init__(
-        self, *, side: int = 64, train: int = 600, validation: int = 200, test: int = 400
+        self,
+        *,
+        side: Annotated[int, Help("Image side in pixels.")] = 64,
+        train: Annotated[int, Help("Number of training scenes.")] = 600,
+        validation: Annotated[int, Help("Number of validation scenes.")] = 200,
+        test: Annotated[int, Help("Number of test scenes.")] = 400,
     ) -> None:
         if not SIDES[0] <= side <= SIDES[1]:
             raise UsageError(

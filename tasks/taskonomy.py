@@ -38,7 +38,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +78,7 @@ from auxbench.data.prepared.samples import (
     responses,
 )
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Place
+from auxbench.spec.grammar import Help, Place
 
 from ._filters import keypoints
 from ._layouts.encode import Raw
@@ -206,12 +206,27 @@ class Taskonomy(Dataset):
     def __init__(
         self,
         *,
-        side: int = 64,
-        layout: Literal["official"] = "official",
-        data: Place = "",
-        enlarge: bool = False,
-        augment: Literal["mirror", "none"] = "mirror",
-        targets: Literal["hard", "soft"] = "hard",
+        side: Annotated[int, Help("Image side in pixels; pictures are always complete.")] = 64,
+        layout: Annotated[
+            Literal["official"], Help("Layout that the data were prepared from.")
+        ] = "official",
+        data: Annotated[
+            Place,
+            Help(
+                "Prepared folder, a name in the cache folder or a path; by default "
+                "taskonomy-LAYOUT."
+            ),
+        ] = "",
+        enlarge: Annotated[bool, Help("Whether prepared pictures may be enlarged.")] = False,
+        augment: Annotated[
+            Literal["mirror", "none"], Help("Augmentation in training: mirrored pictures, or none.")
+        ] = "mirror",
+        targets: Annotated[
+            Literal["hard", "soft"],
+            Help(
+                "Labels of object and scene: the likeliest class (hard), or probabilities (soft)."
+            ),
+        ] = "hard",
     ) -> None:
         check_side("taskonomy", side)
         self.size = (side, side)

@@ -49,12 +49,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 
 from auxbench import DATASETS, Dataset, Samples
 from auxbench.data.dataset import Task
 from auxbench.errors import UsageError
+from auxbench.spec.grammar import Help
 
 from ._vectors import Numbers, Vectors, number
 
@@ -84,11 +86,13 @@ class Toy(Dataset):
     def __init__(
         self,
         *,
-        train: int = 200,
-        validation: int = 1000,
-        test: int = 4000,
-        dimensions: int = 16,
-        noise: float = 1.0,
+        train: Annotated[int, Help("Number of training samples.")] = 200,
+        validation: Annotated[int, Help("Number of validation samples.")] = 1000,
+        test: Annotated[int, Help("Number of test samples.")] = 4000,
+        dimensions: Annotated[int, Help("Numbers in an input vector.")] = 16,
+        noise: Annotated[
+            float, Help("Standard deviation of the noise on the primary's training labels.")
+        ] = 1.0,
     ) -> None:
         self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
         for split, count in self.counts.items():

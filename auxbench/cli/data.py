@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auxbench.cli.options import format_option
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import Choice
 
 if TYPE_CHECKING:
     from auxbench.data.prepared.layout import Finding, Layout
 
-FORMATS = ("text", "json", "csv", "markdown", "latex")
 DEPTH = 3  # how far down an archive the folder with the data may lie
-
-_format = click.option(
-    "--format", "style", type=click.Choice(FORMATS), default="text", help="How to print."
-)
 
 
 @click.group()
@@ -30,7 +26,7 @@ def data() -> None:
 
 
 @data.command(name="list")
-@_format
+@format_option
 def list_(style: str) -> None:
     """List the data sets, their layouts, and what is prepared in the cache folder."""
     from auxbench.data.prepared import layout as layouts
@@ -61,9 +57,9 @@ def list_(style: str) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--dataset", help="A data set with options, such as nyuv2:size=480x640.")
 @click.option("--all", "every", is_flag=True, help="Decode every sample, not a few.")
-@_format
+@format_option
 def check(folder: Path, dataset: str | None, every: bool, style: str) -> int:
-    """Say what lies in FOLDER, whether it is whole and right, and where to get what is not."""
+    """Identify and validate the data set in FOLDER; say where to get what is missing."""
     from auxbench.data.prepared.form import MARKER
     from auxbench.report.tables import Column, Table, render
 

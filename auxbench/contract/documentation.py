@@ -28,7 +28,7 @@ from auxbench.spec.registry import METHODS, Registry
 from auxbench.training.balancer import Balancer
 
 SOURCE = 'Source: A. Author, B. Author, "Title", Venue 2026, https://...'
-MEANING = 160  # characters
+HELP = 160  # characters
 FAMILIES = ("architecture", "auxiliary", "control", "gradient", "loss weighting")
 
 
@@ -53,7 +53,7 @@ def maker_of(part: str) -> Any:
 
 def it_says_in_a_sentence_what_it_is(part: str, registry: Registry[Any] = METHODS) -> None:
     """The module's docstring begins with a sentence of 20 to 160 characters."""
-    summary = registry.card(Choice.parse(part).name).summary
+    summary = registry.describe(Choice.parse(part).name).summary
     demand(
         20 < len(summary) < 160 and summary.endswith("."),
         f"the module's docstring begins with '{summary[:60]}', which is {len(summary)} characters "
@@ -64,7 +64,7 @@ def it_says_in_a_sentence_what_it_is(part: str, registry: Registry[Any] = METHOD
 
 def it_names_its_source(part: str) -> None:
     """The module's docstring names what it implements, with a year and a link."""
-    sources = METHODS.card(Choice.parse(part).name).sources
+    sources = METHODS.describe(Choice.parse(part).name).sources
     demand(
         bool(sources),
         f"the module's docstring has no source; end it with a paragraph '{SOURCE}'.",
@@ -128,17 +128,16 @@ def its_options_have_types_and_defaults(part: str, registry: Registry[Any] = MET
         )
 
 
-def its_options_have_meanings(part: str) -> None:
-    """Every option is explained in one or two short sentences, which `show method` prints."""
-    name = Choice.parse(part).name
-    rows = [row for table in options(METHODS[name], METHODS.card(name)) for row in table.rows]
-    for row in rows:
-        meaning = str(row["meaning"] or "")
+def its_options_are_explained(part: str, registry: Registry[Any] = METHODS) -> None:
+    """Every option has a help text of one or two short sentences, which `show method` prints."""
+    for row in options(registry[Choice.parse(part).name]):
+        text = str(row["help"] or "")
         demand(
-            0 < len(meaning) <= MEANING and meaning.count(". ") <= 1,
-            f"the meaning of option '{row['option']}' is '{meaning[:60]}', which is {len(meaning)} "
-            f"characters long; add a line '* `{row['option']}`: ...' to the docstring of the class "
-            f"and say in one or two sentences, in at most {MEANING} characters, what it does.",
+            0 < len(text) <= HELP and text.count(". ") <= 1,
+            f"the help of option '{row['option']}' is '{text[:60]}', which is {len(text)} "
+            "characters long; annotate the parameter as in "
+            '`alpha: Annotated[float, Help("...")]` and say in one or two sentences, in at most '
+            f"{HELP} characters, what it does.",
         )
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from auxbench.spec.description import Card
+from auxbench.spec.description import Description
 from auxbench.spec.grammar import Choice, split_list
 from auxbench.spec.registry import METHODS
 
@@ -113,10 +113,10 @@ class Citation:
         return {"eprint": number[1], "archiveprefix": "arXiv"} if number else {}
 
 
-def citations(card: Card) -> list[Citation]:
+def citations(about: Description) -> list[Citation]:
     """The papers that a method's docstring names; what cannot be read is left out."""
     found = []
-    for source in card.sources:
+    for source in about.sources:
         try:
             found.append(Citation.parse(source))
         except ValueError:
@@ -136,7 +136,7 @@ def bibliography(text: str) -> str:
     names = METHODS.names() if text.strip() == "all" else list(_parts(text))
     entries: dict[str, str] = {}
     for name in names:
-        papers = citations(METHODS.card(name))
+        papers = citations(METHODS.describe(name))
         for paper in papers:
             entries.setdefault(paper.url, paper.bibtex(name))
         if not papers:

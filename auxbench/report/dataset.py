@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from auxbench.report.method import options
+from auxbench.report.method import option_tables, options
 from auxbench.report.tables import Column, Table
-from auxbench.spec.description import Card
+from auxbench.spec.description import Description
+from auxbench.spec.registry import DATASETS
 
 
 def tables(name: str) -> list[Table]:
@@ -14,14 +15,11 @@ def tables(name: str) -> list[Table]:
 
     Errors: `UsageError` for an unknown name, with the likely one.
     """
-    from auxbench.spec.registry import DATASETS
-
-    card = DATASETS.card(name)
-    maker = DATASETS[name]
-    return [_about(card, maker), _tasks(maker), *options(maker, card)]
+    about, maker = DATASETS.describe(name), DATASETS[name]
+    return [_about(about, maker), _tasks(maker), *option_tables(options(maker))]
 
 
-def _about(card: Card, maker: Any) -> Table:
+def _about(about: Description, maker: Any) -> Table:
     columns = (
         Column("name", "data set"),
         Column("primary", "primary"),
@@ -32,16 +30,16 @@ def _about(card: Card, maker: Any) -> Table:
         *(Column(key, key, shown=False) for key in ("summary", "description")),
     )
     row = {
-        "name": card.name,
+        "name": about.name,
         "primary": maker.primary,
         "auxiliaries": ", ".join(maker.auxiliaries),
         "backbone": maker.backbone,
         "licence": maker.licence,
         "extra": f"pip install 'auxbench[{maker.extra}]'" if maker.extra else None,
-        "summary": card.summary,
-        "description": "\n\n".join(card.description) or None,
+        "summary": about.summary,
+        "description": "\n\n".join(about.description) or None,
     }
-    return Table(card.summary, columns, [row], tuple(card.description))
+    return Table(about.summary, columns, [row], tuple(about.description))
 
 
 def _tasks(maker: Any) -> Table:

@@ -3,47 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from auxbench.report.catalogue import Entry, entries
 from auxbench.report.cite import citations
-from auxbench.report.method import LEGEND, needs, passes
+from auxbench.report.method import needs, tidy
 from auxbench.report.tables import Column, Table
 from auxbench.spec.budget import BUDGETS
-from auxbench.spec.description import Card
 from auxbench.spec.networks import BACKBONES, HEADS
-from auxbench.spec.registry import METHODS, Registry
+from auxbench.spec.registry import DATASETS, METHODS
 
 
 def methods() -> Table:
-    """All registered methods; nothing of them is imported."""
+    """All registered methods; nothing of them is imported.
+
+    What was not measured, as methods of other packages, has gaps until it is named.
+    """
     columns = (
         Column("name", "method"),
         Column("family", "family"),
         Column("needs", "needs"),
-        Column("passes", "passes a step"),
-        Column("asymmetric", "primary is special"),
+        Column("forward", "forward", shown=False),
+        Column("backward", "backward"),
+        Column("partial", "partial", shown=False),
+        Column("product", "product", shown=False),
+        Column("primary_differs", "primary differs", shown=False),
         Column("paper", "paper"),
         Column("summary", "what it is"),
         Column("problem", "not usable", shown=False),
     )
-    rows = [
-        {
-            "name": card.name,
-            "family": card.attributes.get("family", ""),
-            "needs": needs(card),
-            "passes": passes(card),
-            "asymmetric": card.attributes.get("asymmetric"),
-            "paper": "; ".join(paper.short for paper in citations(card)) or None,
-            "summary": card.problem or card.summary,
-            "problem": card.problem,
-        }
-        for card in _cards(METHODS)
-    ]
+    rows = []
+    for about in map(METHODS.describe, METHODS.names()):
+        known = entries().get(about.name)
+        measured = {} if known is None else _measured(known)
+        papers = "; ".join(paper.short for paper in citations(about)) or None
+        told = {"summary": about.problem or about.summary, "problem": about.problem}
+        rows.append({"name": about.name, **measured, "paper": papers, **told})
     notes = (
-        LEGEND,
+        "Backward passes per training step with three tasks; auxbench show method NAME has all.",
         "Parts are joined by +, and options follow a colon: auxnas:l1=10+gradnorm:alpha=1.",
-        "auxbench show method NAME says more of one, and --cite NAMES gives its paper as BibTeX.",
+        "auxbench list methods --cite NAMES gives their papers as BibTeX.",
     )
     return Table("", columns, rows, notes)
+
+
+def _measured(entry: Entry) -> dict[str, Any]:
+    passes = {kind: tidy(number) for kind, number in entry.passes[1].items()}
+    return {
+        "family": entry.family,
+        "needs": needs(entry),
+        "primary_differs": entry.primary_differs,
+        **passes,
+    }
 
 
 def datasets() -> Table:
@@ -54,15 +65,14 @@ def datasets() -> Table:
         Column("licence", "licence"),
         Column("extra", "needs"),
     )
-    registry: Registry[type] = Registry("data set", "auxbench.tasks")
     rows = []
-    for card in _cards(registry):
-        extra = card.attributes.get("extra", "")
+    for about in map(DATASETS.describe, DATASETS.names()):
+        extra = about.attributes.get("extra", "")
         rows.append(
             {
-                "name": card.name,
-                "summary": card.problem or card.summary,
-                "licence": card.attributes.get("licence", ""),
+                "name": about.name,
+                "summary": about.problem or about.summary,
+                "licence": about.attributes.get("licence", ""),
                 "extra": f"pip install 'auxbench[{extra}]'" if extra else "",
             }
         )
@@ -128,7 +138,3 @@ TABLES: dict[str, Callable[[], Table]] = {
     "heads": heads,
     "budgets": budgets,
 }
-
-
-def _cards(registry: Registry[type]) -> list[Card]:
-    return [registry.card(name) for name in registry.names()]

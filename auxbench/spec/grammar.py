@@ -50,6 +50,13 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class Help:
+    """The explanation of an option, for annotations: `Annotated[float, Help("...")]`."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Location:
     """Marks an option that says where something lies, which decides no number: see `Place`."""
 
@@ -141,7 +148,8 @@ class Choice:
 class Option:
     """An option of a registered part: its name, its type as Python writes it, its default.
 
-    `bounds` is the range of a number, if it has one, and `location` says that it is a `Place`.
+    `bounds` is the range of a number, if it has one, `location` says that it is a `Place`, and
+    `help` is what people read of it.
     """
 
     name: str
@@ -149,6 +157,7 @@ class Option:
     default: Value
     bounds: Bounds | None = None
     location: bool = False
+    help: str = ""
 
     def convert(self, text: str, subject: str) -> Value:
         """The value that `text` stands for; errors: `UsageError` that says what is expected."""
@@ -201,6 +210,7 @@ def options_of(maker: Callable[..., Any]) -> dict[str, Option]:
             parameter.default,
             _mark(Bounds, annotated.get(name)),
             _mark(Location, annotated.get(name)) is not None,
+            _help(annotated.get(name)),
         )
         for name, parameter in inspect.signature(maker).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
@@ -212,7 +222,8 @@ def per_task(maker: Callable[..., Any]) -> Option | None:
     plain, annotated = _hints(maker)
     for name, parameter in inspect.signature(maker).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            return Option(name, plain.get(name, float), None, _mark(Bounds, annotated.get(name)))
+            marks = _mark(Bounds, annotated.get(name)), False, _help(annotated.get(name))
+            return Option(name, plain.get(name, float), None, *marks)
     return None
 
 
@@ -227,6 +238,11 @@ def _mark(kind: type[Mark], annotation: Any) -> Mark | None:
     parts = getattr(annotation, "__metadata__", ())
     inner = (_mark(kind, part) for part in get_args(annotation))
     return next((part for part in (*parts, *inner) if isinstance(part, kind)), None)
+
+
+def _help(annotation: Any) -> str:
+    found = _mark(Help, annotation)
+    return found.text if found else ""
 
 
 def spelled(value: Value) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from auxbench.errors import UsageError, suggestion
-from auxbench.spec.description import Card
+from auxbench.spec.description import Description
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -95,19 +95,19 @@ class Registry(Generic[T]):
         self._files[name] = path
         return name
 
-    def card(self, name: str) -> Card:
-        """The description of a part; its module is parsed, and imported only for a plugin."""
+    def describe(self, name: str) -> Description:
+        """The description of a part; its file is parsed, and a plugin's package is imported."""
         if name not in self:
             self[name]  # raises, with a suggestion
         if name in self._files:
-            return Card.read(name, self._files[name])
+            return Description.read(name, self._files[name])
         if name not in self._plugins:
-            return Card(name)
+            return Description(name)
         try:
             part: Any = self._part(self._plugins[name])
-            return Card.read(name, Path(inspect.getfile(part)), part.__name__)
+            return Description.read(name, Path(inspect.getfile(part)))
         except (Exception, SystemExit) as error:  # it is the code of strangers
-            return Card(name, problem=f"not usable: {_reason(error)}")
+            return Description(name, problem=f"not usable: {_reason(error)}")
 
     def origin(self, name: str) -> tuple[Path, dict[str, str]]:
         """The file of a part, and the name and version of the package that brings it, if another.
@@ -129,8 +129,8 @@ class Registry(Generic[T]):
         return Path(spec.origin), package
 
     @property
-    def passed_over(self) -> dict[str, str]:
-        """The names under which packages bring parts that are not used, and a sentence on each."""
+    def shadowed(self) -> dict[str, str]:
+        """The names of parts of packages that are not used, and a sentence on each."""
         told: dict[str, str] = {}
         for point in self._points:
             used = self._plugins.get(point.name)

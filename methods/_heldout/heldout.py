@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.nn import Parameter
 
 from auxbench import Balancer, Batch, Context, Phase
 from auxbench.data.dataset import SampleLosses
+from auxbench.spec.grammar import Count, CountOrZero, Help, Positive
 from auxbench.training.jvp import dot, gradient, plain_attention
 from auxbench.training.objective import Objective
 from auxbench.training.phase import Scalars
@@ -25,6 +26,35 @@ TRAVEL = 4.0  # Auto-Lambda's 1e-4 over the 40,000 steps of its NYU v2 experimen
 REVISIONS, LONGEST = 200, 25
 
 Direction = dict[str, Tensor]
+
+Rate = Annotated[
+    Positive | None,
+    Help(
+        "Learning rate of the Adam that learns on held-out data; by default 4 divided by the "
+        "number of its steps in the run."
+    ),
+]
+Every = Annotated[
+    Count | None,
+    Help(
+        "Training steps from one learning step to the next; by default a 200th of the run, and at "
+        "most 25."
+    ),
+]
+Terms = Annotated[
+    CountOrZero,
+    Help(
+        "Terms of Neumann's series for the inverse Hessian after the first; each costs two "
+        "backward passes."
+    ),
+]
+Alpha = Annotated[
+    Positive,
+    Help(
+        "Rate of that series, which converges where the Hessian's eigenvalues lie between 0 and "
+        "2 / alpha."
+    ),
+]
 
 
 class BilevelStep(Phase):
@@ -131,8 +161,6 @@ class HeldOut(Balancer):
     that what is learned can travel by `TRAVEL` in a run, however short: this is what the published
     ones come to.
 
-    * `lr`: Learning rate of the Adam that learns on held-out data; by default 4 divided by the
-      number of its steps in the run.
     """
 
     family = "auxiliary"
@@ -176,15 +204,7 @@ class HeldOut(Balancer):
 
 
 class ImplicitDifferentiation(HeldOut):
-    """A rule that is learned by the implicit hypergradient of the primary's held-out loss.
-
-    * `every`: Training steps from one learning step to the next; by default a 200th of the run, and
-      at most 25.
-    * `terms`: Terms of Neumann's series for the inverse Hessian after the first; each costs two
-      backward passes.
-    * `alpha`: Rate of that series, which converges where the Hessian's eigenvalues lie between 0
-      and 2 / alpha.
-    """
+    """A rule that is learned by the implicit hypergradient of the primary's held-out loss."""
 
     def __init__(
         self,

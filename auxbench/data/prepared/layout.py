@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Literal
 import numpy.typing as npt
 
 from auxbench.errors import UsageError
-from auxbench.spec.registry import Registry
+from auxbench.spec.registry import DATASETS
 
 Rows = dict[str, npt.NDArray[Any]]
 Status = Literal["ok", "note", "wrong"]
@@ -203,7 +203,7 @@ def layouts_of(dataset: str) -> tuple[type[Layout], ...]:
 
     Errors: `UsageError` for an unknown data set.
     """
-    place = _registry().card(dataset).attributes.get("layouts")
+    place = DATASETS.describe(dataset).attributes.get("layouts")
     if not place:
         return ()
     found: tuple[type[Layout], ...] = importlib.import_module(place).LAYOUTS
@@ -212,12 +212,12 @@ def layouts_of(dataset: str) -> tuple[type[Layout], ...]:
 
 def names() -> list[str]:
     """All registered data sets, without importing them."""
-    return _registry().names()
+    return DATASETS.names()
 
 
 def licence(dataset: str) -> str:
     """The licence of a data set."""
-    return str(_registry().card(dataset).attributes.get("licence", ""))
+    return str(DATASETS.describe(dataset).attributes.get("licence", ""))
 
 
 def recognise(folder: Path, dataset: str | None = None) -> type[Layout]:
@@ -261,8 +261,3 @@ def recognise(folder: Path, dataset: str | None = None) -> type[Layout]:
         )
     wanted = "; or ".join(f"{one.expects} ({one.dataset}, {one.name})" for one in known)
     raise UsageError(f"folder '{folder}' has no known layout; it should hold {wanted}.")
-
-
-def _registry() -> Registry[type]:
-    # not the registry of `auxbench.data.dataset`, which needs torch
-    return Registry("data set", "auxbench.tasks")

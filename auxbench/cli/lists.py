@@ -1,0 +1,90 @@
+"""Commands that tell: `list` what there is, and `show` all of one thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from auxbench.cli.options import format_option, results_option
+from auxbench.cli.options import show as show_tables
+from auxbench.errors import UsageError, suggestion
+
+if TYPE_CHECKING:
+    from auxbench.report.tables import Table
+
+LISTS = ("methods", "datasets", "backbones", "heads", "budgets")
+THINGS = ("method", "dataset")
+
+
+@click.command(name="list")
+@click.argument("kind", type=click.Choice(LISTS))
+@click.option(
+    "--cite", metavar="METHODS", help="BibTeX of methods, such as sum,auxnas+pcgrad, or all."
+)
+@format_option
+def list_(kind: str, cite: str | None, style: str) -> None:
+    """List methods, data sets, backbones, heads or budgets."""
+    from auxbench.report.cite import bibliography
+    from auxbench.report.lists import TABLES
+
+    if cite is None:
+        show_tables([TABLES[kind]()], style)
+        if kind == "methods":
+            tell_shadowed()
+    elif kind != "methods":
+        raise UsageError(f"cite '{cite}' does not go with {kind}; write list methods --cite.")
+    else:
+        click.echo(bibliography(cite), nl=False)
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="RUN | method NAME | dataset NAME")
+@results_option
+@format_option
+def show(words: tuple[str, ...], results: str, style: str) -> None:
+    """Show a method, a data set, or the RUN whose id begins with these digits."""
+    import json
+
+    from auxbench.records.store import Store
+    from auxbench.report import run
+
+    kind, *names = words
+    if kind in THINGS or names:
+        if kind not in THINGS:
+            raise UsageError(f"nothing of kind '{kind}' can be shown; {suggestion(kind, THINGS)}")
+        if len(names) != 1:
+            raise UsageError(f"show {kind} is followed by {len(names)} names; give one.")
+        show_tables(_tables(kind, names[0]), style)
+        return
+    record = Store(Path(results)).record(kind)
+    if style == "json":
+        click.echo(json.dumps(record, indent=2))
+    else:
+        show_tables(run.tables(record), style)
+
+
+def _tables(kind: str, name: str) -> list[Table]:
+    """The tables of a method or data set; a method of another package is measured first."""
+    from auxbench.report import dataset, method
+    from auxbench.report.catalogue import entries
+    from auxbench.spec.registry import METHODS
+
+    if kind == "dataset":
+        return dataset.tables(name)
+    if name in entries():
+        return method.tables(name, entries()[name])
+    METHODS[name]  # an unknown name is said before torch is imported
+    from auxbench.contract.catalogue import measure
+
+    return method.tables(name, measure(name))
+
+
+def tell_shadowed(names: list[str] | None = None) -> None:
+    """Report packages whose methods are not used because their names are taken."""
+    from auxbench.spec.registry import METHODS
+
+    for name, sentence in METHODS.shadowed.items():
+        if names is None or name in names:
+            click.echo(f"auxbench: {sentence}", err=True)

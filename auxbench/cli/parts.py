@@ -1,0 +1,55 @@
+"""Commands for authors of methods: `new` writes a file, `check` puts it through the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from auxbench.cli.lists import tell_shadowed
+from auxbench.cli.options import format_option, show
+
+
+@click.command()
+@click.argument("method")
+@format_option
+@click.pass_context
+def check(context: click.Context, method: str, style: str) -> None:
+    """Put METHOD through the contract; a path such as ./mine.py names its file."""
+    import torch
+
+    from auxbench.contract.check import Subject, attempt, table
+    from auxbench.data.progress import bar
+
+    torch.set_num_threads(1)  # the networks are tiny, and threads would wait for each other
+    subject = Subject.find(method)
+    tell_shadowed(subject.names)
+    results = []
+    with bar(f"checking {subject.method}", len(planned := subject.checks()), unit="checks") as done:
+        for part, one in planned:
+            results.append(attempt(part, one))
+            done(1)
+    show([table(subject, results)], style)
+    context.exit(1 if any(result.ok is False for result in results) else 0)
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["method"]))
+@click.argument("name")
+@click.option(
+    "--kind",
+    type=click.Choice(["balancer", "architecture"]),
+    default="balancer",
+    show_default=True,
+    help="Kind of method.",
+)
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Folder; default methods/ of a checkout."
+)
+@click.option("--source", help='Such as: A. Author, "Title", ICML 2026, https://arxiv.org/abs/...')
+def new(what: str, name: str, kind: str, folder: Path | None, source: str | None) -> None:
+    """Write the file of a new method NAME, which passes the contract as it is."""
+    from auxbench.contract.template import write
+
+    for line in write(name, kind, folder, source):
+        click.echo(line)
