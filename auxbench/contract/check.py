@@ -134,7 +134,7 @@ def attempt(part: str, check: Check) -> Result:
     except AuxbenchError as error:
         return Result(part, name, False, f"it is refused: {error}")
     except Exception as error:
-        return Result(part, name, False, f"it fails in {_raised(error, part)}; mend that.")
+        return Result(part, name, False, f"it fails in {_raised(error, part)}; fix that.")
     return Result(part, name, True)
 
 
@@ -159,7 +159,7 @@ def table(subject: Subject, results: list[Result]) -> Table:
     rows = [{"part": r.part, "check": r.check, "ok": r.ok, "says": r.says or None} for r in results]
     broken = sum(result.ok is False for result in results)
     asked = sum(result.ok is not None for result in results)
-    verdict = "all hold" if not broken else f"{broken} of them do not hold"
+    verdict = "All passed." if not broken else f"{broken} of {asked} checks failed."
     auxiliaries = " and ".join(AUXILIARIES)
-    note = f"{asked} checks, on a tiny {PRIMARY} problem with {auxiliaries}; {verdict}."
+    note = f"{asked} checks on a tiny {PRIMARY} problem with {auxiliaries}. {verdict}"
     return Table(f"The contract of {subject.method}", columns, rows, (note,))

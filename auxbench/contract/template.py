@@ -1,4 +1,4 @@
-"""Drafts: the file of a new method, which keeps the contract before anything is changed in it."""
+"""Templates: the file of a new method, which passes the contract as it is."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ Known flaws: it is a draft.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import NonNegative
+from auxbench.spec.grammar import Help, NonNegative
 
 
 @METHODS.register
 class {title}(Balancer):
     """Weights from the losses alone.
-
-    * `strength`: Weight of an auxiliary without a loss.
 
     >>> balancer = {title}(["a", "b"], torch.Generator())
     >>> balancer.weights(Signals.of([1.0, 3.0], torch.eye(2))).tolist()
@@ -44,15 +43,13 @@ class {title}(Balancer):
     """
 
     family = "auxiliary"
-    asymmetric = True  # the primary is not treated like the others
-    scales_private = True  # the weights multiply the losses
-    # What it reads ("losses", "gramian", "inner", "norms", "rows") and the passes of its own
-    # phases, such as "2 F + B", are declared here; the contract counts them.
-    reads = frozenset({{"losses"}})
-    also = ""
 
     def __init__(
-        self, tasks: Sequence[str], rng: torch.Generator, *, strength: NonNegative = 1.0
+        self,
+        tasks: Sequence[str],
+        rng: torch.Generator,
+        *,
+        strength: Annotated[NonNegative, Help("Weight of an auxiliary without a loss.")] = 1.0,
     ) -> None:
         super().__init__(tasks, rng)
         self.strength = strength
@@ -66,7 +63,7 @@ class {title}(Balancer):
 '''
 ARCHITECTURE = '''"""{title}: hard parameter sharing, with a brake on the auxiliaries' gradients.
 
-The gradients of the auxiliary losses reach the shared trunk multiplied by `strength`. This is a
+The gradients of the auxiliary losses reach the shared backbone multiplied by `strength`. This is a
 draft, written by auxbench new: say here what is shared, and how it differs from public code.
 
 Known flaws: it is a draft.
@@ -76,31 +73,32 @@ Known flaws: it is a draft.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor, nn
 
 from auxbench import METHODS, Architecture, Builder, Network
-from auxbench.spec.grammar import Share
+from auxbench.spec.grammar import Help, Share
 
 
 @METHODS.register
 class {title}(Architecture):
-    """A trunk and a head per task; forward: images [B, 3, H, W] -> {{task: prediction}}.
+    """A backbone and a head per task; forward: images [B, 3, H, W] -> {{task: prediction}}."""
 
-    * `strength`: Factor of the auxiliaries' gradients in the trunk.
-    """
-
-    family = "architecture"
-    asymmetric = True  # the primary is not treated like the others
-    also = ""  # the passes of its own phases, such as "F + B"; the contract counts them
-    deploys_single = True  # what is deployed is the single-task network
-
-    def __init__(self, builder: Builder, *, strength: Share = 0.5) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        *,
+        strength: Annotated[
+            Share, Help("Factor of the auxiliaries' gradients in the backbone.")
+        ] = 0.5,
+    ) -> None:
         super().__init__(builder)
         self.strength = strength
-        # Of what builder makes, the primary's trunk and head start alike under every method.
+        # Of what the builder makes, the primary's backbone and head start alike under every method.
         self.network = builder.network(self.primary)
-        trunk = self.network.backbone
-        heads = {{task.name: builder.head(task, trunk) for task in self.tasks[1:]}}
+        backbone = self.network.backbone
+        heads = {{task.name: builder.head(task, backbone) for task in self.tasks[1:]}}
         self.heads = nn.ModuleDict(heads)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

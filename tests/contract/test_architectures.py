@@ -49,7 +49,7 @@ def test_norm_and_activation_stay_on_the_deployed_primary_branch() -> None:
 
 
 def test_links_only_lead_to_the_same_block_or_up_to_two_later_in_a_stage() -> None:
-    from auxbench.methods._linked.branches import link_pairs
+    from auxbench.methods._linked.links import link_pairs
 
     pairs = link_pairs((3, 4, 6, 3), "block")
     ends = [0, 3, 7, 13, 16]

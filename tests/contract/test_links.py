@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from auxbench.contract.dry_run import images
 from auxbench.errors import UsageError
-from auxbench.methods._linked.search import Schedule, Search
+from auxbench.methods.auxnas import Schedule, Search
 from auxbench.spec.budget import BUDGETS
 from auxbench.training.descent import Descent
 from auxbench.training.gradients import Gradients
@@ -82,10 +83,10 @@ def on_vectors(
     return run
 
 
-class Pulled:
-    """An objective whose weights are all that a search reads of it."""
-
-    weights = torch.ones(2)
+def searching(logits: torch.nn.Parameter, schedule: Schedule) -> Search:
+    """A search of the links into a primary, and of nothing else."""
+    branches = SimpleNamespace(logits={"a2p/auxiliary": logits}, incoming=[logits])
+    return Search(SimpleNamespace(progress=0.0), branches, schedule)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tier", BUDGETS)
@@ -93,12 +94,13 @@ def test_links_close_in_every_tier_against_any_pull_of_the_losses(tier: str) -> 
     """A loss that is the smaller the more open links are, and the more so the longer it lasts."""
     steps = BUDGETS[tier].steps
     logits = torch.nn.Parameter(torch.zeros(24))
-    search = Search(Pulled(), [logits], [logits], Schedule.scaled(steps, None, 100.0))  # type: ignore[arg-type]
+    search = searching(logits, Schedule.scaled(steps, None, 100.0))
     generator = torch.Generator().manual_seed(0)
     for step in range(steps):
         pull = 50 * (1 + 10 * step / steps) * torch.rand(24, generator=generator)
         total = 1 + (pull * (1 - torch.sigmoid(logits))).sum()
-        search.descend(total, step / steps)
+        search.context.progress = step / steps
+        search.descend(total, tasks=2)
         if step == steps // 4:
             assert torch.sigmoid(logits).min() > 0.9
     assert torch.sigmoid(logits).max() < 1e-6
@@ -108,7 +110,7 @@ def test_without_a_ceiling_links_that_a_loss_needs_stay_open() -> None:
     """The published penalty cannot close them in a short run, and the record can tell."""
     run = on_vectors("auxnas-official", steps=60)
     with torch.no_grad():
-        for logits in run.learner.architecture.incoming():
+        for logits in run.learner.architecture.incoming:
             logits.fill_(0.0)
     assert run.learner.architecture.dropped_strength() == 0.5
     assert not closed(run)

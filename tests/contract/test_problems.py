@@ -19,8 +19,9 @@ from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
 from auxbench.networks.backbone import resolve
+from auxbench.spec.description import Description
 from auxbench.spec.grammar import Choice, options_of
-from auxbench.spec.registry import DATASETS, Card
+from auxbench.spec.registry import DATASETS
 
 NAMES = DATASETS.names()
 SPLITS = ("train", "validation", "test")
@@ -177,10 +178,10 @@ def test_an_unknown_option_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_card_names_source_and_licence(name: str) -> None:
-    card = DATASETS.card(name)
-    assert isinstance(card, Card)
-    assert card.summary.endswith(".")
-    assert card.attributes["licence"]
+    about = DATASETS.describe(name)
+    assert isinstance(about, Description)
+    assert about.summary.endswith(".")
+    assert about.attributes["licence"]
 
 
 def test_tasks_are_checked_by_name() -> None:

@@ -95,7 +95,7 @@ def test_lists_chains_and_options_name_papers_once() -> None:
 
 
 def test_all_is_every_paper_of_every_method() -> None:
-    urls = {paper.url for name in METHODS.names() for paper in citations(METHODS.card(name))}
+    urls = {paper.url for name in METHODS.names() for paper in citations(METHODS.describe(name))}
     entries = bibliography("all").strip().split("\n\n")
     assert {fields(entry)["url"] for entry in entries} == urls
     assert len(entries) == len(urls) == len({fields(entry)["key"] for entry in entries})

@@ -15,7 +15,7 @@ from auxbench.spec.registry import METHODS, Registry
 def test_names_and_cards_import_no_torch() -> None:
     code = (
         "import sys; from auxbench.registry import METHODS; "
-        "print([METHODS.card(name).summary for name in METHODS.names()]); "
+        "print([METHODS.describe(name).summary for name in METHODS.names()]); "
         "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -38,7 +38,7 @@ def test_a_broken_plugin_says_why_and_breaks_nothing_else() -> None:
     point = EntryPoint("broken", "no_such_package.part:Part", "auxbench.methods")
     registry._plugins = {"broken": point}  # type: ignore[misc]
     assert {"broken", "pcgrad"} <= set(registry.names())
-    assert registry.card("broken").problem.startswith("not usable: ")
+    assert registry.describe("broken").problem.startswith("not usable: ")
     with pytest.raises(UsageError, match="method 'broken' of another package is not usable"):
         registry["broken"]
 

@@ -14,6 +14,7 @@ from auxbench.cli.main import auxbench
 from auxbench.errors import UsageError
 from auxbench.report import dataset, method
 from auxbench.report import lists as catalogue
+from auxbench.report.catalogue import entries
 from auxbench.report.tables import Row, render
 from auxbench.spec.grammar import options_of
 from auxbench.spec.registry import DATASETS, METHODS
@@ -27,13 +28,13 @@ def call(*words: str) -> Result:
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_every_method_can_be_shown(name: str) -> None:
-    about, *rest = method.tables(name)
+    about, *rest = method.tables(name, entries()[name])
     (row,) = about.rows
     assert row["name"] == name
     assert row["paper"]
     assert row["flaws"]
-    assert row["passes"].startswith(("F", "2 F", "3 F", "4 F", "5 F"))
     titles = [table.title for table in rest]
+    assert titles[-1] == "Passes of a training step"
     taken = options_of(METHODS[name]) or name == "static"
     assert ("Options" in titles) == bool(taken)
 
@@ -43,8 +44,8 @@ def test_every_method_can_be_shown(name: str) -> None:
 def test_the_command_prints_every_format(name: str, style: str) -> None:
     done = call("show", "method", name, "--format", style)
     assert done.exit_code == 0, done.exception
-    assert done.stdout == render(method.tables(name), style)
-    assert METHODS.card(name).attributes["family"] in done.stdout
+    assert done.stdout == render(method.tables(name, entries()[name]), style)
+    assert entries()[name].family in done.stdout
     if style == "csv":
         assert name in {row[0] for row in csv.reader(io.StringIO(done.stdout)) if row}
     if style in {"text", "markdown", "latex"}:
@@ -52,11 +53,10 @@ def test_the_command_prints_every_format(name: str, style: str) -> None:
 
 
 def test_what_is_said_of_gradnorm() -> None:
-    about, *rest = json.loads(render(method.tables("gradnorm"), "json"))
+    about, *rest = json.loads(render(method.tables("gradnorm", entries()["gradnorm"]), "json"))
     assert about["family"] == "loss weighting"
     assert about["needs"] == "losses, norms"
-    assert about["passes"] == "F + B + T b"
-    assert about["asymmetric"] is False
+    assert about["primary_differs"] is False
     assert about["paper"] == "Chen ICML 2018"
     assert about["source"].startswith("Z. Chen, V. Badrinarayanan, C.-Y. Lee, A. Rabinovich. Grad")
     assert about["url"] == "https://arxiv.org/abs/1711.02257"
@@ -64,53 +64,40 @@ def test_what_is_said_of_gradnorm() -> None:
     assert "Known flaws" not in about["description"]
     assert "Source" not in about["description"]
     rows = {row["option"]: row for row in rest if "option" in row}
-    meanings = {name: row.pop("meaning") for name, row in rows.items()}
+    meanings = {name: row.pop("help") for name, row in rows.items()}
     assert rows == {
         "alpha": {"option": "alpha", "kind": "number", "default": "1.5", "range": ">= 0"},
         "lr": {"option": "lr", "kind": "number", "default": "0.025", "range": "> 0"},
     }
     assert meanings["alpha"].startswith("Strength by which tasks that learn slowly are favoured")
-    assert meanings["lr"] == "Learning rate of the weights' Adam"
+    assert meanings["lr"] == "Learning rate of the weights' Adam."
     assert rest[-1] == {"tasks": 5, "forward": 1, "backward": 1, "partial": 5, "product": 0}
 
 
 def options(name: str) -> dict[str, Row]:
-    (table,) = method.options(METHODS[name], METHODS.card(name))
-    return {row["option"]: row for row in table.rows}
+    return {row["option"]: row for row in method.options(METHODS[name])}
 
 
 def test_options_of_every_kind() -> None:
     rows = options("gcs")
     assert (rows["weighted"]["kind"], rows["weighted"]["default"]) == ("yes or no", "no")
-    assert rows["norm"]["range"] == "one of native, sum"
-    assert "that of the plain sum" in rows["norm"]["meaning"]
+    assert options("alignedmtl")["scale"]["range"] == "one of min, median, rmse"
     assert options("static")["name of a task"]["range"] == ">= 0"
     assert options("nashmtl")["max_norm"]["range"] == "> 0, or none"
-    assert method.options(METHODS["hps"], METHODS.card("hps")) == []
+    assert method.options(METHODS["hps"]) == []
 
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_every_option_is_explained_in_a_line_of_its_own(name: str) -> None:
     """A sentence that only mentions an option among other things is no explanation of it."""
-    for table in method.options(METHODS[name], METHODS.card(name)):
-        for row in table.rows:
-            meaning = row["meaning"]
-            assert isinstance(meaning, str)
-            assert 20 < len(meaning) <= 160
-            assert meaning[0].isupper()
-            assert f"`{row['option']}`" not in meaning
-            assert len(re.findall(r"[.;] ", meaning)) <= 1
-
-
-def test_the_meaning_of_an_option_that_is_overridden_is_that_of_the_subclass() -> None:
-    assert "links" in options("auxg")["norm"]["meaning"]
-    assert "reduction" in options("nddr")["norm"]["meaning"]
-    assert "tenth" not in options("single")["holdout"]["meaning"]
-
-
-def test_passes_that_depend_on_the_run_are_not_counted() -> None:
-    titles = [table.title for table in method.tables("auxilearn")]
-    assert not [title for title in titles if title.startswith("Passes")]
+    for row in method.options(METHODS[name]):
+        text = row["help"]
+        assert isinstance(text, str)
+        assert 20 < len(text) <= 160
+        assert text[0].isupper()
+        assert text.endswith(".")
+        assert f"`{row['option']}`" not in text
+        assert len(re.findall(r"[.;] ", text)) <= 1
 
 
 @pytest.mark.parametrize("name", ["rooms", "elpv", "toy"])
@@ -151,14 +138,14 @@ def test_mistakes_come_with_a_suggestion(line: str, message: str) -> None:
 def test_the_list_of_methods_says_what_they_need_and_cost() -> None:
     rows = {row["name"]: row for row in catalogue.methods().rows}
     assert list(rows) == METHODS.names()
-    columns = ("family", "needs", "passes", "asymmetric", "paper")
+    columns = ("family", "needs", "forward", "backward", "primary_differs", "paper")
     told = {name: tuple(row[key] for key in columns) for name, row in rows.items()}
-    assert told["pcgrad"] == ("gradient", "Gramian", "F + T B", False, "Yu NeurIPS 2020")
-    assert told["auxg"] == ("architecture", None, "F + B", True, "Gao ICLR 2024")
-    assert told["famo"][1:3] == ("losses, a second look", "2 F + B")
-    assert told["graddrop"][1] == "rows"
-    assert told["auxnas"][1:3] == ("half of the training data", "2 F + 2 B")
-    assert told["slgrad"][1:3] == ("losses of samples, held-out batch", "2 F + 2 B + J")
-    assert told["autolambda"][1:4] == ("losses, held-out batch", "3 F + 3 B + J", True)
-    assert told["forkmerge"][1:3] == ("held-out batch, several networks", "F + B per network")
+    assert told["pcgrad"] == ("gradient", "Gramian", 1, 3, False, "Yu NeurIPS 2020")
+    assert told["auxg"] == ("architecture", None, 1, 1, True, "Gao ICLR 2024")
+    assert told["famo"][1:4] == ("losses, second forward pass", 2, 1)
+    assert told["graddrop"][1] == "gradients"
+    assert told["auxnas"][1:4] == ("half of the training data", 2, 2)
+    assert told["slgrad"][1:4] == ("losses of samples, held-out batch", 2, 2)
+    assert told["autolambda"][1:5] == ("losses, held-out batch", 3, 3, True)
+    assert told["forkmerge"][1] == "held-out batch, several networks"
     assert all(row["paper"] for row in rows.values())
