@@ -35,6 +35,7 @@ from torch.nn.functional import one_hot
 
 from auxbench import METHODS, Architecture, Batch, Builder, Context, Network, Phase
 from auxbench.data.dataset import Task
+from auxbench.data.kinds import Kind
 from auxbench.data.losses import IGNORE, single
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import Count, Help, NonNegative, Positive
@@ -75,13 +76,13 @@ class MAXL(Architecture):
     ) -> None:
         super().__init__(builder)
         primary = builder.tasks[0]
-        if not primary.classes:
+        if not primary.kind.classes:
             raise UsageError(
                 f"method 'maxl' divides the classes of the primary, and '{primary.name}' has none; "
                 "name a primary with classes by --primary."
             )
-        self.hierarchy, self.entropy, self.lr, self.focus = hierarchy, entropy, lr, focus
-        made = Task(GENERATED, primary.classes * hierarchy, primary.dense, self.focal, ())
+        self.hierarchy, self.entropy, self.lr = hierarchy, entropy, lr
+        made = Task(GENERATED, Invented(primary.kind, hierarchy, focus))
         self.trained = (primary, made)
         self.network = builder.network(primary)
         self.head = builder.head(made, self.network.backbone)
@@ -106,15 +107,25 @@ class MAXL(Architecture):
         made = spread(self.labels(batch.inputs), batch.targets[self.primary.name], self.hierarchy)
         return Batch(batch.inputs, {**batch.targets, GENERATED: made})
 
-    def focal(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The focal cross-entropy with probabilities as labels; all zeros are no label."""
+    def phases(self, context: Context) -> list[Phase]:
+        return [Labelling(context, self)]
+
+
+class Invented(Kind):
+    """Probabilities of the sub-classes into which the primary's classes are divided.
+
+    The loss is the focal cross-entropy; all zeros are no label.
+    """
+
+    def __init__(self, primary: Kind, hierarchy: int, focus: float) -> None:
+        super().__init__(primary.classes * hierarchy, metrics=())
+        self.dense, self.focus = primary.dense, focus
+
+    def loss(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         scores = single(prediction).log_softmax(dim=1)
         losses = -(target * (1 - scores.exp()) ** self.focus * scores)
         valid = target.detach().sum(dim=1, keepdim=True) > 0.5
         return losses.flatten(1).sum(dim=1), valid.to(losses).flatten(1).sum(dim=1)
-
-    def phases(self, context: Context) -> list[Phase]:
-        return [Labelling(context, self)]
 
 
 class Labelling(Phase):

@@ -39,9 +39,8 @@ from torchvision.datasets.utils import check_md5  # type: ignore[import-untyped]
 
 from auxbench import DATASETS, Batch, Dataset, Samples
 from auxbench.data.arrays import ArraySamples, Rows, normalised
-from auxbench.data.dataset import Indices, Task
-from auxbench.data.losses import cross_entropy
-from auxbench.data.metrics import Accuracy, TopK
+from auxbench.data.dataset import Indices, InMemory, Task, named
+from auxbench.data.kinds import Label
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.download import download
 from auxbench.errors import UsageError
@@ -95,10 +94,7 @@ class Cifar100(Dataset):
     """
 
     licence = "none stated; its authors ask for a citation of their report"
-    tasks: Mapping[str, Task] = {
-        name: Task(name, len(names), False, cross_entropy, (Accuracy, partial(TopK, 5)), names)
-        for name, names in (("coarse", COARSE), ("fine", FINE))
-    }
+    tasks: Mapping[str, Task] = named({"coarse": Label(COARSE, top=5), "fine": Label(FINE, top=5)})
     primary = "coarse"
     auxiliaries = ("fine",)
 
@@ -128,7 +124,12 @@ class Cifar100(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        return _Tiny(side=32, train=8, validation=4, test=4)
+        """Sixteen drawn pictures, of noise on a colour and a stripe that tell the classes."""
+        data, rng = cls(side=32, train=8, validation=4, test=4), np.random.default_rng(100)
+        data.sources = {
+            split: (_drawn(count, rng), np.arange(count)) for split, count in data.counts.items()
+        }
+        return InMemory(data, data.samples)
 
     def prepare(self) -> None:
         for split in SPLITS:
@@ -174,17 +175,6 @@ class Cifar100(Dataset):
             remedy = f"put the file into '{home}' from a machine that can."
             download(URL, archive, f"md5:{MD5}", remedy)
         return _unpacked(archive)
-
-
-class _Tiny(Cifar100):
-    """Sixteen drawn pictures, of noise on a colour and a stripe that tell the classes."""
-
-    @cached_property
-    def sources(self) -> dict[str, tuple[Bytes, Indices]]:
-        rng = np.random.default_rng(100)
-        return {
-            split: (_drawn(count, rng), np.arange(count)) for split, count in self.counts.items()
-        }
 
 
 def _unpacked(archive: Path) -> Path:

@@ -46,92 +46,39 @@ from torch import Tensor
 
 from auxbench import DATASETS, Batch, Dataset, Samples
 from auxbench.data.arrays import Rows
-from auxbench.data.augment import MTAN, PLAIN, Kind, augmented
-from auxbench.data.dataset import Task
-from auxbench.data.losses import cross_entropy, depth_l1
-from auxbench.data.metrics import (
-    BalancedAccuracy,
-    Delta125,
-    DepthAbs,
-    DepthRel,
-    DepthRMSE,
-    MeanIoU,
-    PixelAccuracy,
-)
+from auxbench.data.augment import augmented
+from auxbench.data.dataset import InMemory, Task, named
+from auxbench.data.kinds import Classes, Depth, Disparity
+from auxbench.data.metrics import BalancedAccuracy, MeanIoU
+from auxbench.data.prepared.decode import Raw, chosen, pictures
 from auxbench.data.prepared.form import Prepared, place
-from auxbench.data.prepared.samples import (
-    Offered,
-    PreparedSamples,
-    chosen,
-    classes,
-    depths,
-    pictures,
-    refuse_enlarging,
-)
+from auxbench.data.prepared.samples import Offered, PreparedSamples, decoded, refuse_enlarging
+from auxbench.data.splits import last_of_blocks
+from auxbench.data.views import MTAN, PLAIN
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import Help, Place
 
 from ._layouts.cityscapes import FULL, LAYOUTS, NAMES7, NAMES19, NINETEEN, PIXEL, SEVEN, boundaries
-from ._layouts.encode import Raw, parse_size
+from ._layouts.encode import parse_size
 from ._rooms.scenes import DEPTH as ROOMS_DEPTH
 from ._rooms.store import draw
 
 FAR = 80.0  # metres, as is customary for streets
 VALIDATION = ("bochum", "tubingen", "ulm", "zurich")
-BLOCK, HELD = 50, 8  # of so many consecutive frames for training, so many validate, without cities
-
-KINDS: Mapping[str, Kind] = {
-    "segmentation19": "classes",
-    "segmentation7": "classes",
-    "disparity": "disparity",
-    "depth": "depth",
-    "boundaries": "classes",
-}
 AUGMENTATIONS = {"mtan": MTAN, "none": PLAIN}
 
 
-class DisparityAbs(DepthAbs):
-    """The mean absolute error of disparity in units of 256 pixels of pictures 2048 wide.
-
-    Only disparities above 0 are labels. It is what the literature prints as the absolute error of
-    depth on Cityscapes.
-    """
-
-    unit = ""
-
-
-def _segmentation(name: str, names: tuple[str, ...]) -> Task:
-    count = len(names)
-    return Task(
-        name,
-        count,
-        True,
-        cross_entropy,
-        (partial(MeanIoU, count), partial(PixelAccuracy, count)),
-        names,
-    )
-
-
-TASKS: Mapping[str, Task] = {
-    "segmentation7": _segmentation("segmentation7", NAMES7),
-    "segmentation19": _segmentation("segmentation19", NAMES19),
-    "disparity": Task("disparity", 1, True, depth_l1, (DisparityAbs, DepthRel)),
-    "depth": Task(
-        "depth",
-        1,
-        True,
-        depth_l1,
-        (DepthAbs, DepthRel, DepthRMSE, *(partial(Delta125, power) for power in (1, 2, 3))),
-    ),
-    "boundaries": Task(
-        "boundaries",
-        2,
-        True,
-        cross_entropy,
-        (partial(MeanIoU, 2), partial(BalancedAccuracy, 2)),
-        ("elsewhere", "boundary"),
-    ),
-}
+TASKS: Mapping[str, Task] = named(
+    {
+        "segmentation7": Classes(NAMES7),
+        "segmentation19": Classes(NAMES19),
+        "disparity": Disparity(FULL),
+        "depth": Depth(FAR),
+        "boundaries": Classes(
+            ("elsewhere", "boundary"), (partial(MeanIoU, 2), partial(BalancedAccuracy, 2))
+        ),
+    }
+)
 
 # The arrays of the prepared form, any of which a task can be made from.
 NEEDS: Mapping[str, tuple[frozenset[str], ...]] = {
@@ -225,13 +172,18 @@ class Cityscapes(Dataset):
         self.data = data or f"cityscapes-{layout}"
         self.protocol = AUGMENTATIONS[augment]
         self.seven = SEVEN if categories == "all" else np.where(NINETEEN < 0, -1, SEVEN)
-        names = self._names()
-        self.tasks = Offered(TASKS, names, partial(_lacking, layout))
-        self.auxiliaries = tuple(name for name in Cityscapes.auxiliaries if name in names)
+        self.tasks = Offered(TASKS, self._names, partial(_lacking, layout))
 
     @classmethod
     def tiny(cls) -> Dataset:
-        return _Tiny(side=32)
+        drawn = cls(side=32)
+        drawn.tasks = TASKS
+
+        def samples(split: str) -> Samples:
+            rows = _drawn(split, 8 if split == "train" else 4, drawn.size[0])
+            return PreparedSamples(rows, drawn._finish)
+
+        return InMemory(drawn, samples)
 
     def prepare(self) -> None:
         for split in ("train", "validation", "test"):
@@ -278,19 +230,12 @@ class Cityscapes(Dataset):
         )
 
     def _finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
-        targets = {name: self._target(name, rows) for name in self.tasks}
-        batch = Batch(pictures(rows["image"]), targets)
-        return augmented(batch, KINDS, self.size, self.protocol, rng)
-
-    def _target(self, name: str, rows: Rows) -> Tensor:
-        """The target of a task, decoded from the arrays of the prepared form."""
-        if name in ("segmentation7", "segmentation19") and "ids" in rows:
-            return chosen(rows["ids"], self.seven if name == "segmentation7" else NINETEEN)
-        if name == "disparity":
-            return depths(rows["disparity"], FULL)
-        if name == "depth":
-            return metres(rows["disparity"], rows["camera"])
-        return classes(rows[name])
+        derived = {"depth": lambda rows: metres(rows["disparity"], rows["camera"])}
+        if "ids" in rows:
+            derived["segmentation7"] = lambda rows: chosen(rows["ids"], self.seven)
+            derived["segmentation19"] = lambda rows: chosen(rows["ids"], NINETEEN)
+        batch = Batch(pictures(rows["image"]), decoded(self.tasks, rows, derived))
+        return augmented(batch, self.tasks, self.size, self.protocol, rng)
 
 
 def metres(steps: Raw, camera: Raw) -> Tensor:
@@ -315,27 +260,7 @@ def held_out(count: int, cities: Sequence[tuple[str, int]]) -> npt.NDArray[np.bo
     held = np.repeat([city in VALIDATION for city, _ in cities], [size for _, size in cities])
     if held.any() and not held.all():
         return held
-    rows = np.arange(count)
-    if count < BLOCK:  # a part of the data set, as in trials
-        return rows >= count - max(count * HELD // BLOCK, 1)
-    return rows % BLOCK >= BLOCK - HELD
-
-
-class _Tiny(Cityscapes):
-    """A few scenes drawn as for 'rooms', ten times as far away, with all tasks."""
-
-    def __init__(self, *, side: int) -> None:
-        super().__init__(side=side)
-        self.tasks = TASKS
-        self.auxiliaries = Cityscapes.auxiliaries
-
-    def prepare(self) -> None:
-        """Nothing to do: the scenes are drawn when they are read."""
-
-    def samples(self, split: str) -> Samples:
-        return PreparedSamples(
-            _drawn(split, 8 if split == "train" else 4, self.size[0]), self._finish
-        )
+    return last_of_blocks(count)
 
 
 @cache

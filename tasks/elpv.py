@@ -27,9 +27,6 @@ https://doi.org/10.1007/s00138-021-01191-9. Data: https://github.com/zae-bayern/
 
 from __future__ import annotations
 
-import os
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -44,10 +41,11 @@ from PIL import Image
 
 from auxbench import DATASETS, Batch, Dataset, Samples
 from auxbench.data.arrays import ArraySamples, Rows, normalised
-from auxbench.data.dataset import Indices, Task
-from auxbench.data.losses import cross_entropy
+from auxbench.data.dataset import Indices, InMemory, Task, named
+from auxbench.data.kinds import Label
 from auxbench.data.metrics import Accuracy, BalancedAccuracy
 from auxbench.data.prepared import cache
+from auxbench.data.prepared.kept import Arrays, kept
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import Help
 
@@ -80,17 +78,12 @@ class Elpv(Dataset):
 
     licence = "CC BY-NC-SA 4.0 (non-commercial use only)"
     extra = "elpv"
-    tasks: Mapping[str, Task] = {
-        "defect": Task(
-            "defect",
-            len(GRADES),
-            False,
-            cross_entropy,
-            (partial(BalancedAccuracy, 4), Accuracy),
-            GRADES,
-        ),
-        "cell": Task("cell", len(KINDS), False, cross_entropy, (Accuracy,), KINDS),
-    }
+    tasks: Mapping[str, Task] = named(
+        {
+            "defect": Label(GRADES, (partial(BalancedAccuracy, len(GRADES)), Accuracy)),
+            "cell": Label(KINDS),
+        }
+    )
     primary = "defect"
     auxiliaries = ("cell",)
 
@@ -110,7 +103,18 @@ class Elpv(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        return _Tiny(side=32)
+        """Sixteen drawn cells, two of every grade and kind, of which training has one each."""
+        data, rng = cls(side=32), np.random.default_rng(2624)
+        grades, kinds = np.repeat([0, 3, 1, 2, 2, 1, 3, 0], 2), np.tile([0, 0, 1, 1], 4)
+        images = [_drawn(*both, data.side, rng) for both in zip(grades, kinds, strict=True)]
+        arrays: Rows = {"images": np.stack(images), "defect": grades, "cell": kinds}
+        first, second = np.arange(0, 16, 2), np.arange(1, 16, 2)
+        rows = {"train": first, "validation": second[:4], "test": second[4:]}
+
+        def samples(split: str) -> Samples:
+            return ArraySamples({k: array[rows[split]] for k, array in arrays.items()}, _batch)
+
+        return InMemory(data, samples)
 
     def prepare(self) -> None:
         _ = self.images
@@ -153,36 +157,14 @@ class Elpv(Dataset):
     @cached_property
     def images(self) -> Bytes:
         """All cells in grey, [N, side, side], from the cache if it holds them unharmed."""
-        shape = (len(self.cells.files), self.side, self.side)
         # the name must change with anything that changes a pixel
         file = cache.root() / f"elpv-{version('elpv-dataset')}-bicubic-{self.side}.npz"
-        images = _load(file)
-        if images is None or images.shape != shape or images.dtype != np.uint8:
-            images = np.stack([_shrunk(path, self.side) for path in self.cells.files])
-            _save(file, images)
+
+        def shrunk() -> Arrays:
+            return {"images": np.stack([_shrunk(path, self.side) for path in self.cells.files])}
+
+        images: Bytes = kept(file, shrunk, (len(self.cells.files), self.side, self.side))["images"]
         return images
-
-
-class _Tiny(Elpv):
-    """Sixteen drawn cells, two of every grade and kind, of which training has one each."""
-
-    def prepare(self) -> None:
-        """Nothing to do: the images are drawn in memory."""
-
-    def rows(self) -> dict[str, Indices]:
-        first, second = np.arange(0, 16, 2), np.arange(1, 16, 2)
-        return {"train": first, "validation": second[:4], "test": second[4:]}
-
-    @cached_property
-    def cells(self) -> Cells:
-        grades, kinds = np.repeat([0, 3, 1, 2, 2, 1, 3, 0], 2), np.tile([0, 0, 1, 1], 4)
-        return Cells((), grades, kinds)
-
-    @cached_property
-    def images(self) -> Bytes:
-        rng = np.random.default_rng(2624)
-        pairs = zip(self.cells.grades.tolist(), self.cells.kinds.tolist(), strict=True)
-        return np.stack([_drawn(grade, kind, self.side, rng) for grade, kind in pairs])
 
 
 def _folder() -> Path:
@@ -210,28 +192,6 @@ def _shrunk(path: Path, side: int) -> Bytes:
     except OSError as error:
         raise _unreadable(path, error) from None
     return np.asarray(small)
-
-
-def _load(file: Path) -> Bytes | None:
-    try:
-        # a zip archive carries a checksum of its content, which is tested on reading
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            images: Bytes = archive["images"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    return images
-
-
-def _save(file: Path, images: Bytes) -> None:
-    # written beside and renamed, so that a reader in another process never sees half a file
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
-        try:
-            np.savez(part, images=images)
-            part.close()
-            os.replace(part.name, file)
-        except BaseException:
-            os.unlink(part.name)
-            raise
 
 
 def _batch(rows: Rows, rng: np.random.Generator | None) -> Batch:

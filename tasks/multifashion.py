@@ -42,9 +42,8 @@ from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
 
 from auxbench import DATASETS, Batch, Dataset, Samples
 from auxbench.data.arrays import ArraySamples, Rows, normalised
-from auxbench.data.dataset import Indices, Task
-from auxbench.data.losses import cross_entropy
-from auxbench.data.metrics import Accuracy
+from auxbench.data.dataset import Indices, InMemory, Task, named
+from auxbench.data.kinds import Label
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.download import download
 from auxbench.errors import UsageError
@@ -90,10 +89,7 @@ class MultiFashion(Dataset):
     """
 
     licence = "MIT (Fashion-MNIST)"
-    tasks: Mapping[str, Task] = {
-        name: Task(name, CLASSES, False, cross_entropy, (Accuracy,), NAMES)
-        for name in ("left", "right")
-    }
+    tasks: Mapping[str, Task] = named({"left": Label(NAMES), "right": Label(NAMES)})
     primary = "left"
     auxiliaries = ("right",)
 
@@ -125,7 +121,12 @@ class MultiFashion(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        return _Tiny(side=32, train=8, validation=4, test=4)
+        """A few drawn garments per split: bars whose place tells their class."""
+        data, rng = cls(side=32, train=8, validation=4, test=4), np.random.default_rng(28)
+        data.sources = {
+            split: _drawn(max(count, CLASSES), rng) for split, count in data.counts.items()
+        }
+        return InMemory(data, data.samples)
 
     def prepare(self) -> None:
         for split in SPLITS:
@@ -172,15 +173,6 @@ class MultiFashion(Dataset):
         for name, md5 in FashionMNIST.resources:
             download(FashionMNIST.mirrors[0] + name, home / name, f"md5:{md5}", remedy)
         return home
-
-
-class _Tiny(MultiFashion):
-    """A few drawn garments per split: bars whose place tells their class."""
-
-    @cached_property
-    def sources(self) -> dict[str, Garments]:
-        rng = np.random.default_rng(28)
-        return {split: _drawn(max(count, CLASSES), rng) for split, count in self.counts.items()}
 
 
 def _read(images: Path, labels: Path) -> Garments:

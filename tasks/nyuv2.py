@@ -37,40 +37,17 @@ from functools import cache, partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from torch import Tensor
 
 from auxbench import DATASETS, Batch, Dataset, Samples
 from auxbench.data.arrays import Rows
-from auxbench.data.augment import AUXNAS, MTAN, PLAIN, Kind, augmented
-from auxbench.data.dataset import Indices, Task
-from auxbench.data.losses import cross_entropy, depth_l1, l1, normals_cosine
-from auxbench.data.metrics import (
-    Accuracy,
-    Delta125,
-    DepthAbs,
-    DepthRel,
-    DepthRMSE,
-    L1Error,
-    MeanIoU,
-    NormalsMean,
-    NormalsMedian,
-    NormalsRMSE,
-    PixelAccuracy,
-    TopK,
-    Within,
-)
+from auxbench.data.augment import augmented
+from auxbench.data.dataset import Indices, InMemory, Task, named
+from auxbench.data.kinds import Classes, Depth, Label, Map, Normals
+from auxbench.data.prepared.decode import chosen, pictures
 from auxbench.data.prepared.form import NORMAL, RESPONSE, Prepared, place
-from auxbench.data.prepared.samples import (
-    Offered,
-    PreparedSamples,
-    chosen,
-    classes,
-    depths,
-    normals,
-    pictures,
-    refuse_enlarging,
-    responses,
-)
+from auxbench.data.prepared.samples import Offered, PreparedSamples, decoded, refuse_enlarging
+from auxbench.data.splits import last_of_blocks
+from auxbench.data.views import AUXNAS, MTAN, PLAIN
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import Help, Place
 
@@ -85,61 +62,19 @@ from ._rooms.store import draw
 
 EDGE_RANGE = 0.08  # responses from here on are targets of 1, as in Taskonomy's own training
 KEYPOINT_RANGE = 0.005
-BLOCK, HELD = 50, 8  # of so many consecutive frames for training, so many validate
-
-KINDS: Mapping[str, Kind] = {
-    "segmentation40": "classes",
-    "segmentation13": "classes",
-    "depth": "depth",
-    "normals": "normals",
-    "edges": "map",
-    "keypoints": "map",
-    "scene": "label",
-}
 AUGMENTATIONS = {"mtan": MTAN, "auxnas": AUXNAS, "none": PLAIN}
 
-
-def _segmentation(name: str, names: tuple[str, ...]) -> Task:
-    count = len(names)
-    return Task(
-        name,
-        count,
-        True,
-        cross_entropy,
-        (partial(MeanIoU, count), partial(PixelAccuracy, count)),
-        names,
-    )
-
-
-_ANGLES = (
-    NormalsMean,
-    NormalsMedian,
-    NormalsRMSE,
-    partial(Within, 11.25),
-    partial(Within, 22.5),
-    partial(Within, 30),
-    partial(NormalsMean, raw=True),  # what NDDR-CNN, Aux-NAS and AdaShare print
-    partial(NormalsMedian, raw=True),
-    partial(Within, 11.25, raw=True),
-    partial(Within, 22.5, raw=True),
-    partial(Within, 30, raw=True),
+TASKS: Mapping[str, Task] = named(
+    {
+        "segmentation13": Classes(NAMES13),
+        "segmentation40": Classes(NAMES40),
+        "depth": Depth(),
+        "normals": Normals(raw=True),
+        "edges": Map(full=EDGE_RANGE),
+        "keypoints": Map(full=KEYPOINT_RANGE * KEYPOINT / RESPONSE),
+        "scene": Label(SCENES, top=5),
+    }
 )
-
-TASKS: Mapping[str, Task] = {
-    "segmentation13": _segmentation("segmentation13", NAMES13),
-    "segmentation40": _segmentation("segmentation40", NAMES40),
-    "depth": Task(
-        "depth",
-        1,
-        True,
-        depth_l1,
-        (DepthAbs, DepthRel, DepthRMSE, *(partial(Delta125, power) for power in (1, 2, 3))),
-    ),
-    "normals": Task("normals", 3, True, normals_cosine, _ANGLES),
-    "edges": Task("edges", 1, True, l1, (L1Error,)),
-    "keypoints": Task("keypoints", 1, True, l1, (L1Error,)),
-    "scene": Task("scene", len(SCENES), False, cross_entropy, (Accuracy, partial(TopK, 5)), SCENES),
-}
 
 
 def _lacking(layout: str, name: str) -> str:
@@ -209,13 +144,18 @@ class Nyuv2(Dataset):
         self.enlarge = enlarge
         self.data = data or f"nyuv2-{layout}"
         self.protocol = AUGMENTATIONS[augment]
-        names = self._names()
-        self.tasks = Offered(TASKS, names, partial(_lacking, layout))
-        self.auxiliaries = tuple(name for name in Nyuv2.auxiliaries if name in names)
+        self.tasks = Offered(TASKS, self._names, partial(_lacking, layout))
 
     @classmethod
     def tiny(cls) -> Dataset:
-        return _Tiny(side=32)
+        drawn = cls(side=32)
+        drawn.tasks = TASKS
+
+        def samples(split: str) -> Samples:
+            rows = _drawn(split, 8 if split == "train" else 4, drawn.size[0])
+            return PreparedSamples(rows, drawn._finish)
+
+        return InMemory(drawn, samples)
 
     def prepare(self) -> None:
         for split in ("train", "validation", "test"):
@@ -257,9 +197,7 @@ class Nyuv2(Dataset):
         rows = np.arange(count)
         if split == "test":
             return rows
-        held = rows % BLOCK >= BLOCK - HELD
-        if count < BLOCK:  # a part of the data set, as in trials
-            held = rows >= count - max(count * HELD // BLOCK, 1)
+        held = last_of_blocks(count)
         if not (~held).any():
             raise UsageError(
                 f"split 'train' of 'nyuv2' has {count} frames, too few to validate on some; "
@@ -269,40 +207,11 @@ class Nyuv2(Dataset):
         return chosen_rows
 
     def _finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
-        targets = {name: _target(name, rows) for name in self.tasks}
-        batch = Batch(pictures(rows["image"]), targets)
-        return augmented(batch, KINDS, self.size, self.protocol, rng)
-
-
-def _target(name: str, rows: Rows) -> Tensor:
-    """The target of a task, decoded from the arrays of the prepared form."""
-    if name == "segmentation13" and "segmentation13" not in rows:
-        return chosen(rows["segmentation40"], THIRTEEN)
-    if name == "depth":
-        return depths(rows["depth"])
-    if name == "normals":
-        return normals(rows["normals"])
-    if name == "edges":
-        return responses(rows["edges"], EDGE_RANGE)
-    if name == "keypoints":
-        return responses(rows["keypoints"], KEYPOINT_RANGE * KEYPOINT / RESPONSE)
-    return classes(rows[name])
-
-
-class _Tiny(Nyuv2):
-    """A few scenes drawn as for 'rooms', a little wider than what a view shows, with all tasks."""
-
-    def __init__(self, *, side: int) -> None:
-        super().__init__(side=side)
-        self.tasks = TASKS
-
-    def prepare(self) -> None:
-        """Nothing to do: the scenes are drawn when they are read."""
-
-    def samples(self, split: str) -> Samples:
-        return PreparedSamples(
-            _drawn(split, 8 if split == "train" else 4, self.size[0]), self._finish
-        )
+        derived = {"segmentation13": lambda rows: chosen(rows["segmentation40"], THIRTEEN)}
+        if "segmentation13" in rows:
+            derived.clear()
+        batch = Batch(pictures(rows["image"]), decoded(self.tasks, rows, derived))
+        return augmented(batch, self.tasks, self.size, self.protocol, rng)
 
 
 @cache

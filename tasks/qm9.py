@@ -37,15 +37,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from auxbench import DATASETS, Dataset, Samples
-from auxbench.data.dataset import Indices, Task
+from auxbench.data.arrays import Vectors
+from auxbench.data.dataset import Indices, InMemory, Task, named
+from auxbench.data.kinds import Number
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.kept import Arrays, kept
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import Help
 
-from ._vectors import Numbers, Vectors, number
+Numbers = npt.NDArray[np.float64]
 
 SPLITS = ("train", "validation", "test")
 PARTS = tuple(f"qm9_part{part}.csv" for part in (1, 2, 3))
@@ -85,7 +88,7 @@ class QM9(Dataset):
     extra = "qm9"
     backbone = "mlp"
     features = len(CHARGES) + LARGEST
-    tasks: Mapping[str, Task] = {name: number(name) for name in COLUMNS}
+    tasks: Mapping[str, Task] = named({name: Number() for name in COLUMNS})
     primary = "gap"
     auxiliaries = (
         "dipole",
@@ -115,7 +118,15 @@ class QM9(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        return _Tiny(train=8, validation=4, test=4)
+        """Sixteen chains of a few atoms with made-up properties."""
+        data, draws = cls(train=8, validation=4, test=4), np.random.default_rng(COUNT)
+        charges = [draws.choice(list(CHARGES.values()), 3 + place % 4) for place in range(16)]
+        places = [np.cumsum(draws.normal(size=(len(of), 3)), axis=0) for of in charges]
+        inputs = np.stack([_counts(of) for of in charges])
+        inputs = np.concatenate([inputs, _eigenvalues(charges, places)], axis=1)
+        mixing = draws.normal(size=(inputs.shape[1], len(COLUMNS)))
+        data.molecules = {"inputs": inputs, "properties": inputs @ mixing}
+        return InMemory(data, data.samples)
 
     def prepare(self) -> None:
         _ = self.molecules
@@ -146,23 +157,6 @@ class QM9(Dataset):
         # the name must change with anything that changes a number
         file = cache.root() / f"qm9-{version('qm9pack')}-eigenvalues.npz"
         return kept(file, lambda: _read(folder))
-
-
-class _Tiny(QM9):
-    """Sixteen chains of a few atoms with made-up properties."""
-
-    def prepare(self) -> None:
-        """Nothing to do: the molecules are made in memory."""
-
-    @cached_property
-    def molecules(self) -> Arrays:
-        draws = np.random.default_rng(COUNT)
-        charges = [draws.choice(list(CHARGES.values()), 3 + place % 4) for place in range(16)]
-        places = [np.cumsum(draws.normal(size=(len(of), 3)), axis=0) for of in charges]
-        inputs = np.stack([_counts(of) for of in charges])
-        inputs = np.concatenate([inputs, _eigenvalues(charges, places)], axis=1)
-        mixing = draws.normal(size=(inputs.shape[1], len(COLUMNS)))
-        return {"inputs": inputs, "properties": inputs @ mixing}
 
 
 def _folder() -> Path:

@@ -21,7 +21,7 @@ https://arxiv.org/abs/1804.08328
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Annotated
 
 import numpy as np
@@ -29,21 +29,8 @@ import torch
 
 from auxbench import DATASETS, Batch, Dataset, Samples
 from auxbench.data.arrays import ArraySamples, Rows, normalised
-from auxbench.data.dataset import Task
-from auxbench.data.losses import cross_entropy, depth_l1, l1, normals_cosine
-from auxbench.data.metrics import (
-    Accuracy,
-    Delta125,
-    DepthAbs,
-    DepthRel,
-    DepthRMSE,
-    L1Error,
-    MeanIoU,
-    NormalsMean,
-    NormalsMedian,
-    PixelAccuracy,
-    Within,
-)
+from auxbench.data.dataset import InMemory, Task, named
+from auxbench.data.kinds import Classes, Depth, Label, Map, Normals
 from auxbench.data.prepared.cache import root
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import Help
@@ -60,7 +47,7 @@ SIDES = (16, 512)
 
 @DATASETS.register
 class Rooms(Dataset):
-    """LazyBatches rooms of `side` x `side` pixels, so many of them in each split.
+    """Drawn rooms of `side` x `side` pixels, so many of them in each split.
 
     A scene depends on its split, its number and the version of the generator alone, so a larger
     split begins with the scenes of a smaller one. Training mirrors half of the samples.
@@ -70,33 +57,16 @@ class Rooms(Dataset):
     """
 
     licence = "Apache-2.0 (drawn by auxbench)"
-    tasks: Mapping[str, Task] = {
-        "segmentation": Task(
-            "segmentation",
-            len(CLASSES),
-            True,
-            cross_entropy,
-            (partial(MeanIoU, len(CLASSES)), partial(PixelAccuracy, len(CLASSES))),
-            CLASSES,
-        ),
-        "depth": Task("depth", 1, True, depth_l1, (DepthAbs, DepthRel, DepthRMSE, Delta125)),
-        "normals": Task(
-            "normals",
-            3,
-            True,
-            normals_cosine,
-            (
-                NormalsMean,
-                NormalsMedian,
-                partial(Within, 11.25),
-                partial(Within, 22.5),
-                partial(Within, 30),
-            ),
-        ),
-        "edges": Task("edges", 1, True, l1, (L1Error,)),
-        "keypoints": Task("keypoints", 1, True, l1, (L1Error,)),
-        "scene": Task("scene", len(SCENES), False, cross_entropy, (Accuracy,), SCENES),
-    }
+    tasks: Mapping[str, Task] = named(
+        {
+            "segmentation": Classes(CLASSES),
+            "depth": Depth(),
+            "normals": Normals(),
+            "edges": Map(),
+            "keypoints": Map(),
+            "scene": Label(SCENES),
+        }
+    )
     primary = "segmentation"
     auxiliaries = ("depth", "normals")
 
@@ -121,7 +91,7 @@ class Rooms(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        return _Tiny(side=32, train=8, validation=4, test=4)
+        return cls(side=32, train=8, validation=4, test=4).drawn()
 
     def prepare(self) -> None:
         folder = root()
@@ -135,21 +105,19 @@ class Rooms(Dataset):
 
     def first(self, count: int) -> Dataset:
         fewer = {split: min(count, own) for split, own in self.counts.items()}
-        return _Tiny(side=self.side, **fewer)
+        return Rooms(side=self.side, **fewer).drawn()
+
+    def drawn(self) -> Dataset:
+        """The same scenes, drawn in memory when they are read."""
+
+        def samples(split: str) -> Samples:
+            return ArraySamples(_drawn_once(split, self.counts[split], self.side), _batch)
+
+        return InMemory(self, samples)
 
     def samples(self, split: str) -> Samples:
         self.prepare()
         return ArraySamples(Store(root(), self.side, self.counts).open(split), _batch)
-
-
-class _Tiny(Rooms):
-    """A few scenes that are drawn in memory."""
-
-    def prepare(self) -> None:
-        """Nothing to do: the scenes are drawn when they are read."""
-
-    def samples(self, split: str) -> Samples:
-        return ArraySamples(_drawn_once(split, self.counts[split], self.side), _batch)
 
 
 @cache
@@ -167,8 +135,7 @@ def _batch(rows: Rows, rng: np.random.Generator | None) -> Batch:
         images[mirrored] = images[mirrored, :, ::-1]
         for name, task in Rooms.tasks.items():
             if task.dense:
-                labels[name][mirrored] = labels[name][mirrored, ..., ::-1]
-        labels["normals"][mirrored, 0] *= -1
+                labels[name][mirrored] = task.kind.mirrored(labels[name][mirrored])
     edges = np.minimum(labels["edges"] / np.float32(EDGES * EDGE_RANGE), 1)
     keypoints = np.minimum(labels["keypoints"] / np.float32(KEYPOINTS * KEYPOINT_RANGE), 1)
     targets = {

@@ -36,8 +36,7 @@ https://arxiv.org/abs/1911.12423 (losses)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -48,40 +47,18 @@ from torch import Tensor
 
 from auxbench import DATASETS, Batch, Dataset, Samples
 from auxbench.data.arrays import Rows
-from auxbench.data.augment import PLAIN, Kind, Protocol, augmented
-from auxbench.data.dataset import Task
-from auxbench.data.losses import IGNORE, cross_entropy, depth_l1, l1, normals_cosine, single
-from auxbench.data.metrics import (
-    Accuracy,
-    Delta125,
-    DepthAbs,
-    DepthRel,
-    DepthRMSE,
-    L1Error,
-    MeanIoU,
-    NormalsMean,
-    NormalsMedian,
-    NormalsRMSE,
-    PixelAccuracy,
-    TopK,
-    Within,
-)
+from auxbench.data.augment import augmented
+from auxbench.data.dataset import InMemory, Task, named
+from auxbench.data.kinds import Classes, Depth, Label, Map, Normals, Probabilities
+from auxbench.data.metrics import first_choice
+from auxbench.data.prepared.decode import Raw, pictures, responses
 from auxbench.data.prepared.form import NORMAL, RESPONSE, Prepared, place
-from auxbench.data.prepared.samples import (
-    Offered,
-    PreparedSamples,
-    classes,
-    depths,
-    normals,
-    pictures,
-    refuse_enlarging,
-    responses,
-)
+from auxbench.data.prepared.samples import Offered, PreparedSamples, decoded, refuse_enlarging
+from auxbench.data.views import PLAIN, Protocol
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import Help, Place
 
 from ._filters import keypoints
-from ._layouts.encode import Raw
 from ._layouts.taskonomy import BENT, DOMAINS, FLAT, METRE, OBJECTS, SCENES, SEGMENTS, UNKNOWN
 from ._rooms.scenes import DEPTH as ROOMS_DEPTH
 from ._rooms.scenes import EDGES as ROOMS_EDGES
@@ -101,79 +78,50 @@ RANGES = {
     "reshading": 1.0,
 }
 
-KINDS: Mapping[str, Kind] = {
-    "segmentation": "classes",
-    "depth": "depth",
-    "distance": "depth",
-    "normals": "normals",
-    **dict.fromkeys((*RANGES, "curvature"), "map"),
-    "object": "label",
-    "scene": "label",
-}
 # no zoom: it would bring things closer, and distances do not follow it as depths do
 AUGMENTATIONS = {"mirror": Protocol(), "none": PLAIN}
 
 
-def soft_cross_entropy(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The cross-entropy of softmax scores [B, C] to probabilities [B, C], in nats; NaN is no label.
+class Response(Map):
+    """A filter's response, of which some elements are not known."""
 
-    Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015,
-    https://arxiv.org/abs/1503.02531
-
-    >>> target = torch.tensor([[0.5, 0.5], [float("nan")] * 2])
-    >>> sums, counts = soft_cross_entropy(torch.zeros(2, 2), target)
-    >>> sums.exp().tolist(), counts.tolist()
-    ([2.0, 1.0], [1.0, 0.0])
-    """
-    valid = ~target.isnan().any(1)
-    goal = torch.where(valid[:, None], target, 0)
-    losses = -(goal * single(prediction).log_softmax(1)).sum(1)
-    return torch.where(valid, losses, 0), valid.to(losses.dtype)
+    def decode(self, stored: Any) -> Tensor:
+        return maps(stored, self.full)
 
 
-class SoftAccuracy(Accuracy):
-    """The share of samples whose highest score is that of the teacher's most probable class."""
+class Curvature(Map):
+    """Two principal curvatures."""
 
-    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        return super().values(prediction, _first_choice(target))
+    def __init__(self) -> None:
+        super().__init__(channels=2)
 
-
-class SoftTopK(TopK):
-    """The share of samples whose `k` highest scores hold the teacher's most probable class."""
-
-    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        return super().values(prediction, _first_choice(target))
+    def decode(self, stored: Any) -> Tensor:
+        bent = torch.from_numpy(stored)
+        return (bent / FLAT).masked_fill_(bent == BENT, torch.nan)
 
 
-def _first_choice(chances: Tensor) -> Tensor:
-    """The most probable class, int64 [B], by probabilities [B, C]; -1 for NaN."""
-    known = ~chances.isnan().any(1)
-    return torch.where(known, chances.nan_to_num().argmax(1), IGNORE)
+class FirstChoice(Label):
+    """The class that a teacher finds most probable, stored as its probabilities of all classes."""
+
+    def decode(self, stored: Any) -> Tensor:
+        return first_choice(Probabilities(self.names).decode(stored))
 
 
-_DELTAS = (Delta125, partial(Delta125, 2), partial(Delta125, 3))
-_ANGLES = (NormalsMean, NormalsMedian, NormalsRMSE)
-_WITHIN = (partial(Within, 11.25), partial(Within, 22.5), partial(Within, 30))
-_SEGMENTS = (partial(MeanIoU, len(SEGMENTS)), partial(PixelAccuracy, len(SEGMENTS)))
-_RANKS = (Accuracy, partial(TopK, 5))
-_SOFT_RANKS = (SoftAccuracy, partial(SoftTopK, 5))
-
-TASKS: Mapping[str, Task] = {
-    "segmentation": Task("segmentation", len(SEGMENTS), True, cross_entropy, _SEGMENTS, SEGMENTS),
-    **{
-        name: Task(name, 1, True, depth_l1, (DepthAbs, DepthRel, DepthRMSE, *_DELTAS))
-        for name in ("depth", "distance")
-    },
-    "normals": Task("normals", 3, True, normals_cosine, (*_ANGLES, *_WITHIN)),
-    **{name: Task(name, 1, True, l1, (L1Error,)) for name in RANGES},
-    "curvature": Task("curvature", 2, True, l1, (L1Error,)),
-    "object": Task("object", len(OBJECTS), False, cross_entropy, _RANKS, OBJECTS),
-    "scene": Task("scene", len(SCENES), False, cross_entropy, _RANKS, SCENES),
-}
-SOFT: Mapping[str, Task] = {
-    name: replace(TASKS[name], loss=soft_cross_entropy, metrics=_SOFT_RANKS)
-    for name in ("object", "scene")
-}
+TASKS: Mapping[str, Task] = named(
+    {
+        "segmentation": Classes(SEGMENTS),
+        "depth": Depth(FAR, METRE),
+        "distance": Depth(FAR, METRE),
+        "normals": Normals(),
+        **{name: Response(full=full) for name, full in RANGES.items()},
+        "curvature": Curvature(),
+        "object": FirstChoice(OBJECTS, top=5),
+        "scene": FirstChoice(SCENES, top=5),
+    }
+)
+SOFT: Mapping[str, Task] = named(
+    {"object": Probabilities(OBJECTS, top=5), "scene": Probabilities(SCENES, top=5)}
+)
 
 
 def _lacking(name: str) -> str:
@@ -234,15 +182,19 @@ class Taskonomy(Dataset):
         self.enlarge = enlarge
         self.data = data or f"taskonomy-{layout}"
         self.protocol = AUGMENTATIONS[augment]
-        self.soft = targets == "soft"
-        names = self._names()
-        self.tasks = Offered({**TASKS, **SOFT} if self.soft else TASKS, names, _lacking)
-        self.primary = next(iter(self.tasks), Taskonomy.primary)
-        self.auxiliaries = tuple(name for name in Taskonomy.auxiliaries if name in names)
+        known = {**TASKS, **SOFT} if targets == "soft" else TASKS
+        self.tasks = Offered(known, self._names, _lacking)
 
     @classmethod
     def tiny(cls) -> Dataset:
-        return _Tiny(side=32)
+        drawn = cls(side=32)
+        drawn.tasks = TASKS
+
+        def samples(split: str) -> Samples:
+            rows = _drawn(split, 8 if split == "train" else 4, drawn.size[0])
+            return PreparedSamples(rows, drawn._finish)
+
+        return InMemory(drawn, samples)
 
     def prepare(self) -> None:
         for split in ("train", "validation", "test"):
@@ -269,27 +221,8 @@ class Taskonomy(Dataset):
             return tuple(TASKS)
 
     def _finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
-        targets = {name: self._target(name, rows[name]) for name in self.tasks}
-        batch = Batch(pictures(rows["image"]), targets)
-        return augmented(batch, KINDS, self.size, self.protocol, rng)
-
-    def _target(self, name: str, values: Raw) -> Tensor:
-        """The target of a task, decoded from its array of the prepared form."""
-        if name in RANGES:
-            return maps(values, RANGES[name])
-        if name in ("depth", "distance"):
-            metres = depths(values, METRE)
-            return metres.masked_fill_(metres > FAR, 0)
-        if name == "normals":
-            return normals(values)
-        if name == "curvature":
-            bent = torch.from_numpy(values)
-            return (bent / FLAT).masked_fill_(bent == BENT, torch.nan)
-        if name in SOFT:
-            chances = torch.from_numpy(values)
-            chances = torch.where(chances.any(1, keepdim=True), chances, torch.nan)
-            return chances if self.soft else _first_choice(chances)
-        return classes(values)
+        batch = Batch(pictures(rows["image"]), decoded(self.tasks, rows, {}))
+        return augmented(batch, self.tasks, self.size, self.protocol, rng)
 
 
 def maps(steps: Raw, full: float) -> Tensor:
@@ -300,23 +233,6 @@ def maps(steps: Raw, full: float) -> Tensor:
     """
     unknown = torch.from_numpy(steps == UNKNOWN)[:, None]
     return responses(steps, full).masked_fill_(unknown, torch.nan)
-
-
-class _Tiny(Taskonomy):
-    """A few scenes drawn as for 'rooms', with all tasks."""
-
-    def __init__(self, *, side: int) -> None:
-        super().__init__(side=side)
-        self.tasks = TASKS
-        self.primary, self.auxiliaries = Taskonomy.primary, Taskonomy.auxiliaries
-
-    def prepare(self) -> None:
-        """Nothing to do: the scenes are drawn when they are read."""
-
-    def samples(self, split: str) -> Samples:
-        return PreparedSamples(
-            _drawn(split, 8 if split == "train" else 4, self.size[0]), self._finish
-        )
 
 
 @cache

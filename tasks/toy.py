@@ -52,13 +52,16 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 
 from auxbench import DATASETS, Dataset, Samples
-from auxbench.data.dataset import Task
+from auxbench.data.arrays import Vectors
+from auxbench.data.dataset import Task, named
+from auxbench.data.kinds import Number
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import Help
 
-from ._vectors import Numbers, Vectors, number
+Numbers = npt.NDArray[np.float64]
 
 SPLITS = ("train", "validation", "test")
 USED = 6  # coordinates that some task depends on
@@ -73,13 +76,15 @@ class Toy(Dataset):
 
     licence = "Apache-2.0 (drawn by auxbench)"
     backbone = "mlp"
-    tasks: Mapping[str, Task] = {
-        "primary": number("primary"),
-        "helpful": number("helpful", 3),
-        "useless": number("useless"),
-        "harmful": number("harmful"),
-        "conflicting": number("conflicting"),
-    }
+    tasks: Mapping[str, Task] = named(
+        {
+            "primary": Number(),
+            "helpful": Number(3),
+            "useless": Number(),
+            "harmful": Number(),
+            "conflicting": Number(),
+        }
+    )
     primary = "primary"
     auxiliaries = ("helpful", "useless", "harmful", "conflicting")
 

@@ -144,7 +144,7 @@ def show(
 ) -> None:
     """Draw every task of a few samples of DATASET into one PNG file."""
     from auxbench.data.dataset import make_dataset
-    from auxbench.data.preview import sheet
+    from auxbench.data.preview import preview
     from auxbench.spec.registry import DATASETS
 
     if count < 1:
@@ -159,7 +159,7 @@ def show(
         made = make_dataset(str(whole), side)
     made = made.first(count)
     made.prepare()
-    page = sheet(made, split, count, augment)
+    page = preview(made, split, count, augment)
     path = out or Path(f"{choice.name}.png")
     try:
         page.save(path, "PNG")

@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from auxbench.data.dataset import Batch, Indices, Samples
+from auxbench.data.prepared.decode import MEAN, STD
 
 Rows = dict[str, npt.NDArray[Any]]
 Finish = Callable[[Rows, np.random.Generator | None], Batch]
-
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB in [0, 1]: what pre-trained backbones expect
-STD = (0.229, 0.224, 0.225)
 
 
 class ArraySamples(Samples):
@@ -50,3 +48,24 @@ def normalised(images: npt.NDArray[np.uint8]) -> Tensor:
     pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
     return ((pixels - mean) / std).contiguous()
+
+
+INPUTS = "inputs"  # besides one array per task
+
+
+class Vectors(ArraySamples):
+    """A split of vectors [N, F] and targets [N, outputs] by task, in single precision.
+
+    Nothing is augmented: a table has no symmetries.
+    """
+
+    def __init__(
+        self, inputs: npt.NDArray[np.float64], targets: Mapping[str, npt.NDArray[np.float64]]
+    ) -> None:
+        arrays = {INPUTS: inputs, **targets}
+        super().__init__({k: array.astype(np.float32) for k, array in arrays.items()}, _vectors)
+
+
+def _vectors(rows: Rows, rng: np.random.Generator | None) -> Batch:
+    tensors = {name: torch.from_numpy(array) for name, array in rows.items()}
+    return Batch(tensors.pop(INPUTS), tensors)

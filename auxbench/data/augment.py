@@ -1,167 +1,41 @@
 """Geometric augmentation of a batch: the picture and all its labels are seen through one view.
 
-A view is a rectangle of the picture that is turned, zoomed and mirrored. What happens to values:
-
-| kind | sampling | value |
-|---|---|---|
-| picture | bilinear, smoothed against aliasing where it shrinks | unchanged |
-| 'classes' (int, -1 = none) | nearest | unchanged |
-| 'depth' (0 = none) | nearest | divided by the zoom: what is larger is closer |
-| 'disparity' (0 = none), in output pixels | nearest | multiplied by the zoom |
-| 'normals' (zero = none) | bilinear, length 1 | turned with the picture, mirror negates x |
-| 'map' (NaN = none): edges, keypoints, ... | bilinear | unchanged |
-| 'label': one per sample, not a map | as it is | unchanged |
-
-Normals are in the house convention: x right, y down, z forward, away from the camera. A value that
-is interpolated from an element without a label has no label. A view never reaches beyond the
-picture, so nothing is padded: if a turned view does not fit, it is zoomed in until it does, and the
-depths are divided by that zoom.
-
-The zoom is relative to the largest view of the output's shape that fits into the picture; taking
-a square out of a wider picture, or shrinking a picture, leaves depths alone, since they belong to
-the camera and not to the number of pixels.
-
-Directions of normals are not changed by a zoom, as everywhere in the literature: for them a zoom is
-a longer lens, for depths it is a shorter way.
-
-Sources: of scale, crop and mirror, Liu, Johns and Davison, End-to-End Multi-Task Learning with
-Attention, CVPR 2019, https://arxiv.org/abs/1803.10704, in its code, and Eigen and Fergus,
-Predicting Depth, Surface Normals and Semantic Labels with a Common Multi-Scale Convolutional
-Architecture, ICCV 2015, https://arxiv.org/abs/1411.4734; of the rotation, Gao, Wang, Zhang and
-others, Aux-NAS, ICLR 2024, https://arxiv.org/abs/2405.05695, in its code.
+The picture is sampled bilinearly, smoothed against aliasing where it shrinks; what becomes of a
+label is a matter of its kind (see `auxbench.data.kinds`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
-from auxbench.data.dataset import Batch
-
-Kind = Literal["classes", "depth", "disparity", "normals", "map", "label"]
-Size = tuple[int, int]
-
-KNOWN = 1 - 1e-4  # the least share of labelled neighbours of an interpolated label
+from auxbench.data.dataset import Batch, Task
+from auxbench.data.views import Protocol, Size, View, smooth
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """What a data set's training draws: a zoom, whether to mirror, and an angle.
-
-    The zoom is one of `scales` or, if `between` is set, one by which the side of the view is any
-    from that of the last to that of the first; the angle is up to `degrees` either way. A share
-    `zoomed` of the samples is zoomed at all, and a share `turned` is turned.
-    """
-
-    scales: tuple[float, ...] = (1.0,)
-    between: bool = False
-    mirror: bool = True
-    degrees: float = 0.0
-    zoomed: float = 1.0
-    turned: float = 1.0
-
-
-MTAN = Protocol((1.0, 1.2, 1.5))
-AUXNAS = Protocol((1.0, 1.5), between=True, degrees=10.0, zoomed=0.3, turned=0.2)
-PLAIN = Protocol(mirror=False)
-
-
-@dataclass(frozen=True)
-class View:
-    """A rectangle of a picture, and how it fills an output of `size` (height, width).
-
-    `centre` (y, x) is its middle in pixels of the picture, whose first pixel spans 0 to 1; one
-    output pixel covers `step` pixels of the picture. The picture is turned by `angle` degrees,
-    clockwise on the screen, then mirrored. `zoom` is what depths are divided by.
-
-    >>> View.whole((6, 8), (3, 4))
-    View(size=(3, 4), centre=(3.0, 4.0), step=2.0, zoom=1.0, angle=0.0, mirrored=False)
-    """
-
-    size: Size
-    centre: tuple[float, float]
-    step: float
-    zoom: float = 1.0
-    angle: float = 0.0
-    mirrored: bool = False
-
-    @classmethod
-    def whole(cls, picture: Size, size: Size) -> View:
-        """The largest view in the middle of a picture: what is evaluated."""
-        return cls.of(picture, size, (0.5, 0.5))
-
-    @classmethod
-    def draw(cls, picture: Size, size: Size, protocol: Protocol, rng: np.random.Generator) -> View:
-        """A random view by a protocol; always five numbers, whatever the protocol uses."""
-        chance, mirror, turn = rng.random(3)
-        place = rng.random(2)
-        zoom, angle = 1.0, 0.0
-        if chance < protocol.zoomed:
-            chance /= protocol.zoomed  # uniform again
-            zoom = protocol.scales[int(chance * len(protocol.scales))]
-            if protocol.between:
-                low, high = 1 / protocol.scales[0], 1 / protocol.scales[-1]
-                zoom = 1 / (low + chance * (high - low))
-        if turn < protocol.turned:
-            angle = protocol.degrees * (2 * turn / protocol.turned - 1)
-        mirrored = bool(protocol.mirror and mirror < 0.5)
-        return cls.of(picture, size, (place[0], place[1]), zoom, angle, mirrored)
-
-    @classmethod
-    def of(
-        cls,
-        picture: Size,
-        size: Size,
-        place: tuple[float, float],
-        zoom: float = 1.0,
-        angle: float = 0.0,
-        mirrored: bool = False,
-    ) -> View:
-        """The view at `place`: 0 for the top or the left, 1 for the bottom or the right.
-
-        A zoom below what keeps the view inside the picture is raised to it.
-        """
-        base = min(picture[0] / size[0], picture[1] / size[1])
-        cosine, sine = _turn(angle)
-        # of the rectangle around the turned view, in pixels of the picture at zoom 1
-        high = base * (size[0] * abs(cosine) + size[1] * abs(sine))
-        wide = base * (size[1] * abs(cosine) + size[0] * abs(sine))
-        zoom = max(zoom, high / picture[0], wide / picture[1])
-        high, wide = high / zoom, wide / zoom
-        top, left = place[0] * (picture[0] - high), place[1] * (picture[1] - wide)
-        if not angle and base == zoom:  # a plain crop, of whole pixels
-            top, left = math.floor(top + 1e-9), math.floor(left + 1e-9)
-        return cls(size, (top + high / 2, left + wide / 2), base / zoom, zoom, angle, mirrored)
-
-
-def seen(batch: Batch, kinds: Mapping[str, Kind], views: list[View]) -> Batch:
+def seen(batch: Batch, tasks: Mapping[str, Task], views: list[View]) -> Batch:
     """A batch through one view per sample.
 
-    `kinds` says of every target what it is. Maps may have a channel axis or lack it. The inputs
-    must be of one size, as must the views.
+    The kinds of the `tasks` decide what becomes of their targets. Maps may have a channel axis or
+    lack it. The inputs must be of one size, as must the views.
     """
-    inputs = [_smooth(image, view) for image, view in zip(batch.inputs, views, strict=True)]
+    inputs = [smooth(image, view) for image, view in zip(batch.inputs, views, strict=True)]
     targets = {}
     for name, target in batch.targets.items():
-        kind = kinds[name]
-        if kind == "label":
-            targets[name] = target
-            continue
+        kind = tasks[name].kind
         pairs = zip(target, views, strict=True)
-        targets[name] = torch.stack([_label(value, kind, view) for value, view in pairs])
+        # what is said of a complete sample holds in every view of it
+        targets[name] = (
+            torch.stack([kind.seen(value, view) for value, view in pairs]) if kind.dense else target
+        )
     return Batch(torch.stack(inputs), targets)
 
 
 def augmented(
     batch: Batch,
-    kinds: Mapping[str, Kind],
+    tasks: Mapping[str, Task],
     size: Size,
     protocol: Protocol,
     rng: np.random.Generator | None,
@@ -175,123 +49,4 @@ def augmented(
         views = [View.whole(picture, size)] * len(batch)
     else:
         views = [View.draw(picture, size, protocol, rng) for _ in range(len(batch))]
-    return seen(batch, kinds, views)
-
-
-def _label(target: Tensor, kind: Kind, view: View) -> Tensor:
-    if kind == "classes":
-        return _nearest(target, view)
-    if kind == "depth":
-        return _nearest(target, view) / view.zoom
-    if kind == "disparity":
-        return _nearest(target, view) * view.zoom
-    if kind == "normals":
-        return _normals(target, view)
-    known = ~target.isnan()
-    if known.all():
-        return _smooth(target, view)
-    value, share = _smooth_known(target.nan_to_num(), known, view)
-    return torch.where(share > KNOWN, value, torch.nan)
-
-
-def _normals(target: Tensor, view: View) -> Tensor:
-    if _is_crop(view):
-        value = _crop(target, view)
-    else:
-        value, share = _smooth_known(target, _length(target)[None] > 0, view)
-        length = _length(value)
-        # opposite normals cancel out: there is no direction between them
-        fine = (length > 1e-3) & (share[0] > KNOWN)
-        value = torch.where(fine, value / length.clamp(min=1e-3), 0)
-    x, y, z = value  # by components: torch's norms over a leading axis of three are slow
-    if view.angle:
-        cosine, sine = _turn(view.angle)
-        x, y = cosine * x - sine * y, sine * x + cosine * y
-    return torch.stack([-x if view.mirrored else x, y, z])
-
-
-def _smooth_known(values: Tensor, known: Tensor, view: View) -> tuple[Tensor, Tensor]:
-    """Interpolated values, and the share of their neighbours that have a label."""
-    flat = values.reshape(-1, *values.shape[-2:])
-    both = torch.cat([flat, known.reshape(-1, *known.shape[-2:]).to(values.dtype)])
-    found = _smooth(both, view, shrink=False)
-    value, share = found[: len(flat)], found[len(flat) :]
-    return value.reshape(*values.shape[:-2], *view.size), share.reshape(
-        *known.shape[:-2], *view.size
-    )
-
-
-def _length(normals: Tensor) -> Tensor:
-    x, y, z = normals
-    length: Tensor = x * x + y * y + z * z
-    return length.sqrt()
-
-
-def _nearest(values: Tensor, view: View) -> Tensor:
-    """The values [..., H, W] of the elements in which the output's middles lie."""
-    if _is_crop(view):
-        return _crop(values, view)
-    height, width = values.shape[-2:]
-    y, x = _places(view)
-    rows, columns = y.floor().long().clamp(0, height - 1), x.floor().long().clamp(0, width - 1)
-    if not view.angle:
-        return values.index_select(-2, rows[:, 0]).index_select(-1, columns[0])
-    return _gathered(values, rows * width + columns)
-
-
-def _smooth(values: Tensor, view: View, shrink: bool = True) -> Tensor:
-    """The values [..., H, W] interpolated at the output's middles, averaged first if it shrinks."""
-    if _is_crop(view):
-        return _crop(values, view)
-    height, width = values.shape[-2:]
-    y, x = _places(view)
-    if shrink and view.step > 1:
-        size = (max(round(height / view.step), 1), max(round(width / view.step), 1))
-        flat = values.reshape(1, -1, height, width)
-        small = functional.interpolate(flat, size, mode="bilinear", antialias=True)
-        values = small.reshape(*values.shape[:-2], *size)
-        y, x = y * (size[0] / height), x * (size[1] / width)
-        height, width = size
-    # places from -1 to 1, as `grid_sample` counts them from edge to edge
-    axes = [(2 * x / width - 1).to(values.dtype), (2 * y / height - 1).to(values.dtype)]
-    grid = torch.stack([axis.expand(view.size) for axis in axes], -1)
-    found = functional.grid_sample(
-        values.reshape(1, -1, height, width),
-        grid[None],
-        padding_mode="border",
-        align_corners=False,
-    )
-    return found.reshape(*values.shape[:-2], *view.size)
-
-
-def _gathered(values: Tensor, places: Tensor) -> Tensor:
-    """The values [..., H, W] at flat places [h, w]."""
-    flat = values.flatten(-2).index_select(-1, places.flatten())
-    return flat.reshape(*values.shape[:-2], *places.shape)
-
-
-def _places(view: View) -> tuple[Tensor, Tensor]:
-    """Where the middles of the output's pixels lie in the picture: y and x, [h, w] or spread."""
-    height, width = view.size
-    v = (torch.arange(height, dtype=torch.float64) + 0.5 - height / 2)[:, None] * view.step
-    u = (torch.arange(width, dtype=torch.float64) + 0.5 - width / 2)[None] * view.step
-    u = -u if view.mirrored else u
-    if view.angle:  # back from the turned picture
-        cosine, sine = _turn(view.angle)
-        u, v = cosine * u + sine * v, cosine * v - sine * u
-    return v + view.centre[0], u + view.centre[1]
-
-
-def _is_crop(view: View) -> bool:
-    return view.step == 1 and not view.angle
-
-
-def _crop(values: Tensor, view: View) -> Tensor:
-    top = round(view.centre[0] - view.size[0] / 2)
-    left = round(view.centre[1] - view.size[1] / 2)
-    piece = values[..., top : top + view.size[0], left : left + view.size[1]]
-    return piece.flip(-1) if view.mirrored else piece
-
-
-def _turn(angle: float) -> tuple[float, float]:
-    return math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    return seen(batch, tasks, views)

@@ -11,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from auxbench.data.losses import MISSING, cross_entropy
-from auxbench.data.metrics import Metric
+from auxbench.data.kinds import Kind
 from auxbench.spec.grammar import Choice, options_of
 from auxbench.spec.registry import DATASETS as DATASETS
 
 Indices = npt.NDArray[np.int64]
-Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -61,38 +59,29 @@ class SampleLosses(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What is predicted, how far off a prediction is, and how it is scored.
-
-    `outputs` is the number of channels that a head must give: maps [B, outputs, H, W] when
-    `dense`, vectors [B, outputs] otherwise. `loss(prediction, target)` returns the sum over valid
-    elements and their count for every sample, both [B]. The first metric is the headline. `names`
-    are those of the classes, for people, as far as they are known.
-    """
+    """A kind of prediction under the name that it has in a data set."""
 
     name: str
-    outputs: int
-    dense: bool
-    loss: Loss
-    metrics: tuple[Callable[[], Metric], ...]
-    names: tuple[str, ...] = ()
+    kind: Kind
 
     @property
-    def classes(self) -> int:
-        """The number of classes that the labels name, 0 where they are no classes."""
-        return self.outputs if self.loss is cross_entropy else 0
+    def outputs(self) -> int:
+        """The number of channels that a head must give."""
+        return self.kind.outputs
 
     @property
-    def missing(self) -> float:
-        """What a target holds where there is no label."""
-        return MISSING.get(self.loss, float("nan"))
+    def dense(self) -> bool:
+        """Whether maps are predicted."""
+        return self.kind.dense
 
     def losses(self, prediction: Tensor, target: Tensor) -> SampleLosses:
         """The loss on every sample of a batch."""
-        return SampleLosses(*self.loss(prediction, target))
+        return SampleLosses(*self.kind.loss(prediction, target))
 
-    def batch_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The mean loss over the valid elements of a batch, a scalar; 0 when there are none."""
-        return self.losses(prediction, target).mean()
+
+def named(kinds: Mapping[str, Kind]) -> dict[str, Task]:
+    """The tasks of a data set, a kind under every name."""
+    return {name: Task(name, kind) for name, kind in kinds.items()}
 
 
 class Samples(ABC):
@@ -125,7 +114,7 @@ class Dataset(ABC):
 
     licence: ClassVar[str]
     extra: ClassVar[str] = ""
-    backbone: ClassVar[str] = "resnet18"
+    backbone: str = "resnet18"
     size: tuple[int, int] = (0, 0)
     features: int = 0
     tasks: Mapping[str, Task]
@@ -182,3 +171,28 @@ def make_dataset(text: str, side: int) -> Dataset:
         values.setdefault("side", side)
     dataset: Dataset = maker(**values)
     return dataset
+
+
+class InMemory(Dataset):
+    """A data set whose samples a function makes: nothing lies on the disk.
+
+    For tiny variants. It has the tasks, the size and the features of another one.
+    """
+
+    licence = "synthetic"
+
+    def __init__(self, like: Dataset, make: Callable[[str], Samples]) -> None:
+        self.tasks = like.tasks
+        self.primary, self.auxiliaries = like.primary, like.auxiliaries
+        self.size, self.features, self.backbone = like.size, like.features, like.backbone
+        self.make = make
+
+    @classmethod
+    def tiny(cls) -> Dataset:
+        raise TypeError("a data set in memory is no part of a registry")
+
+    def prepare(self) -> None:
+        """Nothing to do."""
+
+    def samples(self, split: str) -> Samples:
+        return self.make(split)

@@ -61,7 +61,7 @@ class NoisyLabels(Samples):
         seeds: Seeds,
     ) -> None:
         self.samples = samples
-        self.missing = {task.name: task.missing for task in tasks if task.name in label_noise}
+        self.missing = {task.name: task.kind.missing for task in tasks if task.name in label_noise}
         self.labelled: dict[str, Indices] = {}
         self.source: dict[str, Indices] = {}
         for name in self.missing:

@@ -8,8 +8,6 @@ forward-mode and second derivatives.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -76,12 +74,35 @@ def l1(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return _per_sample(torch.where(valid, prediction - target, 0).abs(), valid)
 
 
-# What a target holds where there is no label; NaN for any loss that is not named here.
-MISSING: dict[Callable[..., object], float] = {
-    cross_entropy: float(IGNORE),
-    depth_l1: 0.0,
-    normals_cosine: 0.0,
-}
+def squared(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The squared error of vectors [B, C]; NaN is no label.
+
+    >>> target = torch.tensor([[1.0, float("nan")]])
+    >>> squared(torch.tensor([[3.0, 3.0]]), target)
+    (tensor([4.]), tensor([1.]))
+    """
+    prediction, target = single(prediction), with_channel(prediction, target)
+    valid = ~target.isnan()
+    # the mask lies inside the square so that a NaN of the target meets no gradient
+    errors = torch.where(valid, prediction - target, 0).square()
+    return errors.flatten(1).sum(1), valid.flatten(1).sum(1).to(errors.dtype)
+
+
+def soft_cross_entropy(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of softmax scores [B, C] to probabilities [B, C], in nats; NaN is no label.
+
+    Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015,
+    https://arxiv.org/abs/1503.02531
+
+    >>> target = torch.tensor([[0.5, 0.5], [float("nan")] * 2])
+    >>> sums, counts = soft_cross_entropy(torch.zeros(2, 2), target)
+    >>> sums.exp().tolist(), counts.tolist()
+    ([2.0, 1.0], [1.0, 0.0])
+    """
+    valid = ~target.isnan().any(1)
+    goal = torch.where(valid[:, None], target, 0)
+    losses = -(goal * single(prediction).log_softmax(1)).sum(1)
+    return torch.where(valid, losses, 0), valid.to(losses.dtype)
 
 
 def is_depth(target: Tensor) -> Tensor:

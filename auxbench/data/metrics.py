@@ -396,3 +396,46 @@ def _classes(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 def _coloured(normals: Tensor) -> Tensor:
     """Unit normals [B, 3, H, W] as the colours of their 8-bit pictures, up to a common factor."""
     return 1 + normals * torch.tensor([1.0, -1.0, 1.0], device=normals.device)[:, None, None]
+
+
+class RMSE(L1Error):
+    """The root of the mean squared error over the split; NaN is no label."""
+
+    name = "rmse"
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        errors, valid = super().values(prediction, target)
+        return errors.square(), valid
+
+    def compute(self) -> float:
+        return math.sqrt(super().compute())
+
+
+class SoftAccuracy(Accuracy):
+    """The share of samples whose highest score is that of the teacher's most probable class."""
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return super().values(prediction, first_choice(target))
+
+
+class SoftTopK(TopK):
+    """The share of samples whose `k` highest scores hold the teacher's most probable class."""
+
+    def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return super().values(prediction, first_choice(target))
+
+
+def first_choice(chances: Tensor) -> Tensor:
+    """The most probable class, int64 [B], by probabilities [B, C]; -1 for NaN."""
+    known = ~chances.isnan().any(1)
+    return torch.where(known, chances.nan_to_num().argmax(1), IGNORE)
+
+
+class DisparityAbs(DepthAbs):
+    """The mean absolute error of disparity in units of 256 pixels of pictures 2048 wide.
+
+    Only disparities above 0 are labels. It is what the literature prints as the absolute error of
+    depth on Cityscapes.
+    """
+
+    unit = ""

@@ -43,7 +43,7 @@ class Problem:
         first = choices[0].name
         if auxiliaries is None:
             default = (dataset.primary, *dataset.auxiliaries)
-            auxiliaries = [name for name in default if name != first]
+            auxiliaries = [name for name in default if name != first and name in dataset.tasks]
         choices += map(Choice.parse, auxiliaries)
         names = [choice.name for choice in choices]
         for place, name in enumerate(names):

@@ -54,8 +54,8 @@ def _tasks(maker: Any) -> Table:
             "task": task.name,
             "outputs": task.outputs,
             "labels": ("a map of " if task.dense else "")
-            + ("classes" if task.classes else "numbers"),
-            "metrics": ", ".join(_metric(make()) for make in task.metrics),
+            + ("classes" if task.kind.classes else "numbers"),
+            "metrics": ", ".join(_metric(make()) for make in task.kind.metrics),
         }
         for task in maker.tasks.values()
     ]

@@ -56,7 +56,7 @@ def evaluate(
     Training mode is restored afterwards.
     """
     scored = [
-        (name, predict, task, [metric() for metric in task.metrics])
+        (name, predict, task, [metric() for metric in task.kind.metrics])
         for name, (_, predict, tasks) in networks.items()
         for task in tasks
     ]

@@ -1,45 +1,43 @@
-"""Samples over the prepared form, and what decodes its compact types into batches.
-
-Together with `form` (how it is written) and `auxbench.data.augment` (how it is augmented) this is
-all that a `Dataset` over a prepared form needs.
-"""
+"""Samples over the prepared form, and the tasks that a prepared form has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from auxbench.data.arrays import MEAN, STD, Finish
+from auxbench.data.arrays import Finish, Rows
 from auxbench.data.dataset import Batch, Indices, Samples, Task
-from auxbench.data.prepared.form import DEPTH, NORMAL, RESPONSE, Prepared
+from auxbench.data.prepared.decode import Raw
+from auxbench.data.prepared.form import Prepared
 from auxbench.errors import UsageError
-
-Raw = npt.NDArray[Any]
-Raws = npt.NDArray[Any] | list[npt.NDArray[Any]]  # one array of all samples, or one per sample
-
-KEPT = 4  # free blocks of memory of one size that are kept for the next batches
 
 
 class Offered(Mapping[str, Task]):
     """Those of some tasks that the data have; asking for another of them is an error.
 
+    `names` says which they are when it is first asked, since it may have to look at the disk.
     `lacking` says of a task in one sentence why it is not there and what to do.
     """
 
     def __init__(
         self,
         tasks: Mapping[str, Task],
-        names: Collection[str],
+        names: Callable[[], Collection[str]],
         lacking: Callable[[str], str],
     ) -> None:
         self.known = tasks
-        self.names = tuple(name for name in tasks if name in names)
+        self.look = names
         self.lacking = lacking
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The tasks that the data have, in the order of all tasks."""
+        found = self.look()
+        return tuple(name for name in self.known if name in found)
 
     def __getitem__(self, name: str) -> Task:
         if name in self.known and name not in self.names:
@@ -51,6 +49,17 @@ class Offered(Mapping[str, Task]):
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+Derived = Mapping[str, Callable[[Rows], Tensor]]
+
+
+def decoded(tasks: Mapping[str, Task], rows: Rows, derived: Derived) -> dict[str, Tensor]:
+    """The targets of tasks, each decoded by its kind, or derived from other arrays."""
+    return {
+        name: derived[name](rows) if name in derived else task.kind.decode(rows[name])
+        for name, task in tasks.items()
+    }
 
 
 def refuse_enlarging(prepared: Prepared, size: tuple[int, int], option: str) -> None:
@@ -101,103 +110,3 @@ class PreparedSamples(Samples):
             for name, array in self.arrays.items()
         }
         return self.finish(chosen, rng)
-
-
-def pictures(images: Raws) -> Tensor:
-    """Network inputs, float32 [B, 3, H, W], from planar RGB bytes [B, 3, H, W].
-
-    >>> pictures(np.zeros((2, 3, 8, 8), np.uint8)).shape
-    torch.Size([2, 3, 8, 8])
-    """
-    result = _result(images, np.float32)
-    shifts = torch.tensor([-mean / std for mean, std in zip(MEAN, STD, strict=True)])
-    for image, target in zip(images, result, strict=True):
-        planes = torch.from_numpy(image)
-        for plane, into, shift, std in zip(planes, target, shifts, STD, strict=True):
-            # plane by plane, so that it is still in the processor's cache when it is scaled
-            torch.add(shift, into.copy_(plane), alpha=1 / (255 * std), out=into)
-    return result
-
-
-def classes(labels: Raws) -> Tensor:
-    """Classes, int64 [B, ...], from int8 with -1 for no label."""
-    result = _result(labels, np.int64)
-    for label, target in zip(labels, result, strict=True):
-        target.copy_(torch.from_numpy(np.asarray(label)))
-    return result
-
-
-def chosen(labels: Raws, mapping: npt.NDArray[np.int64]) -> Tensor:
-    """Classes of a coarser scheme, int64, by `mapping[class]`; -1 stays -1.
-
-    >>> chosen(np.array([1, -1], np.int8), np.array([5, 7])).tolist()
-    [7, -1]
-    """
-    with_none = np.append(mapping, -1)  # index -1 is the last one
-    return torch.from_numpy(with_none[np.asarray(labels)])
-
-
-def depths(steps: Raws, per_metre: float = DEPTH) -> Tensor:
-    """Depths in metres, float32 [B, 1, H, W], from uint16 [B, H, W]; 0 is no label."""
-    return _each(steps, lambda depth: depth.mul_(1 / per_metre)).unsqueeze(1)
-
-
-def normals(components: Raws) -> Tensor:
-    """Normals, float32 [B, 3, H, W], from int8; of length 1 within a hundredth, or zero."""
-    return _each(components, lambda normal: normal.mul_(1 / NORMAL))
-
-
-def responses(steps: Raws, full: float) -> Tensor:
-    """Responses of a filter, float32 [B, 1, H, W] in [0, 1], from uint16 [B, H, W].
-
-    What is `full` or more becomes 1, so that a target is not made of the few largest responses.
-    """
-    scale = 1 / (RESPONSE * full)
-    return _each(steps, lambda map_: map_.mul_(scale).clamp_(max=1)).unsqueeze(1)
-
-
-def _each(values: Raws, scale: Callable[[Tensor], object]) -> Tensor:
-    """The values [B, H, W] or [B, C, H, W] as float32, scaled plane by plane."""
-    result = _result(values, np.float32)
-    for value, target in zip(values, result, strict=True):
-        shape = (-1, *target.shape[-2:])
-        planes = torch.from_numpy(value).reshape(shape)
-        for plane, into in zip(planes, target.reshape(shape), strict=True):
-            scale(into.copy_(plane))  # while it is in the processor's cache
-    return result
-
-
-def _result(values: Raws, dtype: npt.DTypeLike) -> Tensor:
-    """A tensor of undefined content for the decoded values."""
-    return torch.from_numpy(_memory((len(values), *values[0].shape), dtype))
-
-
-class _Lease:
-    """A block of memory that goes back to its pool when nobody holds an array in it any more."""
-
-    def __init__(self, block: npt.NDArray[np.uint8], pool: list[npt.NDArray[np.uint8]]) -> None:
-        self.block = block
-        self.pool = pool
-        self.__array_interface__ = block.__array_interface__
-
-    def __del__(self) -> None:
-        if len(self.pool) < KEPT:
-            self.pool.append(self.block)
-
-
-_POOLS: dict[int, list[npt.NDArray[np.uint8]]] = {}
-
-
-def _memory(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Raw:
-    """An array of undefined content, in memory that was used before if some is free.
-
-    To get fresh pages of memory from the system takes longer than all decoding.
-    """
-    kind = np.dtype(dtype)
-    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    pool = _POOLS.setdefault(size, [])
-    try:
-        block = pool.pop()
-    except IndexError:
-        block = np.empty(size, np.uint8)
-    return np.asarray(_Lease(block, pool)).view(kind).reshape(shape)

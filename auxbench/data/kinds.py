@@ -1,0 +1,386 @@
+"""Task kinds: everything that follows from what a task predicts.
+
+A kind owns the shape of the prediction, the loss, the metrics, the value that stands for a missing
+label, how labels are decoded from the prepared form, what becomes of them under augmentation, and
+how they are coloured. A new kind, or another loss, is one class in a file of your own:
+
+>>> class Focal(Classes):
+...     def loss(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+...         sums, counts = super().loss(prediction, target)
+...         return sums, counts  # ... and so on
+
+| kind | label | missing | augmentation |
+|---|---|---|---|
+| `Classes` | map of classes, int64 [B, H, W] | -1 | nearest |
+| `Depth` | depths in metres, [B, 1, H, W] | 0 | nearest, divided by the zoom |
+| `Disparity` | disparities in output pixels, [B, 1, H, W] | 0 | nearest, multiplied by the zoom |
+| `Normals` | unit vectors, [B, 3, H, W] | zero | interpolated, turned with the picture |
+| `Map` | maps of numbers, [B, C, H, W] | NaN | interpolated |
+| `Label` | class of a sample, int64 [B] | -1 | unchanged |
+| `Probabilities` | probabilities of classes, [B, C] | NaN | unchanged |
+| `Number` | numbers of a sample, [B, C] | NaN | unchanged |
+
+Normals have x right, y down, z forward, away from the camera; a mirror negates x. A value that is
+interpolated from an element without a label has no label. Depths are divided by the zoom because
+what is larger is closer; the directions of normals are not changed by it, as everywhere in the
+literature: for them a zoom is a longer lens, for depths it is a shorter way.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from auxbench.data import losses
+from auxbench.data.colours import NONE, Bytes, Labels, Legend, ends, grey, palette
+from auxbench.data.losses import IGNORE
+from auxbench.data.metrics import (
+    RMSE,
+    Accuracy,
+    Delta125,
+    DepthAbs,
+    DepthRel,
+    DepthRMSE,
+    DisparityAbs,
+    L1Error,
+    MeanIoU,
+    Metric,
+    NormalsMean,
+    NormalsMedian,
+    NormalsRMSE,
+    PixelAccuracy,
+    SoftAccuracy,
+    SoftTopK,
+    TopK,
+    Within,
+)
+from auxbench.data.prepared import decode
+from auxbench.data.prepared.form import DEPTH
+from auxbench.data.views import View, crop, is_crop, nearest, smooth, smooth_known, turned
+
+KNOWN = 1 - 1e-4  # the least share of labelled neighbours of an interpolated label
+
+Metrics = Sequence[Callable[[], Metric]]
+Losses = tuple[Tensor, Tensor]  # the sum over valid elements, and their count, of every sample [B]
+
+
+class Kind(ABC):
+    """What a task predicts.
+
+    `outputs` is the number of channels that a head must give: maps [B, outputs, H, W] if `dense`,
+    vectors [B, outputs] otherwise. `missing` is what a target holds where there is no label.
+    `names` are those of the classes, as far as they are known, and `classes` is their number, 0 for
+    what is no class. `metrics` make the metrics; the first one is the headline.
+    """
+
+    dense: bool = False
+    missing: float = float("nan")
+    names: tuple[str, ...] = ()
+    classes: int = 0
+
+    def __init__(self, outputs: int, metrics: Metrics) -> None:
+        self.outputs = outputs
+        self.metrics = tuple(metrics)
+
+    @abstractmethod
+    def loss(self, prediction: Tensor, target: Tensor) -> Losses:
+        """The loss of every sample: its sum over valid elements and their count, both [B]."""
+
+    def decode(self, stored: Any) -> Tensor:
+        """The target from an array of the prepared form, [B, ...] or one array per sample."""
+        return torch.from_numpy(np.asarray(stored))
+
+    def seen(self, target: Tensor, view: View) -> Tensor:
+        """The label of one sample, a map [..., H, W], as it is seen through a view."""
+        raise TypeError(f"{type(self).__name__} is dense and does not say what a view does to it")
+
+    def mirrored(self, labels: Any) -> Any:
+        """Stored maps [..., W] of a mirrored picture."""
+        return labels[..., ::-1]
+
+    @property
+    def unit(self) -> str:
+        """The unit of the label, for people: the headline's if it is one of length or angle."""
+        unit = self.metrics[0]().unit if self.metrics else ""
+        return unit if unit in ("m", "°") else ""
+
+    def paint(self, target: Labels) -> Bytes:
+        """The label of one sample, a map, in colours [H, W, 3]."""
+        raise TypeError(f"{type(self).__name__} is dense and does not say how it is painted")
+
+    def caption(self, target: Labels) -> str:
+        """The label of one sample in words, or the range of its map."""
+        words = " ".join(f"{number:g}" for number in np.ravel(target)[:4])
+        return f"{words}{' ...' if np.size(target) > 4 else ''} {self.unit}".rstrip()
+
+    def legend(self, targets: Labels) -> Legend:
+        """Colours that occur in the labels of some samples, and what they stand for."""
+        return []
+
+    def called(self, number: int) -> str:
+        """The name of a class, or its number."""
+        return self.names[number] if self.names else str(number)
+
+
+class _OfClasses(Kind):
+    """Classes 0..C-1; -1 is no label."""
+
+    missing = float(IGNORE)
+
+    def __init__(self, classes: int | Sequence[str], metrics: Metrics) -> None:
+        self.names = () if isinstance(classes, int) else tuple(classes)
+        self.classes = classes if isinstance(classes, int) else len(self.names)
+        super().__init__(self.classes, metrics)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Losses:
+        return losses.cross_entropy(prediction, target)
+
+    def decode(self, stored: Any) -> Tensor:
+        return decode.classes(stored)
+
+
+class Classes(_OfClasses):
+    """A class for every pixel, by number or names of the classes."""
+
+    dense = True
+
+    def __init__(self, classes: int | Sequence[str], metrics: Metrics | None = None) -> None:
+        count = classes if isinstance(classes, int) else len(classes)
+        usual: Metrics = (partial(MeanIoU, count), partial(PixelAccuracy, count))
+        super().__init__(classes, usual if metrics is None else metrics)
+
+    def seen(self, target: Tensor, view: View) -> Tensor:
+        return nearest(target, view)
+
+    def paint(self, target: Labels) -> Bytes:
+        painted: Bytes = palette(self.classes)[target.astype(np.int64)]
+        return painted
+
+    def caption(self, target: Labels) -> str:
+        return ""
+
+    def legend(self, targets: Labels) -> Legend:
+        found, counts = np.unique(targets.astype(np.int64), return_counts=True)
+        colours = palette(self.classes)
+        return [
+            (
+                tuple(map(int, colours[found[place]])),
+                f"{self._called(int(found[place]))} {counts[place] / counts.sum():.1%}",
+            )
+            for place in np.argsort(-counts, kind="stable")
+        ]
+
+    def _called(self, number: int) -> str:
+        return "no label" if number == IGNORE else self.called(number)
+
+
+class Label(_OfClasses):
+    """A class for every sample, by number or names of the classes.
+
+    With `top` above 1 the share of samples whose `top` highest scores hold the class is a metric.
+    """
+
+    def __init__(
+        self, classes: int | Sequence[str], metrics: Metrics | None = None, top: int = 1
+    ) -> None:
+        usual: Metrics = (Accuracy,) if top == 1 else (Accuracy, partial(TopK, top))
+        super().__init__(classes, usual if metrics is None else metrics)
+
+    def caption(self, target: Labels) -> str:
+        number = int(np.ravel(target)[0])
+        return "no label" if number < 0 else self.called(number)
+
+
+class Probabilities(Kind):
+    """Probabilities of classes for every sample, such as those of a teacher."""
+
+    def __init__(self, classes: int | Sequence[str], top: int = 1) -> None:
+        self.names = () if isinstance(classes, int) else tuple(classes)
+        self.classes = classes if isinstance(classes, int) else len(self.names)
+        usual: Metrics = (SoftAccuracy, *([partial(SoftTopK, top)] if top > 1 else []))
+        super().__init__(self.classes, usual)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Losses:
+        return losses.soft_cross_entropy(prediction, target)
+
+    def decode(self, stored: Any) -> Tensor:
+        chances = torch.from_numpy(np.asarray(stored))
+        return torch.where(chances.any(1, keepdim=True), chances, torch.nan)
+
+    def caption(self, target: Labels) -> str:
+        chances = np.ravel(target).astype(np.float64)
+        if not np.isfinite(chances).all():
+            return "no label"
+        return f"{self.called(int(chances.argmax()))} {chances.max():.0%}"
+
+
+class _OfNumbers(Kind):
+    """A dense map of numbers, painted in grey."""
+
+    dense = True
+
+    def known(self, values: Labels) -> Any:
+        """Where numbers [H, W] are labels."""
+        return np.isfinite(np.asarray(values, np.float64))
+
+    def paint(self, target: Labels) -> Bytes:
+        values = target.astype(np.float64).reshape(-1, *target.shape[-2:])[0]
+        known = self.known(values)
+        painted = grey(values, known)
+        painted[~known] = NONE
+        return np.ascontiguousarray(painted)
+
+    def caption(self, target: Labels) -> str:
+        values = target.astype(np.float64).reshape(-1, *target.shape[-2:])
+        known = self.known(values[0])
+        if not known.any():
+            return "no label"
+        low, high = ends(values[0], known)
+        of = f" (first of {len(values)})" if len(values) > 1 else ""
+        return f"{f'{low:.3g} to {high:.3g} {self.unit}'.rstrip()}{of}"
+
+
+class Depth(_OfNumbers):
+    """Depths in metres; only positive finite ones are labels.
+
+    `far` is the depth beyond which nothing is a label, and `per_metre` the steps of a stored metre.
+    """
+
+    missing = 0.0
+
+    def __init__(
+        self, far: float | None = None, per_metre: float = DEPTH, metrics: Metrics | None = None
+    ) -> None:
+        deltas = [partial(Delta125, power) for power in (1, 2, 3)]
+        usual: Metrics = (DepthAbs, DepthRel, DepthRMSE, *deltas)
+        super().__init__(1, usual if metrics is None else metrics)
+        self.far, self.per_metre = far, per_metre
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Losses:
+        return losses.depth_l1(prediction, target)
+
+    def decode(self, stored: Any) -> Tensor:
+        metres = decode.depths(stored, self.per_metre)
+        return metres if self.far is None else metres.masked_fill_(metres > self.far, 0)
+
+    def seen(self, target: Tensor, view: View) -> Tensor:
+        return nearest(target, view) / view.zoom
+
+    def known(self, values: Labels) -> Any:
+        return super().known(values) & (np.asarray(values, np.float64) > 0)
+
+
+class Disparity(Depth):
+    """Disparities in pixels of the output; only positive finite ones are labels.
+
+    `full` are the steps of a stored pixel.
+    """
+
+    def __init__(self, full: float) -> None:
+        super().__init__(per_metre=full, metrics=(DisparityAbs, DepthRel))
+
+    def seen(self, target: Tensor, view: View) -> Tensor:
+        return nearest(target, view) * view.zoom
+
+
+class Normals(Kind):
+    """Surface normals, unit vectors; the zero vector is no label.
+
+    With `raw` the angles between vectors as they are stored in pictures are metrics too, which is
+    what NDDR-CNN, Aux-NAS and AdaShare print.
+    """
+
+    dense = True
+    missing = 0.0
+
+    def __init__(self, raw: bool = False) -> None:
+        angles: list[Callable[[], Metric]] = [NormalsMean, NormalsMedian, NormalsRMSE]
+        angles += [partial(Within, limit) for limit in (11.25, 22.5, 30)]
+        if raw:
+            angles += [partial(NormalsMean, raw=True), partial(NormalsMedian, raw=True)]
+            angles += [partial(Within, limit, raw=True) for limit in (11.25, 22.5, 30)]
+        super().__init__(3, angles)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Losses:
+        return losses.normals_cosine(prediction, target)
+
+    def decode(self, stored: Any) -> Tensor:
+        return decode.normals(stored)
+
+    def seen(self, target: Tensor, view: View) -> Tensor:
+        if is_crop(view):
+            value = crop(target, view)
+        else:
+            value, share = smooth_known(target, _length(target)[None] > 0, view)
+            length = _length(value)
+            # opposite normals cancel out: there is no direction between them
+            fine = (length > 1e-3) & (share[0] > KNOWN)
+            value = torch.where(fine, value / length.clamp(min=1e-3), 0)
+        x, y, z = value  # by components: torch's norms over a leading axis of three are slow
+        if view.angle:
+            cosine, sine = turned(view.angle)
+            x, y = cosine * x - sine * y, sine * x + cosine * y
+        return torch.stack([-x if view.mirrored else x, y, z])
+
+    def mirrored(self, labels: Any) -> Any:
+        flipped = labels[..., ::-1].copy()
+        flipped[..., 0, :, :] *= -1
+        return flipped
+
+    def paint(self, target: Labels) -> Bytes:
+        values = target.astype(np.float64)
+        colours = np.rint((values.clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(1, 2, 0)
+        colours[np.abs(values).sum(0) == 0] = NONE
+        return np.ascontiguousarray(colours)
+
+    def caption(self, target: Labels) -> str:
+        return "" if np.any(target) else "no label"
+
+    def legend(self, targets: Labels) -> Legend:
+        return [(None, "red x, green y, blue z")]
+
+
+class Map(_OfNumbers):
+    """Maps of numbers, such as edges; NaN is no label.
+
+    `full` is the response that is stored as such and becomes a target of 1, as does what is larger.
+    """
+
+    def __init__(self, channels: int = 1, full: float = 1.0) -> None:
+        super().__init__(channels, (L1Error,))
+        self.full = full
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Losses:
+        return losses.l1(prediction, target)
+
+    def decode(self, stored: Any) -> Tensor:
+        return decode.responses(stored, self.full)
+
+    def seen(self, target: Tensor, view: View) -> Tensor:
+        known = ~target.isnan()
+        if known.all():
+            return smooth(target, view)
+        value, share = smooth_known(target.nan_to_num(), known, view)
+        return torch.where(share > KNOWN, value, torch.nan)
+
+
+class Number(Kind):
+    """Numbers of a sample, with the squared error as loss and its root as headline."""
+
+    def __init__(self, outputs: int = 1) -> None:
+        super().__init__(outputs, (RMSE, L1Error))
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Losses:
+        return losses.squared(prediction, target)
+
+
+def _length(normals: Tensor) -> Tensor:
+    x, y, z = normals
+    length: Tensor = x * x + y * y + z * z
+    return length.sqrt()

@@ -1,0 +1,198 @@
+"""Views: rectangles of a picture that are turned, zoomed and mirrored, and what is seen in them.
+
+A view never reaches beyond the picture, so nothing is padded: if a turned view does not fit, it is
+zoomed in until it does. The zoom is relative to the largest view of the output's shape that fits
+into the picture; taking a square out of a wider picture, or shrinking a picture, is no zoom.
+
+Sources: of scale, crop and mirror, Liu, Johns and Davison, End-to-End Multi-Task Learning with
+Attention, CVPR 2019, https://arxiv.org/abs/1803.10704, in its code, and Eigen and Fergus,
+Predicting Depth, Surface Normals and Semantic Labels with a Common Multi-Scale Convolutional
+Architecture, ICCV 2015, https://arxiv.org/abs/1411.4734; of the rotation, Gao, Wang, Zhang and
+others, Aux-NAS, ICLR 2024, https://arxiv.org/abs/2405.05695, in its code.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a data set's training draws: a zoom, whether to mirror, and an angle.
+
+    The zoom is one of `scales` or, if `between` is set, one by which the side of the view is any
+    from that of the last to that of the first; the angle is up to `degrees` either way. A share
+    `zoomed` of the samples is zoomed at all, and a share `turned` is turned.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    between: bool = False
+    mirror: bool = True
+    degrees: float = 0.0
+    zoomed: float = 1.0
+    turned: float = 1.0
+
+
+MTAN = Protocol((1.0, 1.2, 1.5))
+AUXNAS = Protocol((1.0, 1.5), between=True, degrees=10.0, zoomed=0.3, turned=0.2)
+PLAIN = Protocol(mirror=False)
+
+
+@dataclass(frozen=True)
+class View:
+    """A rectangle of a picture, and how it fills an output of `size` (height, width).
+
+    `centre` (y, x) is its middle in pixels of the picture, whose first pixel spans 0 to 1; one
+    output pixel covers `step` pixels of the picture. The picture is turned by `angle` degrees,
+    clockwise on the screen, then mirrored. `zoom` is what depths are divided by.
+
+    >>> View.whole((6, 8), (3, 4))
+    View(size=(3, 4), centre=(3.0, 4.0), step=2.0, zoom=1.0, angle=0.0, mirrored=False)
+    """
+
+    size: Size
+    centre: tuple[float, float]
+    step: float
+    zoom: float = 1.0
+    angle: float = 0.0
+    mirrored: bool = False
+
+    @classmethod
+    def whole(cls, picture: Size, size: Size) -> View:
+        """The largest view in the middle of a picture: what is evaluated."""
+        return cls.of(picture, size, (0.5, 0.5))
+
+    @classmethod
+    def draw(cls, picture: Size, size: Size, protocol: Protocol, rng: np.random.Generator) -> View:
+        """A random view by a protocol; always five numbers, whatever the protocol uses."""
+        chance, mirror, turn = rng.random(3)
+        place = rng.random(2)
+        zoom, angle = 1.0, 0.0
+        if chance < protocol.zoomed:
+            chance /= protocol.zoomed  # uniform again
+            zoom = protocol.scales[int(chance * len(protocol.scales))]
+            if protocol.between:
+                low, high = 1 / protocol.scales[0], 1 / protocol.scales[-1]
+                zoom = 1 / (low + chance * (high - low))
+        if turn < protocol.turned:
+            angle = protocol.degrees * (2 * turn / protocol.turned - 1)
+        mirrored = bool(protocol.mirror and mirror < 0.5)
+        return cls.of(picture, size, (place[0], place[1]), zoom, angle, mirrored)
+
+    @classmethod
+    def of(
+        cls,
+        picture: Size,
+        size: Size,
+        place: tuple[float, float],
+        zoom: float = 1.0,
+        angle: float = 0.0,
+        mirrored: bool = False,
+    ) -> View:
+        """The view at `place`: 0 for the top or the left, 1 for the bottom or the right.
+
+        A zoom below what keeps the view inside the picture is raised to it.
+        """
+        base = min(picture[0] / size[0], picture[1] / size[1])
+        cosine, sine = turned(angle)
+        # of the rectangle around the turned view, in pixels of the picture at zoom 1
+        high = base * (size[0] * abs(cosine) + size[1] * abs(sine))
+        wide = base * (size[1] * abs(cosine) + size[0] * abs(sine))
+        zoom = max(zoom, high / picture[0], wide / picture[1])
+        high, wide = high / zoom, wide / zoom
+        top, left = place[0] * (picture[0] - high), place[1] * (picture[1] - wide)
+        if not angle and base == zoom:  # a plain crop, of whole pixels
+            top, left = math.floor(top + 1e-9), math.floor(left + 1e-9)
+        return cls(size, (top + high / 2, left + wide / 2), base / zoom, zoom, angle, mirrored)
+
+
+def smooth_known(values: Tensor, known: Tensor, view: View) -> tuple[Tensor, Tensor]:
+    """Interpolated values, and the share of their neighbours that have a label."""
+    flat = values.reshape(-1, *values.shape[-2:])
+    both = torch.cat([flat, known.reshape(-1, *known.shape[-2:]).to(values.dtype)])
+    found = smooth(both, view, shrink=False)
+    value, share = found[: len(flat)], found[len(flat) :]
+    return value.reshape(*values.shape[:-2], *view.size), share.reshape(
+        *known.shape[:-2], *view.size
+    )
+
+
+def nearest(values: Tensor, view: View) -> Tensor:
+    """The values [..., H, W] of the elements in which the output's middles lie."""
+    if is_crop(view):
+        return crop(values, view)
+    height, width = values.shape[-2:]
+    y, x = _places(view)
+    rows, columns = y.floor().long().clamp(0, height - 1), x.floor().long().clamp(0, width - 1)
+    if not view.angle:
+        return values.index_select(-2, rows[:, 0]).index_select(-1, columns[0])
+    return _gathered(values, rows * width + columns)
+
+
+def smooth(values: Tensor, view: View, shrink: bool = True) -> Tensor:
+    """The values [..., H, W] interpolated at the output's middles, averaged first if it shrinks."""
+    if is_crop(view):
+        return crop(values, view)
+    height, width = values.shape[-2:]
+    y, x = _places(view)
+    if shrink and view.step > 1:
+        size = (max(round(height / view.step), 1), max(round(width / view.step), 1))
+        flat = values.reshape(1, -1, height, width)
+        small = functional.interpolate(flat, size, mode="bilinear", antialias=True)
+        values = small.reshape(*values.shape[:-2], *size)
+        y, x = y * (size[0] / height), x * (size[1] / width)
+        height, width = size
+    # places from -1 to 1, as `grid_sample` counts them from edge to edge
+    axes = [(2 * x / width - 1).to(values.dtype), (2 * y / height - 1).to(values.dtype)]
+    grid = torch.stack([axis.expand(view.size) for axis in axes], -1)
+    found = functional.grid_sample(
+        values.reshape(1, -1, height, width),
+        grid[None],
+        padding_mode="border",
+        align_corners=False,
+    )
+    return found.reshape(*values.shape[:-2], *view.size)
+
+
+def _gathered(values: Tensor, places: Tensor) -> Tensor:
+    """The values [..., H, W] at flat places [h, w]."""
+    flat = values.flatten(-2).index_select(-1, places.flatten())
+    return flat.reshape(*values.shape[:-2], *places.shape)
+
+
+def _places(view: View) -> tuple[Tensor, Tensor]:
+    """Where the middles of the output's pixels lie in the picture: y and x, [h, w] or spread."""
+    height, width = view.size
+    v = (torch.arange(height, dtype=torch.float64) + 0.5 - height / 2)[:, None] * view.step
+    u = (torch.arange(width, dtype=torch.float64) + 0.5 - width / 2)[None] * view.step
+    u = -u if view.mirrored else u
+    if view.angle:  # back from the turned picture
+        cosine, sine = turned(view.angle)
+        u, v = cosine * u + sine * v, cosine * v - sine * u
+    return v + view.centre[0], u + view.centre[1]
+
+
+def is_crop(view: View) -> bool:
+    """Whether a view takes pixels as they are, at most mirrored."""
+    return view.step == 1 and not view.angle
+
+
+def crop(values: Tensor, view: View) -> Tensor:
+    """The values [..., H, W] in a view that is a crop."""
+    top = round(view.centre[0] - view.size[0] / 2)
+    left = round(view.centre[1] - view.size[1] / 2)
+    piece = values[..., top : top + view.size[0], left : left + view.size[1]]
+    return piece.flip(-1) if view.mirrored else piece
+
+
+def turned(angle: float) -> tuple[float, float]:
+    """Cosine and sine of an angle in degrees."""
+    return math.cos(math.radians(angle)), math.sin(math.radians(angle))
