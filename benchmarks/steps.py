@@ -31,9 +31,8 @@ from torch.nn.functional import l1_loss
 from auxbench.contract.dry_run import SINGLE
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch, Task
+from auxbench.data.kinds import Classes, Label, Map
 from auxbench.data.loader import Loader
-from auxbench.data.losses import cross_entropy, l1
-from auxbench.data.metrics import Accuracy
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
 from auxbench.execution.environment import environment
@@ -52,11 +51,11 @@ SIDE, BATCH, WARM_UP, TOGETHER = 96, 32, 1, 8
 SHARPER = 4  # times as many rounds of those that have a bar, whose ratios are near it
 RECIPE = BUDGETS["standard"]
 POOL = (
-    Task("segmentation", 13, True, cross_entropy, (Accuracy,)),
-    Task("edges", 1, True, l1, (Accuracy,)),
-    Task("scene", 5, False, cross_entropy, (Accuracy,)),
-    Task("depth", 1, True, l1, (Accuracy,)),
-    Task("normals", 3, True, l1, (Accuracy,)),
+    Task("segmentation", Classes(13)),
+    Task("edges", Map()),
+    Task("scene", Label(5)),
+    Task("depth", Map()),
+    Task("normals", Map(3)),
 )
 BARGAINERS, BARGAIN_LIMIT = (2, 3, 5, 10, 20), 1.0  # tasks; milliseconds
 BARE_LIMIT = 1.03
@@ -68,7 +67,7 @@ Step = Callable[[], object]
 def balancers() -> list[str]:
     """Every registered balancer but the plain sum."""
     parts = {name: METHODS[name] for name in METHODS.names()}
-    return [n for n, part in parts.items() if issubclass(part, Balancer) and not part.identity]
+    return [n for n, part in parts.items() if issubclass(part, Balancer) and part.overrides]
 
 
 def architectures() -> list[str]:

@@ -6,12 +6,10 @@ are nor which process draws it changes a bit of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from .._filters import edges, keypoints
 from .render import normals, picture, visible
@@ -102,42 +100,3 @@ def _developed(light: Floats, rng: Rng) -> npt.NDArray[np.uint8]:
     tone += grain * np.float32(rng.uniform(0.006, 0.022))
     image: npt.NDArray[np.uint8] = np.rint(np.clip(tone, 0, 1) * 255).astype(np.uint8)
     return image
-
-
-_PALETTE = np.array(
-    (
-        (214, 60, 76), (110, 60, 160), (228, 168, 48), (56, 108, 132), (176, 144, 98),
-        (76, 188, 204), (40, 62, 134), (120, 226, 150), (70, 170, 80), (160, 78, 196),
-        (196, 250, 214), (104, 110, 182), (180, 190, 226), (0, 0, 0),
-    ),
-    np.uint8,
-)  # fmt: skip
-
-
-def contact_sheet(scenes: Sequence[Scene], columns: int = 2) -> Image.Image:
-    """Scenes side by side: each its picture, segmentation, depth, normals, edges, keypoints.
-
-    Missing labels are black. `columns` scenes lie in a row.
-
-    >>> contact_sheet([scene("train", 0, 16)], columns=1).size
-    (96, 16)
-    """
-    strips = [_strip(one) for one in scenes]
-    strips += [np.zeros_like(strips[0])] * (-len(strips) % columns)
-    rows = [np.concatenate(strips[i : i + columns], 1) for i in range(0, len(strips), columns)]
-    return Image.fromarray(np.concatenate(rows))
-
-
-def _strip(one: Scene) -> npt.NDArray[np.uint8]:
-    share = np.clip(one["depth"] / (6.0 * DEPTH), 0, 1)[:, :, None]
-    warm = np.concatenate((share, 0.2 + 0.7 * share, 0.6 - 0.5 * share), 2)
-    normal = (one["normals"] / NORMALS + 1) / 2
-    tiles = (
-        one["image"],
-        _PALETTE[one["segmentation"]],
-        255 * warm * (share > 0),
-        255 * (normal * one["normals"].any(0)).transpose(1, 2, 0),
-        255 * np.clip(one["edges"] / EDGES * 6, 0, 1)[:, :, None].repeat(3, 2),
-        255 * np.clip(one["keypoints"] / KEYPOINTS * 80, 0, 1)[:, :, None].repeat(3, 2),
-    )
-    return np.concatenate([np.asarray(tile, np.uint8) for tile in tiles], 1)

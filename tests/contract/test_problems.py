@@ -124,14 +124,14 @@ def test_seeds_differ_and_augmentation_comes_from_the_stream(name: str) -> None:
 def test_loss_is_finite_and_zero_where_every_label_is_missing(name: str, task: str) -> None:
     kind, batch = tiny(name).tasks[task], everything(name, "train")
     prediction = guess(kind, batch).requires_grad_()
-    loss = kind.batch_loss(prediction, batch.targets[task])
+    loss = kind.losses(prediction, batch.targets[task]).mean()
     assert loss.isfinite()
     assert loss > 0
     target = batch.targets[task]
     empty = missing(target)
-    if target.is_floating_point() and kind.loss(prediction, empty)[1].sum() > 0:
+    if target.is_floating_point() and kind.losses(prediction, empty).counts.sum() > 0:
         empty = torch.full_like(target, math.nan)
-    none = kind.batch_loss(prediction, empty)
+    none = kind.losses(prediction, empty).mean()
     assert none == 0
     none.backward()
     assert prediction.grad is not None
@@ -141,7 +141,7 @@ def test_loss_is_finite_and_zero_where_every_label_is_missing(name: str, task: s
 @pytest.mark.parametrize(("name", "task"), TASKS)
 def test_a_perfect_prediction_scores_best(name: str, task: str) -> None:
     kind, batch = tiny(name).tasks[task], everything(name, "test")
-    for make in kind.metrics:
+    for make in kind.kind.metrics:
         values = []
         for prediction in (perfect(kind, batch), guess(kind, batch)):
             metric = make()

@@ -15,8 +15,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from auxbench.data.augment import AUXNAS, MTAN, Kind, Protocol, View, augmented, seen
-from auxbench.data.dataset import Batch
+from auxbench.data.augment import augmented, seen
+from auxbench.data.dataset import Batch, named
+from auxbench.data.kinds import Classes, Depth, Disparity, Kind, Label, Map, Normals
+from auxbench.data.views import AUXNAS, MTAN, Protocol, View
 
 HEIGHT, WIDTH = 24, 32
 FOCAL = 30.0
@@ -46,7 +48,7 @@ def turned(normal: Floats, view: View) -> Floats:
 def look(targets: dict[str, Tensor], kinds: dict[str, Kind], view: View) -> dict[str, Tensor]:
     size = next(iter(targets.values())).shape[-2:]
     batch = Batch(torch.zeros(1, 3, *size), {k: v[None] for k, v in targets.items()})
-    return {k: v[0] for k, v in seen(batch, kinds, [view]).targets.items()}
+    return {k: v[0] for k, v in seen(batch, named(kinds), [view]).targets.items()}
 
 
 VIEWS = [
@@ -88,7 +90,7 @@ def test_mirrors_and_quarter_turns_move_every_pixel_exactly(quarters: int, mirro
         return values.flip(-1) if mirrored else values
 
     batch = Batch(image[None], {"depth": depth[None], "classes": classes[None]})
-    after = seen(batch, {"depth": "depth", "classes": "classes"}, [view])
+    after = seen(batch, named({"depth": Depth(), "classes": Classes(5)}), [view])
     assert torch.equal(after.targets["classes"][0], moved(classes))
     assert torch.allclose(after.targets["depth"][0], moved(depth), rtol=1e-6)
     assert torch.allclose(after.inputs[0], moved(image), atol=1e-5)
@@ -97,7 +99,7 @@ def test_mirrors_and_quarter_turns_move_every_pixel_exactly(quarters: int, mirro
 def test_depth_is_divided_and_disparity_multiplied_by_the_zoom() -> None:
     depth = torch.arange(1.0, 65.0).reshape(1, 8, 8)
     view = View.of((8, 8), (8, 8), (0.5, 0.5), 2.0)
-    after = look({"d": depth, "p": depth}, {"d": "depth", "p": "disparity"}, view)
+    after = look({"d": depth, "p": depth}, {"d": Depth(), "p": Disparity(1.0)}, view)
     middle = depth[:, 2:6, 2:6].repeat_interleave(2, 1).repeat_interleave(2, 2)
     assert torch.equal(after["d"], middle / 2)
     assert torch.equal(after["p"], middle * 2)
@@ -106,10 +108,10 @@ def test_depth_is_divided_and_disparity_multiplied_by_the_zoom() -> None:
 def test_a_square_cut_and_a_smaller_picture_leave_depths_alone() -> None:
     depth = torch.arange(1.0, 97.0).reshape(1, 8, 12)
     square = View.whole((8, 12), (8, 8))
-    assert torch.equal(look({"d": depth}, {"d": "depth"}, square)["d"], depth[..., 2:10])
+    assert torch.equal(look({"d": depth}, {"d": Depth()}, square)["d"], depth[..., 2:10])
     half = View.whole((8, 12), (4, 6))
     assert (half.step, half.zoom) == (2, 1)
-    assert torch.equal(look({"d": depth}, {"d": "depth"}, half)["d"], depth[:, 1::2, 1::2])
+    assert torch.equal(look({"d": depth}, {"d": Depth()}, half)["d"], depth[:, 1::2, 1::2])
 
 
 @pytest.mark.parametrize("angle", [0.0, 15.0])
@@ -124,7 +126,7 @@ def test_what_touches_no_label_has_no_label(angle: float) -> None:
         "d": known.float()[None],
         "c": torch.where(known, 3, -1),
     }
-    kinds: dict[str, Kind] = {"n": "normals", "m": "map", "d": "depth", "c": "classes"}
+    kinds: dict[str, Kind] = {"n": Normals(), "m": Map(), "d": Depth(), "c": Classes(5)}
     after = look(targets, kinds, View.of((16, 16), (16, 16), (0.5, 0.5), 1.3, angle))
     length = after["n"].norm(dim=0)
     assert torch.allclose(length[length > 0], torch.ones(()), atol=1e-6)
@@ -139,7 +141,7 @@ def test_what_touches_no_label_has_no_label(angle: float) -> None:
 def test_opposite_normals_have_no_direction_between_them() -> None:
     normals = torch.zeros(3, 4, 4)
     normals[2, :, :2], normals[2, :, 2:] = -1, 1
-    after = look({"n": normals}, {"n": "normals"}, View((1, 1), (2.0, 2.0), 1.5))
+    after = look({"n": normals}, {"n": Normals()}, View((1, 1), (2.0, 2.0), 1.5))
     assert not after["n"].any()
 
 
@@ -147,7 +149,7 @@ def test_shrunk_pictures_are_averaged_and_labels_are_picked() -> None:
     stripes = torch.zeros(1, 3, 16, 16)
     stripes[..., ::2] = 1
     batch = Batch(stripes, {"c": torch.arange(16).repeat(1, 16, 1) % 2})
-    after = seen(batch, {"c": "classes"}, [View.whole((16, 16), (4, 4))])
+    after = seen(batch, named({"c": Classes(2)}), [View.whole((16, 16), (4, 4))])
     assert after.inputs[..., 1:3].allclose(torch.tensor(0.5), atol=0.1)
     assert after.targets["c"].unique().numel() == 1
 
@@ -173,9 +175,9 @@ def test_views_stay_inside_and_come_from_the_generator(protocol: Protocol) -> No
 
 def test_without_a_generator_the_middle_is_seen() -> None:
     batch = Batch(torch.arange(3 * 4 * 8.0).reshape(1, 3, 4, 8), {"s": torch.tensor([2])})
-    same = augmented(batch, {"s": "label"}, (4, 8), MTAN, None)
+    same = augmented(batch, named({"s": Label(3)}), (4, 8), MTAN, None)
     assert same is batch
-    after = augmented(batch, {"s": "label"}, (4, 4), MTAN, None)
+    after = augmented(batch, named({"s": Label(3)}), (4, 4), MTAN, None)
     assert torch.equal(after.inputs, batch.inputs[..., 2:6])
     assert after.targets["s"].tolist() == [2]
 

@@ -268,7 +268,7 @@ def test_options_out_of_range(option: str, value: int) -> None:
 def test_one_step_of_training(folder: Path) -> None:
     problem, meter = Problem.of(of(folder)), Meter()
     assert [(task.name, task.outputs) for task in problem.tasks] == [("coarse", 20), ("fine", 100)]
-    names = [make().name for make in problem.primary.metrics]
+    names = [make().name for make in problem.primary.kind.metrics]
     assert names == ["accuracy", "top5-accuracy"]
     builder = Builder(
         problem.tasks, lambda: backbone.build("test_resnet", 32), Seeds("files", 0, "1")

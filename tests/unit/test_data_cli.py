@@ -30,7 +30,7 @@ from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.prepared import layout
 from auxbench.data.prepared.download import download, unpack
 from auxbench.data.prepared.layout import Layout
-from auxbench.data.preview import sheet
+from auxbench.data.preview import preview
 from auxbench.errors import UsageError
 from auxbench.spec.registry import DATASETS
 from auxbench.tasks import rooms
@@ -214,7 +214,7 @@ def test_fetch_makes_ready_what_needs_no_files(cache: Path) -> None:
 def test_a_sheet_has_a_column_per_task(name: str, augment: bool) -> None:
     made = DATASETS[name].tiny()
     made.prepare()
-    page = sheet(made, "train", 2, augment)
+    page = preview(made, "train", 2, augment)
     assert page.width % (1 + len(made.tasks)) == 0
     left = np.asarray(page)[28:100, :90]
     assert left.std() > 5
@@ -222,7 +222,7 @@ def test_a_sheet_has_a_column_per_task(name: str, augment: bool) -> None:
 
 def test_what_has_no_label_is_dark_on_a_sheet() -> None:
     made = DATASETS["nyuv2"].tiny()
-    page = np.asarray(sheet(made, "train", 1))
+    page = np.asarray(preview(made, "train", 1))
     width = page.shape[1] // (1 + len(made.tasks))
     batch = made.samples("train").batch(np.array([0]), None)
     for column, task in enumerate(("segmentation13", "segmentation40", "depth", "normals"), 1):
@@ -244,7 +244,7 @@ def written(made: Dataset, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "text",
         lambda pen, at, text, **others: lines.append(text) or draws(pen, at, text, **others),
     )
-    sheet(made, "train", 2)
+    preview(made, "train", 2)
     return lines
 
 

@@ -14,6 +14,7 @@ from torch.nn import Parameter
 
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch, SampleLosses, Task
+from auxbench.data.kinds import Number
 from auxbench.errors import UsageError
 from auxbench.methods._heldout.heldout import inverse_hessian_product, primary_gradient
 from auxbench.methods._solvers import bargain
@@ -36,11 +37,12 @@ STEP = 1e-5
 def quadratic(centre: Sequence[float], curvature: Tensor) -> Task:
     """The loss 1/2 (x - c)' A (x - c) of a prediction x, alike for every sample."""
 
-    def loss(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        away = prediction - torch.tensor(centre, dtype=torch.float64)
-        return 0.5 * (away @ curvature * away).sum(dim=1), torch.ones(len(prediction)).double()
+    class Quadratic(Number):
+        def loss(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+            away = prediction - torch.tensor(centre, dtype=torch.float64)
+            return 0.5 * (away @ curvature * away).sum(dim=1), torch.ones(len(prediction)).double()
 
-    return Task(f"at {centre}", 2, False, loss, ())
+    return Task(f"at {centre}", Quadratic(2))
 
 
 class Point(Architecture):

@@ -15,8 +15,7 @@ from auxbench.cli.main import auxbench
 from auxbench.cost.inference import inference
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch, Indices, Samples, Task
-from auxbench.data.losses import cross_entropy
-from auxbench.data.metrics import Accuracy
+from auxbench.data.kinds import Label
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
@@ -71,7 +70,7 @@ class Signs(Samples):
 
 class Signed(DATASETS["toy"]):
     tasks: ClassVar = {
-        "sign": Task("sign", 2, False, cross_entropy, (Accuracy,)),
+        "sign": Task("sign", Label(2)),
         **DATASETS["toy"].tasks,
     }
     primary = "sign"

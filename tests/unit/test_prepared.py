@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from auxbench.data.prepared.decode import depths, normals, pictures, responses
 from auxbench.data.prepared.form import JOURNAL, MARKER, Prepared, place, prepare
 from auxbench.data.prepared.layout import Array, Layout, Rows, check
-from auxbench.data.prepared.samples import depths, normals, pictures, responses
 from auxbench.errors import UsageError
 from auxbench.tasks._layouts.encode import (
     depth_steps,

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from auxbench.data.dataset import Batch, Dataset, Indices, Samples, Task
+from auxbench.data.kinds import Number
 from auxbench.data.loader import Loader
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
@@ -42,7 +43,7 @@ class Line(Dataset):
 
 
 def opened(*splits: str, seed: int = 0, size: int = 5) -> dict[str, Loader]:
-    task = Task("number", 1, False, lambda p, t: (p, t), ())
+    task = Task("number", Number())
     return open_loaders(Problem(Line(), task, ()), "train", splits, size, Seeds("x", seed, "1"))
 
 

@@ -191,7 +191,7 @@ def test_the_problem_has_the_gap_first() -> None:
     assert problem.primary.name == "gap"
     # The gap is the difference of the two orbitals' energies.
     assert {task.name for task in problem.tasks} == set(MODULE.COLUMNS) - {"homo", "lumo"}
-    assert [make().name for make in problem.primary.metrics] == ["rmse", "l1"]
+    assert [make().name for make in problem.primary.kind.metrics] == ["rmse", "l1"]
 
 
 def test_the_published_split() -> None:

@@ -27,7 +27,7 @@ from auxbench.tasks._rooms import scenes as _scenes
 from auxbench.tasks._rooms import store as _store
 from auxbench.tasks._rooms.render import normals, surface, visible
 from auxbench.tasks._rooms.room import SCENES, Room, room
-from auxbench.tasks._rooms.scenes import SPLITS, contact_sheet, layout, scene
+from auxbench.tasks._rooms.scenes import SPLITS, layout, scene
 from auxbench.tasks._rooms.shapes import BOX, CLASSES, ELLIPSOID, FRUSTUM, NEAR, SHELL, entry
 from auxbench.tasks._rooms.store import Damaged, Store, draw, drawn
 
@@ -346,8 +346,8 @@ def test_perfect_predictions_score_best() -> None:
         if name in ("segmentation", "scene"):
             one_hot = torch.nn.functional.one_hot(target.clamp(min=0), task.outputs).float()
             prediction = one_hot.movedim(-1, 1) * 50
-        assert task.batch_loss(prediction, target) < 1e-4
-        for make in task.metrics:
+        assert task.losses(prediction, target).mean() < 1e-4
+        for make in task.kind.metrics:
             metric = make()
             metric.update(prediction, target)
             best = 100 if metric.direction == "up" else 0
@@ -385,13 +385,6 @@ def test_batches_do_not_change_the_samples() -> None:
 def test_impossible_options_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(UsageError, match=str(next(iter(options.values())))):
         Rooms(**options)
-
-
-def test_contact_sheets_show_every_label() -> None:
-    sheet = contact_sheet([scene("train", index, 24) for index in range(3)], columns=2)
-    assert sheet.size == (2 * 6 * 24, 2 * 24)
-    pixels = np.asarray(sheet)
-    assert all(pixels[:24, k * 24 : (k + 1) * 24].std() > 5 for k in range(6))
 
 
 @pytest.mark.parametrize("module", ["shapes", "surfaces", "render", "sensing", "scenes", "store"])

@@ -20,6 +20,7 @@ from PIL import Image
 from auxbench.cli.data import data as data_command
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch
+from auxbench.data.losses import soft_cross_entropy
 from auxbench.data.prepared.form import prepare
 from auxbench.data.prepared.layout import check, recognise
 from auxbench.data.problem import Problem
@@ -32,7 +33,6 @@ from auxbench.spec.grammar import Choice
 from auxbench.spec.method import Method
 from auxbench.spec.registry import DATASETS
 from auxbench.tasks._layouts import taskonomy as layouts
-from auxbench.tasks.taskonomy import soft_cross_entropy
 from auxbench.training.jvp import jvp
 from auxbench.training.learner import start
 from auxbench.training.loop import Training
@@ -292,15 +292,15 @@ def test_some_classes_by_hand() -> None:
 def test_soft_targets_are_scored_by_the_first_choice(prepared: Path) -> None:
     batch = whole(prepared, targets="soft")
     task = dataset(prepared, targets="soft").tasks["object"]
-    assert [make().name for make in task.metrics] == ["accuracy", "top5-accuracy"]
+    assert [make().name for make in task.kind.metrics] == ["accuracy", "top5-accuracy"]
     target = batch.targets["object"].clone()
     target[1] = torch.nan
     for prediction, score in ((target.nan_to_num(), 100.0), (-target.nan_to_num(), 0.0)):
-        for make in task.metrics:
+        for make in task.kind.metrics:
             metric = make()
             metric.update(prediction, target)
             assert metric.compute() == score
-    sums, counts = task.loss(torch.zeros(4, 100), target)
+    sums, counts = task.kind.loss(torch.zeros(4, 100), target)
     np.testing.assert_allclose(sums, np.log(100) * np.array([1, 0, 1, 1]), rtol=1e-5)
     assert counts.tolist() == [1, 0, 1, 1]
 
@@ -482,7 +482,9 @@ def test_metrics_are_the_customary_ones() -> None:
     depth = ["abs m", "rel %", "rmse m", "delta1.25 %", "delta1.25^2 %", "delta1.25^3 %"]
     angles = ["mean-angle °", "median-angle °", "rmse-angle °"]
     found = {
-        name: [f"{metric.name} {metric.unit}".strip() for metric in (m() for m in task.metrics)]
+        name: [
+            f"{metric.name} {metric.unit}".strip() for metric in (m() for m in task.kind.metrics)
+        ]
         for name, task in Taskonomy.tasks.items()
     }
     maps = ("edges", "occlusions", "keypoints", "keypoints3d", "reshading", "curvature")

@@ -131,7 +131,7 @@ def test_one_auxiliary_picks_a_regime() -> None:
     names = ["helpful", "useless", "harmful", "conflicting"]
     assert [task.name for task in Problem.of(Toy()).auxiliaries] == names
     assert [task.name for task in Problem.of(Toy(), None, ["harmful"]).auxiliaries] == ["harmful"]
-    assert [make().name for make in Problem.of(Toy()).primary.metrics] == ["rmse", "l1"]
+    assert [make().name for make in Problem.of(Toy()).primary.kind.metrics] == ["rmse", "l1"]
 
 
 def test_the_published_data() -> None:
