@@ -37,3 +37,13 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     if len(known) > 12:
         known = [*known[:12], "..."]
     return f"choose one of {', '.join(known)}." if known else "there is none to choose from."
+
+
+def reason(error: BaseException) -> str:
+    """The cause of an error in one line without a full stop, for a message of ours.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory")), reason(EOFError())
+    ('No such file or directory', 'EOFError')
+    """
+    text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""RLW: random loss weights, drawn anew on every batch.
+"""RLW: random loss weights, drawn again on every batch.
 
 The weights are T softmax(z) with z standard normal: their mean is that of equal weighting, and a
 method that does not beat them has shown little.

@@ -10,7 +10,7 @@ the same part of the source and of different classes, each shifted by up to 4 pi
 middle. As in Sener and Koltun's loader and in Pareto MTL, which applied it to Fashion-MNIST, one
 lies towards the upper left and one towards the lower right, and the brighter pixel shows. The
 choices made here: each is shifted by 1 to 4 pixels along both axes, so that left and right always
-can be told; training pictures draw their shifts anew every time they are used; the canvas is
+can be told; training pictures draw their shifts again every time they are used; the canvas is
 scaled to the side asked for and never reduced to 28 pixels first; every source picture is the
 left garment of one pair, and pairs do not change. Scores therefore do not compare with published
 ones.

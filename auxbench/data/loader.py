@@ -20,7 +20,7 @@ class Loader(Iterator[Batch]):
     agree in the order of what they share. Batches have one size, so that each batch after a sample
     that is left out begins one sample later in the order, and such epochs are shorter. Augmentation
     is drawn by batches. With `part` 0 or 1 the stream yields that half of every epoch's order, so
-    two streams of one purpose halve the samples anew in every epoch and never share one within it.
+    two streams of one purpose halve the samples again in every epoch and never share one within it.
     """
 
     def __init__(

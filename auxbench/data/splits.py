@@ -53,7 +53,7 @@ def open_loaders(
 ) -> dict[str, Loader]:
     """The endless batches that a stage reads: 'train', its halves, or held-out data.
 
-    'train/first' and 'train/second' halve the training samples anew in every epoch. 'holdout' are
+    'train/first' and 'train/second' halve the training samples again in every epoch. 'holdout' are
     batches of the held-out samples, and of 'holdout/whole' one batch is all of them, or as many as
     `WHOLE`. 'train/kept' is the 'train' of those who read held-out samples, for a control that goes
     without them and does not read them.

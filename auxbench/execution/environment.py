@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import auxbench
+from auxbench.data.machine import cores
 
 __all__ = ["environment"]
 
@@ -44,7 +45,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor,
-        "cores": _cores(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "device": kind,
@@ -59,13 +60,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _cores() -> int:
-    """The number of cores that this process may use, which a container can make fewer."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from auxbench.data.machine import cores
 from auxbench.errors import UsageError
 from auxbench.execution.progress import Progress
 from auxbench.execution.study import Study
@@ -58,13 +59,6 @@ def carry_out(
             workers.stop()
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def slots(device: str, jobs: int | None) -> int:
@@ -175,7 +169,7 @@ class Workers:
         self.store.append(ended)
         progress.finished(run, ended)
         if ended["status"] == "done":
-            for checkpoint in folder.glob("state*.safetensors"):
+            for checkpoint in folder.glob("state*.pt"):
                 checkpoint.unlink()
 
     def take(self, log: Any) -> subprocess.Popen[str] | None:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from auxbench.errors import AuxbenchError, Stopped, UsageError
+from auxbench.errors import AuxbenchError, Stopped, UsageError, reason
 from auxbench.execution.execute import Report, execute, provenance_of
 from auxbench.records.record import record
 from auxbench.spec.run import Run
@@ -89,11 +89,11 @@ def outcome(
     except AuxbenchError as error:
         return record(run, "error", str(error))
     except (MemoryError, torch.OutOfMemoryError) as error:
-        return record(run, "oom", _one_line(error))
+        return record(run, "oom", reason(error))
     except Exception as error:
         traceback.print_exc()
         status = "oom" if "can't allocate memory" in str(error) else "error"
-        return record(run, status, f"{type(error).__name__}: {_one_line(error)}")
+        return record(run, status, f"{type(error).__name__}: {reason(error)}")
 
 
 def _provenance_of(run: Run) -> dict[str, Any] | None:
@@ -102,11 +102,6 @@ def _provenance_of(run: Run) -> dict[str, Any] | None:
         return provenance_of(run)
     except AuxbenchError:
         return None
-
-
-def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else "no message"
 
 
 if __name__ == "__main__":

@@ -7,28 +7,23 @@ import json
 import math
 import os
 import re
-import sys
-import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from auxbench.errors import UsageError
-from auxbench.records.record import SCHEMA
+from filelock import FileLock, Timeout
 
-if sys.platform != "win32":
-    import fcntl
-else:
-    fcntl = None
+from auxbench.errors import UsageError, reason
+from auxbench.records.record import SCHEMA
 
 __all__ = ["RESULTS", "Store", "read"]
 
 RESULTS = "results/local"
 """The folder of a user's own records."""
 
-_PATIENCE = 60.0  # seconds to wait for a lock file, where the system has no better lock
+_PATIENCE = 60.0  # seconds to wait for other writers
 
 
 class Store:
@@ -160,37 +155,45 @@ class Store:
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or "it is no whole gzip file"
             raise UsageError(
-                f"results file '{archive}' cannot be read ({reason}); get it anew or delete it."
+                f"results file '{archive}' cannot be read ({reason}); get it again or delete it."
             ) from None
 
     def _current(self) -> list[bytes]:
         try:
-            with self.file.open("rb") as file:
-                _locked(file.fileno(), alone=False)  # no line is seen while it is being written
-                return file.read().split(b"\n")
+            content = self.file.read_bytes()
+            if content and not content.endswith(b"\n"):  # a line that is being written, or cut off
+                with suppress(UsageError), self._writing():
+                    content = self.file.read_bytes()
+            return content.split(b"\n")
         except FileNotFoundError:
             return []
         except OSError as error:
             raise UsageError(
-                f"results file '{self.file}' cannot be read ({error.strerror}); "
+                f"results file '{self.file}' cannot be read ({reason(error)}); "
                 "choose another with --results."
             ) from None
 
     @contextmanager
     def _writing(self) -> Iterator[int]:
         """The file, open for appending and locked against other writers."""
+        lock = self.folder / f".{self.file.name}.lock"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-            file = os.open(self.file, flags, 0o666)
-            try:
-                with _exclusive(file, self.file):
+            with FileLock(lock, timeout=_PATIENCE):
+                file = os.open(self.file, flags, 0o666)
+                try:
                     yield file
-            finally:
-                os.close(file)
+                finally:
+                    os.close(file)
+        except Timeout:
+            raise UsageError(
+                f"lock file '{lock}' is held for too long; "
+                "delete it if no auxbench is running there."
+            ) from None
         except OSError as error:
             raise UsageError(
-                f"results folder '{self.folder}' cannot be written ({error.strerror}); "
+                f"results folder '{self.folder}' cannot be written ({reason(error)}); "
                 "choose another with --results."
             ) from None
 
@@ -246,39 +249,3 @@ def _write(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _locked(file: int, alone: bool) -> bool:
-    """Wait for the system's lock, which goes when the file is closed; False if there is none."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-    except OSError:  # some network file systems have no locks
-        return False
-    return True
-
-
-@contextmanager
-def _exclusive(file: int, path: Path) -> Iterator[None]:
-    """Keep everybody else out; by a lock file where files themselves cannot be locked."""
-    if _locked(file, alone=True):
-        yield
-        return
-    lock = path.with_name(f"{path.name}.lock")
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
-            break
-        except (FileExistsError, PermissionError):  # Windows: the other one is just leaving
-            if time.monotonic() > deadline:
-                raise UsageError(
-                    f"lock file '{lock}' is held for too long; "
-                    "delete it if no auxbench is running there."
-                ) from None
-            time.sleep(0.005)
-    try:
-        yield
-    finally:
-        lock.unlink()

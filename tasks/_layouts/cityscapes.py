@@ -189,7 +189,7 @@ class Official(CityscapesLayout):
         if ids.max() >= IDS:
             raise UsageError(
                 f"picture '{path}' holds the id '{ids.max()}', which is not in 0..{IDS - 1}; "
-                "get gtFine anew."
+                "get gtFine again."
             )
         path = self.path(split, index, "gtFine_instanceIds.png")
         instances = picked(_frame(path, "I;16"), self.size)
@@ -197,7 +197,7 @@ class Official(CityscapesLayout):
         if wrong.any():
             raise UsageError(
                 f"picture '{path}' holds the number '{instances[wrong][0]}', whose id is not in "
-                f"0..{IDS - 1}; get gtFine anew."
+                f"0..{IDS - 1}; get gtFine again."
             )
         rows: Rows = {
             "image": picture(rgb, self.size),
@@ -340,7 +340,7 @@ def read_camera(path: Path) -> npt.NDArray[np.float32]:
         product = math.nan
     if not 0 < product < math.inf:
         raise UsageError(
-            f"file '{path}' does not say the baseline and fx of a camera; get camera anew."
+            f"file '{path}' does not say the baseline and fx of a camera; get camera again."
         )
     return np.array(product, np.float32)
 
@@ -351,7 +351,7 @@ def _frame(path: Path, mode: str) -> Raw:
     if pixels.shape[:2] != FRAME:
         raise UsageError(
             f"picture '{path}' is {pixels.shape[0]} x {pixels.shape[1]} pixels, not "
-            f"{FRAME[0]} x {FRAME[1]}; get it anew."
+            f"{FRAME[0]} x {FRAME[1]}; get it again."
         )
     return pixels
 
@@ -365,18 +365,18 @@ def _within(path: Path, array: Raw) -> Raw:
     if not (array.min() >= -0.01 and array.max() <= 1.01):
         raise UsageError(
             f"array '{path}' has values from {array.min():g} to {array.max():g}, not 0 to 1; "
-            "get that file anew."
+            "get that file again."
         )
     return array.clip(0, 1)
 
 
 def _classes(path: Path, array: Raw, count: int) -> npt.NDArray[np.int8]:
     if not (np.isfinite(array).all() and (array == np.rint(array)).all()):
-        raise UsageError(f"labels '{path}' are not whole numbers; get that file anew.")
+        raise UsageError(f"labels '{path}' are not whole numbers; get that file again.")
     if array.min() < -1 or array.max() >= count:
         worst = array.min() if array.min() < -1 else array.max()
         raise UsageError(
             f"labels '{path}' hold the class '{worst:g}', which is not in -1..{count - 1}; "
-            "get that file anew."
+            "get that file again."
         )
     return array.astype(np.int8)

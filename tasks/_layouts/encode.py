@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from auxbench.data.prepared.form import DEPTH, NORMAL, RESPONSE
-from auxbench.errors import UsageError
+from auxbench.errors import UsageError, reason
 
 from .._filters import edges, surf_keypoints
 from .._rooms.shapes import Floats
@@ -74,7 +74,7 @@ def read_image(path: Path, *modes: str) -> Raw:
     if mode not in modes:
         raise UsageError(
             f"picture '{path}' has pixels of kind '{mode}', not {' or '.join(modes)}; "
-            "get that file anew."
+            "get that file again."
         )
     return pixels
 
@@ -91,22 +91,19 @@ def read_array(path: Path, *shapes: tuple[int, ...], integers: bool = False) -> 
     if array.dtype.kind not in ("iuf" if integers else "f"):
         raise UsageError(
             f"array '{path}' has dtype '{array.dtype}', where "
-            f"{'numbers are' if integers else 'a float is'} expected; get that file anew."
+            f"{'numbers are' if integers else 'a float is'} expected; get that file again."
         )
     if array.shape not in shapes:
         expected = " or ".join(map(str, shapes))
         raise UsageError(
-            f"array '{path}' has shape '{array.shape}', not {expected}; get that file anew."
+            f"array '{path}' has shape '{array.shape}', not {expected}; get that file again."
         )
     return array
 
 
 def unreadable(path: Path, error: Exception) -> UsageError:
-    """What is said of a file that cannot be read."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return UsageError(
-        f"file '{path}' cannot be read ({str(reason).splitlines()[0].rstrip('.')}); get it anew."
-    )
+    """The error about a file that cannot be read."""
+    return UsageError(f"file '{path}' cannot be read ({reason(error)}); get it again.")
 
 
 def picture(rgb: npt.NDArray[np.uint8], size: Size, box: Box | None = None) -> Raw:

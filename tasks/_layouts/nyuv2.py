@@ -119,7 +119,7 @@ class Nyuv2Layout(Layout):
         except ValueError as error:
             raise UsageError(
                 f"sample '{self.key(split, index)}' in '{self.folder}' is wrong ({error}); "
-                "get it anew."
+                "get it again."
             ) from None
         return {**rows, **filtered(raw["image"], self.arrays())}
 
@@ -215,12 +215,12 @@ class Official(Frames):
         tall = (FRAME[1], FRAME[0])  # MATLAB counts the first axis fastest, so all are reversed
         for name, shape in (("images", (3, *tall)), ("depths", tall), ("labels", tall)):
             if name not in file:
-                raise UsageError(f"file '{path}' lacks '{name}'; get it anew.")
+                raise UsageError(f"file '{path}' lacks '{name}'; get it again.")
             found = file[name].shape
             if found[1:] != shape or found[0] < frames:
                 raise UsageError(
                     f"'{name}' in file '{path}' has shape '{found}', not ({FRAMES}, "
-                    f"{', '.join(map(str, shape))}); get it anew."
+                    f"{', '.join(map(str, shape))}); get it again."
                 )
         return file
 
@@ -234,7 +234,7 @@ class Official(Frames):
         for reference in np.ravel(self.file["sceneTypes"][()]):
             name = "".join(map(chr, np.ravel(self.file[reference][()])))
             if name not in SCENES:
-                raise UsageError(f"file '{path}' has an unknown scene type '{name}'; get it anew.")
+                raise UsageError(f"file '{path}' has an unknown scene type '{name}'; get it again.")
             numbers.append(SCENES.index(name))
         return numbers
 
@@ -259,7 +259,7 @@ class Official(Frames):
             raise unreadable(path, error) from None
         if image.dtype != np.uint8:
             raise UsageError(
-                f"'images' in file '{path}' has dtype '{image.dtype}', not uint8; get it anew."
+                f"'images' in file '{path}' has dtype '{image.dtype}', not uint8; get it again."
             )
         labels = self.fitted(labels.astype(np.int64))
         rows: Rows = {
@@ -359,7 +359,7 @@ class Nddr(Frames):
             worst = classes[(classes > 39) & (classes != VOID)][0]
             raise UsageError(
                 f"picture '{labels}' holds the class '{worst}', which is neither 0..39 nor {VOID}; "
-                "get it anew."
+                "get it again."
             )
         image = frame_image(self.file("img", split, index), "RGB")
         return {
@@ -395,7 +395,7 @@ class AdaShare(Nddr):
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise UsageError(
                 f"file '{path}' does not list files for 'train' and 'test' "
-                f"({type(error).__name__}: {error}); get it anew."
+                f"({type(error).__name__}: {error}); get it again."
             ) from None
         return {split: [_number(file, path) for file in files] for split, files in lists.items()}
 
@@ -491,18 +491,18 @@ class Mtan(Nyuv2Layout):
         if not (image.min() >= -0.01 and image.max() <= 1.01):
             raise UsageError(
                 f"image '{self._path(split, 'image', index)}' has values from {image.min():g} to "
-                f"{image.max():g}, not 0 to 1; get it anew."
+                f"{image.max():g}, not 0 to 1; get it again."
             )
         rgb = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
         label = self._file(split, "label", index, 0)
         path = self._path(split, "label", index)
         if not (np.isfinite(label).all() and (label == np.rint(label)).all()):
-            raise UsageError(f"labels '{path}' are not whole numbers; get that file anew.")
+            raise UsageError(f"labels '{path}' are not whole numbers; get that file again.")
         if label.min() < -1 or label.max() > 12:
             worst = label.min() if label.min() < -1 else label.max()
             raise UsageError(
                 f"labels '{path}' hold the class '{worst:g}', which is not in -1..12; "
-                "get that file anew."
+                "get that file again."
             )
         rows: Rows = {
             "segmentation13": label.astype(np.int8),
@@ -538,7 +538,7 @@ def forty(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
         worst = labels.min() if labels.min() < 0 else labels.max()
         raise UsageError(
             f"label '{worst}' of layout 'official' is not in 0..{len(FORTY) - 1}; "
-            "get nyu_depth_v2_labeled.mat anew."
+            "get nyu_depth_v2_labeled.mat again."
         )
     return FORTY[labels]
 
@@ -554,7 +554,7 @@ def frame_image(path: Path, *modes: str) -> Raw:
     if pixels.shape[:2] != FRAME:
         raise UsageError(
             f"picture '{path}' is {pixels.shape[0]} x {pixels.shape[1]} pixels, not "
-            f"{FRAME[0]} x {FRAME[1]}; get it anew."
+            f"{FRAME[0]} x {FRAME[1]}; get it again."
         )
     return pixels
 
@@ -580,7 +580,7 @@ def read_splits(path: Path) -> dict[str, list[int]]:
     for split, frames in numbers.items():
         if frames.size and not 0 <= frames.min() <= frames.max() < FRAMES:
             raise UsageError(
-                f"file '{path}' names a frame outside 1..{FRAMES} for '{split}'; get it anew."
+                f"file '{path}' names a frame outside 1..{FRAMES} for '{split}'; get it again."
             )
     return {split: [int(frame) for frame in frames] for split, frames in numbers.items()}
 
@@ -622,5 +622,5 @@ def _number(file: str, source: Path) -> int:
     """The number of a frame from the name of one of its files."""
     stem = file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
     if not stem.isdecimal() or int(stem) >= FRAMES:
-        raise UsageError(f"file '{source}' names '{file}', which is no frame; get it anew.")
+        raise UsageError(f"file '{source}' names '{file}', which is no frame; get it again.")
     return int(stem)

@@ -258,7 +258,7 @@ class Official(Layout):
         view = self.view(split, index)
         path = self.path("rgb", view)
         if path is None:
-            raise UsageError(f"the picture of '{view}' in '{self.folder}' is gone; get it anew.")
+            raise UsageError(f"the picture of '{view}' in '{self.folder}' is gone; get it again.")
         rows: Rows = {"image": picture(_frame(path, "RGB"), self.size)}
         seen = None  # where the scan has a surface
         for name in self.parts:
@@ -416,7 +416,7 @@ class Official(Layout):
         if numbers.max() > len(SEGMENTS):
             raise UsageError(
                 f"picture '{path}' holds the class '{numbers.max()}', which is not in "
-                f"0..{len(SEGMENTS)}; get it anew."
+                f"0..{len(SEGMENTS)}; get it again."
             )
         return (numbers.astype(np.int16) - 1).astype(np.int8)  # 0 is where the teacher is unsure
 
@@ -443,7 +443,7 @@ def read_list(path: Path) -> dict[str, str]:
         raise unreadable(path, error) from None
     columns = ["id", *SPLITS.values()]
     if not table or [word.strip() for word in table[0]] != columns:
-        raise UsageError(f"file '{path}' does not begin with {','.join(columns)}; get it anew.")
+        raise UsageError(f"file '{path}' does not begin with {','.join(columns)}; get it again.")
     listed: dict[str, str] = {}
     for row in table[1:]:
         building, *marks = (word.strip() for word in row) if row else ("",)
@@ -452,13 +452,13 @@ def read_list(path: Path) -> dict[str, str]:
         if sorted(marks) != ["0", "0", "1"]:
             raise UsageError(
                 f"file '{path}' puts the building '{building}' into {marks.count('1')} splits, "
-                "not one; get it anew."
+                "not one; get it again."
             )
         split = list(SPLITS)[marks.index("1")]
         if listed.setdefault(building, split) != split:
             raise UsageError(
                 f"file '{path}' puts the building '{building}' into {listed[building]} and "
-                f"{split}; get it anew."
+                f"{split}; get it again."
             )
     return listed
 
@@ -494,7 +494,7 @@ def _frame(path: Path, mode: str) -> Raw:
     if pixels.shape[:2] != FRAME:
         raise UsageError(
             f"picture '{path}' is {pixels.shape[0]} x {pixels.shape[1]} pixels, not "
-            f"{FRAME[0]} x {FRAME[1]}; get it anew."
+            f"{FRAME[0]} x {FRAME[1]}; get it again."
         )
     return pixels
 
@@ -506,7 +506,7 @@ def _chances(path: Path, count: int, numbers: npt.NDArray[np.int64]) -> npt.NDAr
     """
     array = read_array(path, (count,), (1, count)).reshape(count).astype(np.float64)
     if not np.isfinite(array).all():
-        raise UsageError(f"array '{path}' has numbers that are not finite; get that file anew.")
+        raise UsageError(f"array '{path}' has numbers that are not finite; get that file again.")
     kept = array[numbers]
     if array.min() < 0 or abs(array.sum() - 1) > 0.01 or not kept.any():
         kept = np.exp(kept - kept.max())

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from filelock import FileLock, Timeout
+
+from auxbench.data.machine import cores
+from auxbench.data.progress import bar
 
 from .scenes import SPLITS, VERSION, layout, scene
 
@@ -130,7 +132,8 @@ class Store:
     def _write(self, folder: Path) -> None:
         """Draw everything into a folder; the manifest comes last."""
         total = sum(self.counts.values())
-        with _progress(total, self.side) as advance, ExitStack() as files:
+        what = f"rooms: drawing scenes of {self.side} x {self.side} pixels, which are kept"
+        with bar(what, total, unit="scenes") as advance, ExitStack() as files:
             # written one after another and not through memory maps, which kill the process
             # instead of raising an error when the disk is full
             pens = {
@@ -196,7 +199,7 @@ def drawn(side: int, counts: Mapping[str, int]) -> Iterator[tuple[str, Rows]]:
         for split, count in counts.items()
         for start in range(0, count, CHUNK)
     ]
-    workers = min(_cores(), sum(counts.values()) // FEW)
+    workers = min(cores(), sum(counts.values()) // FEW)
     done = 0
     if workers > 1 and not multiprocessing.current_process().daemon:
         # spawned, since a forked copy of a process with threads (torch has some) may hang
@@ -219,18 +222,12 @@ def _draw(job: Job) -> Rows:
     return draw(*job)
 
 
-def _cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def _no_main() -> Iterator[None]:
     """Start processes that do not run this process's script first, as spawned ones do.
 
     They need nothing of it, it may import a lot, and a script that is not guarded by its name
-    would start its work anew in every one of them.
+    would start its work again in every one of them.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -242,50 +239,17 @@ def _no_main() -> Iterator[None]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that is freed with the process, where there are such locks."""
-    if sys.platform == "win32":
+    """Hold a lock, which is freed with the process."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        _say("another process is drawing the same scenes; waiting for it.")
+        lock.acquire()
+    try:
         yield
-        return
-    import fcntl
-
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say("another process is drawing the same scenes; waiting for it.")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            pass  # a file system without locks
-        yield
-
-
-@contextmanager
-def _progress(total: int, side: int) -> Iterator[Callable[[int], None]]:
-    """Tell on stderr how far the drawing is: a bar at a terminal, else a line per quarter."""
-    what = f"drawing {total} scenes of {side} x {side} pixels (once; they are kept)"
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task(f"rooms: {what}", total=total)
-            yield lambda count: bar.advance(task, count)
-        return
-    _say(what)
-    start, done, quarter = time.monotonic(), 0, 0
-
-    def advance(count: int) -> None:
-        nonlocal done, quarter
-        done += count
-        if 4 * done // total > quarter:
-            quarter = 4 * done // total
-            _say(f"{done} of {total} scenes after {time.monotonic() - start:.0f} s")
-
-    yield advance
+    finally:
+        lock.release()
 
 
 def _say(line: str) -> None:

@@ -390,7 +390,7 @@ def test_pictures_that_are_cut_short_or_missing(copies: Any) -> None:
     folder = copies("official")
     path = second(folder, "disparity.png")
     path.write_bytes(path.read_bytes()[:500])
-    broken(folder, r"_disparity.png' cannot be read \(.*\); get it anew")
+    broken(folder, r"_disparity.png' cannot be read \(.*\); get it again")
     path.unlink()
     broken(folder, r"_disparity.png' cannot be read \(No such file or directory\)")
     maker: Any = recognise(folder)
@@ -412,7 +412,7 @@ def test_pictures_that_are_cut_short_or_missing(copies: Any) -> None:
 def test_cameras_with_mistakes(copies: Any, text: str) -> None:
     folder = copies("official")
     second(folder, "camera.json").write_text(text)
-    broken(folder, r"_camera.json' does not say the baseline and fx of a camera; get camera anew")
+    broken(folder, r"_camera.json' does not say the baseline and fx of a camera; get camera again")
 
 
 def test_without_cameras_there_is_no_depth(copies: Any) -> None:
@@ -456,7 +456,7 @@ def test_arrays_that_are_cut_short_or_missing(copies: Any) -> None:
     folder = copies("mtan")
     path = folder / "train" / "depth" / "1.npy"
     path.write_bytes(path.read_bytes()[:1000])
-    broken(folder, r"1.npy' cannot be read \(.*\); get it anew")
+    broken(folder, r"1.npy' cannot be read \(.*\); get it again")
     path.unlink()
     broken(folder, r"1.npy' cannot be read \(No such file or directory\)")
     maker: Any = recognise(folder)

@@ -437,7 +437,7 @@ def test_archives_cut_short_leave_nothing(tmp_path: Path, name: str) -> None:
             member.size = len(noise)
             packed.addfile(member, io.BytesIO(noise))
     archive.write_bytes(archive.read_bytes()[:50_000])
-    with pytest.raises(UsageError, match=r"cannot be unpacked .*; get it anew"):
+    with pytest.raises(UsageError, match=r"cannot be unpacked .*; get it again"):
         unpack(archive, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == [name]
 

@@ -288,7 +288,7 @@ def test_a_truncated_mat_file(tmp_path: Path) -> None:
     source = files.write_official(tmp_path / "x")
     path = source / "nyu_depth_v2_labeled.mat"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    broken("official", source, r"nyu_depth_v2_labeled.mat' cannot be read \(.*; get it anew")
+    broken("official", source, r"nyu_depth_v2_labeled.mat' cannot be read \(.*; get it again")
 
 
 def test_a_mat_file_with_the_axes_the_other_way(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_an_array_that_is_cut_short_or_missing(tmp_path: Path) -> None:
     source = files.write_mtan(tmp_path / "x")
     path = source / "val" / "depth" / "1.npy"
     path.write_bytes(path.read_bytes()[:1000])
-    broken("mtan", source, r"1.npy' cannot be read \(.*\); get it anew")
+    broken("mtan", source, r"1.npy' cannot be read \(.*\); get it again")
     path.unlink()
     broken("mtan", source, r"1.npy' cannot be read \(No such file or directory\)")
     findings = list(check(recognise(source)(source, size=SMALL)))

@@ -60,7 +60,7 @@ class Numbers(Layout):
     def read(self, split: str, index: int) -> Rows:
         self.reads.append((split, index))
         if index in self.broken and split == "train":
-            raise UsageError(f"file '{index}' cannot be read; get it anew.")
+            raise UsageError(f"file '{index}' cannot be read; get it again.")
         image = np.full((3, 2, self.width), index % 256, np.uint8)
         return {"image": image, "class": np.array(index % 40 if index % 7 else -1, np.int8)}
 
@@ -358,5 +358,5 @@ def test_a_size_is_height_by_width() -> None:
 
 def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n")
-    with pytest.raises(UsageError, match=r"x.png' cannot be read \(.*\); get it anew\.$"):
+    with pytest.raises(UsageError, match=r"x.png' cannot be read \(.*\); get it again\.$"):
         read_image(tmp_path / "x.png", "RGB")

@@ -201,7 +201,7 @@ def test_a_checkpoint_of_another_run_and_a_damaged_one_are_set_aside(tmp_path: P
         assert "the run starts again" in sentence
         assert not state.exists(at)
         assert state.load(tmp_path / "state.aside")["training"] == 7
-    (tmp_path / "state.safetensors").write_bytes(b"half")
+    (tmp_path / "state.pt").write_bytes(b"half")
     kept, sentence = state.load_own(at, own)
     assert kept is None
     assert "is damaged; it is set aside" in sentence

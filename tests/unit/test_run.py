@@ -105,15 +105,15 @@ def test_the_checkpoint_of_another_seed_does_not_change_a_run(tmp_path: Path) ->
     whole = execute(RUN, tmp_path / "whole", report=lambda event: None)
     execute(replace(RUN, seed=1), other, report=lambda event: None)
     own.mkdir()
-    (other / "state.safetensors").rename(own / "state.safetensors")
+    (other / "state.pt").rename(own / "state.pt")
     said: list[str] = []
     again = execute(RUN, own, report=lambda event: said.append(event.get("text", "")))
     assert again["scores"] == whole["scores"]
     assert "differs from this run in its id" in "".join(said)
-    (own / "state.safetensors").write_bytes(b"cut short")
+    (own / "state.pt").write_bytes(b"cut short")
     again = execute(RUN, own, report=lambda event: said.append(event.get("text", "")))
     assert again["scores"] == whole["scores"]
-    assert "is damaged; it is set aside as 'state.aside.safetensors'" in "".join(said)
+    assert "is damaged; it is set aside as 'state.aside.pt'" in "".join(said)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from auxbench.errors import UsageError
 from auxbench.records import store as store_module
@@ -207,11 +210,9 @@ def test_read_names_what_is_missing(tmp_path: Path) -> None:
 
 WRITER = """
 import os, sys
-from auxbench import store
+from auxbench.records import store
 real = os.write
 os.write = lambda file, data: real(file, bytes(data[:700]))  # lines take several writes
-if sys.argv[3] == "files":
-    store.fcntl = None
 writer = store.Store(sys.argv[1])
 sys.stdin.readline()
 for number in range(40):
@@ -219,13 +220,12 @@ for number in range(40):
 """
 
 
-@pytest.mark.parametrize("lock", ["system", "files"])
-def test_processes_that_append_at_once_lose_nothing(tmp_path: Path, lock: str) -> None:
+def test_processes_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
     folder = str(tmp_path / "results")
     root = Path(__file__).resolve().parents[2]
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, folder, name, lock], cwd=root, stdin=subprocess.PIPE
+            [sys.executable, "-c", WRITER, folder, name], cwd=root, stdin=subprocess.PIPE
         )
         for name in "ab"
     ]
@@ -239,15 +239,10 @@ def test_processes_that_append_at_once_lose_nothing(tmp_path: Path, lock: str) -
     assert {record["id"] for record in store.records()} == expected
     assert store.problems == []
     assert store.file.read_bytes().count(b"\n") == 80
-    assert sorted(os.listdir(folder)) == ["records.jsonl"]
+    assert sorted(os.listdir(folder)) == [".records.jsonl.lock", "records.jsonl"]
 
 
-@pytest.mark.parametrize("lock", ["system", "files"])
-def test_an_append_waits_for_the_one_before(
-    tmp_path: Path, lock: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if lock == "files":
-        monkeypatch.setattr(store_module, "fcntl", None)
+def test_an_append_waits_for_the_one_before(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with store._writing():
         other = threading.Thread(target=Store(tmp_path).append, args=[{"id": "b"}])
@@ -259,34 +254,30 @@ def test_an_append_waits_for_the_one_before(
     assert [record["id"] for record in store.records()] == ["b"]
 
 
-def test_a_lock_file_that_nobody_removes_is_named(
+def test_a_lock_that_is_held_for_too_long_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "fcntl", None)
     monkeypatch.setattr(store_module, "_PATIENCE", 0.0)
-    (tmp_path / "records.jsonl.lock").touch()
-    with pytest.raises(UsageError, match=r"records\.jsonl\.lock' is held for too long; delete it"):
+    with (
+        FileLock(tmp_path / ".records.jsonl.lock"),
+        pytest.raises(UsageError, match=r"records\.jsonl\.lock' is held for too long; delete it"),
+    ):
         Store(tmp_path).append({"id": "a"})
 
 
-def test_a_file_system_without_locks_is_used_with_lock_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*arguments: object) -> None:
-        raise OSError(37, "No locks available")
-
-    pytest.importorskip("fcntl")
-    monkeypatch.setattr("fcntl.flock", refuse)
+def test_a_line_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with store._writing():
-        assert (tmp_path / "records.jsonl.lock").exists()
     store.append({"id": "a"})
-    assert [record["id"] for record in store.records()] == ["a"]
-    assert not (tmp_path / "records.jsonl.lock").exists()
+    with store._writing() as file:
+        os.write(file, b'{"id": "b", ')
+        reader = ThreadPoolExecutor(1).submit(Store(tmp_path).records)
+        time.sleep(0.1)
+        os.write(file, b'"schema": 1}\n')
+    assert [record["id"] for record in reader.result(10)] == ["a", "b"]
 
 
 def test_the_store_needs_no_torch() -> None:
-    program = "import sys, auxbench.store; print('torch' in sys.modules)"
+    program = "import sys, auxbench.records.store; print('torch' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
     assert done.stdout.strip() == "False"
@@ -308,5 +299,5 @@ def test_a_compressed_file_beside_it_is_read_too_and_later_records_win(tmp_path:
     archive.write_bytes(gzip.compress(old.file.read_bytes(), mtime=0))
     assert [(r["id"], r["score"]) for r in store.records()] == [("a", 1), ("b", 2)]
     archive.write_bytes(archive.read_bytes()[:-20])
-    with pytest.raises(UsageError, match=r"records.jsonl.gz' cannot be read .*; get it anew"):
+    with pytest.raises(UsageError, match=r"records.jsonl.gz' cannot be read .*; get it again"):
         store.records()

@@ -533,7 +533,7 @@ def test_files_with_mistakes(copy: Path, domain: str, content: Any, match: str) 
 def test_files_that_are_cut_short(copy: Path, domain: str) -> None:
     path = next((copy / domain / "merom").glob("point_2_view_1_*"))
     path.write_bytes(path.read_bytes()[:300])
-    broken(copy, rf"_{domain}\.\w+' cannot be read \(.*\); get it anew")
+    broken(copy, rf"_{domain}\.\w+' cannot be read \(.*\); get it again")
     wrong = [f for f in check(layout(copy), every=True) if f.status == "wrong"]
     assert [f.subject for f in wrong] == ["merom/point_2_view_1"]
 
@@ -549,7 +549,7 @@ def test_a_picture_that_goes_while_it_is_read(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("", r"does not begin with id,train,val,test; get it anew"),
+        ("", r"does not begin with id,train,val,test; get it again"),
         ("id,train,test\rmerom,1,0\r", r"does not begin with id,train,val,test"),
         ("id,train,val,test\rmerom,1,1,0\r", r"puts the building 'merom' into 2 splits, not one"),
         ("id,train,val,test\rmerom,0,0,0\r", r"puts the building 'merom' into 0 splits, not one"),

@@ -11,13 +11,11 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from auxbench.data.progress import bar
-from auxbench.errors import UsageError
+from auxbench.errors import UsageError, reason
 
 CHUNK = 1 << 20
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -41,11 +39,9 @@ def download(url: str, target: Path, digest: str, remedy: str) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         _receive(url, part)
     except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        reason = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
-        raise UsageError(
-            f"'{url}' cannot be downloaded ({str(reason).rstrip('.')}); {remedy}"
-        ) from None
+        cause = getattr(error, "reason", error)
+        why = reason(cause) if isinstance(cause, BaseException) else str(cause).rstrip(".")
+        raise UsageError(f"'{url}' cannot be downloaded ({why}); {remedy}") from None
     if _digest(part, digest) != digest:
         part.unlink()
         raise UsageError(f"what '{url}' sent is not the expected file (wrong checksum); {remedy}")
@@ -56,8 +52,8 @@ def download(url: str, target: Path, digest: str, remedy: str) -> Path:
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack a zip or tar archive into `folder`, which must not exist yet.
 
-    Everything is written to a folder beside it first, so that half an archive is never taken for
-    a whole one. Links and devices are refused, and so is any name that leads out of the folder;
+    Everything is written to a folder beside it first, so that half an archive is never taken for a
+    complete one. Links and devices are refused, and so is any name that leads out of the folder;
     nothing at all is unpacked of such an archive.
 
     Errors: `UsageError` for an archive that is damaged or not safe to unpack.
@@ -66,11 +62,9 @@ def unpack(archive: Path, folder: Path) -> Path:
     shutil.rmtree(part, ignore_errors=True)
     try:
         if archive.name.lower().endswith(".zip"):
-            with zipfile.ZipFile(archive) as packed:
-                _write_zip(packed, archive, part)
+            _unzip(archive, part)
         else:
-            with tarfile.open(archive) as packed_tar:
-                _write_tar(packed_tar, archive, part)
+            _untar(archive, part)
         os.replace(part, folder)
     except (
         OSError,
@@ -80,9 +74,8 @@ def unpack(archive: Path, folder: Path) -> Path:
         zipfile.BadZipFile,
         tarfile.TarError,
     ) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UsageError(
-            f"archive '{archive}' cannot be unpacked ({reason.splitlines()[0]}); get it anew."
+            f"archive '{archive}' cannot be unpacked ({reason(error)}); get it again."
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -99,7 +92,7 @@ def _receive(url: str, part: Path) -> None:
             return
         raise
     with answer:
-        if begun and answer.status != 206:  # the server begins anew, and so does the file
+        if begun and answer.status != 206:  # the server begins again, and so does the file
             begun = 0
         length = answer.headers.get("Content-Length")
         total = begun + int(length) if length else 0
@@ -119,37 +112,31 @@ def _digest(path: Path, like: str) -> str:
         return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
 
 
-def _write_zip(packed: zipfile.ZipFile, archive: Path, folder: Path) -> None:
-    members = packed.infolist()
-    for member in members:
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-            raise _unsafe(archive, member.filename, "is a link or a device")
-        _inside(archive, member.filename)
-    files = [member for member in members if not member.is_dir()]
-    _write(folder, ((one.filename, packed.open(one)) for one in files), len(files))
+def _unzip(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as packed:
+        members = packed.infolist()
+        for member in members:
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if kind and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+                raise _unsafe(archive, member.filename, "is a link or a device")
+            _inside(archive, member.filename)
+        with bar("unpacking", len(members), unit="files") as advance:
+            for member in members:
+                packed.extract(member, folder)
+                advance(1)
 
 
-def _write_tar(packed: tarfile.TarFile, archive: Path, folder: Path) -> None:
-    members = packed.getmembers()
-    for member in members:
-        if not (member.isfile() or member.isdir()):
-            raise _unsafe(archive, member.name, "is a link or a device")
-        _inside(archive, member.name)
-    files = [member for member in members if member.isfile()]
-    contents = ((one.name, packed.extractfile(one)) for one in files)
-    _write(folder, ((name, file) for name, file in contents if file is not None), len(files))
-
-
-def _write(folder: Path, contents: Iterator[tuple[str, IO[bytes]]], count: int) -> None:
-    folder.mkdir(parents=True)
-    with bar("unpacking", count, unit="files") as advance:
-        for name, file in contents:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with file, target.open("xb") as copy:
-                shutil.copyfileobj(file, copy, CHUNK)
-            advance(1)
+def _untar(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive) as packed:
+        members = packed.getmembers()
+        for member in members:
+            if not (member.isfile() or member.isdir()):
+                raise _unsafe(archive, member.name, "is a link or a device")
+            _inside(archive, member.name)
+        with bar("unpacking", len(members), unit="files") as advance:
+            for member in members:
+                packed.extract(member, folder, filter="data")
+                advance(1)
 
 
 def _inside(archive: Path, name: str) -> None:

@@ -39,12 +39,14 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
 from auxbench import __version__
+from auxbench.data.machine import cores
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.layout import Array, Finding, Layout, Rows
 from auxbench.data.progress import Advance, bar, duration
-from auxbench.errors import UsageError
+from auxbench.errors import UsageError, reason
 
 FORMAT = 1
 MARKER = "prepared.json"
@@ -96,7 +98,7 @@ class Prepared:
             raise UsageError(f"data set '{dataset}' {state} in '{folder}'; {remedy}.") from None
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"'{folder / MARKER}' cannot be read ({_first_line(error)}); {remedy}."
+                f"'{folder / MARKER}' cannot be read ({reason(error)}); {remedy}."
             ) from None
         if card.get("format") != FORMAT:
             raise UsageError(
@@ -147,7 +149,7 @@ class Prepared:
             try:
                 found = {"bytes": path.stat().st_size, "sha256": sha256(path)}
             except OSError as error:
-                yield Finding(name, "wrong", f"cannot be read ({_first_line(error)})")
+                yield Finding(name, "wrong", f"cannot be read ({reason(error)})")
                 continue
             wrong = [key for key in known if found[key] != known[key]]
             said = f"{wrong[0]} is not the recorded one" if wrong else "checksum is right"
@@ -167,7 +169,7 @@ class Prepared:
                 raise ValueError(f"it holds {array.dtype} {array.shape}")
         except (OSError, ValueError, EOFError) as error:
             raise UsageError(
-                f"'{path}' is damaged ({_first_line(error)}); delete '{self.folder}' and prepare "
+                f"'{path}' is damaged ({reason(error)}); delete '{self.folder}' and prepare "
                 f"'{self.card['dataset']}' again."
             ) from None
         return array.view(np.ndarray)
@@ -196,7 +198,7 @@ def prepare(layout: Layout, folder: Path, options: Mapping[str, Any] | None = No
     for split, count in head["splits"].items():
         if count < 1:
             raise UsageError(
-                f"split '{split}' in '{layout.folder}' is empty; get {layout.expects} anew."
+                f"split '{split}' in '{layout.folder}' is empty; get {layout.expects} again."
             )
     if (folder / MARKER).exists():
         done = Prepared.open(folder, layout.dataset)
@@ -212,7 +214,7 @@ def prepare(layout: Layout, folder: Path, options: Mapping[str, Any] | None = No
             return _write(layout, folder, head)
     except OSError as error:
         raise UsageError(
-            f"folder '{folder}' cannot hold the prepared data ({_first_line(error)}); "
+            f"folder '{folder}' cannot hold the prepared data ({reason(error)}); "
             "make room, or choose another with --out."
         ) from None
 
@@ -322,7 +324,7 @@ def _bytes(number: float) -> str:
 
 
 def _workers(layout: Layout) -> int:
-    return min(8, os.cpu_count() or 1) if layout.threads else 1
+    return min(8, cores()) if layout.threads else 1
 
 
 def _decoded(layout: Layout, split: str, indices: range) -> Iterator[Rows]:
@@ -413,26 +415,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _first_line(error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(reason).splitlines()[0]
-
-
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on the folder that is freed with the process, where there are such locks."""
-    if sys.platform == "win32":
+    """Hold a lock on the folder, which is freed with the process."""
+    lock = FileLock(folder / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"folder '{folder}' is being prepared by another process; wait for it."
+        ) from None
+    try:
         yield
-        return
-    import fcntl
-
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"folder '{folder}' is being prepared by another process; wait for it."
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        yield
+    finally:
+        lock.release()

@@ -156,7 +156,7 @@ class Layout(ABC):
             if fault := array.fault(rows[name]):
                 raise UsageError(
                     f"{name} of '{self.key(split, index)}' in '{self.folder}' is wrong ({fault}); "
-                    "get that file anew."
+                    "get that file again."
                 )
         return rows
 
