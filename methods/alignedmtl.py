@@ -9,8 +9,13 @@ Known flaws: with the smallest component the step shrinks as gradients become al
 nearly orthogonal gradients only its length tells the rule from other equalising ones. Public
 versions divide by the number of tasks, or call a routine that current PyTorch has no more.
 
-Source: D. Senushkin, N. Patakin, A. Kuznetsov, A. Konushin, "Independent Component Alignment for
-Multi-Task Learning", CVPR 2023, https://arxiv.org/abs/2305.19000
+@inproceedings{senushkin2023alignedmtl,
+  author = {Senushkin, D. and Patakin, N. and Kuznetsov, A. and Konushin, A.},
+  title = {{Independent Component Alignment for Multi-Task Learning}},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year = {2023},
+  url = {https://arxiv.org/abs/2305.19000},
+}
 """
 
 from __future__ import annotations

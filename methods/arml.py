@@ -11,8 +11,13 @@ does not suit all losses. The authors' code gives up the model's step on the bat
 from, drops the last tensors from the gradients, and clamps after it has set the sum, which undoes
 it; a copy in the code of ForkMerge projects and clamps nothing.
 
-Source: B. Shi, J. Hoffman, K. Saenko, T. Darrell, H. Xu, "Auxiliary Task Reweighting for
-Minimum-data Learning", NeurIPS 2020, https://arxiv.org/abs/2010.08244
+@inproceedings{shi2020arml,
+  author = {Shi, B. and Hoffman, J. and Saenko, K. and Darrell, T. and Xu, H.},
+  title = {{Auxiliary Task Reweighting for Minimum-data Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2020},
+  url = {https://arxiv.org/abs/2010.08244},
+}
 """
 
 from __future__ import annotations

@@ -13,8 +13,13 @@ they are kept at 0 or above here, because minimising a negative multiple of a lo
 `negative=yes` lifts that as in the released code, which also takes reshuffled training data for
 held-out ones and moves the running statistics of BatchNorm in its additional passes.
 
-Source: S. Liu, S. James, A. J. Davison, E. Johns, "Auto-Lambda: Disentangling Dynamic Task
-Relationships", TMLR 2022, https://arxiv.org/abs/2202.03091
+@article{liu2022autolambda,
+  author = {Liu, S. and James, S. and Davison, A. J. and Johns, E.},
+  title = {{Auto-Lambda: Disentangling Dynamic Task Relationships}},
+  journal = {Transactions on Machine Learning Research (TMLR)},
+  year = {2022},
+  url = {https://arxiv.org/abs/2202.03091},
+}
 """
 
 from __future__ import annotations

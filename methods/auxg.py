@@ -9,8 +9,13 @@ Known flaws: auxiliaries help by their gradients alone, since none of their feat
 and training pays for a branch per task. The released code cannot run this variant: its entry point
 calls a function that does not exist.
 
-Source: Y. Gao, W. Zhang, W. Luo, L. Ma, J.-G. Yu, G.-S. Xia, J. Ma, "Aux-NAS: Exploiting Auxiliary
-Labels with Negligibly Extra Inference Cost", ICLR 2024, https://arxiv.org/abs/2405.05695
+@inproceedings{gao2024auxg,
+  author = {Gao, Y. and Zhang, W. and Luo, W. and Ma, L. and Yu, J.-G. and Xia, G.-S. and Ma, J.},
+  title = {{Aux-NAS: Exploiting Auxiliary Labels with Negligibly Extra Inference Cost}},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2024},
+  url = {https://arxiv.org/abs/2405.05695},
+}
 """
 
 from __future__ import annotations

@@ -12,8 +12,13 @@ of the identity, so the rule is a one-step approximation at the price of second 
 released code leaves out the last factor alpha, which its clipping hides, and the copy in the code
 of AuxiNash also hands the weights to the network's optimiser, where they follow the training loss.
 
-Source: A. Navon, I. Achituve, H. Maron, G. Chechik, E. Fetaya, "Auxiliary Learning by Implicit
-Differentiation", ICLR 2021, https://arxiv.org/abs/2007.02693
+@inproceedings{navon2021auxilearn,
+  author = {Navon, A. and Achituve, I. and Maron, H. and Chechik, G. and Fetaya, E.},
+  title = {{Auxiliary Learning by Implicit Differentiation}},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2021},
+  url = {https://arxiv.org/abs/2007.02693},
+}
 """
 
 from __future__ import annotations

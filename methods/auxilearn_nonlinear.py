@@ -11,8 +11,13 @@ Known flaws: those of the linear variant; h sees losses, not samples, so it cann
 sample from a mislabelled one. The released example does not run as printed, and its losses have
 to be stacked, which lets every loss reach every parameter.
 
-Source: A. Navon, I. Achituve, H. Maron, G. Chechik, E. Fetaya, "Auxiliary Learning by Implicit
-Differentiation", ICLR 2021, https://arxiv.org/abs/2007.02693
+@inproceedings{navon2021auxilearn,
+  author = {Navon, A. and Achituve, I. and Maron, H. and Chechik, G. and Fetaya, E.},
+  title = {{Auxiliary Learning by Implicit Differentiation}},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2021},
+  url = {https://arxiv.org/abs/2007.02693},
+}
 """
 
 from __future__ import annotations

@@ -18,8 +18,14 @@ weights are then 0. The released code mixes weights that belong to a rescaled Gr
 Gramian itself, so that its derivatives in the powers have the wrong direction, and the options of
 its command line do not reach the method.
 
-Source: A. Shamsian, A. Navon, N. Glazer, K. Kawaguchi, G. Chechik, E. Fetaya, "Auxiliary Learning
-as an Asymmetric Bargaining Game", ICML 2023, https://arxiv.org/abs/2301.13501
+@inproceedings{shamsian2023auxinash,
+  author = {Shamsian, A. and Navon, A. and Glazer, N. and Kawaguchi, K. and Chechik, G. and
+    Fetaya, E.},
+  title = {{Auxiliary Learning as an Asymmetric Bargaining Game}},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year = {2023},
+  url = {https://arxiv.org/abs/2301.13501},
+}
 """
 
 from __future__ import annotations

@@ -31,8 +31,13 @@ link that is still open at the end is dropped all the same, which the record and
 released fusion fails on the maps of convolutional networks, its option for how fusions into the
 primary are initialised has no effect, and its checkpoints are chosen on the test split.
 
-Source: Y. Gao, W. Zhang, W. Luo, L. Ma, J.-G. Yu, G.-S. Xia, J. Ma, "Aux-NAS: Exploiting Auxiliary
-Labels with Negligibly Extra Inference Cost", ICLR 2024, https://arxiv.org/abs/2405.05695
+@inproceedings{gao2024auxg,
+  author = {Gao, Y. and Zhang, W. and Luo, W. and Ma, L. and Yu, J.-G. and Xia, G.-S. and Ma, J.},
+  title = {{Aux-NAS: Exploiting Auxiliary Labels with Negligibly Extra Inference Cost}},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2024},
+  url = {https://arxiv.org/abs/2405.05695},
+}
 """
 
 from __future__ import annotations

@@ -11,8 +11,13 @@ Known flaws: in a short run its fixed rates leave links open that deployment dro
 the weights belongs to pretrained branches. Links into the primary start all but closed, so that the
 auxiliaries hardly reach it unless the search opens them.
 
-Source: Y. Gao, W. Zhang, W. Luo, L. Ma, J.-G. Yu, G.-S. Xia, J. Ma, "Aux-NAS: Exploiting Auxiliary
-Labels with Negligibly Extra Inference Cost", ICLR 2024, https://arxiv.org/abs/2405.05695
+@inproceedings{gao2024auxg,
+  author = {Gao, Y. and Zhang, W. and Luo, W. and Ma, L. and Yu, J.-G. and Xia, G.-S. and Ma, J.},
+  title = {{Aux-NAS: Exploiting Auxiliary Labels with Negligibly Extra Inference Cost}},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2024},
+  url = {https://arxiv.org/abs/2405.05695},
+}
 """
 
 from __future__ import annotations

@@ -8,8 +8,13 @@ Known flaws: the result hangs on `c`, which at 0 gives the mean gradient and has
 Public versions multiply the result by the number of tasks, divide it by 1 + c^2, or both, so that
 one learning rate means different steps, and solve with a constant under the root.
 
-Source: B. Liu, X. Liu, X. Jin, P. Stone, Q. Liu, "Conflict-Averse Gradient Descent for Multi-task
-Learning", NeurIPS 2021, https://arxiv.org/abs/2110.14048
+@inproceedings{liu2021cagrad,
+  author = {Liu, B. and Liu, X. and Jin, X. and Stone, P. and Liu, Q.},
+  title = {{Conflict-Averse Gradient Descent for Multi-task Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2021},
+  url = {https://arxiv.org/abs/2110.14048},
+}
 """
 
 from __future__ import annotations

@@ -8,8 +8,13 @@ Known flaws: gradients of too small a rank leave no equal cosines, only a least-
 Between nearly orthogonal gradients the direction is that of IMTL-G, Nash-MTL and Aligned-MTL, and
 only the length differs.
 
-Source: Q. Liu, M. Chu, N. Thuerey, "ConFIG: Towards Conflict-free Training of Physics Informed
-Neural Networks", ICLR 2025, https://arxiv.org/abs/2408.11104
+@inproceedings{liu2025config,
+  author = {Liu, Q. and Chu, M. and Thuerey, N.},
+  title = {{ConFIG: Towards Conflict-free Training of Physics Informed Neural Networks}},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2025},
+  url = {https://arxiv.org/abs/2408.11104},
+}
 """
 
 from __future__ import annotations

@@ -10,8 +10,13 @@ Known flaws: the deployed network needs all branches, so its inference costs tha
 widespread public version starts A at ones, so that activations grow with the number of tasks, and
 calls all branches shared.
 
-Source: I. Misra, A. Shrivastava, A. Gupta, M. Hebert, "Cross-stitch Networks for Multi-task
-Learning", CVPR 2016, https://arxiv.org/abs/1604.03539
+@inproceedings{misra2016crossstitch,
+  author = {Misra, I. and Shrivastava, A. and Gupta, A. and Hebert, M.},
+  title = {{Cross-stitch Networks for Multi-task Learning}},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year = {2016},
+  url = {https://arxiv.org/abs/1604.03539},
+}
 """
 
 from __future__ import annotations

@@ -9,8 +9,15 @@ Known flaws: the averages hold a copy of the shared gradients per task, and as t
 without a correction, in the published code and here, the first steps are too short by the factor
 1 - beta. As only shared gradients are balanced, heads and trunk learn at different paces.
 
-Source: B. Lin, W. Jiang, F. Ye, Y. Zhang, P. Chen, Y.-C. Chen, S. Liu, J. T. Kwok, "Dual-Balancing
-for Multi-Task Learning", arXiv 2023, https://arxiv.org/abs/2308.12029
+@misc{lin2023dbmtl,
+  author = {Lin, B. and Jiang, W. and Ye, F. and Zhang, Y. and Chen, P. and Chen, Y.-C. and Liu,
+    S. and Kwok, J. T.},
+  title = {{Dual-Balancing for Multi-Task Learning}},
+  eprint = {2308.12029},
+  archiveprefix = {arXiv},
+  year = {2023},
+  url = {https://arxiv.org/abs/2308.12029},
+}
 """
 
 from __future__ import annotations

@@ -10,8 +10,13 @@ Known flaws: it sees how fast losses fall but not how large they are, nor that o
 noise allows. Some public versions let the weights sum to 1 instead of T, which divides the learning
 rate by T, and one compares two windows of 25 steps as here rather than epochs.
 
-Source: S. Liu, E. Johns, A. J. Davison, "End-to-End Multi-Task Learning with Attention",
-CVPR 2019, https://arxiv.org/abs/1803.10704
+@inproceedings{liu2019dwa,
+  author = {Liu, S. and Johns, E. and Davison, A. J.},
+  title = {{End-to-End Multi-Task Learning with Attention}},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year = {2019},
+  url = {https://arxiv.org/abs/1803.10704},
+}
 """
 
 from __future__ import annotations

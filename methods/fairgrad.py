@@ -10,8 +10,13 @@ Known flaws: as in Nash-MTL there is nothing to solve where some convex combinat
 vanishes. The authors' code multiplies the gradient by the number of tasks before it clips it; a
 public version neither multiplies nor clips, and weighs the heads.
 
-Source: H. Ban, K. Ji, "Fair Resource Allocation in Multi-Task Learning", ICML 2024,
-https://arxiv.org/abs/2402.15638
+@inproceedings{ban2024fairgrad,
+  author = {Ban, H. and Ji, K.},
+  title = {{Fair Resource Allocation in Multi-Task Learning}},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year = {2024},
+  url = {https://arxiv.org/abs/2402.15638},
+}
 """
 
 from __future__ import annotations

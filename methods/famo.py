@@ -12,8 +12,13 @@ Known flaws: losses have to be positive, and each step costs a second forward pa
 disagree on the decay of the logits (1e-5 to 1e-2), keep the graph of the first pass alive, or
 forget w in checkpoints.
 
-Source: B. Liu, Y. Feng, P. Stone, Q. Liu, "FAMO: Fast Adaptive Multitask Optimization",
-NeurIPS 2023, https://arxiv.org/abs/2306.03792
+@inproceedings{liu2023famo,
+  author = {Liu, B. and Feng, Y. and Stone, P. and Liu, Q.},
+  title = {{FAMO: Fast Adaptive Multitask Optimization}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2023},
+  url = {https://arxiv.org/abs/2306.03792},
+}
 """
 
 from __future__ import annotations

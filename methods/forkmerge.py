@@ -13,8 +13,14 @@ Known flaws: all forks are trained, so it costs a multiple of the plain sum, and
 held-out data that other methods train on. The released code keeps the best score from before a
 merge, so that a fork can bring back parameters that were merged away, and it forgets the moments.
 
-Source: J. Jiang, B. Chen, J. Pan, X. Wang, D. Liu, J. Jiang, M. Long, "ForkMerge: Mitigating
-Negative Transfer in Auxiliary-Task Learning", NeurIPS 2023, https://arxiv.org/abs/2301.12618
+@inproceedings{jiang2023forkmerge,
+  author = {Jiang, J. and Chen, B. and Pan, J. and Wang, X. and Liu, D. and Jiang, J. and Long,
+    M.},
+  title = {{ForkMerge: Mitigating Negative Transfer in Auxiliary-Task Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2023},
+  url = {https://arxiv.org/abs/2301.12618},
+}
 """
 
 from __future__ import annotations

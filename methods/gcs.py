@@ -10,8 +10,15 @@ single-task training, and the gate decides by the sign of noise. Public versions
 the last tensor of a block every 20 steps, or sum it over layers of gradients that were never reset
 between tasks.
 
-Source: Y. Du, W. M. Czarnecki, S. M. Jayakumar, M. Farajtabar, R. Pascanu, B. Lakshminarayanan,
-"Adapting Auxiliary Losses Using Gradient Similarity", arXiv 2018, https://arxiv.org/abs/1812.02224
+@misc{du2018gcs,
+  author = {Du, Y. and Czarnecki, W. M. and Jayakumar, S. M. and Farajtabar, M. and Pascanu, R.
+    and Lakshminarayanan, B.},
+  title = {{Adapting Auxiliary Losses Using Gradient Similarity}},
+  eprint = {1812.02224},
+  archiveprefix = {arXiv},
+  year = {2018},
+  url = {https://arxiv.org/abs/1812.02224},
+}
 """
 
 from __future__ import annotations

@@ -8,9 +8,15 @@ Known flaws: a loss that is nearly 0 takes almost all of the weight from the oth
 multiply the losses, which overflows for many tasks, and one takes the right gradient but reports
 other weights.
 
-Source: S. Chennupati, G. Sistu, S. Yogamani, S. A. Rawashdeh, "MultiNet++: Multi-Loader Feature
-Aggregation and Geometric Loss Strategy for Multi-Task Learning", CVPR Workshops 2019,
-https://arxiv.org/abs/1904.08492
+@inproceedings{chennupati2019gls,
+  author = {Chennupati, S. and Sistu, G. and Yogamani, S. and Rawashdeh, S. A.},
+  title = {{MultiNet++: Multi-Loader Feature Aggregation and Geometric Loss Strategy for
+    Multi-Task Learning}},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition Workshops (CVPR
+    Workshops)},
+  year = {2019},
+  url = {https://arxiv.org/abs/1904.08492},
+}
 """
 
 from __future__ import annotations

@@ -11,9 +11,14 @@ Known flaws: as its mean is the plain sum, what it adds is noise, and it needs t
 T copies of the shared gradients. One public version draws one sign for a whole tensor, and another
 restores the norm of the sum.
 
-Source: Z. Chen, J. Ngiam, Y. Huang, T. Luong, H. Kretzschmar, Y. Chai, D. Anguelov, "Just Pick a
-Sign: Optimizing Deep Multitask Models with Gradient Sign Dropout", NeurIPS 2020,
-https://arxiv.org/abs/2010.06808
+@inproceedings{chen2020graddrop,
+  author = {Chen, Z. and Ngiam, J. and Huang, Y. and Luong, T. and Kretzschmar, H. and Chai, Y.
+    and Anguelov, D.},
+  title = {{Just Pick a Sign: Optimizing Deep Multitask Models with Gradient Sign Dropout}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2020},
+  url = {https://arxiv.org/abs/2010.06808},
+}
 """
 
 from __future__ import annotations

@@ -12,8 +12,14 @@ the paper does not mention, weights can become negative. Public versions take th
 only the first tensor of the layer, hand the weights to the network's optimiser and its weight
 decay, or leave the heads unweighted.
 
-Source: Z. Chen, V. Badrinarayanan, C.-Y. Lee, A. Rabinovich, "GradNorm: Gradient Normalization for
-Adaptive Loss Balancing in Deep Multitask Networks", ICML 2018, https://arxiv.org/abs/1711.02257
+@inproceedings{chen2018gradnorm,
+  author = {Chen, Z. and Badrinarayanan, V. and Lee, C.-Y. and Rabinovich, A.},
+  title = {{GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask
+    Networks}},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year = {2018},
+  url = {https://arxiv.org/abs/1711.02257},
+}
 """
 
 from __future__ import annotations

@@ -10,9 +10,14 @@ Known flaws: the result depends on the order of the visits, and until the target
 from 0 it is PCGrad. Some public versions move a target only when it was missed, and two take 0.5
 for `beta`, fifty times the paper's.
 
-Source: Z. Wang, Y. Tsvetkov, O. Firat, Y. Cao, "Gradient Vaccine: Investigating and Improving
-Multi-task Optimization in Massively Multilingual Models", ICLR 2021,
-https://arxiv.org/abs/2010.05874
+@inproceedings{wang2021gradvac,
+  author = {Wang, Z. and Tsvetkov, Y. and Firat, O. and Cao, Y.},
+  title = {{Gradient Vaccine: Investigating and Improving Multi-task Optimization in Massively
+    Multilingual Models}},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2021},
+  url = {https://arxiv.org/abs/2010.05874},
+}
 """
 
 from __future__ import annotations

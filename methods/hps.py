@@ -6,8 +6,13 @@ auxiliary weight of 0 gives the single-task training bit for bit.
 Known flaws: every auxiliary, useful or not, has the whole trunk in its hands, and where heads
 branch off is a choice that is fixed here to the trunk's end.
 
-Source: R. Caruana, "Multitask Learning", Machine Learning 1997,
-https://doi.org/10.1023/A:1007379606734
+@article{caruana1997hps,
+  author = {Caruana, R.},
+  title = {{Multitask Learning}},
+  journal = {Machine Learning},
+  year = {1997},
+  url = {https://doi.org/10.1023/A:1007379606734},
+}
 """
 
 from __future__ import annotations

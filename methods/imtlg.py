@@ -8,8 +8,14 @@ combination climbs the primary's loss, which the paper allows and so happens her
 invert a matrix that is singular for parallel gradients, weigh the heads as well, or offer no way to
 leave the loss-balancing half out.
 
-Source: L. Liu, Y. Li, Z. Kuang, J.-H. Xue, Y. Chen, W. Yang, Q. Liao, W. Zhang, "Towards Impartial
-Multi-task Learning", ICLR 2021, https://openreview.net/forum?id=IMPnRXEWpvr
+@inproceedings{liu2021imtlg,
+  author = {Liu, L. and Li, Y. and Kuang, Z. and Xue, J.-H. and Chen, Y. and Yang, W. and Liao,
+    Q. and Zhang, W.},
+  title = {{Towards Impartial Multi-task Learning}},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2021},
+  url = {https://openreview.net/forum?id=IMPnRXEWpvr},
+}
 """
 
 from __future__ import annotations

@@ -9,8 +9,14 @@ run away.
 Known flaws: it is uncertainty weighting with s = -log variance and twice the weights, and both come
 to weights 1 / L. A widespread public version has it only together with the gradient half.
 
-Source: L. Liu, Y. Li, Z. Kuang, J.-H. Xue, Y. Chen, W. Yang, Q. Liao, W. Zhang, "Towards Impartial
-Multi-task Learning", ICLR 2021, https://openreview.net/forum?id=IMPnRXEWpvr
+@inproceedings{liu2021imtlg,
+  author = {Liu, L. and Li, Y. and Kuang, Z. and Xue, J.-H. and Chen, Y. and Yang, W. and Liao,
+    Q. and Zhang, W.},
+  title = {{Towards Impartial Multi-task Learning}},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2021},
+  url = {https://openreview.net/forum?id=IMPnRXEWpvr},
+}
 """
 
 from __future__ import annotations

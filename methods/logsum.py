@@ -7,8 +7,14 @@ as of a batch without labels, stays finite. A single task keeps weight 1.
 Known flaws: losses have to be positive; public versions give NaN for negative ones, which count as
 0 here. A task that is nearly solved gets a huge weight.
 
-Source: A. Navon, A. Shamsian, I. Achituve, H. Maron, K. Kawaguchi, G. Chechik, E. Fetaya,
-"Multi-Task Learning as a Bargaining Game", ICML 2022, https://arxiv.org/abs/2202.01017
+@inproceedings{navon2022logsum,
+  author = {Navon, A. and Shamsian, A. and Achituve, I. and Maron, H. and Kawaguchi, K. and
+    Chechik, G. and Fetaya, E.},
+  title = {{Multi-Task Learning as a Bargaining Game}},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year = {2022},
+  url = {https://arxiv.org/abs/2202.01017},
+}
 """
 
 from __future__ import annotations

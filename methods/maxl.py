@@ -19,8 +19,13 @@ and labels that suit one step of the batch they were made for need not suit the 
 tasks of classes can be primary. The released code writes its network twice, once as a function of
 its parameters, and takes turns by epochs rather than by batches.
 
-Source: S. Liu, A. J. Davison, E. Johns, "Self-Supervised Generalisation with Meta Auxiliary
-Learning", NeurIPS 2019, https://arxiv.org/abs/1901.08933
+@inproceedings{liu2019maxl,
+  author = {Liu, S. and Davison, A. J. and Johns, E.},
+  title = {{Self-Supervised Generalisation with Meta Auxiliary Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2019},
+  url = {https://arxiv.org/abs/1901.08933},
+}
 """
 
 from __future__ import annotations

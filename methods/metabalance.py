@@ -8,9 +8,14 @@ Known flaws: only magnitudes are balanced, so an auxiliary that opposes the prim
 primary's own size. Public code hangs its averages on the parameters, where no checkpoint sees them,
 divides by zero norms, and at a missing gradient skips all later tensors.
 
-Source: Y. He, X. Feng, C. Cheng, G. Ji, Y. Guo, J. Caverlee, "MetaBalance: Improving Multi-Task
-Recommendations via Adapting Gradient Magnitudes of Auxiliary Tasks", WWW 2022,
-https://arxiv.org/abs/2203.06801
+@inproceedings{he2022metabalance,
+  author = {He, Y. and Feng, X. and Cheng, C. and Ji, G. and Guo, Y. and Caverlee, J.},
+  title = {{MetaBalance: Improving Multi-Task Recommendations via Adapting Gradient Magnitudes
+    of Auxiliary Tasks}},
+  booktitle = {ACM Web Conference (WWW)},
+  year = {2022},
+  url = {https://arxiv.org/abs/2203.06801},
+}
 """
 
 from __future__ import annotations

@@ -9,8 +9,13 @@ Known flaws: it follows the smallest gradient and starves the tasks of large one
 solver keeps weights off 0 and 1 and fails on gradients longer than 1e4, other public versions stop
 Frank-Wolfe early or multiply by the number of tasks, and the original weighs the heads too.
 
-Source: O. Sener, V. Koltun, "Multi-Task Learning as Multi-Objective Optimization", NeurIPS 2018,
-https://arxiv.org/abs/1810.04650
+@inproceedings{sener2018mgda,
+  author = {Sener, O. and Koltun, V.},
+  title = {{Multi-Task Learning as Multi-Objective Optimization}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2018},
+  url = {https://arxiv.org/abs/1810.04650},
+}
 """
 
 from __future__ import annotations

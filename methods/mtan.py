@@ -11,8 +11,13 @@ Known flaws: the deployed network keeps the primary's attention, so inference co
 single-task network's. In a widespread public version the attention modules on a plain ResNet get no
 gradient at all as soon as a method asks for one gradient per task.
 
-Source: S. Liu, E. Johns, A. J. Davison, "End-to-End Multi-Task Learning with Attention",
-CVPR 2019, https://arxiv.org/abs/1803.10704
+@inproceedings{liu2019dwa,
+  author = {Liu, S. and Johns, E. and Davison, A. J.},
+  title = {{End-to-End Multi-Task Learning with Attention}},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year = {2019},
+  url = {https://arxiv.org/abs/1803.10704},
+}
 """
 
 from __future__ import annotations

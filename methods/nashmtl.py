@@ -11,8 +11,14 @@ a convex combination of them vanishes. The authors' solver often stops early, mo
 tasks there are, and gives up silently when a row of G sums to zero; their weights multiply the
 heads too.
 
-Source: A. Navon, A. Shamsian, I. Achituve, H. Maron, K. Kawaguchi, G. Chechik, E. Fetaya,
-"Multi-Task Learning as a Bargaining Game", ICML 2022, https://arxiv.org/abs/2202.01017
+@inproceedings{navon2022logsum,
+  author = {Navon, A. and Shamsian, A. and Achituve, I. and Maron, H. and Kawaguchi, K. and
+    Chechik, G. and Fetaya, E.},
+  title = {{Multi-Task Learning as a Bargaining Game}},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year = {2022},
+  url = {https://arxiv.org/abs/2202.01017},
+}
 """
 
 from __future__ import annotations

@@ -11,9 +11,14 @@ Known flaws: the deployed network needs all branches, so its inference costs tha
 Where the convolution stays diagonal it is a cross-stitch unit per channel, at the price of a full
 matrix.
 
-Source: Y. Gao, J. Ma, M. Zhao, W. Liu, A. L. Yuille, "NDDR-CNN: Layerwise Feature Fusing in
-Multi-Task CNNs by Neural Discriminative Dimensionality Reduction", CVPR 2019,
-https://arxiv.org/abs/1801.08297
+@inproceedings{gao2019nddr,
+  author = {Gao, Y. and Ma, J. and Zhao, M. and Liu, W. and Yuille, A. L.},
+  title = {{NDDR-CNN: Layerwise Feature Fusing in Multi-Task CNNs by Neural Discriminative
+    Dimensionality Reduction}},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year = {2019},
+  url = {https://arxiv.org/abs/1801.08297},
+}
 """
 
 from __future__ import annotations

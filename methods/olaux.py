@@ -10,8 +10,13 @@ Known flaws: inner products carry the scale of both losses, so one `beta` does n
 copies compare cosines at a beta that hardly moves the weights, leave the clipping at 0 out, or
 count steps so that the weights never change at all.
 
-Source: X. Lin, H. Baweja, G. Kantor, D. Held, "Adaptive Auxiliary Task Weighting for Reinforcement
-Learning", NeurIPS 2019, https://proceedings.neurips.cc/paper/2019/hash/0e900ad84f63618452210ab8baae0218-Abstract.html
+@inproceedings{lin2019olaux,
+  author = {Lin, X. and Baweja, H. and Kantor, G. and Held, D.},
+  title = {{Adaptive Auxiliary Task Weighting for Reinforcement Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2019},
+  url = {https://papers.nips.cc/paper/2019/hash/0e900ad84f63618452210ab8baae0218-Abstract.html},
+}
 """
 
 from __future__ import annotations

@@ -7,8 +7,14 @@ is read it is read for all of them; the best state of all is tested. All passes 
 Known flaws: it costs 2^K trainings and takes the best of as many looks at validation, which
 flatters its validation score though not its test score. It knows subsets, not weights.
 
-Source: T. Standley, A. Zamir, D. Chen, L. Guibas, J. Malik, S. Savarese, "Which Tasks Should Be
-Learned Together in Multi-task Learning?", ICML 2020, https://arxiv.org/abs/1905.07553
+@inproceedings{standley2020oracle-subset,
+  author = {Standley, T. and Zamir, A. and Chen, D. and Guibas, L. and Malik, J. and Savarese,
+    S.},
+  title = {{Which Tasks Should Be Learned Together in Multi-task Learning?}},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year = {2020},
+  url = {https://arxiv.org/abs/1905.07553},
+}
 """
 
 from __future__ import annotations

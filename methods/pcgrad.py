@@ -8,8 +8,13 @@ Known flaws: where gradients are nearly orthogonal there is next to nothing to r
 is the plain sum's. Public versions keep a fixed order, visit j = i as well, which changes the
 result from three tasks on, or take the mean instead of the sum.
 
-Source: T. Yu, S. Kumar, A. Gupta, S. Levine, K. Hausman, C. Finn, "Gradient Surgery for
-Multi-Task Learning", NeurIPS 2020, https://arxiv.org/abs/2001.06782
+@inproceedings{yu2020pcgrad,
+  author = {Yu, T. and Kumar, S. and Gupta, A. and Levine, S. and Hausman, K. and Finn, C.},
+  title = {{Gradient Surgery for Multi-Task Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2020},
+  url = {https://arxiv.org/abs/2001.06782},
+}
 """
 
 from __future__ import annotations

@@ -7,8 +7,14 @@ The paper uses it as a baseline. Unlike in PCGrad there is no order to draw.
 Known flaws: an auxiliary that does not conflict passes whole, however large or useless it is. It
 has no paper of its own.
 
-Source: J. Jiang, B. Chen, J. Pan, X. Wang, D. Liu, J. Jiang, M. Long, "ForkMerge: Mitigating
-Negative Transfer in Auxiliary-Task Learning", NeurIPS 2023, https://arxiv.org/abs/2301.12618
+@inproceedings{jiang2023forkmerge,
+  author = {Jiang, J. and Chen, B. and Pan, J. and Wang, X. and Liu, D. and Jiang, J. and Long,
+    M.},
+  title = {{ForkMerge: Mitigating Negative Transfer in Auxiliary-Task Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2023},
+  url = {https://arxiv.org/abs/2301.12618},
+}
 """
 
 from __future__ import annotations

@@ -8,8 +8,13 @@ alone where the rule's own direction is zero. Private parameters keep their grad
 
 Known flaws: a rule may mean the length that it gives, such as a short step where tasks disagree.
 
-Source: V. Kurin, A. De Palma, I. Kostrikov, S. Whiteson, M. P. Kumar, "In Defense of the Unitary
-Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs/2201.04122
+@inproceedings{kurin2022noise-aux,
+  author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},
+  title = {{In Defense of the Unitary Scalarization for Deep Multi-Task Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2022},
+  url = {https://arxiv.org/abs/2201.04122},
+}
 """
 
 from __future__ import annotations

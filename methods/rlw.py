@@ -6,8 +6,13 @@ method that does not beat them has shown little.
 Known flaws: it learns nothing; what it changes is the noise of the steps. Some public versions let
 the weights sum to 1 instead of T, which divides the learning rate by T.
 
-Source: B. Lin, F. Ye, Y. Zhang, I. W. Tsang, "Reasonable Effectiveness of Random Weighting:
-A Litmus Test for Multi-Task Learning", TMLR 2022, https://arxiv.org/abs/2111.10603
+@article{lin2022rlw,
+  author = {Lin, B. and Ye, F. and Zhang, Y. and Tsang, I. W.},
+  title = {{Reasonable Effectiveness of Random Weighting: A Litmus Test for Multi-Task Learning}},
+  journal = {Transactions on Machine Learning Research (TMLR)},
+  year = {2022},
+  url = {https://arxiv.org/abs/2111.10603},
+}
 """
 
 from __future__ import annotations

@@ -10,8 +10,13 @@ data do not train on: beside these it tells what the lack of those samples does.
 Known flaws: with as many steps as everybody it gets less computation than methods that pass several
 tasks forwards and backwards. Published comparisons often tune and regularise it less than the rest.
 
-Source: V. Kurin, A. De Palma, I. Kostrikov, S. Whiteson, M. P. Kumar, "In Defense of the Unitary
-Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs/2201.04122
+@inproceedings{kurin2022noise-aux,
+  author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},
+  title = {{In Defense of the Unitary Scalarization for Deep Multi-Task Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2022},
+  url = {https://arxiv.org/abs/2201.04122},
+}
 """
 
 from __future__ import annotations

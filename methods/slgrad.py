@@ -1,4 +1,4 @@
-"""SLGrad: every sample of every task counts by how well its gradient serves the primary.
+r"""SLGrad: every sample of every task counts by how well its gradient serves the primary.
 
 The weight of a sample's loss is the inner product of its gradient with that of the primary's
 held-out loss, 0 if negative, and all weights of a batch, over tasks and samples, sum to 1. One
@@ -10,8 +10,14 @@ Known flaws: on a small held-out set the products follow its noise, and the weig
 mislabelled samples out as well as hard ones. The released code computes one backward pass per
 sample and leaves its trial step in place, so that it takes two steps a batch.
 
-Source: E. Grégoire, H. Chaudhary, S. Verboven, "Sample-Level Weighting for Multi-Task Learning
-with Auxiliary Tasks", 2023, https://arxiv.org/abs/2306.04519
+@misc{gregoire2023slgrad,
+  author = {Gr{\'e}goire, E. and Chaudhary, H. and Verboven, S.},
+  title = {{Sample-Level Weighting for Multi-Task Learning with Auxiliary Tasks}},
+  eprint = {2306.04519},
+  archiveprefix = {arXiv},
+  year = {2023},
+  url = {https://arxiv.org/abs/2306.04519},
+}
 """
 
 from __future__ import annotations

@@ -6,8 +6,13 @@ simple baselines, so it deserves the same number of trials as any other method.
 Known flaws: the search for the weights is the cost, and it grows with the number of auxiliaries.
 Gains that papers report over it often stem from a grid that was too coarse.
 
-Source: D. Xin, B. Ghorbani, A. Garg, O. Firat, J. Gilmer, "Do Current Multi-Task Optimization
-Methods in Deep Learning Even Help?", NeurIPS 2022, https://arxiv.org/abs/2209.11379
+@inproceedings{xin2022static,
+  author = {Xin, D. and Ghorbani, B. and Garg, A. and Firat, O. and Gilmer, J.},
+  title = {{Do Current Multi-Task Optimization Methods in Deep Learning Even Help?}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2022},
+  url = {https://arxiv.org/abs/2209.11379},
+}
 """
 
 from __future__ import annotations

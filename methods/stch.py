@@ -10,8 +10,13 @@ Known flaws: with mu = 1, the default of public code, the weights are in the fix
 1 / nadir; only a smaller `mu` adapts. The logarithm, here as in the published code, is not in the
 paper's own formula.
 
-Source: X. Lin, X. Zhang, Z. Yang, F. Liu, Z. Wang, Q. Zhang, "Smooth Tchebycheff Scalarization
-for Multi-Objective Optimization", ICML 2024, https://arxiv.org/abs/2402.19078
+@inproceedings{lin2024stch,
+  author = {Lin, X. and Zhang, X. and Yang, Z. and Liu, F. and Wang, Z. and Zhang, Q.},
+  title = {{Smooth Tchebycheff Scalarization for Multi-Objective Optimization}},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year = {2024},
+  url = {https://arxiv.org/abs/2402.19078},
+}
 """
 
 from __future__ import annotations

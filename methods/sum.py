@@ -6,8 +6,13 @@ them. A chain without any balancer is this one.
 Known flaws: the unit of a loss decides its say. Public versions that take the mean instead divide
 the learning rate by the number of tasks, and at least one documents the mean and computes the sum.
 
-Source: V. Kurin, A. De Palma, I. Kostrikov, S. Whiteson, M. P. Kumar, "In Defense of the Unitary
-Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs/2201.04122
+@inproceedings{kurin2022noise-aux,
+  author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},
+  title = {{In Defense of the Unitary Scalarization for Deep Multi-Task Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2022},
+  url = {https://arxiv.org/abs/2201.04122},
+}
 """
 
 from __future__ import annotations

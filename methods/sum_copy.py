@@ -5,8 +5,13 @@ private draws leak into what methods have in common.
 
 Known flaws: none are known, and one in the suite would show here.
 
-Source: V. Kurin, A. De Palma, I. Kostrikov, S. Whiteson, M. P. Kumar, "In Defense of the Unitary
-Scalarization for Deep Multi-Task Learning", NeurIPS 2022, https://arxiv.org/abs/2201.04122
+@inproceedings{kurin2022noise-aux,
+  author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},
+  title = {{In Defense of the Unitary Scalarization for Deep Multi-Task Learning}},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year = {2022},
+  url = {https://arxiv.org/abs/2201.04122},
+}
 """
 
 from __future__ import annotations

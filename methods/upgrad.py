@@ -7,8 +7,14 @@ Known flaws: for two tasks it is half of PCGrad's sum, and between nearly orthog
 plain mean, 1 / T of the sum's length. The public version adds a small multiple of the identity to
 the Gramian, which moves the result by about as much.
 
-Source: P. Quinton, V. Rey, "Jacobian Descent for Multi-Objective Optimization", arXiv 2024,
-https://arxiv.org/abs/2406.16232
+@misc{quinton2024upgrad,
+  author = {Quinton, P. and Rey, V.},
+  title = {{Jacobian Descent for Multi-Objective Optimization}},
+  eprint = {2406.16232},
+  archiveprefix = {arXiv},
+  year = {2024},
+  url = {https://arxiv.org/abs/2406.16232},
+}
 """
 
 from __future__ import annotations

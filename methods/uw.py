@@ -9,8 +9,14 @@ Known flaws: it comes to weights in proportion to 1 / L, whatever the uncertaint
 cross-entropies the half is a convention. Public versions often leave s in the network's optimiser,
 where weight decay pulls the variances to 1, and start it at -0.5 or -0.7.
 
-Source: A. Kendall, Y. Gal, R. Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses for
-Scene Geometry and Semantics", CVPR 2018, https://arxiv.org/abs/1705.07115
+@inproceedings{kendall2018uw,
+  author = {Kendall, A. and Gal, Y. and Cipolla, R.},
+  title = {{Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and
+    Semantics}},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year = {2018},
+  url = {https://arxiv.org/abs/1705.07115},
+}
 """
 
 from __future__ import annotations

@@ -21,13 +21,13 @@ import numpy as np
 import torch
 
 from auxbench.errors import UsageError
-from auxbench.report.cite import Citation
+from auxbench.report.cite import citations
 from auxbench.report.method import options
 from auxbench.spec.grammar import Choice, options_of, spelled
 from auxbench.spec.registry import METHODS, Registry
 from auxbench.training.balancer import Balancer
 
-SOURCE = 'Source: A. Author, B. Author, "Title", Venue 2026, https://...'
+SOURCE = "@inproceedings{author2026, author = {...}, title = {{...}}, year = {2026}, url = {...}}"
 HELP = 160  # characters
 FAMILIES = ("architecture", "auxiliary", "control", "gradient", "loss weighting")
 
@@ -63,27 +63,19 @@ def it_says_in_a_sentence_what_it_is(part: str, registry: Registry[Any] = METHOD
 
 
 def it_names_its_source(part: str) -> None:
-    """The module's docstring names what it implements, with a year and a link."""
-    sources = METHODS.describe(Choice.parse(part).name).sources
+    """The module's docstring ends with a BibTeX entry that has author, title, year and url."""
+    papers = citations(METHODS.describe(Choice.parse(part).name))
     demand(
-        bool(sources),
-        f"the module's docstring has no source; end it with a paragraph '{SOURCE}'.",
+        bool(papers),
+        f"the module's docstring has no BibTeX entry; end it with one, such as {SOURCE}.",
     )
-    for source in sources:
-        lacks = [
-            *([] if re.search(r"\b(19|20)\d\d\b", source) else ["a year"]),
-            *([] if "https://" in source else ["a link that begins with https://"]),
-        ]
+    for paper in papers:
+        lacks = [key for key in ("author", "title", "year", "url") if not paper.fields.get(key)]
         demand(
             not lacks,
-            f"the source '{source}' lacks {' and '.join(lacks)}; write it as '{SOURCE}'.",
+            f"the entry '{paper.bibtex.splitlines()[0]}' lacks {' and '.join(lacks)}; write it as "
+            f"{SOURCE}.",
         )
-        try:
-            Citation.parse(source)
-        except ValueError as error:
-            raise Broken(
-                f"the source '{source}' cannot be read; write it as '{SOURCE}'."
-            ) from error
 
 
 def it_belongs_to_a_known_family(part: str) -> None:

@@ -6,7 +6,6 @@ import datetime
 import keyword
 import re
 from pathlib import Path
-from textwrap import fill
 
 from auxbench.errors import UsageError
 from auxbench.spec.registry import METHODS, NAME
@@ -112,7 +111,10 @@ class {title}(Architecture):
     def deploy(self) -> Network:
         return self.network
 '''
-WIDTH = 100  # of a line
+SOURCE = re.compile(
+    r'(?P<authors>[^"]+), "(?P<title>[^"]+)", (?:(?P<venue>[^",]+) )?(?P<year>\d{4}), '
+    r"(?P<url>https://\S+)"
+)
 KINDS = {"balancer": BALANCER, "architecture": ARCHITECTURE}
 
 
@@ -141,10 +143,9 @@ def write(name: str, kind: str, folder: Path | None = None, source: str | None =
     if re.search(rf"\b{title}\b", template):  # such as Balancer, which it imports
         title += "Method"
     year = datetime.date.today().year
-    source = source or f'unpublished, "{title}, a draft", {year}, https://example.org/put-a-link'
-    _check_source(source)
-    source = fill(source, WIDTH, initial_indent="Source: ", break_long_words=False)
-    file.write_text(template.format(title=title, source=source), encoding="utf-8")
+    source = source or f'A. Author, "{title}, a draft", {year}, https://example.org/put-a-link'
+    text = template.format(title=title, source=_bibtex(source, name))
+    file.write_text(text, encoding="utf-8")
     if home is not None and folder.resolve() == home.resolve():
         then = f"auxbench run --methods {name} --dataset rooms --budget demo"
         return [f"{file} is written; next:", f"  auxbench check {name}", f"  {then}"]
@@ -157,18 +158,28 @@ def write(name: str, kind: str, folder: Path | None = None, source: str | None =
     ]
 
 
-def _check_source(source: str) -> None:
-    from auxbench.report.cite import Citation
-
-    try:
-        if "\\" in source:
-            raise ValueError("a backslash is no letter of a docstring.")
-        Citation.parse(source)
-    except ValueError:
+def _bibtex(source: str, name: str) -> str:
+    """The BibTeX entry of a source; errors: `UsageError` for what is none."""
+    found = SOURCE.fullmatch(source)
+    if found is None or "\\" in source:
         raise UsageError(
             f"source '{source}' cannot be read; write it as 'A. Author, B. Author, \"Title\", "
             "ICML 2026, https://...'."
-        ) from None
+        )
+    authors = [
+        f"{one.rpartition(' ')[2]}, {one.rpartition(' ')[0]}"
+        for one in found["authors"].split(", ")
+    ]
+    fields = {
+        "author": " and ".join(authors),
+        "title": f"{{{found['title']}}}",
+        **({"booktitle": found["venue"]} if found["venue"] else {}),
+        "year": found["year"],
+        "url": found["url"],
+    }
+    lines = [f"  {key} = {{{value}}}," for key, value in fields.items()]
+    kind = "inproceedings" if found["venue"] else "misc"
+    return "\n".join([f"@{kind}{{{name.replace('-', '')}{found['year']},", *lines, "}"])
 
 
 def checkout() -> Path | None:

@@ -1,134 +1,80 @@
-"""Citations: the papers behind methods, as their docstrings name them, and as BibTeX."""
+"""Citations: the BibTeX entries that methods carry in their docstrings."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from auxbench.spec.description import Description
 from auxbench.spec.grammar import Choice, split_list
 from auxbench.spec.registry import METHODS
 
-SOURCE = re.compile(
-    r'(?P<authors>[^"]+), "(?P<title>[^"]+)", (?:(?P<venue>[^",]+) )?(?P<year>\d{4}), '
-    r"(?P<url>https://\S+)"
-)
-PROCEEDINGS = {
-    "AISTATS": "International Conference on Artificial Intelligence and Statistics",
-    "CVPR": "IEEE/CVF Conference on Computer Vision and Pattern Recognition",
-    "CVPR Workshops": "IEEE/CVF Conference on Computer Vision and Pattern Recognition Workshops",
-    "ICLR": "International Conference on Learning Representations",
-    "ICML": "International Conference on Machine Learning",
-    "NeurIPS": "Advances in Neural Information Processing Systems",
-    "WWW": "ACM Web Conference",
-}
-JOURNALS = {
-    "JMLR": "Journal of Machine Learning Research",
-    "Machine Learning": "Machine Learning",
-    "TMLR": "Transactions on Machine Learning Research",
-}
-ACCENTS = {
-    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u",
-    "\u0307": ".", "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c",
-    "\u0328": "k",
-}  # fmt: skip
-LETTERS = {
-    "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L",
-    "ı": "i",
-}  # fmt: skip
+FIELD = re.compile(r"^ *(\w+) = \{(.*?)\},?$", re.MULTILINE | re.DOTALL)
+MARKUP = re.compile(r"\\[a-zA-Z]+ ?|\\.|[{}]")  # accents and braces, for reading
 
 
 @dataclass(frozen=True)
 class Citation:
-    """A paper: authors as `A. B. Family`, title, venue in short, year, link.
+    """A BibTeX entry, as it is written, and its fields.
 
-    >>> source = 'A. Ng, B. Li, "On Tasks", ICML 2020, https://arxiv.org/abs/2001.00001'
-    >>> Citation.parse(source).short
-    'Ng ICML 2020'
+    >>> entry = "@misc{ng2020,\\n  author = {Ng, A. and Li, B.},\\n  year = {2020},\\n}"
+    >>> Citation.parse(entry).short
+    'Ng 2020'
     """
 
-    authors: tuple[str, ...]
-    title: str
-    venue: str
-    year: str
-    url: str
+    bibtex: str
+    fields: Mapping[str, str]
 
     @classmethod
-    def parse(cls, source: str) -> Citation:
-        """Read `A. Author, B. Author, "Title", Venue Year, https://...`; errors: `ValueError`."""
-        found = SOURCE.fullmatch(source)
-        if found is None:
-            raise ValueError(f"no authors, title, venue, year and link are in '{source}'.")
-        authors = tuple(found["authors"].split(", "))
-        return cls(authors, found["title"], found["venue"] or "", found["year"], found["url"])
+    def parse(cls, bibtex: str) -> Citation:
+        """Read an entry whose fields have a line each, or more."""
+        found = FIELD.findall(bibtex)
+        return cls(bibtex, {key.lower(): " ".join(value.split()) for key, value in found})
+
+    @property
+    def url(self) -> str:
+        """Where the paper is."""
+        return self.fields.get("url", "")
+
+    @property
+    def venue(self) -> str:
+        """The venue in short: what stands in parentheses at its end, or else its name."""
+        name = self.fields.get("booktitle") or self.fields.get("journal") or ""
+        preprint = self.fields.get("archiveprefix", "")
+        short = re.search(r"\(([^()]+)\)$", name)
+        return short[1] if short else name or preprint
 
     @property
     def short(self) -> str:
         """The first author's family name, the venue and the year."""
-        return " ".join(filter(None, [_names(self.authors[0])[0], self.venue, self.year]))
+        family = self.fields.get("author", "").partition(" and ")[0].partition(",")[0]
+        return " ".join(filter(None, [_plain(family), self.venue, self.fields.get("year")]))
 
     @property
     def full(self) -> str:
         """Authors, title, venue and year."""
-        stop = "" if self.title.endswith(("?", "!")) else "."
-        where = f"{self.venue} {self.year}".strip()
-        return f"{', '.join(self.authors)}. {self.title}{stop} {where}."
-
-    def key(self, name: str) -> str:
-        """The key of a method's entry.
-
-        >>> Citation(("Ł. Élan-Ørsted",), "On Tasks", "ICML", "2020", "https://a.b").key("mtl")
-        'elanorsted2020mtl'
-        """
-        family = _plain(_names(self.authors[0])[0]).lower()
-        return f"{re.sub('[^a-z]', '', family)}{self.year}{name}"
-
-    def bibtex(self, name: str) -> str:
-        """The entry under the key of a method, in ASCII."""
-        authors = (", ".join(filter(None, _names(author))) for author in self.authors)
-        fields = {
-            "author": " and ".join(map(_tex, authors)),
-            "title": f"{{{_tex(self.title)}}}",
-            **self._where(),
-            "year": self.year,
-            "url": self.url,
-        }
-        lines = [f"  {field} = {{{value}}}," for field, value in fields.items()]
-        return "\n".join([f"@{self._kind}{{{self.key(name)},", *lines, "}"])
+        authors = [" ".join(reversed(one.split(", "))) for one in self._authors]
+        title = _plain(self.fields.get("title", ""))
+        stop = "" if title.endswith(("?", "!")) else "."
+        where = f"{self.venue} {self.fields.get('year', '')}".strip()
+        return f"{_plain(', '.join(authors))}. {title}{stop} {where}."
 
     @property
-    def _kind(self) -> str:
-        if self.venue in JOURNALS:
-            return "article"
-        return "inproceedings" if self.venue and self.venue != "arXiv" else "misc"
-
-    def _where(self) -> dict[str, str]:
-        if self._kind == "article":
-            return {"journal": JOURNALS[self.venue]}
-        if self._kind == "inproceedings":
-            return {"booktitle": _tex(PROCEEDINGS.get(self.venue, self.venue))}
-        number = re.fullmatch(r"https://arxiv\.org/abs/(\S+)", self.url)
-        return {"eprint": number[1], "archiveprefix": "arXiv"} if number else {}
+    def _authors(self) -> list[str]:
+        return self.fields.get("author", "").split(" and ")
 
 
 def citations(about: Description) -> list[Citation]:
-    """The papers that a method's docstring names; what cannot be read is left out."""
-    found = []
-    for source in about.sources:
-        try:
-            found.append(Citation.parse(source))
-        except ValueError:
-            continue
-    return found
+    """The papers that a method's docstring names."""
+    return [Citation.parse(entry) for entry in about.bibtex]
 
 
 def bibliography(text: str) -> str:
     """BibTeX of the papers behind methods, a list such as `hps,auxnas+pcgrad`, or `all`.
 
-    A paper that several methods come from stands there once, under the first one's name. Errors:
-    `UsageError` for a name that is not registered.
+    A paper that several methods come from stands there once. Errors: `UsageError` for a name that
+    is not registered.
 
     >>> print(bibliography("pcgrad").splitlines()[0])
     @inproceedings{yu2020pcgrad,
@@ -138,9 +84,9 @@ def bibliography(text: str) -> str:
     for name in names:
         papers = citations(METHODS.describe(name))
         for paper in papers:
-            entries.setdefault(paper.url, paper.bibtex(name))
+            entries.setdefault(paper.url, paper.bibtex)
         if not papers:
-            entries[name] = f"% {name}: its docstring names no source."
+            entries[name] = f"% {name}: its docstring has no BibTeX entry."
     return "\n\n".join(entries.values()) + "\n"
 
 
@@ -150,40 +96,10 @@ def _parts(text: str) -> Iterable[str]:
             yield Choice.parse(part).name
 
 
-def _names(author: str) -> tuple[str, str]:
-    """Family and given names: what follows the initials, and the initials.
-
-    >>> _names("J.-H. De Palma")
-    ('De Palma', 'J.-H.')
-    """
-    words = author.split()
-    initials = 0
-    while initials < len(words) - 1 and words[initials].endswith("."):
-        initials += 1
-    return " ".join(words[initials:]), " ".join(words[:initials])
-
-
-def _tex(text: str) -> str:
-    r"""Text in ASCII as BibTeX and LaTeX print it.
-
-    >>> _tex("É. Brønsted & Şen")
-    "{\\'E}. Br{\\o}nsted \\& {\\c S}en"
-    """
-    result = []
-    for letter in unicodedata.normalize("NFC", text):
-        base, *marks = list(unicodedata.normalize("NFD", letter))
-        if letter in LETTERS:
-            result.append(rf"{{\{'i' if letter == 'ı' else LETTERS[letter]}}}")
-        elif letter in "&%$#_":
-            result.append(f"\\{letter}")
-        elif len(marks) == 1 and marks[0] in ACCENTS:
-            accent = ACCENTS[marks[0]]
-            result.append(rf"{{\{accent}{' ' if accent.isalpha() else ''}{base}}}")
-        else:
-            result.append({"–": "--", "’": "'"}.get(letter, letter))
-    return "".join(result)
-
-
 def _plain(text: str) -> str:
-    letters = "".join(LETTERS.get(letter, letter) for letter in text)
-    return unicodedata.normalize("NFKD", letters).encode("ascii", "ignore").decode()
+    r"""Text without the markup of LaTeX, accents left out.
+
+    >>> _plain(r"Gr{\'e}goire, {A \& B}")
+    'Gregoire, A & B'
+    """
+    return MARKUP.sub("", text.replace(r"\&", "&").replace("--", "–"))

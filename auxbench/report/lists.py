@@ -35,7 +35,7 @@ def methods() -> Table:
     rows = []
     for about in map(METHODS.describe, METHODS.names()):
         known = entries().get(about.name)
-        measured = {} if known is None else _measured(known)
+        measured = {"family": about.attributes.get("family")} if known is None else _measured(known)
         papers = "; ".join(paper.short for paper in citations(about)) or None
         told = {"summary": about.problem or about.summary, "problem": about.problem}
         rows.append({"name": about.name, **measured, "paper": papers, **told})

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-FLAWS, SOURCE = "Known flaws: ", "Source: "
+FLAWS = "Known flaws: "
+ENTRY = re.compile(r"^@\w+\{.*?^\}", re.MULTILINE | re.DOTALL)  # of BibTeX
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,17 @@ class Description:
     problem: str = ""
 
     @classmethod
-    def read(cls, name: str, path: Path) -> Description:
-        """The description in a file; errors: `OSError` and `SyntaxError` if it cannot be read."""
+    def read(cls, name: str, path: Path, class_name: str = "") -> Description:
+        """The description in a file, of the class that is registered there or has that name.
+
+        Errors: `OSError` and `SyntaxError` for a file that cannot be read.
+        """
         tree = ast.parse(path.read_text(encoding="utf-8"))
         attributes = {}
         for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and any(map(_registers, node.decorator_list)):
+            if isinstance(node, ast.ClassDef) and (
+                node.name == class_name or any(map(_registers, node.decorator_list))
+            ):
                 attributes = dict(filter(None, map(_literal, node.body)))
         return cls(name, ast.get_docstring(tree) or "", attributes)
 
@@ -43,29 +49,26 @@ class Description:
 
     @property
     def description(self) -> list[str]:
-        """The paragraphs and list items after the first sentence, without flaws and sources."""
-        prose = [text for text in self._paragraphs if not text.startswith((FLAWS, SOURCE))]
+        """The paragraphs and list items after the first sentence, without flaws and BibTeX."""
+        prose = [text for text in self._paragraphs if not text.startswith(FLAWS)]
         first, *rest = prose or [""]
         return [text for text in (first.removeprefix(self.summary).strip(), *rest) if text]
 
     @property
     def flaws(self) -> str:
         """What is known to be wrong with it; empty if the docstring does not say."""
-        return next(iter(self._starting_with(FLAWS)), "")
+        found = (text for text in self._paragraphs if text.startswith(FLAWS))
+        return next(found, "").removeprefix(FLAWS)
 
     @property
-    def sources(self) -> list[str]:
-        """What it implements, as the docstring says: authors, title, venue, year, link."""
-        return self._starting_with(SOURCE)
+    def bibtex(self) -> list[str]:
+        """The BibTeX entries of what it implements, as the docstring has them."""
+        return ENTRY.findall(self.doc)
 
     @cached_property
     def _paragraphs(self) -> list[str]:
-        parts = re.split(r"\n\n|\n(?=\* )", self.doc)
-        return [" ".join(text.split()) for text in parts]
-
-    def _starting_with(self, word: str) -> list[str]:
-        found = (text for text in self._paragraphs if text.startswith(word))
-        return [text.removeprefix(word) for text in found]
+        parts = re.split(r"\n\n|\n(?=\* )", ENTRY.sub("", self.doc).strip())
+        return [" ".join(text.split()) for text in parts if text.strip()]
 
 
 def _registers(decorator: ast.expr) -> bool:

@@ -105,7 +105,7 @@ class Registry(Generic[T]):
             return Description(name)
         try:
             part: Any = self._part(self._plugins[name])
-            return Description.read(name, Path(inspect.getfile(part)))
+            return Description.read(name, Path(inspect.getfile(part)), part.__name__)
         except (Exception, SystemExit) as error:  # it is the code of strangers
             return Description(name, problem=f"not usable: {_reason(error)}")
 

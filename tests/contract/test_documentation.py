@@ -32,7 +32,7 @@ def test_data_set(name: str, check: Callable[..., None]) -> None:
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_method_says_what_is_wrong_with_it(name: str) -> None:
     paragraphs = METHODS.describe(name).doc.split("\n\n")
-    assert paragraphs[-1].startswith("Source: ")
+    assert paragraphs[-1].startswith("@")
     assert sum(text.startswith("Known flaws: ") for text in paragraphs) == 1
     flaws = METHODS.describe(name).flaws
     assert 1 <= len(re.findall(r"\.(?: |$)", flaws)) <= 3, flaws

@@ -21,7 +21,12 @@ from auxbench.errors import UsageError
 from auxbench.report.tables import render
 from auxbench.spec.registry import METHODS
 
-SOURCE = 'Source: A. Author, "On Breaking Rules", ICML 2020, https://example.org/rules'
+BIBTEX = """@inproceedings{author2020,
+  author = {Author, A.},
+  title = {{On Breaking Rules}},
+  year = {2020},
+  url = {https://example.org/rules},
+}"""
 HEAD = '''"""{summary}
 
 {source}
@@ -110,7 +115,7 @@ class Sharing(Architecture):
 )
 WORDS = {
     "summary": "A method that is broken in one place, and only there.",
-    "source": SOURCE,
+    "source": BIBTEX,
     "doc": "A method.",
     "example": "tasks\n    ('a', 'b')",
     "options": "",
@@ -270,22 +275,17 @@ BALANCERS = {
     "no source": (
         "it_names_its_source",
         {"source": "It has none."},
-        "the module's docstring has no source; end it with a paragraph 'Source: A. Author, B.",
+        "the module's docstring has no BibTeX entry; end it with one, such as @inproceedings{",
     ),
     "a source without a year": (
         "it_names_its_source",
-        {"source": 'Source: A. Author, "Title", ICML, https://example.org'},
-        "lacks a year; write it as 'Source: ",
+        {"source": BIBTEX.replace("  year = {2020},\n", "")},
+        "lacks year; write it as @inproceedings{",
     ),
     "a source without a link": (
         "it_names_its_source",
-        {"source": 'Source: A. Author, "Title", ICML 2020'},
-        "lacks a link that begins with https://; write it as",
-    ),
-    "a source out of order": (
-        "it_names_its_source",
-        {"source": "Source: ICML 2020, A. Author, https://example.org"},
-        "cannot be read; write it as",
+        {"source": BIBTEX.replace("url", "note")},
+        "lacks url; write it as @inproceedings{",
     ),
     "a name for a sentence": (
         "it_says_in_a_sentence_what_it_is",
