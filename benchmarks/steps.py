@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from auxbench.contract.dry_run import SINGLE
+from auxbench.contract.dry_run import SINGLE, TASKS
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch, Task
 from auxbench.data.kinds import Classes, Label, Map
@@ -40,11 +40,11 @@ from auxbench.networks import backbone
 from auxbench.networks.builder import Builder
 from auxbench.spec.budget import BUDGETS, Recipe
 from auxbench.spec.grammar import split_list
-from auxbench.spec.method import Method
+from auxbench.spec.method import SHARING, Method
 from auxbench.spec.registry import METHODS
 from auxbench.training.architecture import Architecture
 from auxbench.training.balancer import Balancer
-from auxbench.training.learner import Learner, start
+from auxbench.training.learner import Learner, make_balancers, start
 from auxbench.training.phase import LazyBatches
 
 SIDE, BATCH, WARM_UP, TOGETHER = 96, 32, 1, 8
@@ -74,7 +74,7 @@ def architectures() -> list[str]:
     """Every registered architecture that trains auxiliaries, but the plain sum's."""
     parts = {name: METHODS[name] for name in METHODS.names()}
     families = {name: part for name, part in parts.items() if issubclass(part, Architecture)}
-    return [name for name, part in families.items() if name != SINGLE and not part.implied]
+    return [name for name, part in families.items() if name not in (SINGLE, SHARING)]
 
 
 def limit(method: str, tasks: int) -> float | None:
@@ -85,15 +85,16 @@ def limit(method: str, tasks: int) -> float | None:
     if method not in METHODS:  # a chain
         return None
     part = METHODS[method]
-    if not issubclass(part, Balancer) or part.also:
+    if not issubclass(part, Balancer) or part.overrides & {"before", "after", "around"}:
         return None
     if method in ("dwa", "rlw", "uw"):
         return 1.05
     if method == "gradnorm":
         return 1.2 if tasks == 3 else None
-    if part.reads == {"inner"} and tasks == 5:
+    (made,) = make_balancers(Method.parse(method), TASKS[:3], TASKS[:3], Seeds("", 0))
+    if made.reads == {"inner"} and tasks == 5:
         return 2.8
-    return 2.4 if part.reads and part.reads <= {"gramian", "inner"} and tasks == 3 else None
+    return 2.4 if made.reads and made.reads <= {"gramian", "inner"} and tasks == 3 else None
 
 
 @cache

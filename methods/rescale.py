@@ -32,6 +32,7 @@ from ._solvers import cancels
 class Rescale(GradientBalancer):
     """One factor for all tasks.
 
+    >>> import torch
     >>> signals = Signals.of([1.0, 1.0], torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
     >>> balancer = Rescale(["a", "b"], torch.Generator())
     >>> halved = signals.scaled(torch.tensor([0.5, 0.5]))

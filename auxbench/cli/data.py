@@ -29,7 +29,7 @@ def data() -> None:
 @format_option
 def list_(style: str) -> None:
     """List the data sets, their layouts, and what is prepared in the cache folder."""
-    from auxbench.data.prepared import layout as layouts
+    from auxbench.data.prepared import recognise as layouts
     from auxbench.report.tables import Column, Table, render
 
     columns = (
@@ -94,7 +94,7 @@ def prepare(dataset: str, source: Path, out: str | None) -> None:
     """
     from auxbench.data.prepared.form import place
     from auxbench.data.prepared.form import prepare as convert
-    from auxbench.data.prepared.layout import layouts_of
+    from auxbench.data.prepared.recognise import layouts_of
 
     choice = Choice.parse(dataset)
     layouts_of(choice.name)  # an unknown name is said before anything is unpacked
@@ -115,7 +115,7 @@ def prepare(dataset: str, source: Path, out: str | None) -> None:
 @click.argument("dataset")
 def fetch(dataset: str) -> None:
     """Make DATASET ready without any files of yours, where its licence lets it be passed on."""
-    from auxbench.data.prepared.layout import layouts_of
+    from auxbench.data.prepared.recognise import layouts_of
 
     choice = Choice.parse(dataset)
     known = layouts_of(choice.name)
@@ -175,7 +175,7 @@ def _options(choice: Choice, maker: type[Layout]) -> dict[str, str]:
 
 def _opened(folder: Path, choice: Choice | None) -> Layout:
     """The layout of a folder, with the user's options."""
-    from auxbench.data.prepared.layout import recognise
+    from auxbench.data.prepared.recognise import recognise
 
     maker = recognise(folder, choice.name if choice else None)
     options = Choice(maker.name, choice.options).values(maker) if choice else {}

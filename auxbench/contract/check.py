@@ -89,8 +89,8 @@ class Subject:
         Errors: `UsageError` for unknown names and options, for a file that registers nothing, and
         for a method that cannot be trained here at all.
 
-        >>> Subject.find("auxnas+pcgrad:norm=sum").parts
-        ('auxnas', 'pcgrad:norm=sum')
+        >>> Subject.find("auxnas+gcs:weighted=yes").parts
+        ('auxnas', 'gcs:weighted=yes')
         """
         parts = tuple(map(_named, text.split("+")))
         method = str(Method.parse("+".join(parts)))

@@ -39,15 +39,17 @@ class Problem:
         Options may follow a name, as in `depth:labelled=0.1` (see `label_noise`). Errors:
         `UsageError` for an unknown task, for one that is named twice, and for unknown options.
         """
-        choices = [Choice.parse(primary or dataset.primary)]
+        offered = tuple(dataset.tasks)
+        usual = dataset.primary if dataset.primary in offered else offered[0]
+        choices = [Choice.parse(primary or usual)]
         first = choices[0].name
         if auxiliaries is None:
-            default = (dataset.primary, *dataset.auxiliaries)
-            auxiliaries = [name for name in default if name != first and name in dataset.tasks]
+            default = (usual, *dataset.auxiliaries)
+            auxiliaries = [name for name in default if name != first and name in offered]
         choices += map(Choice.parse, auxiliaries)
         names = [choice.name for choice in choices]
         for place, name in enumerate(names):
-            if name not in dataset.tasks:
+            if name not in offered and name not in dataset.tasks:
                 raise UsageError(f"no task is called '{name}'; {suggestion(name, dataset.tasks)}")
             if place and name == first:
                 raise UsageError(f"task '{first}' is both primary and auxiliary; name it once.")

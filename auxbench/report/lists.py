@@ -10,6 +10,7 @@ from auxbench.report.cite import citations
 from auxbench.report.method import needs, tidy
 from auxbench.report.tables import Column, Table
 from auxbench.spec.budget import BUDGETS
+from auxbench.spec.description import Description
 from auxbench.spec.networks import BACKBONES, HEADS
 from auxbench.spec.registry import DATASETS, METHODS
 
@@ -35,7 +36,7 @@ def methods() -> Table:
     rows = []
     for about in map(METHODS.describe, METHODS.names()):
         known = entries().get(about.name)
-        measured = {"family": about.attributes.get("family")} if known is None else _measured(known)
+        measured = _unmeasured(about) if known is None else _measured(known)
         papers = "; ".join(paper.short for paper in citations(about)) or None
         told = {"summary": about.problem or about.summary, "problem": about.problem}
         rows.append({"name": about.name, **measured, "paper": papers, **told})
@@ -45,6 +46,11 @@ def methods() -> Table:
         "auxbench list methods --cite NAMES gives their papers as BibTeX.",
     )
     return Table("", columns, rows, notes)
+
+
+def _unmeasured(about: Description) -> dict[str, Any]:
+    """What is known of a method of another package, which has been imported by now."""
+    return {} if about.problem else {"family": getattr(METHODS[about.name], "family", None)}
 
 
 def _measured(entry: Entry) -> dict[str, Any]:

@@ -67,7 +67,7 @@ VIEWS = [
 def test_a_plane_stays_the_plane_of_its_normals(view: View) -> None:
     near = torch.from_numpy(inverse_depth(NORMAL, FOCAL, (HEIGHT, WIDTH)))
     flat = torch.from_numpy(np.tile(NORMAL[:, None, None], (1, HEIGHT, WIDTH)))
-    after = look({"near": near, "normals": flat}, {"near": "map", "normals": "normals"}, view)
+    after = look({"near": near, "normals": flat}, {"near": Map(), "normals": Normals()}, view)
     expected = inverse_depth(turned(NORMAL, view), FOCAL / view.step, view.size)
     if view.step <= 1:
         inner = (slice(1, -1), slice(1, -1))  # half a pixel at the border is not interpolated

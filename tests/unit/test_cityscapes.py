@@ -22,7 +22,8 @@ from auxbench.cli.data import data as data_command
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch
 from auxbench.data.prepared.form import prepare
-from auxbench.data.prepared.layout import Finding, check, recognise
+from auxbench.data.prepared.layout import Finding, check
+from auxbench.data.prepared.recognise import recognise
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
@@ -333,7 +334,9 @@ def test_a_step_of_auxnas_and_pcgrad(prepared: dict[str, Path], name: str) -> No
 def test_metrics_are_the_customary_ones() -> None:
     tasks = Cityscapes.tasks
     found = {
-        name: [f"{metric.name} {metric.unit}".strip() for metric in (m() for m in task.metrics)]
+        name: [
+            f"{metric.name} {metric.unit}".strip() for metric in (m() for m in task.kind.metrics)
+        ]
         for name, task in tasks.items()
     }
     assert found == {

@@ -28,6 +28,7 @@ from auxbench.cli.main import auxbench
 from auxbench.data import progress as bar
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.prepared import layout
+from auxbench.data.prepared import recognise as recognising
 from auxbench.data.prepared.download import download, unpack
 from auxbench.data.prepared.layout import Layout
 from auxbench.data.preview import preview
@@ -119,9 +120,9 @@ def test_a_folder_of_two_data_sets_is_asked_about(
         def recognise(cls, folder: Path) -> bool:
             return True
 
-    known = {"nyuv2": layout.layouts_of("nyuv2"), "other": (Other,)}
-    monkeypatch.setattr(layout, "names", lambda: list(known))
-    monkeypatch.setattr(layout, "layouts_of", lambda name: known[name])
+    known = {"nyuv2": recognising.layouts_of("nyuv2"), "other": (Other,)}
+    monkeypatch.setattr(recognising, "names", lambda: list(known))
+    monkeypatch.setattr(recognising, "layouts_of", lambda name: known[name])
     with pytest.raises(UsageError, match="looks like nyuv2 and like other; say which"):
         layout.recognise(source)
     assert layout.recognise(source, "nyuv2").name == "mtan"
@@ -149,7 +150,7 @@ def test_check_of_a_damaged_prepared_form(source: Path, cache: Path) -> None:
 def test_nothing_but_batches_needs_torch(source: Path, tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from auxbench.data_cli import data\n"
+        "from auxbench.cli.data import data\n"
         "source, out = sys.argv[1:]\n"
         "for words in (['list'], ['check', source], ['prepare', 'nyuv2:size=36x48', '--source',\n"
         "              source, '--out', out], ['check', out]):\n"
@@ -265,7 +266,7 @@ def test_a_sheet_names_classes_ranges_and_units(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", DATASETS.names())
 def test_classes_have_as_many_names_as_there_are(name: str) -> None:
     for task in DATASETS[name].tiny().tasks.values():
-        assert len(task.names) == (task.classes or len(task.names)), task.name
+        assert len(task.kind.names) == (task.kind.classes or len(task.kind.names)), task.name
 
 
 def test_rooms_draws_what_is_shown_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,4 +212,7 @@ def test_the_problem_has_the_grade_first() -> None:
         ("defect", 4, False),
         ("cell", 2, False),
     ]
-    assert [make().name for make in problem.primary.metrics] == ["balanced-accuracy", "accuracy"]
+    assert [make().name for make in problem.primary.kind.metrics] == [
+        "balanced-accuracy",
+        "accuracy",
+    ]

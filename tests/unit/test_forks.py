@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from auxbench.errors import UsageError
-from auxbench.spec.method import Method
 from auxbench.training import checkpoint as state
 from tests.contract._parts import training, weights_of
 
@@ -91,7 +90,7 @@ def test_too_many_subsets_are_refused_with_the_number_of_networks() -> None:
 
 def test_two_rules_that_fork_are_refused() -> None:
     with pytest.raises(UsageError, match="'forkmerge' and 'oracle-subset'; keep one"):
-        Method.parse("forkmerge+oracle-subset")
+        training("forkmerge+oracle-subset")
 
 
 def test_periods_end_where_validation_is_read() -> None:

@@ -16,7 +16,8 @@ from PIL import Image
 from auxbench import run
 from auxbench.cost.training import Meter
 from auxbench.data.prepared.form import DEPTH, NORMAL, prepare
-from auxbench.data.prepared.layout import check, recognise
+from auxbench.data.prepared.layout import check
+from auxbench.data.prepared.recognise import recognise
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError

@@ -14,7 +14,7 @@ from auxbench.spec.registry import METHODS, Registry
 
 def test_names_and_cards_import_no_torch() -> None:
     code = (
-        "import sys; from auxbench.registry import METHODS; "
+        "import sys; from auxbench.spec.registry import METHODS; "
         "print([METHODS.describe(name).summary for name in METHODS.names()]); "
         "sys.exit('torch' in sys.modules)"
     )

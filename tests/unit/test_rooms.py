@@ -289,7 +289,7 @@ def test_no_scene_is_in_two_splits_or_twice_in_one() -> None:
 def test_workers_draw_what_one_process_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = {"train": 17, "validation": 3, "test": 9}
     monkeypatch.setattr(_store, "FEW", 8)
-    monkeypatch.setattr(_store, "_cores", lambda: 2)
+    monkeypatch.setattr(_store, "cores", lambda: 2)
     pieces = list(drawn(16, counts))
     assert [split for split, _ in pieces] == ["train"] * 3 + ["validation"] + ["test"] * 2
     for split, count in counts.items():
@@ -303,7 +303,7 @@ def test_a_script_without_a_guard_may_start_workers(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import sys; from auxbench.tasks._rooms import store as _store; print('start')\n"
-        "_store.FEW, _store._cores = 8, lambda: 2\n"
+        "_store.FEW, _store.cores = 8, lambda: 2\n"
         "counts = {'train': 16, 'validation': 1, 'test': 1}\n"
         "print(sum(len(rows['scene']) for _, rows in _store.drawn(16, counts)))\n"
     )
@@ -389,7 +389,7 @@ def test_impossible_options_are_refused(options: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("module", ["shapes", "surfaces", "render", "sensing", "scenes", "store"])
 def test_examples_of_the_docstrings_run(module: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"auxbench.tasks.{module}"))
+    result = doctest.testmod(importlib.import_module(f"auxbench.tasks._rooms.{module}"))
     assert result.failed == 0
 
 
@@ -454,7 +454,7 @@ def test_a_sound_cache_is_used_and_not_drawn_again(
     dataset = Rooms(side=16, **COUNTS)
     dataset.prepare()
     progress = capfd.readouterr().err.splitlines()
-    assert "4 scenes of 16 x 16 pixels" in progress[0]
+    assert "scenes of 16 x 16 pixels, which are kept: 4 scenes" in progress[0]
     assert "4 of 4 scenes" in progress[-1]
     monkeypatch.setattr(_store, "drawn", lambda *_: pytest.fail("drawn again"))
     dataset.prepare()
@@ -500,7 +500,7 @@ def test_processes_that_ask_at_the_same_time_do_each_other_no_harm(tmp_path: Pat
     results = [racer.communicate(timeout=60) for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0, 0], results
     assert {output for output, _ in results} == {f"{draw('train', 0, 9, 16)['depth'].sum()}\n"}
-    assert sum("drawing 11 scenes" in errors for _, errors in results) == 1
+    assert sum("are kept: 11 scenes" in errors for _, errors in results) == 1
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
 
 

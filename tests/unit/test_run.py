@@ -171,6 +171,6 @@ def test_a_study_that_is_told_to_stop_saves_its_runs_and_goes_on_later(tmp_path:
     process.send_signal(signal.SIGTERM)
     _, text = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on from here" in text
+    assert "the same command continues from here" in text
     assert Store(tmp_path).records() == []
     assert 0 < state.load(folder / "state")["training"]["step"] < 100_000

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from auxbench.cli.data import data
 from auxbench.cli.main import auxbench
-from auxbench.data.prepared.layout import layouts_of
+from auxbench.data.prepared.recognise import layouts_of
 from auxbench.execution.study import Study
 from auxbench.networks import heads
 from auxbench.networks.backbone import build

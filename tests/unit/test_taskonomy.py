@@ -22,7 +22,8 @@ from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch
 from auxbench.data.losses import soft_cross_entropy
 from auxbench.data.prepared.form import prepare
-from auxbench.data.prepared.layout import check, recognise
+from auxbench.data.prepared.layout import check
+from auxbench.data.prepared.recognise import recognise
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
