@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from auxbench.training.balancer import Balancer as Balancer
     from auxbench.training.balancer import GradientBalancer as GradientBalancer
     from auxbench.training.context import Context as Context
-    from auxbench.training.gradients import Signals as Signals
     from auxbench.training.phase import Phase as Phase
+    from auxbench.training.signals import Signals as Signals
 
 _HOMES = {
     "Architecture": "training.architecture",
@@ -45,7 +45,7 @@ _HOMES = {
     "Network": "networks.builder",
     "Phase": "training.phase",
     "Samples": "data.dataset",
-    "Signals": "training.gradients",
+    "Signals": "training.signals",
 }
 __all__ = ["__version__", "run", *_HOMES]
 

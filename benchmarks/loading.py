@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 
 from auxbench.data.dataset import Batch, Samples
-from auxbench.data.prepared.form import prepare as convert
+from auxbench.data.prepared.convert import prepare as convert
 from auxbench.spec.registry import DATASETS
-from auxbench.tasks._layouts.nyuv2 import Mtan
+from auxbench.tasks._layouts.nyuv2_mtan import Mtan
 
 SIZE = (288, 384)
 BATCH = 8

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
 from auxbench.spec.grammar import Help, ProperShare
-from auxbench.training.gradients import Row
+from auxbench.training.signals import Row
 
 FLOOR = 1e-8
 

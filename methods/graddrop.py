@@ -31,7 +31,7 @@ from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer
 from auxbench.spec.grammar import Help, Share
-from auxbench.training.gradients import Row
+from auxbench.training.signals import Row
 
 
 @METHODS.register

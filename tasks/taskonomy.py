@@ -59,7 +59,8 @@ from auxbench.errors import UsageError
 from auxbench.spec.grammar import Help, Place
 
 from ._filters import keypoints
-from ._layouts.taskonomy import BENT, DOMAINS, FLAT, METRE, OBJECTS, SCENES, SEGMENTS, UNKNOWN
+from ._layouts.taskonomy import BENT, DOMAINS, FLAT, METRE, UNKNOWN
+from ._layouts.taskonomy_classes import OBJECTS, SCENES, SEGMENTS
 from ._rooms.scenes import DEPTH as ROOMS_DEPTH
 from ._rooms.scenes import EDGES as ROOMS_EDGES
 from ._rooms.scenes import KEYPOINTS as ROOMS_KEYPOINTS

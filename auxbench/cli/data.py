@@ -92,8 +92,8 @@ def prepare(dataset: str, source: Path, out: str | None) -> None:
     Options of the conversion follow the name: nyuv2:size=480x640. A conversion that was stopped
     goes on where it was.
     """
+    from auxbench.data.prepared.convert import prepare as convert
     from auxbench.data.prepared.form import place
-    from auxbench.data.prepared.form import prepare as convert
     from auxbench.data.prepared.recognise import layouts_of
 
     choice = Choice.parse(dataset)

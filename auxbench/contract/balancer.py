@@ -19,8 +19,8 @@ from auxbench.spec.method import SHARING, Method
 from auxbench.spec.registry import METHODS
 from auxbench.training import checkpoint as state
 from auxbench.training.balancer import Balancer, observe
-from auxbench.training.gradients import Signals
 from auxbench.training.learner import make_balancers
+from auxbench.training.signals import Signals
 
 GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
     "random": lambda rows: rows,

@@ -24,8 +24,8 @@ from auxbench.report.method import options
 from auxbench.spec.registry import METHODS
 from auxbench.training.architecture import Architecture
 from auxbench.training.balancer import Balancer
-from auxbench.training.gradients import Signals
 from auxbench.training.loop import Training
+from auxbench.training.signals import Signals
 
 STEPS = 40  # over which passes are averaged
 TOY = ("primary", ("helpful", "useless", "harmful", "conflicting"), "mlp", "toy")

@@ -24,6 +24,8 @@ Normals have x right, y down, z forward, away from the camera; a mirror negates 
 interpolated from an element without a label has no label. Depths are divided by the zoom because
 what is larger is closer; the directions of normals are not changed by it, as everywhere in the
 literature: for them a zoom is a longer lens, for depths it is a shorter way.
+
+Long because the kinds are best read beside each other.
 """
 
 from __future__ import annotations

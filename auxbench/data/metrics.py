@@ -3,6 +3,8 @@
 A metric adds up counts and sums, never means of batches, so the size and the order of batches do
 not matter and a smaller last batch weighs what it should. All skip missing labels as the losses
 do, and give NaN when there was no label at all.
+
+Long because the metrics of all kinds are here, a few lines each.
 """
 
 from __future__ import annotations

@@ -19,22 +19,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import interpolate
 
 from auxbench.cost.flops import Flops
 from auxbench.cost.training import PASSES, Meter
-from auxbench.data.dataset import Batch, Dataset, Indices, Samples, make_dataset
+from auxbench.data.dataset import Batch, make_dataset
 from auxbench.data.problem import Problem
 from auxbench.data.progress import bar
 from auxbench.errors import UsageError
 from auxbench.execution.execute import begin, builder_of
+from auxbench.execution.stand_in import StandIn
 from auxbench.execution.study import Study
 from auxbench.records.store import Store
-from auxbench.spec.grammar import Choice
 from auxbench.spec.method import Method
 from auxbench.spec.networks import HEAD
-from auxbench.spec.registry import DATASETS, METHODS
+from auxbench.spec.registry import METHODS
 from auxbench.spec.run import Run
 from auxbench.training.architecture import Architecture
 from auxbench.training.learner import Stage
@@ -43,9 +41,16 @@ from auxbench.training.objective import Objective
 
 Passes = dict[str, int]
 
+
 CHEAP = 2e10  # operations of a step that is made to see how long it takes
+
+
 LONG = 1.0  # seconds of a step that need not be taken twice
+
+
 FEW = 2  # samples on which the pace of a network is taken, and the smallest batch
+
+
 WHOLE = "holdout/whole"  # the split of which a step may read everything
 
 
@@ -273,61 +278,6 @@ def operations(architecture: Architecture, batch: Batch) -> tuple[int, int, int]
 
 def _few(problem: Problem) -> Batch:
     return problem.dataset.samples("train").batch(np.arange(FEW), None)
-
-
-class StandIn(Dataset):
-    """The tiny variant of a run's data set, at the size of the real one unless it stays `tiny`."""
-
-    licence = "synthetic"
-
-    def __init__(self, run: Run, tiny: bool = False) -> None:
-        self.inner: Dataset = DATASETS[Choice.parse(run.dataset).name].tiny()
-        real = self.inner if tiny else make_dataset(run.located, run.recipe.side)
-        self.size = real.size
-        self.features = real.features
-        self.tasks = self.inner.tasks
-        self.primary = self.inner.primary
-        self.auxiliaries = self.inner.auxiliaries
-        self.count = 64 * run.recipe.batch  # enough to hold some out
-
-    @classmethod
-    def tiny(cls) -> Dataset:
-        raise NotImplementedError("a stand-in has no variant of its own")
-
-    def prepare(self) -> None:
-        self.inner.prepare()
-
-    def samples(self, split: str) -> Samples:
-        self.inner.prepare()
-        return _Repeated(self.inner.samples(split), self.count, self.size, self.features)
-
-
-class _Repeated(Samples):
-    def __init__(self, inner: Samples, count: int, size: tuple[int, int], features: int) -> None:
-        self.inner = inner
-        self.count = count
-        self.size = size
-        self.features = features
-
-    def __len__(self) -> int:
-        return self.count
-
-    def batch(self, indices: Indices, rng: np.random.Generator | None) -> Batch:
-        batch = self.inner.batch(indices % len(self.inner), rng)
-        if self.features:
-            columns = torch.arange(self.features) % batch.inputs.shape[1]
-            return Batch(batch.inputs[:, columns], batch.targets)
-        shape = batch.inputs.shape[-2:]
-        targets = {
-            name: _stretch(target, self.size) if target.shape[-2:] == shape else target
-            for name, target in batch.targets.items()
-        }
-        return Batch(_stretch(batch.inputs, self.size), targets)
-
-
-def _stretch(image: Tensor, size: tuple[int, int]) -> Tensor:
-    flat = image.reshape(len(image), -1, *image.shape[-2:]).to(torch.float32)
-    return interpolate(flat, size).reshape(*image.shape[:-2], *size).to(image.dtype)
 
 
 def _like(spec: Mapping[str, Any], run: Run) -> bool:

@@ -3,6 +3,8 @@
 For images they are timm's, cut into blocks; what comes out is compared with timm's own features
 before it is used, and a network that cannot be cut faithfully is refused. For vectors there is a
 perceptron.
+
+Long because no backbone is built without being examined.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Heads: what turns the maps at the ends of a backbone's stages into a prediction."""
+"""Heads: what turns the maps at the ends of a backbone's stages into a prediction.
+
+Long because the four heads share their parts.
+"""
 
 from __future__ import annotations
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from auxbench.errors import UsageError, suggestion
 from auxbench.report.board import (
     failures,
-    in_words,
     merits,
     metric_of,
     problems,
     scores,
     with_failures,
 )
+from auxbench.report.difference import ALPHA, FEW, WEAK, Difference, _count, _list
 from auxbench.report.tables import Column, Table, decimals
 from auxbench.spec.grammar import split_list
 from auxbench.stats import Paired, decide, frame, paired, ranks
@@ -24,11 +24,9 @@ from auxbench.stats import Paired, decide, frame, paired, ranks
 if TYPE_CHECKING:
     import pandas
 
+
 Metric = tuple[str, str, str]  # name, unit, direction
 
-ALPHA = 0.05
-FEW = 5  # pairs; below, the test leans on normal differences and sees large ones only
-WEAK = 0.1  # correlation of pairs; below, pairing narrows the interval by next to nothing
 
 COLUMNS = (
     Column("problem", "problem", shown=False),
@@ -57,89 +55,6 @@ COLUMNS = (
     Column("detectable", "detectable", "digits"),
     Column("verdict", "verdict"),
 )
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One method against one control on one problem, and what its family makes of it.
-
-    `where` is the problem with its metric, `place` what tells it from the others compared.
-    A run that failed counts as the worst score on the problem, in the `result` and in the ranks,
-    which are those by mean score among all that is compared there; `finished` are the pairs in
-    which the method's own run has a score. `verdict` is 'better', 'worse' or 'undecided' at the
-    family's level of 0.05; `digits` are the decimals that its numbers deserve.
-    """
-
-    where: Mapping[str, str]
-    place: str
-    method: str
-    control: str
-    failed: Mapping[str, int]
-    control_failed: Mapping[str, int]
-    rank: float
-    control_rank: float
-    finished: int
-    result: Paired
-    p_holm: float
-    verdict: str
-    digits: int
-
-    def row(self) -> dict[str, Any]:
-        """The difference as a table holds it."""
-        result = self.result
-        keys = ("n", "unpaired", "difference", "low", "high", "correlation", "spread", "detectable")
-        tested = result.n > 1
-        return {
-            **self.where,
-            "place": self.place,
-            "method": self.method,
-            "control": self.control,
-            "failed": sum(self.failed.values()),
-            "control_failed": sum(self.control_failed.values()),
-            **{key: getattr(result, key) for key in keys},
-            "p": result.p if tested else None,
-            "p_holm": self.p_holm if tested else None,
-            "verdict": self.verdict,
-            "digits": self.digits,
-        }
-
-    def sentence(self) -> str:
-        """What can and cannot be concluded, in words."""
-        metric = f" ({self.where['metric']})" if self.where["metric"] else ""
-        head = f"{self.method} against {self.control} on {self.place}{metric}: {self.verdict}"
-        return " ".join([f"{head}{self._evidence()}.", *self._missing()])
-
-    def _evidence(self) -> str:
-        result, unit = self.result, f" {self.where['unit']}".rstrip()
-        if result.n < 2:
-            seeds = "1 paired seed allows" if result.n else "no paired seeds allow"
-            return f", for {seeds} no test"
-        difference = f"{result.difference:+.{self.digits}f}{unit}"
-        if result.spread == 0:
-            if result.difference == 0:
-                return f". The scores are identical on {result.n} paired seeds"
-            return (
-                f". The difference is {difference} on each of {result.n} paired seeds; without "
-                f"any spread only their signs can be tested, {_p(self.p_holm)} after Holm"
-            )
-        row = self.row()
-        bounds = next(column for column in COLUMNS if column.key == "low").text(row)
-        text = f". The difference is {difference} {bounds} over {result.n} paired seeds, "
-        text += f"{_p(self.p_holm)} after Holm"
-        if self.verdict == "undecided":
-            text += (
-                "; the test has 80 % power from a true difference of "
-                f"{result.detectable:.{self.digits}f}{unit} on"
-            )
-        return text
-
-    def _missing(self) -> Iterator[str]:
-        for method, counts in ((self.method, self.failed), (self.control, self.control_failed)):
-            if counts:
-                runs, why = _count(sum(counts.values()), "run"), in_words(counts)
-                yield f"{runs} of {method} gave no score ({why}), which counts as the worst."
-        if self.result.unpaired:
-            yield f"{_count(self.result.unpaired, 'score')} without a partner left out."
 
 
 @dataclass(frozen=True)
@@ -357,15 +272,3 @@ def _places(labels: Iterable[str]) -> dict[str, str]:
 
 def _any(rows: Iterable[Mapping[str, Any]], key: str) -> bool:
     return any(row[key] for row in rows)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

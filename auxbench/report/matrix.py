@@ -7,7 +7,8 @@ from statistics import fmean
 from typing import Any
 
 from auxbench.report.board import in_words
-from auxbench.report.comparison import Comparison, Difference
+from auxbench.report.comparison import Comparison
+from auxbench.report.difference import Difference
 from auxbench.report.tables import NOTHING, Column, Table
 
 MARKS = {"better": " better", "worse": " worse", "undecided": ""}

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from auxbench.data.dataset import Batch, SampleLosses
 from auxbench.training.context import Context
-from auxbench.training.gradients import Row, Signals
 from auxbench.training.phase import Phase
+from auxbench.training.signals import Row, Signals
 
 HOOKS = ("weights", "edit", "weigh_samples", "relabel", "before", "after", "around")
 

@@ -16,8 +16,9 @@ from auxbench.errors import Diverged
 from auxbench.spec.budget import Recipe
 from auxbench.training.balancer import Balancer
 from auxbench.training.context import Context
-from auxbench.training.gradients import JVP, Gradients, Row
+from auxbench.training.gradients import JVP, Gradients
 from auxbench.training.phase import Phase, Scalars
+from auxbench.training.signals import Row
 
 Optimizers = Callable[[Sequence[Parameter], Recipe], torch.optim.Optimizer]
 

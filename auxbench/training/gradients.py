@@ -2,6 +2,8 @@
 
 The Gramian is lazy because reading it is what costs T backward passes instead of one; what is
 shared is observed on the live graph and never declared.
+
+Long because rows, Gramian, norms and the final write share what has been computed.
 """
 
 from __future__ import annotations
@@ -11,18 +13,23 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 from torch.nn import Parameter
 
+from auxbench.training.signals import Row, Signals
+
 FORWARD_FROM = 4  # tasks from which on inner products with the primary come from one jvp
+
+
 TOGETHER = 1 << 18  # numbers of a gradient that are held in float64 at a time
 
-Row = tuple[Tensor | None, ...]
+
 Rule = Callable[[Sequence[Row]], Sequence[Row]]
+
+
 JVP = Callable[[Row], Tensor]
 
 
@@ -36,135 +43,6 @@ class Passes:
     full: int = 0
     partial: int = 0
     product: int = 0
-
-
-class Signals:
-    """All that a balancer may know of a batch, after the balancers before it in the chain.
-
-    Every member is computed when it is read, and costs what it says. `learning_rate` is the
-    weights' current one. `read` collects the names of the members that have been read.
-    """
-
-    def __init__(
-        self,
-        losses: Tensor,
-        source: Source,
-        *,
-        learning_rate: float = 0.0,
-        earlier: Tensor | None = None,
-        scale: Tensor | None = None,
-        read: set[str] | None = None,
-    ) -> None:
-        self._losses = losses
-        self._source = source
-        self._earlier = torch.ones_like(losses) if earlier is None else earlier
-        self._scale = torch.ones_like(losses) if scale is None else scale
-        self.learning_rate = learning_rate
-        self.read = set[str]() if read is None else read
-
-    @classmethod
-    def of(cls, losses: Sequence[float], rows: Tensor, learning_rate: float = 0.0) -> Signals:
-        """Signals from given gradients, rows [T, N]; every row counts as the last layer too.
-
-        >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
-        >>> signals.gramian.tolist()
-        [[4.0, -2.0], [-2.0, 2.0]]
-        """
-        values = torch.tensor(losses, dtype=torch.float64)
-        return cls(values, Given(rows.detach()), learning_rate=learning_rate)
-
-    @property
-    def losses(self) -> Tensor:
-        """The T task losses, primary first: float64, on the CPU, without a graph; free."""
-        self.read.add("losses")
-        return self._losses * self._scale
-
-    @property
-    def scale(self) -> Tensor:
-        """The factors by which the balancers before this one have multiplied the losses [T]."""
-        self.read.add("losses")
-        return self._earlier * self._scale
-
-    @property
-    def gramian(self) -> Tensor:
-        """Inner products of the tasks' gradients on the shared parameters [T, T]; T backwards."""
-        self.read.add("gramian")
-        return self._source.gramian * self._scale[:, None] * self._scale
-
-    @property
-    def inner(self) -> Tensor:
-        """Inner products of the primary's gradient with every task's [T]: the Gramian's row 0.
-
-        T backwards, or from four tasks on one and a forward-mode product.
-        """
-        self.read.add("inner")
-        return self._source.inner * self._scale[0] * self._scale
-
-    @property
-    def norms(self) -> Tensor:
-        """Norms of the tasks' gradients on a layer that tells their pace [T]; T partial backwards.
-
-        It is the last layer that the tasks share, unless the architecture names one per task.
-        """
-        self.read.add("norms")
-        return self._source.norms * self._scale.abs()
-
-    @property
-    def rows(self) -> list[Row]:
-        """The tasks' gradients on the shared parameters, a row of tensors per task; T backwards.
-
-        None stands for a parameter that a task does not reach.
-        """
-        self.read.add("rows")
-        pairs = zip(self._source.shared_rows, self._scale.tolist(), strict=True)
-        return [tuple(None if g is None else g * factor for g in row) for row, factor in pairs]
-
-    @property
-    def sum_length(self) -> float:
-        """The length of the sum of the tasks' gradients on the shared parameters; T backwards.
-
-        It is that of the batch's own gradients, whatever balancers have made of them.
-        """
-        self.read.add("sum_length")
-        return self._source.sum_length
-
-    def scaled(self, weights: Tensor) -> Signals:
-        """What the next balancer sees when task i's loss has been multiplied by `weights[i]`."""
-        return Signals(
-            self._losses,
-            self._source,
-            learning_rate=self.learning_rate,
-            earlier=self._earlier,
-            scale=self._scale * weights,
-            read=self.read,
-        )
-
-
-class Source(Protocol):
-    """Where signals come from: the gradients of a batch, before any balancer."""
-
-    @property
-    def gramian(self) -> Tensor: ...
-    @property
-    def inner(self) -> Tensor: ...
-    @property
-    def norms(self) -> Tensor: ...
-    @property
-    def shared_rows(self) -> Sequence[Row]: ...
-    @property
-    def sum_length(self) -> float: ...
-
-
-class Given:
-    """A source of signals that has the rows [T, N] of all tasks, all of them shared."""
-
-    def __init__(self, rows: Tensor) -> None:
-        exact = rows.double()
-        self.gramian = exact @ exact.T
-        self.inner = self.gramian[0]
-        self.norms = self.gramian.diagonal().sqrt()
-        self.shared_rows: list[Row] = [(row,) for row in rows]
-        self.sum_length = math.sqrt(max(self.gramian.sum().item(), 0.0))
 
 
 @dataclass

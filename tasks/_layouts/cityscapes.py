@@ -15,6 +15,8 @@ Sources: Cordts, Omran, Ramos and others, The Cityscapes Dataset for Semantic Ur
 Understanding, CVPR 2016, https://arxiv.org/abs/1604.01685, and the tables of its code,
 https://github.com/mcordts/cityscapesScripts; of the .npy files, Liu, Johns and Davison,
 End-to-End Multi-Task Learning with Attention, CVPR 2019, https://arxiv.org/abs/1803.10704
+
+Long because the two layouts share labels and their encoding.
 """
 
 from __future__ import annotations

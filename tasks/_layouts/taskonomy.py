@@ -25,11 +25,12 @@ https://github.com/StanfordVL/taskonomy; Eftekhar, Sax, Malik and Zamir, Omnidat
 https://arxiv.org/abs/2110.04994 (the tree of its tool); of the numbers of the scenes, Zhou,
 Lapedriza, Khosla, Oliva and Torralba, Places, TPAMI 40, 2018,
 https://doi.org/10.1109/TPAMI.2017.2723009
+
+Long because the one layout has twelve domains, each with an encoding of its own.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -40,28 +41,50 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from auxbench.data.prepared.form import NORMAL, RESPONSE
 from auxbench.data.prepared.layout import Array, Finding, Layout, Rows
 from auxbench.errors import UsageError
 
-from .encode import Raw, normal_steps, picked, picture, read_array, read_image, unreadable
+from .encode import Raw, normal_steps, picked, picture
+from .taskonomy_classes import OBJECT_NUMBERS, OBJECTS, SCENE_NUMBERS, SCENES, SEGMENTS
+from .taskonomy_files import _chances, _frame, averaged, read_list
 
 FRAME = (512, 512)
+
+
 LICENCE = "research terms of Taskonomy and Omnidata: non-commercial research and education only"
+
+
 SITE = "https://github.com/StanfordVL/taskonomy/tree/master/data"
+
+
 LISTS = "https://github.com/StanfordVL/taskonomy/raw/master/data/assets/splits_taskonomy.zip"
 
+
 NORMAL_ORDER = "rdf"
+
+
 METRE = 512  # steps of a metre of depth
+
+
 FARTHEST = 64500  # depths from here on are none; an absent one is 65535
+
+
 UNKNOWN = 65535  # steps of a response that is no label
+
+
 FLAT = 127  # the byte of no curvature
+
+
 BENT = -128  # of a curvature that is no label, after taking FLAT away
+
+
 EMPTY = 100  # bytes: smaller files hold nothing, as the authors' own code has it
 
+
 SPLITS = {"train": "train", "validation": "val", "test": "test"}  # and their columns
+
 
 # The folder of every array of the prepared form.
 DOMAINS: Mapping[str, str] = {
@@ -78,67 +101,18 @@ DOMAINS: Mapping[str, str] = {
     "object": "class_object",
     "scene": "class_scene",
 }
+
+
 WORDS = {"segment_semantic": "segmentsemantic", "class_scene": "class_places"}
+
+
 GEOMETRIC = ("normals", "occlusions", "keypoints3d", "reshading", "curvature")
+
+
 RESPONSES = ("edges", "occlusions", "keypoints", "keypoints3d")
 
+
 VIEW = re.compile(r"point_(\d+)_view_(\d+)_domain_\w+\.(?:png|npy)")
-
-# fmt: off
-SEGMENTS = (
-    "background", "bottle", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
-    "tv", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase",
-)
-# fmt: on
-
-# The 100 classes of ImageNet's 1000 that occur indoors, after their numbers there.
-_OBJECTS = """
-    401 accordion; 402 acoustic guitar; 409 analog clock; 412 ashcan; 414 backpack; 430 basketball;
-    431 bassinet; 435 bathtub; 453 bookcase; 462 broom; 463 bucket; 470 candle; 478 carton;
-    487 cellular telephone; 488 chain; 492 chest; 495 china cabinet; 504 coffee mug; 505 coffeepot;
-    508 computer keyboard; 519 crate; 520 crib; 521 Crock Pot; 526 desk; 527 desktop computer;
-    528 dial telephone; 530 digital clock; 532 dining table; 533 dishrag; 534 dishwasher;
-    539 doormat; 545 electric fan; 546 electric guitar; 548 entertainment center;
-    550 espresso maker; 553 file; 559 folding chair; 564 four-poster; 579 grand piano; 588 hamper;
-    598 home theater; 606 iron; 619 lampshade; 620 laptop; 632 loudspeaker; 648 medicine chest;
-    651 microwave; 662 modem; 664 monitor; 673 mouse; 681 notebook; 700 paper towel; 706 patio;
-    711 perfume; 713 photocopier; 716 picket fence; 721 pillow; 728 plastic bag; 729 plate rack;
-    733 pole; 736 pool table; 737 pop bottle; 738 pot; 742 printer; 748 purse; 750 quilt;
-    752 racket; 753 radiator; 754 radio; 760 refrigerator; 761 remote control; 765 rocking chair;
-    770 running shoe; 773 saltshaker; 778 scale; 794 shower curtain; 799 sliding door;
-    804 soap dispenser; 805 soccer ball; 809 soup bowl; 825 stone wall; 827 stove;
-    831 studio couch; 844 switch; 846 table lamp; 849 teapot; 851 television; 859 toaster;
-    861 toilet seat; 882 vacuum; 883 vase; 892 wall clock; 894 wardrobe; 897 washer;
-    904 window screen; 905 window shade; 907 wine bottle; 923 plate; 968 cup; 999 toilet tissue
-"""
-
-# The 63 classes of Places' 365 that are of homes and of work, after their numbers there.
-_SCENES = """
-    3 alcove; 23 assembly line; 25 public atrium; 26 attic; 28 auto factory; 37 bank vault;
-    43 basement; 45 bathroom; 51 bedchamber; 52 bedroom; 56 biology laboratory; 61 indoor booth;
-    63 indoor bow window; 88 chemistry lab; 89 childs room; 93 clean room; 95 closet;
-    100 computer room; 102 conference room; 106 corridor; 121 dining room; 124 dorm room;
-    126 dressing room; 129 elevator door; 131 elevator shaft; 133 engine room;
-    135 indoor escalator; 156 indoor garage; 165 indoor greenhouse; 176 home office;
-    177 home theater; 179 hospital room; 182 hotel room; 203 kitchen; 208 laundromat;
-    215 living room; 217 lobby; 228 mezzanine; 240 nursery; 241 nursing home; 244 office;
-    246 office cubicles; 248 operating room; 253 pantry; 255 indoor parking garage;
-    264 physics laboratory; 269 playroom; 280 reception; 281 recreation room; 282 repair shop;
-    285 restaurant kitchen; 298 server room; 303 shower; 311 stable; 317 staircase;
-    318 storage room; 328 television room; 332 ticket booth; 343 utility room;
-    346 veterinarians office; 352 waiting room; 358 wet bar; 363 youth hostel
-"""
-
-
-def _numbered(text: str) -> dict[str, int]:
-    pairs = (" ".join(entry.split()).partition(" ") for entry in text.split(";"))
-    return {name: int(number) for number, _, name in pairs}
-
-
-_OBJECT_NUMBERS, _SCENE_NUMBERS = _numbered(_OBJECTS), _numbered(_SCENES)
-OBJECTS, SCENES = tuple(_OBJECT_NUMBERS), tuple(_SCENE_NUMBERS)
-OBJECT_NUMBERS = np.array(list(_OBJECT_NUMBERS.values()))  # of the 1000 in a file
-SCENE_NUMBERS = np.array(list(_SCENE_NUMBERS.values()))  # of the 365 in a file
 
 
 class View(NamedTuple):
@@ -430,88 +404,10 @@ class Official(Layout):
 LAYOUTS = (Official,)
 
 
-def read_list(path: Path) -> dict[str, str]:
-    """The split of every building, by an official list: id,train,val,test with one 1 a line.
-
-    Errors: `UsageError` for a file that is missing or not such a list.
-    """
-    try:
-        # with universal ends of lines, since most of these files have lone carriage returns
-        with path.open(encoding="utf-8-sig", newline=None) as file:
-            table = list(csv.reader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise unreadable(path, error) from None
-    columns = ["id", *SPLITS.values()]
-    if not table or [word.strip() for word in table[0]] != columns:
-        raise UsageError(f"file '{path}' does not begin with {','.join(columns)}; get it again.")
-    listed: dict[str, str] = {}
-    for row in table[1:]:
-        building, *marks = (word.strip() for word in row) if row else ("",)
-        if not building and not any(marks):
-            continue
-        if sorted(marks) != ["0", "0", "1"]:
-            raise UsageError(
-                f"file '{path}' puts the building '{building}' into {marks.count('1')} splits, "
-                "not one; get it again."
-            )
-        split = list(SPLITS)[marks.index("1")]
-        if listed.setdefault(building, split) != split:
-            raise UsageError(
-                f"file '{path}' puts the building '{building}' into {listed[building]} and "
-                f"{split}; get it again."
-            )
-    return listed
-
-
-def averaged(values: Raw, seen: Raw | None, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Numbers [H, W] scaled down by averaging; NaN where less than half is `seen`.
-
-    >>> averaged(np.array([[1, 3], [5, 7]]), np.array([[True, True], [False, True]]), (1, 1))
-    array([[3.6666667]], dtype=float32)
-    """
-    if seen is None or seen.all():
-        return _boxes(values, size)
-    share = _boxes(seen, size)
-    total = _boxes(np.where(seen, values, 0), size)
-    known = share >= 0.5
-    return np.where(known, total / np.where(known, share, 1), np.nan).astype(np.float32)
-
-
-def _boxes(values: Raw, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    image = Image.fromarray(values.astype(np.float32))
-    return np.array(image.resize((size[1], size[0]), Image.Resampling.BOX), np.float32)
-
-
 def _place(folder: Path, domain: str) -> Path:
     """Where the buildings of a domain lie."""
     inner = folder / domain / "taskonomy"
     return inner if inner.is_dir() else folder / domain
-
-
-def _frame(path: Path, mode: str) -> Raw:
-    """The pixels of a whole picture."""
-    pixels = read_image(path, mode)
-    if pixels.shape[:2] != FRAME:
-        raise UsageError(
-            f"picture '{path}' is {pixels.shape[0]} x {pixels.shape[1]} pixels, not "
-            f"{FRAME[0]} x {FRAME[1]}; get it again."
-        )
-    return pixels
-
-
-def _chances(path: Path, count: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """The teacher's probabilities of the classes that are kept, which become 1 together.
-
-    A file holds probabilities of all classes or what a softmax makes them of.
-    """
-    array = read_array(path, (count,), (1, count)).reshape(count).astype(np.float64)
-    if not np.isfinite(array).all():
-        raise UsageError(f"array '{path}' has numbers that are not finite; get that file again.")
-    kept = array[numbers]
-    if array.min() < 0 or abs(array.sum() - 1) > 0.01 or not kept.any():
-        kept = np.exp(kept - kept.max())
-    result: npt.NDArray[np.float32] = (kept / kept.sum()).astype(np.float32)
-    return result
 
 
 def _some(names: list[str]) -> str:

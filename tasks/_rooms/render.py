@@ -2,6 +2,8 @@
 
 Camera axes are x right, y down, z forward. Rays have z = 1, so the distance travelled along one
 is its z-depth in metres.
+
+Long because a ray meets six solids, each with a formula of its own.
 """
 
 from __future__ import annotations

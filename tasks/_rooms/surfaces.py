@@ -1,4 +1,7 @@
-"""Surfaces: what solids are made of; procedural textures in metres, evaluated where rays hit."""
+"""Surfaces: what solids are made of; procedural textures in metres, evaluated where rays hit.
+
+Long because there are a dozen textures, each with a formula of its own.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from PIL import Image
 from auxbench.cli.data import data as data_command
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch
-from auxbench.data.prepared.form import prepare
+from auxbench.data.prepared.convert import prepare
 from auxbench.data.prepared.layout import Finding, check
 from auxbench.data.prepared.recognise import recognise
 from auxbench.data.problem import Problem

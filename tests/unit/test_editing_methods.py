@@ -13,7 +13,8 @@ from torch.nn import Parameter
 
 from auxbench.spec.registry import METHODS
 from auxbench.training.balancer import Balancer
-from auxbench.training.gradients import Gradients, Row
+from auxbench.training.gradients import Gradients
+from auxbench.training.signals import Row
 from tests.contract._parts import training
 
 CASES: dict[str, Any] = json.loads(

@@ -19,7 +19,8 @@ from torch.nn import Parameter
 
 from auxbench.spec.registry import METHODS
 from auxbench.training.balancer import Balancer
-from auxbench.training.gradients import Gradients, Signals
+from auxbench.training.gradients import Gradients
+from auxbench.training.signals import Signals
 
 CASES: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "gradients.json").read_text(encoding="utf-8")

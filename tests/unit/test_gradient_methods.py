@@ -16,7 +16,8 @@ from torch.nn import Parameter
 from auxbench.methods._solvers import bargain, dual_cone_weights, simplex_minimum, unit_rows
 from auxbench.spec.registry import METHODS
 from auxbench.training.balancer import Balancer
-from auxbench.training.gradients import TOGETHER, Gradients, Signals
+from auxbench.training.gradients import TOGETHER, Gradients
+from auxbench.training.signals import Signals
 
 CASES: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "gradients.json").read_text(encoding="utf-8")

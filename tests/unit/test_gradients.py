@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import Parameter
 
-from auxbench.training.gradients import Gradients, Passes, Row, Signals
+from auxbench.training.gradients import Gradients, Passes
 from auxbench.training.jvp import jvp
+from auxbench.training.signals import Row, Signals
 
 
 def two_heads() -> tuple[list[torch.Tensor], list[Parameter], nn.Module]:

@@ -26,8 +26,8 @@ from auxbench.training.architecture import Architecture
 from auxbench.training.balancer import Balancer
 from auxbench.training.context import Context
 from auxbench.training.descent import Descent
-from auxbench.training.gradients import Signals
 from auxbench.training.objective import Objective
+from auxbench.training.signals import Signals
 from tests.contract._parts import training
 
 STEP = 1e-5

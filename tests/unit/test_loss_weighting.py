@@ -10,7 +10,7 @@ import torch
 
 from auxbench.spec.registry import METHODS
 from auxbench.training.balancer import Balancer
-from auxbench.training.gradients import Signals
+from auxbench.training.signals import Signals
 from tests.contract._parts import training, weights_of
 
 RULES = ["logsum", "uw", "dwa", "rlw", "famo", "gls", "imtll", "stch"]

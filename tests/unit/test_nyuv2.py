@@ -15,7 +15,8 @@ from PIL import Image
 
 from auxbench import run
 from auxbench.cost.training import Meter
-from auxbench.data.prepared.form import DEPTH, NORMAL, prepare
+from auxbench.data.prepared.convert import prepare
+from auxbench.data.prepared.form import DEPTH, NORMAL
 from auxbench.data.prepared.layout import check
 from auxbench.data.prepared.recognise import recognise
 from auxbench.data.problem import Problem

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from auxbench.data.prepared.convert import prepare
 from auxbench.data.prepared.decode import depths, normals, pictures, responses
-from auxbench.data.prepared.form import JOURNAL, MARKER, Prepared, place, prepare
+from auxbench.data.prepared.form import JOURNAL, MARKER, Prepared, place
 from auxbench.data.prepared.layout import Array, Layout, Rows, check
 from auxbench.errors import UsageError
 from auxbench.tasks._layouts.encode import (

@@ -11,7 +11,7 @@ import torch
 from auxbench import METHODS
 from auxbench.contract.dry_run import training
 from auxbench.training.balancer import Balancer
-from auxbench.training.gradients import Signals
+from auxbench.training.signals import Signals
 from tests.contract._parts import BALANCERS
 
 RULES = [name for name in BALANCERS if getattr(METHODS[name], "family", "") == "gradient"]

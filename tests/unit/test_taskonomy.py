@@ -21,7 +21,7 @@ from auxbench.cli.data import data as data_command
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch
 from auxbench.data.losses import soft_cross_entropy
-from auxbench.data.prepared.form import prepare
+from auxbench.data.prepared.convert import prepare
 from auxbench.data.prepared.layout import check
 from auxbench.data.prepared.recognise import recognise
 from auxbench.data.problem import Problem
@@ -422,9 +422,9 @@ def test_some_buildings_of_another_list(copy: Path) -> None:
 def test_a_conversion_goes_on_where_it_was_stopped(
     source: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("auxbench.data.prepared.form.FLUSH", 1)
+    monkeypatch.setattr("auxbench.data.prepared.convert.FLUSH", 1)
     monkeypatch.setattr(
-        "auxbench.data.prepared.form._forecast", lambda *_: ""
+        "auxbench.data.prepared.convert._forecast", lambda *_: ""
     )  # which reads some too
     made = layout(source)
     seen: list[str] = []

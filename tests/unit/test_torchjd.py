@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from auxbench.spec.registry import METHODS
 from auxbench.training.balancer import Balancer
-from auxbench.training.gradients import Gradients, Signals
+from auxbench.training.gradients import Gradients
+from auxbench.training.signals import Signals
 
 MISSING = "torchjd is not installed; it comes with the extra 'dev'"
 aggregation = pytest.importorskip("torchjd.aggregation", reason=MISSING)
