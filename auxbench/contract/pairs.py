@@ -90,9 +90,8 @@ def page(together: Cells, apart: Cells) -> str:
     return "\n".join(
         [
             "# Pairs\n",
-            "Written by `python -m auxbench.contract.pairs docs/pairs.md`, which tries every pair on "
-            "tiny",
-            "tiny data; the tests try them again.\n",
+            "Written by `python -m auxbench.contract.pairs docs/pairs.md`, which tries every pair",
+            "on tiny data; the tests try them again.\n",
             "## Architectures and balancers\n",
             f"On a {HERE.name}. {_verdict(together, 'pair')}\n",
             f"With {' and '.join(alone)} there is one task, and balancers change nothing.\n",

@@ -16,8 +16,8 @@ from auxbench.report.board import (
     scores,
     with_failures,
 )
-from auxbench.report.difference import ALPHA, FEW, WEAK, Difference, _count, _list
-from auxbench.report.tables import Column, Table, decimals
+from auxbench.report.difference import ALPHA, COLUMNS, FEW, WEAK, Difference, counted, listed
+from auxbench.report.tables import Table, decimals
 from auxbench.spec.grammar import split_list
 from auxbench.stats import Paired, decide, frame, paired, ranks
 
@@ -26,35 +26,6 @@ if TYPE_CHECKING:
 
 
 Metric = tuple[str, str, str]  # name, unit, direction
-
-
-COLUMNS = (
-    Column("problem", "problem", shown=False),
-    Column("place", "problem"),
-    Column("dataset", "data set", shown=False),
-    Column("primary", "primary", shown=False),
-    Column("auxiliaries", "auxiliaries", shown=False),
-    Column("backbone", "backbone", shown=False),
-    Column("budget", "budget", shown=False),
-    Column("method", "method"),
-    Column("control", "control"),
-    Column("metric", "metric"),
-    Column("unit", "unit"),
-    Column("direction", "direction", shown=False),
-    Column("n", "pairs"),
-    Column("unpaired", "unpaired"),
-    Column("failed", "failed"),
-    Column("control_failed", "control failed"),
-    Column("difference", "difference", "digits", signed=True),
-    Column("low", "95 % interval", "digits", signed=True, upto="high"),
-    Column("high", "high", shown=False),
-    Column("p", "p", 3),
-    Column("p_holm", "p (Holm)", 3),
-    Column("correlation", "correlation", 2, signed=True),
-    Column("spread", "sd of differences", shown=False),
-    Column("detectable", "detectable", "digits"),
-    Column("verdict", "verdict"),
-)
 
 
 @dataclass(frozen=True)
@@ -106,7 +77,7 @@ class Comparison:
         least = min(difference.result.n for difference in self.differences)
         if least < FEW:
             yield (
-                f"The smallest comparison has {_count(least, 'pair')}: with fewer than {FEW} only "
+                f"The smallest comparison has {counted(least, 'pair')}: with fewer than {FEW} only "
                 "large differences can be decided."
             )
         weak = [
@@ -120,14 +91,14 @@ class Comparison:
                 "which the scores hardly correlate."
             )
         elif weak:
-            yield f"Pairing by seed gained little for scores that hardly correlate: {_list(weak)}."
+            yield f"Pairing by seed gained little for scores that hardly correlate: {listed(weak)}."
         if any(difference.failed or difference.control_failed for difference in self.differences):
             yield (
                 "Some runs gave no score: each counts as the worst score that any run has on its "
                 "problem, since the seeds that finished would flatter a method that fails."
             )
         if self.absent:
-            yield f"Not compared, since not recorded there: {_list(self.absent)}."
+            yield f"Not compared, since not recorded there: {listed(self.absent)}."
 
     def sentences(self) -> list[str]:
         """One sentence or two per difference."""

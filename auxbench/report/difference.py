@@ -9,7 +9,7 @@ from typing import Any
 from auxbench.report.board import (
     in_words,
 )
-from auxbench.report.comparison import COLUMNS
+from auxbench.report.tables import Column
 from auxbench.stats import Paired
 
 ALPHA = 0.05
@@ -19,6 +19,35 @@ FEW = 5  # pairs; below, the test leans on normal differences and sees large one
 
 
 WEAK = 0.1  # correlation of pairs; below, pairing narrows the interval by next to nothing
+
+
+COLUMNS = (
+    Column("problem", "problem", shown=False),
+    Column("place", "problem"),
+    Column("dataset", "data set", shown=False),
+    Column("primary", "primary", shown=False),
+    Column("auxiliaries", "auxiliaries", shown=False),
+    Column("backbone", "backbone", shown=False),
+    Column("budget", "budget", shown=False),
+    Column("method", "method"),
+    Column("control", "control"),
+    Column("metric", "metric"),
+    Column("unit", "unit"),
+    Column("direction", "direction", shown=False),
+    Column("n", "pairs"),
+    Column("unpaired", "unpaired"),
+    Column("failed", "failed"),
+    Column("control_failed", "control failed"),
+    Column("difference", "difference", "digits", signed=True),
+    Column("low", "95 % interval", "digits", signed=True, upto="high"),
+    Column("high", "high", shown=False),
+    Column("p", "p", 3),
+    Column("p_holm", "p (Holm)", 3),
+    Column("correlation", "correlation", 2, signed=True),
+    Column("spread", "sd of differences", shown=False),
+    Column("detectable", "detectable", "digits"),
+    Column("verdict", "verdict"),
+)
 
 
 @dataclass(frozen=True)
@@ -98,17 +127,19 @@ class Difference:
     def _missing(self) -> Iterator[str]:
         for method, counts in ((self.method, self.failed), (self.control, self.control_failed)):
             if counts:
-                runs, why = _count(sum(counts.values()), "run"), in_words(counts)
+                runs, why = counted(sum(counts.values()), "run"), in_words(counts)
                 yield f"{runs} of {method} gave no score ({why}), which counts as the worst."
         if self.result.unpaired:
-            yield f"{_count(self.result.unpaired, 'score')} without a partner left out."
+            yield f"{counted(self.result.unpaired, 'score')} without a partner left out."
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural but for one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _list(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names with commas between them."""
     return ", ".join(names)
 
 
