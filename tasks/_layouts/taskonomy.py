@@ -48,10 +48,7 @@ from auxbench.errors import UsageError
 
 from .encode import Raw, normal_steps, picked, picture
 from .taskonomy_classes import OBJECT_NUMBERS, OBJECTS, SCENE_NUMBERS, SCENES, SEGMENTS
-from .taskonomy_files import _chances, _frame, averaged, read_list
-
-FRAME = (512, 512)
-
+from .taskonomy_files import FRAME, SPLITS, _chances, _frame, averaged, read_list
 
 LICENCE = "research terms of Taskonomy and Omnidata: non-commercial research and education only"
 
@@ -81,9 +78,6 @@ BENT = -128  # of a curvature that is no label, after taking FLAT away
 
 
 EMPTY = 100  # bytes: smaller files hold nothing, as the authors' own code has it
-
-
-SPLITS = {"train": "train", "validation": "val", "test": "test"}  # and their columns
 
 
 # The folder of every array of the prepared form.

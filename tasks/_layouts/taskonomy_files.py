@@ -12,7 +12,9 @@ from PIL import Image
 from auxbench.errors import UsageError
 
 from .encode import Raw, read_array, read_image, unreadable
-from .taskonomy import FRAME, SPLITS
+
+FRAME = (512, 512)
+SPLITS = {"train": "train", "validation": "val", "test": "test"}  # and their columns
 
 
 def read_list(path: Path) -> dict[str, str]:
