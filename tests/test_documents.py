@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from auxbench.cli.main import auxbench
+from auxbench.contract.check import Subject, attempt
 from auxbench.execution.study import Study
 from auxbench.spec.registry import METHODS
+from tests.test_house import ROOMS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -72,3 +74,31 @@ def test_its_commands_parse(words: list[str]) -> None:
     if name in {"run", "plan"}:
         skipped = {"results", "device", "jobs", "threads", "retry", "style"}
         assert Study.of(**{k: v for k, v in context.params.items() if k not in skipped}).runs
+
+
+PAGE = (ROOT / "docs" / "balancers.md").read_text(encoding="utf-8")
+HOUSE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_the_balancer_of_the_page_passes_the_contract(tmp_path: Path) -> None:
+    example = PAGE.partition("<!-- example -->")[2].partition("<!-- /example -->")[0]
+    code = example.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "half.py").write_text(code, encoding="utf-8")
+    subject = Subject.find(str(tmp_path / "half.py"))
+    try:
+        results = [attempt(part, check) for part, check in subject.checks()]
+        assert [result for result in results if result.ok is not True] == []
+    finally:
+        METHODS._files.pop("half")
+        METHODS._parts.pop("half")
+
+
+def test_the_page_lists_six_things() -> None:
+    assert re.findall(r"^(\d)\. ", PAGE, re.M) == list("123456")
+
+
+def test_the_house_is_shown_with_its_rooms_in_order() -> None:
+    tree = HOUSE.split("```")[1]
+    assert [room for room in re.findall(r"^  (\w+)/ ", tree, re.M) if room in ROOMS] == list(ROOMS)
+    for name in re.findall(r"`((?:auxbench|methods|tasks|tests|docs)/[\w./]+)`", HOUSE):
+        assert (ROOT / name).exists(), name

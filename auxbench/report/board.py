@@ -290,4 +290,4 @@ def _notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterat
         "a 95 % t-interval. Costs are means per run, latency the median: passes and FLOPs of "
         "training, parameters and MACs of what is deployed."
     )
-    yield "Overlapping intervals are no comparison: auxbench compare pairs the seeds."
+    yield "Do not judge by overlapping intervals; auxbench compare pairs the seeds."

@@ -211,8 +211,8 @@ def test_a_frame_makes_the_same_board_as_its_records() -> None:
 def test_notes_of_all_boards_are_said_once() -> None:
     records = [*study({"single": [40.0]}), *study({"single": [30.0]}, backbone="vgg16")]
     for style in ("text", "markdown"):
-        assert render(boards(records), style).count("Overlapping intervals") == 1
-    assert render(boards(records), "latex").count("Overlapping intervals") == 2
+        assert render(boards(records), style).count("overlapping intervals") == 1
+    assert render(boards(records), "latex").count("overlapping intervals") == 2
 
 
 WIDE = Table(
