@@ -76,9 +76,9 @@ class FusedNetwork(nn.Module):
 
 
 class FusedBranches(Architecture):
-    """A network per task and a unit per task at every place, the ends of stages or all blocks.
+    """A network per task and a unit per task at every place, as `links` says.
 
-    * `links`: Where the branches are fused: at every block, or at the ends of stages.
+    The branches are fused at every block, or at the ends of stages.
     """
 
     def __init__(self, builder: Builder, *, links: Level) -> None:

@@ -9,7 +9,7 @@ Known flaws: auxiliaries help by their gradients alone, since none of their feat
 and training pays for a branch per task. The released code cannot run this variant: its entry point
 calls a function that does not exist.
 
-@inproceedings{gao2024auxg,
+@inproceedings{gao2024auxnas,
   author = {Gao, Y. and Zhang, W. and Luo, W. and Ma, L. and Yu, J.-G. and Xia, G.-S. and Ma, J.},
   title = {{Aux-NAS: Exploiting Auxiliary Labels with Negligibly Extra Inference Cost}},
   booktitle = {International Conference on Learning Representations (ICLR)},

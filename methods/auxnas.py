@@ -31,7 +31,7 @@ link that is still open at the end is dropped all the same, which the record and
 released fusion fails on the maps of convolutional networks, its option for how fusions into the
 primary are initialised has no effect, and its checkpoints are chosen on the test split.
 
-@inproceedings{gao2024auxg,
+@inproceedings{gao2024auxnas,
   author = {Gao, Y. and Zhang, W. and Luo, W. and Ma, L. and Yu, J.-G. and Xia, G.-S. and Ma, J.},
   title = {{Aux-NAS: Exploiting Auxiliary Labels with Negligibly Extra Inference Cost}},
   booktitle = {International Conference on Learning Representations (ICLR)},

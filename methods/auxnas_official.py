@@ -11,7 +11,7 @@ Known flaws: in a short run its fixed rates leave links open that deployment dro
 the weights belongs to pretrained branches. Links into the primary start all but closed, so that the
 auxiliaries hardly reach it unless the search opens them.
 
-@inproceedings{gao2024auxg,
+@inproceedings{gao2024auxnas,
   author = {Gao, Y. and Zhang, W. and Luo, W. and Ma, L. and Yu, J.-G. and Xia, G.-S. and Ma, J.},
   title = {{Aux-NAS: Exploiting Auxiliary Labels with Negligibly Extra Inference Cost}},
   booktitle = {International Conference on Learning Representations (ICLR)},

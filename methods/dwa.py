@@ -10,7 +10,7 @@ Known flaws: it sees how fast losses fall but not how large they are, nor that o
 noise allows. Some public versions let the weights sum to 1 instead of T, which divides the learning
 rate by T, and one compares two windows of 25 steps as here rather than epochs.
 
-@inproceedings{liu2019dwa,
+@inproceedings{liu2019mtan,
   author = {Liu, S. and Johns, E. and Davison, A. J.},
   title = {{End-to-End Multi-Task Learning with Attention}},
   booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},

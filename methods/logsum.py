@@ -7,7 +7,7 @@ as of a batch without labels, stays finite. A single task keeps weight 1.
 Known flaws: losses have to be positive; public versions give NaN for negative ones, which count as
 0 here. A task that is nearly solved gets a huge weight.
 
-@inproceedings{navon2022logsum,
+@inproceedings{navon2022nashmtl,
   author = {Navon, A. and Shamsian, A. and Achituve, I. and Maron, H. and Kawaguchi, K. and
     Chechik, G. and Fetaya, E.},
   title = {{Multi-Task Learning as a Bargaining Game}},

@@ -11,7 +11,7 @@ Known flaws: the deployed network keeps the primary's attention, so inference co
 single-task network's. In a widespread public version the attention modules on a plain ResNet get no
 gradient at all as soon as a method asks for one gradient per task.
 
-@inproceedings{liu2019dwa,
+@inproceedings{liu2019mtan,
   author = {Liu, S. and Johns, E. and Davison, A. J.},
   title = {{End-to-End Multi-Task Learning with Attention}},
   booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},

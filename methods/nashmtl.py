@@ -11,7 +11,7 @@ a convex combination of them vanishes. The authors' solver often stops early, mo
 tasks there are, and gives up silently when a row of G sums to zero; their weights multiply the
 heads too.
 
-@inproceedings{navon2022logsum,
+@inproceedings{navon2022nashmtl,
   author = {Navon, A. and Shamsian, A. and Achituve, I. and Maron, H. and Kawaguchi, K. and
     Chechik, G. and Fetaya, E.},
   title = {{Multi-Task Learning as a Bargaining Game}},

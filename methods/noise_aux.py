@@ -9,7 +9,7 @@ tried with it. Validation and test keep their labels.
 Known flaws: maps of labels keep what all images have in common, such as where the floor is, so
 for dense tasks the noise is not quite free of information on the average image.
 
-@inproceedings{kurin2022noise-aux,
+@inproceedings{kurin2022sum,
   author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},
   title = {{In Defense of the Unitary Scalarization for Deep Multi-Task Learning}},
   booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},

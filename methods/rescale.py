@@ -8,7 +8,7 @@ alone where the rule's own direction is zero. Private parameters keep their grad
 
 Known flaws: a rule may mean the length that it gives, such as a short step where tasks disagree.
 
-@inproceedings{kurin2022noise-aux,
+@inproceedings{kurin2022sum,
   author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},
   title = {{In Defense of the Unitary Scalarization for Deep Multi-Task Learning}},
   booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},

@@ -10,7 +10,7 @@ data do not train on: beside these it tells what the lack of those samples does.
 Known flaws: with as many steps as everybody it gets less computation than methods that pass several
 tasks forwards and backwards. Published comparisons often tune and regularise it less than the rest.
 
-@inproceedings{kurin2022noise-aux,
+@inproceedings{kurin2022sum,
   author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},
   title = {{In Defense of the Unitary Scalarization for Deep Multi-Task Learning}},
   booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},

@@ -6,7 +6,7 @@ them. A chain without any balancer is this one.
 Known flaws: the unit of a loss decides its say. Public versions that take the mean instead divide
 the learning rate by the number of tasks, and at least one documents the mean and computes the sum.
 
-@inproceedings{kurin2022noise-aux,
+@inproceedings{kurin2022sum,
   author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},
   title = {{In Defense of the Unitary Scalarization for Deep Multi-Task Learning}},
   booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},

@@ -5,7 +5,7 @@ private draws leak into what methods have in common.
 
 Known flaws: none are known, and one in the suite would show here.
 
-@inproceedings{kurin2022noise-aux,
+@inproceedings{kurin2022sum,
   author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},
   title = {{In Defense of the Unitary Scalarization for Deep Multi-Task Learning}},
   booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},

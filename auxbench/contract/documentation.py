@@ -1,6 +1,6 @@
 """The contract: what every method has to hold to, as checks that say in words what does not.
 
-A check takes a part as users write it, `pcgrad:norm=sum`, or a whole method, and raises `Broken`,
+A check takes a part as users write it, `cagrad:c=0.4`, or a whole method, and raises `Broken`,
 or `Exempt` where it is not meant for this one. Here are those of what a part says of itself;
 `check` has them all together.
 """

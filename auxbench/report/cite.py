@@ -10,7 +10,11 @@ from auxbench.spec.description import Description
 from auxbench.spec.grammar import Choice, split_list
 from auxbench.spec.registry import METHODS
 
-FIELD = re.compile(r"^ *(\w+) = \{(.*?)\},?$", re.MULTILINE | re.DOTALL)
+# A value ends where the next field begins, or with the entry.
+FIELD = re.compile(
+    r"""(?<=[,\s])(\w+)\s*=\s*([{"\d].*?)\s*,?\s*(?=[,\s]\s*\w+\s*=\s*[{"\d]|\}\s*\Z)""", re.DOTALL
+)
+LETTERS = re.compile(r"\\(ss|ae|AE|oe|OE|aa|AA|[oOlLij])(?![a-zA-Z]) ?")
 MARKUP = re.compile(r"\\[a-zA-Z]+ ?|\\.|[{}]")  # accents and braces, for reading
 
 
@@ -28,9 +32,12 @@ class Citation:
 
     @classmethod
     def parse(cls, bibtex: str) -> Citation:
-        """Read an entry whose fields have a line each, or more."""
-        found = FIELD.findall(bibtex)
-        return cls(bibtex, {key.lower(): " ".join(value.split()) for key, value in found})
+        """Read an entry, its values in braces, in quotation marks, or plain numbers."""
+        fields = {}
+        for key, value in FIELD.findall(bibtex):
+            bare = value if value.isdigit() else value[1:-1]
+            fields[key.lower()] = " ".join(bare.split())
+        return cls(bibtex, fields)
 
     @property
     def url(self) -> str:
@@ -99,7 +106,8 @@ def _parts(text: str) -> Iterable[str]:
 def _plain(text: str) -> str:
     r"""Text without the markup of LaTeX, accents left out.
 
-    >>> _plain(r"Gr{\'e}goire, {A \& B}")
-    'Gregoire, A & B'
+    >>> _plain(r"Gr{\'e}goire and {\O}rsted, {A \& B}")
+    'Gregoire and Orsted, A & B'
     """
-    return MARKUP.sub("", text.replace(r"\&", "&").replace("--", "–"))
+    text = LETTERS.sub(r"\1", text.replace(r"\&", "&").replace("--", "–"))
+    return MARKUP.sub("", text)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 FLAWS = "Known flaws: "
-ENTRY = re.compile(r"^@\w+\{.*?^\}", re.MULTILINE | re.DOTALL)  # of BibTeX
+# An entry of BibTeX, up to an empty line, the next entry or the end.
+ENTRY = re.compile(r"^@\w+\{.*?\}(?=\s*\Z|\n+@|\n\n)", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 
 from auxbench.errors import UsageError
 from auxbench.report.cite import Citation, bibliography, citations
+from auxbench.spec.description import Description
 from auxbench.spec.registry import METHODS
 
 ENTRY = re.compile(r"@(inproceedings|article|misc)\{([a-z]+\d{4}[\w-]+),\n((?: +.+\n)+)\}")
@@ -19,6 +20,10 @@ def fields(entry: str) -> dict[str, str]:
     found = ENTRY.fullmatch(entry.strip())
     assert found, entry
     return {"kind": found[1], "key": found[2], **Citation.parse(entry).fields}
+
+
+def citations_of(name: str) -> list[Citation]:
+    return citations(METHODS.describe(name))
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -91,10 +96,17 @@ def test_lists_chains_and_options_name_papers_once() -> None:
 
 
 def test_all_is_every_paper_of_every_method() -> None:
-    urls = {paper.url for name in METHODS.names() for paper in citations(METHODS.describe(name))}
+    urls = {paper.url for name in METHODS.names() for paper in citations_of(name)}
     entries = bibliography("all").strip().split("\n\n")
     assert {fields(entry)["url"] for entry in entries} == urls
     assert len(entries) == len(urls) == len({fields(entry)["key"] for entry in entries})
+
+
+def test_a_paper_has_one_entry_in_all_methods() -> None:
+    entries = {
+        (paper.url, paper.bibtex) for name in METHODS.names() for paper in citations_of(name)
+    }
+    assert len(entries) == len({url for url, _ in entries})
 
 
 def test_an_unknown_name_comes_with_the_likely_one() -> None:
@@ -103,11 +115,46 @@ def test_an_unknown_name_comes_with_the_likely_one() -> None:
 
 
 def test_a_paper_in_short_and_in_full() -> None:
-    (paper,) = citations(METHODS.describe("slgrad"))
+    (paper,) = citations_of("slgrad")
     assert paper.short == "Gregoire arXiv 2023"
     assert paper.full.startswith("E. Gregoire, H. Chaudhary, S. Verboven. Sample-Level Weighting")
-    (paper,) = citations(METHODS.describe("hps"))
+    (paper,) = citations_of("hps")
     assert paper.short == "Caruana Machine Learning 1997"
+
+
+ENTRIES = {
+    "a line per field": "@misc{ng,\n  author = {Ng, A.},\n  title = {{On Tasks}},\n"
+    "  year = {2020},\n}",
+    "without spaces": "@misc{ng,\n  author={Ng, A.},\n  title={{On Tasks}},\n  year={2020}\n}",
+    "on one line": "@misc{ng, author = {Ng, A.}, title = {{On Tasks}}, year = {2020}}",
+    "quoted": '@misc{ng,\n  author = "Ng, A.",\n  title = "{On Tasks}",\n  year = 2020\n}',
+    "over two lines": "@misc{ng,\n  author = {Ng,\n    A.},\n"
+    "  title = {{On\n    Tasks}},\n  year = 2020,\n}",
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_entries_are_read_as_others_write_them(entry: str) -> None:
+    about = Description("x", f"A part.\n\nIt does.\n\n{entry}\n\n{entry}\n{entry}\n")
+    assert about.bibtex == [entry] * 3
+    assert about.description == ["It does."]
+    (paper, *_) = citations(about)
+    assert paper.fields == {"author": "Ng, A.", "title": "{On Tasks}", "year": "2020"}
+    assert paper.full == "A. Ng. On Tasks. 2020."
+
+
+@pytest.mark.parametrize(
+    ("family", "short"),
+    [
+        (r"De Palma", "De Palma"),
+        (r"{\c C}elik", "Celik"),
+        (r"{\O}rsted", "Orsted"),
+        (r"Wei{\ss}", "Weiss"),
+    ],
+)
+def test_names_are_read_without_markup(family: str, short: str) -> None:
+    paper = Citation.parse(rf"@misc{{x, author = {{{family}, A. and Ng, B.}}, year = {{2020}}}}")
+    assert paper.short == f"{short} 2020"
 
 
 def call(*words: str, code: int = 0) -> str:
