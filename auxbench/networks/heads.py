@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from auxbench.errors import UsageError, suggestion
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Bounds, Choice, Count
+from auxbench.spec.grammar import Bounds, Choice, Count, Help
 from auxbench.spec.networks import HEAD
 
 __all__ = ["HEADS", "DeepLabHead", "DptHead", "FpnHead", "LargeFovHead", "VectorHead"]
@@ -66,7 +66,7 @@ class FpnHead(nn.Module):
         reductions: Sequence[int],
         outputs: int,
         *,
-        width: Count = 64,
+        width: Annotated[Count, Help("Channels to which the map of every stage is led.")] = 64,
     ) -> None:
         """Take channels and pixels per cell of every stage, and the channels of the prediction."""
         super().__init__()
@@ -127,7 +127,10 @@ class DeepLabHead(_LastStageHead):
         reductions: Sequence[int],
         outputs: int,
         *,
-        reach: Count = 96,
+        reach: Annotated[
+            Count,
+            Help("Pixels that the first dilated convolution reaches; the others reach further."),
+        ] = 96,
     ) -> None:
         """Take channels and pixels per cell of every stage, and the channels of the prediction."""
         super().__init__()
@@ -162,7 +165,7 @@ class LargeFovHead(_LastStageHead):
         reductions: Sequence[int],
         outputs: int,
         *,
-        reach: Count = 96,
+        reach: Annotated[Count, Help("Pixels that the dilated convolution reaches.")] = 96,
     ) -> None:
         """Take channels and pixels per cell of every stage, and the channels of the prediction."""
         super().__init__()
@@ -206,7 +209,9 @@ class DptHead(nn.Module):
         reductions: Sequence[int],
         outputs: int,
         *,
-        width: Annotated[int, Bounds(2)] = 256,
+        width: Annotated[
+            int, Bounds(2), Help("Channels to which the map of every stage is led.")
+        ] = 256,
     ) -> None:
         """Take channels and pixels per cell of every stage, and the channels of the prediction."""
         super().__init__()

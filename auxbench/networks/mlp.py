@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor, nn
 
-from auxbench.errors import UsageError
+from auxbench.spec.grammar import Count, Help
 
 __all__ = ["Token", "blocks"]
 
@@ -21,18 +23,20 @@ class Token(nn.Module):
         return vectors.unsqueeze(1)
 
 
-def blocks(features: int, *, depth: int = 3, width: int = 128) -> list[nn.Module]:
+def blocks(
+    features: int,
+    *,
+    depth: Annotated[Count, Help("Number of hidden layers.")] = 3,
+    width: Annotated[Count, Help("Units of every hidden layer.")] = 128,
+) -> list[nn.Module]:
     """The hidden layers of a perceptron, `depth` linear layers with ReLU, `width` units each.
 
     They take [B, 1, features] and give [B, 1, width]. The keyword arguments are the options of
     the backbone, as in `mlp:depth=4:width=128`; initial values are torch's, drawn from its global
-    state. Errors: `UsageError` for a depth or width below 1.
+    state.
 
     >>> [block[0].in_features for block in blocks(10, depth=3, width=32)]
     [10, 32, 32]
     """
-    for option, value in (("depth", depth), ("width", width)):
-        if value < 1:
-            raise UsageError(f"option '{option}' of 'mlp' is {value}; give at least 1.")
     sizes = [features] + [width] * (depth - 1)
     return [nn.Sequential(nn.Linear(size, width), nn.ReLU()) for size in sizes]

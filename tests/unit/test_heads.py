@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from auxbench.errors import UsageError
 from auxbench.networks.backbone import build
 from auxbench.networks.builder import Network
 from auxbench.networks.heads import HEADS, DeepLabHead, DptHead, FpnHead, VectorHead, head, resolve
+from auxbench.networks.mlp import blocks
 from auxbench.spec import networks as catalogue
 from auxbench.spec.grammar import options_of
 
@@ -156,6 +157,13 @@ def test_a_head_can_learn_where_something_is(text: str) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.4 * losses[0]
+
+
+@pytest.mark.parametrize("maker", [*HEADS.values(), blocks])
+def test_options_explain_themselves(maker: Callable[..., object]) -> None:
+    options = options_of(maker)
+    assert options
+    assert all(option.help.endswith(".") for option in options.values())
 
 
 def test_spellings_and_refusals() -> None:
