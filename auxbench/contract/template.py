@@ -166,9 +166,10 @@ def _bibtex(source: str, name: str) -> str:
             f"source '{source}' cannot be read; write it as 'A. Author, B. Author, \"Title\", "
             "ICML 2026, https://...'."
         )
+    # The family name is what follows the initials: "De Palma, A." for A. De Palma.
     authors = [
-        f"{one.rpartition(' ')[2]}, {one.rpartition(' ')[0]}"
-        for one in found["authors"].split(", ")
+        re.sub(r"^((?:\S+\. )+)(.+)$", lambda name: f"{name[2]}, {name[1].strip()}", author)
+        for author in found["authors"].split(", ")
     ]
     fields = {
         "author": " and ".join(authors),

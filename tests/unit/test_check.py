@@ -190,7 +190,7 @@ BALANCERS = {
     "an exception": (
         "weights_are_finite_and_one_per_task",
         {"body": "raise LookupError('a rule of its own')"},
-        ".py, line 53: LookupError: a rule of its own",
+        ".py, line 58: LookupError: a rule of its own",
     ),
     "half of everything": (
         "one_task_keeps_weight_1",
@@ -561,6 +561,13 @@ def test_names_that_no_draft_can_have(tmp_path: Path, name: str, says: str) -> N
         write(name, "balancer", tmp_path)
     assert says in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_authors_of_a_draft_are_those_of_its_source(tmp_path: Path) -> None:
+    source = 'J.-H. A. De Palma, B. Li, OpenTeam, "Title", 2026, https://a.b'
+    write("mine", "balancer", tmp_path, source)
+    written = (tmp_path / "mine.py").read_text(encoding="utf-8")
+    assert "  author = {De Palma, J.-H. A. and Li, B. and OpenTeam},\n" in written
 
 
 def test_drafts_are_refused_for_sources_and_folders_that_are_none(tmp_path: Path) -> None:
