@@ -67,7 +67,11 @@ def test_what_json_does_not_know_becomes_null_or_a_number(tmp_path: Path) -> Non
     assert record["text"] == "line\nbreak \u2028 \udcff é"
 
 
-@pytest.mark.parametrize("record", [{}, {"id": 3}, {"id": "a", "x": object()}])
+@pytest.mark.parametrize(
+    "record",
+    [{}, {"id": 3}, {"id": "a", "x": object()}],
+    ids=["no id", "a number as id", "an object"],
+)
 def test_what_is_no_record_is_refused_and_leaves_no_line(tmp_path: Path, record: dict) -> None:
     store = Store(tmp_path)
     with pytest.raises(TypeError):
