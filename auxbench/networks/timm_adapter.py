@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from urllib.request import getproxies
 
 import timm
 import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.constants import ENDPOINT as HUB
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import is_model_in_modules
 from torch import Tensor, nn
@@ -49,10 +50,11 @@ def create(name: str, size: Size, pretrained: bool | Path, options: dict[str, An
             given["img_size"] = size
         if tensors is not None:
             given["pretrained_cfg_overlay"] = {"state_dict": tensors}
-        with _without_waiting() if download else nullcontext():
-            net = timm.create_model(
-                name, features_only=True, pretrained=download or tensors is not None, **given
-            )
+        elif download:
+            given["pretrained_cfg_overlay"] = _source(name)
+        net = timm.create_model(
+            name, features_only=True, pretrained=download or tensors is not None, **given
+        )
     except Exception as error:  # whatever timm, a download or a constructor may raise
         if download or tensors is not None:
             create(name, size, False, options)  # raises here if the weights are not to blame
@@ -89,24 +91,28 @@ def _impossible(name: str, size: Size, error: Exception) -> UsageError:
     )
 
 
-@contextmanager
-def _without_waiting() -> Iterator[None]:
-    """Let the hub of timm's weights look into its cache only where it cannot be reached.
+def _source(name: str) -> dict[str, Any]:
+    """Where timm shall find weights: where it usually does, or in the cache of a hub out of reach.
 
-    It would try for most of a minute otherwise, before it says so.
+    Asked itself, the hub's client would try for most of a minute before it looks there.
     """
-    from huggingface_hub import constants
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id or _reachable(HUB):
+        return {}
+    repository, _, revision = config.hf_hub_id.partition("@")
+    for file in (config.hf_hub_filename, "model.safetensors", "pytorch_model.bin"):
+        cached = file and try_to_load_from_cache(repository, file, revision=revision or None)
+        if isinstance(cached, str):
+            return {"file": cached, "custom_load": config.custom_load}
+    raise ConnectionError(f"{urlsplit(HUB).hostname} cannot be reached")
 
-    usual = constants.HF_HUB_OFFLINE
+
+def _reachable(address: str) -> bool:
+    """Whether the name of an address is known; behind a proxy it need not be known here."""
     try:
-        if not getproxies():  # behind a proxy, names need not be known here
-            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+        return bool(getproxies()) or bool(socket.getaddrinfo(urlsplit(address).hostname, 443))
     except OSError:
-        constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = usual
+        return False
 
 
 def _dilate(net: Any, name: str, stride: object) -> None:

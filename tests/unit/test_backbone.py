@@ -351,6 +351,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
         return create(name, **options)
 
     monkeypatch.setattr(timm, "create_model", without_internet)
+    monkeypatch.setattr(zoo, "_reachable", lambda address: True)
 
 
 def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -455,25 +456,31 @@ def test_resnets_can_be_dilated() -> None:
     assert build("resnet50:output_stride=8", 64).reductions == (4, 8, 8, 8)
 
 
-def test_a_hub_that_cannot_be_reached_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-
+@pytest.mark.parametrize("cached", [True, False], ids=["cached", "not cached"])
+@pytest.mark.parametrize("proxy", [True, False], ids=["proxy", "no proxy"])
+def test_a_hub_that_cannot_be_reached_is_not_waited_for(
+    proxy: bool, cached: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unknown(*names: object) -> None:
         raise OSError("Name or service not known")
 
-    seen = []
-
     def create(name: str, **options: Any) -> Any:
-        seen.append(constants.HF_HUB_OFFLINE)
+        if options["pretrained"]:
+            sources.append(options["pretrained_cfg_overlay"])
         raise ConnectionError("offline")
 
-    for proxies, offline_mode in (({}, True), ({"https": "http://proxy"}, False)):
-        monkeypatch.setattr(zoo.socket, "getaddrinfo", unknown)
-        monkeypatch.setattr(zoo, "getproxies", lambda proxies=proxies: proxies)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(timm, "create_model", create)
-        with pytest.raises(UsageError, match="offline"):
-            build("test_resnet", SIDE, pretrained=True)
-        assert seen[0] == offline_mode
-        assert constants.HF_HUB_OFFLINE is False
-        seen.clear()
+    def find(repository: str, file: str, **options: Any) -> str | None:
+        return f"{repository}/{file}" if cached else None
+
+    sources: list[dict[str, Any]] = []
+    monkeypatch.setattr(zoo.socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(zoo, "getproxies", lambda: {"https": "http://proxy"} if proxy else {})
+    monkeypatch.setattr(zoo, "try_to_load_from_cache", find)
+    monkeypatch.setattr(timm, "create_model", create)
+    with pytest.raises(UsageError, match=r"offline|cannot be reached"):
+        build("test_resnet", SIDE, pretrained=True)
+    file = "timm/test_resnet.r160_in1k/model.safetensors"
+    if proxy:
+        assert sources == [{}]
+    else:
+        assert [source["file"] for source in sources] == [file] * cached
