@@ -106,8 +106,8 @@ def batch(tasks: int) -> Batch:
     targets = {}
     for task in POOL[:tasks]:
         place = (BATCH, SIDE, SIDE) if task.dense else (BATCH,)
-        if task.classes:
-            targets[task.name] = draw(0, task.classes, place)
+        if task.kind.classes:
+            targets[task.name] = draw(0, task.kind.classes, place)
         else:
             shape = (BATCH, task.outputs, SIDE, SIDE)
             targets[task.name] = torch.rand(shape, generator=generator)
@@ -137,7 +137,7 @@ class Ours:
         self.stage = self.learner.stages[-1]
         self.source = {split: cast(Loader, repeat(batch(tasks))) for split in self.stage.splits}
         recurring = [phase.period for phase in self.stage.phases]
-        recurring += [getattr(b, b.reads_every) for b in self.learner.balancers if b.reads_every]
+        recurring += [balancer.period for balancer in self.learner.balancers]
         self.period = max(recurring)
 
     def __call__(self) -> None:
@@ -165,7 +165,7 @@ class Hand:
         data = batch(tasks)
         self.inputs, self.targets = data.inputs, list(data.targets.values())
         cross = nn.CrossEntropyLoss(ignore_index=-1)
-        self.criteria = [cross if task.classes else l1_loss for task in here.tasks]
+        self.criteria = [cross if task.kind.classes else l1_loss for task in here.tasks]
 
     def features(self) -> list[Tensor]:
         """The maps that all heads read."""
@@ -346,9 +346,7 @@ def recurring_option(method: str) -> str | None:
     """
     if method not in METHODS:
         return None
-    part = METHODS[method]
-    option = getattr(part, "reads_every", "") or "every"
-    return option if option in inspect.signature(part).parameters else None
+    return "every" if "every" in inspect.signature(METHODS[method]).parameters else None
 
 
 def average(ordinary: float, recurring: float, period: int) -> float:

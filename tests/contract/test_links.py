@@ -233,9 +233,11 @@ def test_the_released_configuration_starts_almost_closed_and_keeps_its_rates() -
     assert set(traces["links/a2p/depth"]) == {0.001}
     assert set(traces["links/p2a/depth"]) == {0.5}
     descent = next(p for p in run.learner.stages[0].phases if isinstance(p, Descent))
-    assert (descent.recipe.optimizer, descent.recipe.learning_rate) == ("adam", 1e-4)
-    schedule: Any = run.learner.stages[0].phases[0]
-    penalties = [schedule.schedule.penalty(t) for t in (0.0, 0.5, 0.65, 0.8, 1.0)]
+    recipe = descent.context.recipe
+    assert (recipe.optimizer, recipe.learning_rate) == ("adam", 1e-4)
+    search: Any = run.learner.stages[0].phases[0]
+    schedule = search.schedule
+    penalties = [schedule.l1 * schedule.ramped(t) for t in (0.0, 0.5, 0.65, 0.8, 1.0)]
     assert penalties == pytest.approx([0, 0, 500, 1000, 1000])
 
 

@@ -217,7 +217,7 @@ MISTAKES = {
     "run --methods pcgrad --dataset rooms --sedes 3": "No such option '--sedes'",
     "rum": "No such command 'rum'",
     "list method": "'method' is not one of",
-    "leaderboard": "no record is in 'results/local'",
+    "leaderboard": "no records in 'results/local'",
     "show abc": "'abc'",
 }
 

@@ -27,7 +27,6 @@ from auxbench.cli.data import data
 from auxbench.cli.main import auxbench
 from auxbench.data import progress as bar
 from auxbench.data.dataset import Dataset, make_dataset
-from auxbench.data.prepared import layout
 from auxbench.data.prepared import recognise as recognising
 from auxbench.data.prepared.download import download, unpack
 from auxbench.data.prepared.layout import Layout
@@ -124,8 +123,8 @@ def test_a_folder_of_two_data_sets_is_asked_about(
     monkeypatch.setattr(recognising, "names", lambda: list(known))
     monkeypatch.setattr(recognising, "layouts_of", lambda name: known[name])
     with pytest.raises(UsageError, match="looks like nyuv2 and like other; say which"):
-        layout.recognise(source)
-    assert layout.recognise(source, "nyuv2").name == "mtan"
+        recognising.recognise(source)
+    assert recognising.recognise(source, "nyuv2").name == "mtan"
 
 
 def test_check_says_what_is_wrong_and_where_to_get_it(tmp_path: Path) -> None:

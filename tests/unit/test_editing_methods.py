@@ -20,7 +20,7 @@ from tests.contract._parts import training
 CASES: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "gradients.json").read_text(encoding="utf-8")
 )
-EDITORS = [name for name in METHODS.names() if getattr(METHODS[name], "edits", False)]
+EDITORS = [n for n in METHODS.names() if "edit" in getattr(METHODS[n], "overrides", ())]
 
 
 def make(name: str, tasks: int, **options: Any) -> Balancer:
