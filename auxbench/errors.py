@@ -1,4 +1,4 @@
-"""What goes wrong, in one line: the thing, the value, and the fix."""
+"""Errors in one line: the thing, the value and the fix."""
 
 from __future__ import annotations
 

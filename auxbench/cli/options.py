@@ -1,4 +1,4 @@
-"""What commands share: options, formats, tables on standard output, records from a folder."""
+"""Shared by the commands: options, formats, tables on standard output, records from a folder."""
 
 from __future__ import annotations
 

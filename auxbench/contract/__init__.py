@@ -1,4 +1,4 @@
-"""What every part has to hold to, as checks that say in words what does not.
+"""The contract of every part, as checks that name in words what breaks it.
 
 `auxbench check` and the tests run the same functions.
 """

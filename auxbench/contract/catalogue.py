@@ -61,7 +61,7 @@ def measure(name: str) -> Entry:
 
 
 def _trained(name: str, tasks: int) -> Training:
-    """A short training with so many tasks; on images where vectors will not do."""
+    """A short training with `tasks` tasks, on images where vectors will not do."""
     for primary, auxiliaries, backbone, dataset in (TOY, ROOMS):
         try:
             run = training(
@@ -84,7 +84,7 @@ def _trained(name: str, tasks: int) -> Training:
 
 
 def _needs(run: Training, balancers: Sequence[Balancer]) -> list[str]:
-    """What the method needs besides a batch and its labels."""
+    """The method's needs besides a batch and its labels."""
     reads = frozenset[str]().union(*(balancer.reads for balancer in balancers))
     overrides = frozenset[str]().union(*(balancer.overrides for balancer in balancers))
     splits = {split for stage in run.learner.stages for split in stage.splits}

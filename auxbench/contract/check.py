@@ -64,7 +64,7 @@ TRAINING: tuple[Check, ...] = (
 
 @dataclass(frozen=True)
 class Result:
-    """How one check of a part, or of the whole method, came out.
+    """The outcome of one check of a part or of a method.
 
     `ok` is None where the check is not meant for it; `says` is then why, and else what failed.
     """
@@ -77,7 +77,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: parts with their options, and the method that they make."""
+    """The subject of the checks: parts with their options, and the method that they form."""
 
     parts: tuple[str, ...]
     method: str
@@ -149,7 +149,7 @@ def _raised(error: Exception, part: str) -> str:
 
 
 def table(subject: Subject, results: list[Result]) -> Table:
-    """What came out, a row per check."""
+    """The outcomes, a row per check."""
     columns = (
         Column("part", "part"),
         Column("check", "check"),

@@ -143,7 +143,7 @@ def its_examples_run(part: str, registry: Registry[Any] = METHODS) -> None:
         attempted += result.attempted
         demand(
             result.failed == 0,
-            f"an example of '{example.name}' fails: {_told(said.getvalue())}; mend it.",
+            f"an example of '{example.name}' fails: {_told(said.getvalue())}; correct it.",
         )
     demand(
         bool(attempted) or not issubclass(maker, Balancer),
@@ -152,7 +152,7 @@ def its_examples_run(part: str, registry: Registry[Any] = METHODS) -> None:
 
 
 def _told(report: str) -> str:
-    """What doctest reports, in one line."""
+    """The report of doctest, in one line."""
     found = re.search(r"Failed example:\n(.*)", report, re.DOTALL)
     return " ".join((found[1] if found else report).split())[:200]
 

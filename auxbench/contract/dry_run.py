@@ -50,7 +50,7 @@ def builder(
     dataset: str = "rooms",
     head: str = HEAD,
 ) -> Builder:
-    """What an architecture is built from, on tiny data."""
+    """The builder of an architecture on tiny data."""
     data = tiny(dataset)
     problem = Problem.of(data, primary, auxiliaries)
     streams = Seeds("contract", seed, PROTOCOL)

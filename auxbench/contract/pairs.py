@@ -34,7 +34,7 @@ class Place:
     dataset: str = "rooms"
 
     def outcome(self, method: str) -> str:
-        """What becomes of one step of a method: `TRAINED`, or the sentence that refuses it."""
+        """The outcome of one step of a method: `TRAINED`, or the sentence that refuses it."""
         try:
             training(
                 method,
@@ -105,12 +105,12 @@ def page(together: Cells, apart: Cells) -> str:
 
 
 def tasks(architecture: str) -> int:
-    """How many tasks an architecture trains of three."""
+    """The number of tasks that an architecture trains, of three."""
     return len(training(architecture).learner.architecture.tasks)
 
 
 def _verdict(cells: Cells, noun: str) -> str:
-    """How many cells are trained and how many refused, in a sentence."""
+    """The numbers of trained and of refused cells, in a sentence."""
     outcomes = [outcome for row in cells.values() for outcome in row.values()]
     refused = sum(outcome != TRAINED for outcome in outcomes)
     if not refused:
@@ -132,7 +132,7 @@ def _table(what: str, cells: Cells, columns: Iterable[str]) -> str:
 
 
 def cell(number: int) -> str:
-    """What stands in the table where sentence `number` refuses."""
+    """The table's mark where sentence `number` refuses."""
     return f"refused ({number})"
 
 

@@ -151,7 +151,7 @@ def passes_are_reported(part: str) -> None:
 
 
 def _calls(run: Training, steps: int) -> int:
-    """How often the architecture is called in some steps, counted without asking the meter."""
+    """The number of calls of the architecture in some steps, counted without the meter."""
     calls = 0
 
     def enter(*_: object) -> None:

@@ -1,1 +1,1 @@
-"""What a method costs: passes, FLOPs and seconds of training, and the deployed network."""
+"""The costs of a method: passes, FLOPs and seconds of training, and the deployed network."""

@@ -40,7 +40,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @dataclass
 class _Graph:
-    """What a network consists of and what one forward pass of it executes."""
+    """A network's parameters and the operations of one forward pass."""
 
     operators: list[str]
     macs: int
@@ -65,7 +65,7 @@ class _Graph:
 def inference(
     network: nn.Module, example: Tensor, reference: nn.Module | None = None
 ) -> dict[str, Any]:
-    """What one prediction of `network` costs, and how that differs from `reference`.
+    """The cost of one prediction of `network`, and its difference from `reference`.
 
     For the record of a run: `network` is what the run deploys and `reference` the single-task
     network of the same backbone. Both run in evaluation mode without gradients and are left as
@@ -142,7 +142,7 @@ def _latency(network: nn.Module, example: Tensor) -> list[float]:
 
 
 def _difference(ours: _Graph, single: _Graph) -> list[str]:
-    """What `ours` has more or less of than `single`, in short sentences; empty when alike."""
+    """The differences of `ours` from `single`, in short sentences; empty when alike."""
     sentences = [
         _more(ours.parameters - single.parameters, "parameter", "parameters"),
         _more(ours.buffers - single.buffers, "buffer element", "buffer elements"),

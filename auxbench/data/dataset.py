@@ -147,7 +147,7 @@ class Dataset(ABC):
         """The samples of 'train', 'validation' or 'test'; no sample is in two of them."""
 
     def identity(self) -> dict[str, Any]:
-        """What tells the data that are read from others, where code and options do not.
+        """The fingerprint of data from disk, which code and options do not determine.
 
         For records, JSON-able: digests of files, counts, versions of packages that bring them.
         Errors: `UsageError` for data that are not there.

@@ -25,7 +25,7 @@ interpolated from an element without a label has no label. Depths are divided by
 what is larger is closer; the directions of normals are not changed by it, as everywhere in the
 literature: for them a zoom is a longer lens, for depths it is a shorter way.
 
-Long because the kinds are best read beside each other.
+Long because the kinds are best read side by side.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ Losses = tuple[Tensor, Tensor]  # the sum over valid elements, and their count, 
 
 
 class Kind(ABC):
-    """What a task predicts.
+    """The kind of a task's prediction.
 
     `outputs` is the number of channels that a head must give: maps [B, outputs, H, W] if `dense`,
     vectors [B, outputs] otherwise. `missing` is what a target holds where there is no label.

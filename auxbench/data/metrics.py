@@ -60,7 +60,7 @@ class Metric(ABC):
 
 
 class _Confusion(Metric):
-    """What metrics of classes share: pixels or samples by true class (row) and predicted class.
+    """The base of metrics of classes: pixels or samples by true class (row) and predicted class.
 
     A last column takes predictions that are no number: they are wrong, whatever the label is.
     """
@@ -134,7 +134,7 @@ class BalancedAccuracy(_Confusion):
 
 
 class _Mean(Metric):
-    """What metrics share that average a value over all labelled elements of the split."""
+    """The base of metrics that average a value over all labelled elements of the split."""
 
     direction: Direction = "down"
     scale: float = 1.0
@@ -157,7 +157,7 @@ class _Mean(Metric):
 
 
 class _RootMean(_Mean):
-    """What metrics share that take the root of the mean over the split, not a mean of roots."""
+    """The base of metrics that take the root of the mean over the split, not a mean of roots."""
 
     def compute(self) -> float:
         return math.sqrt(super().compute())
@@ -268,7 +268,7 @@ class Delta125(_Mean):
 
 
 class _Angle(Metric):
-    """What metrics of normals share: the angles, in space or in an 8-bit picture of the normals.
+    """The base of metrics of normals: the angles, in space or in an 8-bit picture of the normals.
 
     Predictions [B, 3, H, W] may have any length; a zero target is no label. With `raw` the metric
     is that of the released code of NDDR-CNN and Aux-NAS, under a name of its own, so that their

@@ -26,7 +26,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a data set's training draws: a zoom, whether to mirror, and an angle.
+    """A random view of a training sample: a zoom, whether to mirror, and an angle.
 
     The zoom is one of `scales` or, if `between` is set, one by which the side of the view is any
     from that of the last to that of the first; the angle is up to `degrees` either way. A share

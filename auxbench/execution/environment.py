@@ -93,7 +93,7 @@ def _commit(root: Path) -> tuple[str | None, bool | None]:
 
 
 def _output(command: list[str]) -> str | None:
-    """What a command prints, or None when it is missing, fails or hangs."""
+    """The output of a command, or None when it is missing, fails or hangs."""
     # Inside a git hook variables such as GIT_DIR point at another repository.
     variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:

@@ -65,7 +65,7 @@ def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Trai
 
 
 def builder_of(run: Run, problem: Problem) -> Builder:
-    """What the networks of a run are built from."""
+    """The builder of a run's networks."""
 
     dataset, weights = problem.dataset, kept(run.weights) if run.weights else run.pretrained
     seeds = Seeds(f"{run.dataset} {problem.primary.name}", run.seed, run.protocol)

@@ -62,7 +62,7 @@ def carry_out(
 
 
 def slots(device: str, jobs: int | None) -> int:
-    """How many runs at a time: what the user says, or one on a GPU, or one per core up to 8.
+    """The number of runs at a time: the user's, or one on a GPU, or one per core up to 8.
 
     Errors: `UsageError` for fewer than one.
     """

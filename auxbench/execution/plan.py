@@ -188,7 +188,7 @@ def _telling(training: Training, stage: Stage) -> Iterator[tuple[int, int]]:
 
 @dataclass
 class Paces:
-    """How fast this machine is on each network, measured when it is first asked for."""
+    """This machine's speed on each network, measured when first read."""
 
     device: str
     known: dict[tuple[Any, ...], float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How far a study is: a bar with the time left at a terminal, plain lines elsewhere."""
+"""The progress of a study: a bar with the time left at a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Progress:
         if self.runs:
             self.console.print(f"{len(self.runs)} runs, {self.jobs} at a time{recorded}")
         elif self.done:
-            self.console.print(f"all {self.done} runs are recorded")
+            self.console.print(f"Nothing to run: all {self.done} runs are recorded.")
         for reason, count in self.stale.items():
             self.say(f"{count} of them {'was' if count == 1 else 'were'} recorded, but {reason}")
         total = sum(self.left.values())
@@ -86,7 +86,7 @@ class Progress:
             )
 
     def stepped(self, run: Run, step: int, steps: int) -> None:
-        """A run has done so many of its steps, those of a warm-up included."""
+        """Report a run's steps so far, those of a warm-up included."""
         with self.lock:
             self.left[run.id] = steps - step
             if step:

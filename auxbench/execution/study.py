@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from auxbench.data.dataset import make_dataset
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
-from auxbench.errors import UsageError
+from auxbench.errors import UsageError, suggestion
 from auxbench.networks import heads
 from auxbench.networks.backbone import resolve
 from auxbench.networks.pretrained import keep
@@ -43,7 +43,7 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """What the user asked for, resolved and checked: a matrix of runs."""
+    """The user's request, resolved and checked: a matrix of runs."""
 
     runs: tuple[Run, ...]
 
@@ -104,7 +104,7 @@ class Study:
         )
 
     def split(self, store: Store, retry: bool = False) -> Split:
-        """What of the study is done and what is to be run; `retry` counts failed runs in."""
+        """The study's finished runs and those to do; with `retry` these include failed ones."""
 
         data = {
             key: _identity(*key) for key in {(run.located, run.recipe.side) for run in self.runs}
@@ -127,12 +127,12 @@ class Study:
 def _recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
     unknown = [key for key in changes if key not in CHANGES]
     if unknown:
-        raise UsageError(f"no word is called '{unknown[0]}'; choose one of {', '.join(CHANGES)}.")
+        raise UsageError(f"no option is called '{unknown[0]}'; {suggestion(unknown[0], CHANGES)}")
     return budget(name).with_changes(**changes)
 
 
 def _identity(dataset: str, side: int) -> dict[str, Any] | None:
-    """What tells the data that would be read now from others; None where they are not there."""
+    """The fingerprint of the data that would be read now; None where they are missing."""
 
     try:
         return make_dataset(dataset, side).identity()

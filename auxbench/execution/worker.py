@@ -97,7 +97,7 @@ def outcome(
 
 
 def _provenance_of(run: Run) -> dict[str, Any] | None:
-    """What the run was skipped for may be what its provenance cannot be told of."""
+    """The reason for skipping a run may also be what keeps its provenance from being told."""
     try:
         return provenance_of(run)
     except AuxbenchError:

@@ -256,7 +256,7 @@ def _value(text: str) -> bool | int | float | str:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the examination found, per stage: is the finest cut faithful, channels, reduction."""
+    """Per stage: whether the finest cut is faithful, its channels, its reduction."""
 
     fine: tuple[bool, ...]
     channels: tuple[int, ...]
@@ -332,7 +332,7 @@ def _plan(cut: Cut, images: Tensor) -> _Plan:
 
 
 def _outputs(blocks: Sequence[nn.Module], feature: Tensor) -> list[Tensor]:
-    """What blocks in a row put out, up to one that fails or writes into what it is given."""
+    """Outputs of consecutive blocks, up to one that fails or modifies its input."""
     outputs: list[Tensor] = []
     try:
         for block in blocks:

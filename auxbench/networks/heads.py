@@ -95,7 +95,7 @@ class FpnHead(nn.Module):
 
 
 class _LastStageHead(nn.Module):
-    """What predicts from the last stage alone, by `layers`, and enlarges the outputs."""
+    """A head that reads the last stage alone, through `layers`, and upsamples its outputs."""
 
     layers: nn.Module
 
@@ -269,7 +269,7 @@ class _Residual(nn.Module):
 
 
 def _resized(width: int, place: int) -> nn.Module:
-    """What brings a map to cells of twice the width, of the same, of a half, of a quarter, ..."""
+    """Layers that resize a map to cells of twice the width, of the same, a half, a quarter, ..."""
     if place == 0:
         return nn.Conv2d(width, width, kernel_size=3, stride=2, padding=1)
     factor = 2 ** (place - 1)

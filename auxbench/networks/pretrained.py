@@ -39,7 +39,7 @@ def keep(file: Path) -> str:
             os.replace(draft, place)
     except OSError as error:
         raise UsageError(
-            f"weights '{file}' cannot be kept ({error.strerror}); mend that."
+            f"weights '{file}' cannot be kept ({error.strerror}); correct that."
         ) from None
     return digest
 

@@ -1,4 +1,4 @@
-"""What is known of runs that ended: the record, the store on disk, machine, code and data.
+"""Runs that have ended: the record, the store on disk, machine, code and data.
 
 Nothing here imports torch.
 """

@@ -1,6 +1,6 @@
 """Provenance: the code and the data that a result was made by, and whether they still are.
 
-A result belongs to the files of its method and of its data set, with the helpers beside them that
+A result belongs to the files of its method and of its data set, with the helpers next to them that
 these import, to the version of the package that brings them, and to the data themselves. A run of
 which one of these has changed is stale. Nothing here imports what it looks at, so that boards need
 no torch.
@@ -76,7 +76,7 @@ def _part(kind: str, name: str) -> dict[str, str] | None:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of what a file and the helpers beside it do, in 16 hexadecimal digits.
+    """The SHA-256 of what a file and the helpers next to it do, in 16 hexadecimal digits.
 
     Helpers are what it imports relatively, directly or not. Comments, docstrings and layout do not
     count.

@@ -1,1 +1,1 @@
-"""What records say, as tables and sentences; never imports torch."""
+"""Records as tables and sentences; never imports torch."""

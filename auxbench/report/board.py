@@ -110,7 +110,7 @@ def with_failures(group: pandas.DataFrame) -> dict[str, dict[int, float]]:
 
 
 def merits(group: pandas.DataFrame) -> dict[str, tuple[float, float]]:
-    """What the methods of a problem are put in order by; the smallest is the best.
+    """The sort key of a problem's methods; the smallest is the best.
 
     It is the mean score in which a failed run counts as the worst, negative where more is better,
     and among equals the share of runs that failed.
@@ -124,7 +124,7 @@ def merits(group: pandas.DataFrame) -> dict[str, tuple[float, float]]:
 
 
 def failures(group: pandas.DataFrame, method: str) -> dict[str, int]:
-    """How many of a method's runs have no score, by what happened to them."""
+    """The number of a method's runs without a score, by reason."""
     part = group[(group["method"] == method) & group["value"].isna()]
     return dict(Counter("unscored" if word == "done" else word for word in part["status"]))
 
@@ -179,7 +179,7 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
         "stale": int((part["stale"] != "").sum()),
         "contended": sum(busy is True for busy in part["contended"]),  # None where unknown
         **{key: _whole(done[key].mean()) for key in ("parameters", "macs")},
-        # One run beside a busy neighbour would move a mean.
+        # A single run on a busy machine would move a mean.
         "latency_ms": median(latencies) if latencies else None,
         "same_as_single": bool(same.all()) if len(same) else None,
         "dropped_open": int((done["dropped_strength"] > OPEN).sum()),
@@ -197,7 +197,7 @@ def _mean(values: Mapping[int, float]) -> float | None:
 
 
 def _spent(part: pandas.DataFrame, key: str) -> float:
-    """What all runs of a method spent, for each one that has a score.
+    """The cost of all runs of a method, per run with a score.
 
     A mean over all runs would make a method cheaper by those that fail early.
     """
@@ -237,7 +237,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
 
 
 def _notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What a reader must know: first of these rows, then of every board."""
+    """Notes for the reader: first on these rows, then on every board."""
     for row in rows:
         if row["failed"]:
             part = group[(group["method"] == row["method"]) & (group["status"] != "done")]

@@ -16,7 +16,7 @@ KINDS = ("forward", "backward", "partial", "product")
 
 @dataclass(frozen=True)
 class Entry:
-    """What was measured of a method on tiny data (see `auxbench.contract.catalogue`).
+    """The facts measured of a method on tiny data (see `auxbench.contract.catalogue`).
 
     `role` is architecture or balancer. `needs` are what it reads besides a batch and its labels,
     in words. `passes` are those of a training step on average, for each of `TASKS` by `KINDS`.

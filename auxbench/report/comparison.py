@@ -61,7 +61,7 @@ class Comparison:
         return Table(title.removesuffix(": "), columns, rows, tuple(self.notes()))
 
     def notes(self) -> Iterator[str]:
-        """How the numbers were made, and warnings that belong to them."""
+        """The methods behind the numbers, and warnings."""
         yield (
             "Estimand: the mean difference in the primary score on these data over the randomness "
             "of training, positive where the method is better, in the metric's own unit. Nothing "
@@ -184,7 +184,7 @@ class _Problem:
         return paired(self.scores[method], self.scores[control], self.metric[2], alpha)
 
     def finished(self, method: str, control: str) -> int:
-        """How many of the pairs have a score of the method's own."""
+        """The number of pairs with a score of the method's own."""
         return len(scores(self.group, method).keys() & self.scores[control].keys())
 
 
@@ -228,7 +228,7 @@ def _digits(metrics: Iterable[Metric], family: Iterable[Paired]) -> dict[Metric,
 
 
 def _places(labels: Iterable[str]) -> dict[str, str]:
-    """What tells problems apart: their first part, and those in which not all agree.
+    """The parts that distinguish problems: the first, and all that differ.
 
     >>> list(_places(["rooms depth; resnet18; demo", "rooms depth; resnet50; demo"]).values())
     ['rooms depth; resnet18', 'rooms depth; resnet50']

@@ -95,7 +95,7 @@ class Difference:
         }
 
     def sentence(self) -> str:
-        """What can and cannot be concluded, in words."""
+        """The conclusion, in words."""
         metric = f" ({self.where['metric']})" if self.where["metric"] else ""
         head = f"{self.method} against {self.control} on {self.place}{metric}: {self.verdict}"
         return " ".join([f"{head}{self._evidence()}.", *self._missing()])

@@ -1,4 +1,4 @@
-"""What there is to choose from: methods, data sets, backbones, heads, budgets."""
+"""The registered parts as tables: methods, data sets, backbones, heads, budgets."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def methods() -> Table:
 
 
 def _unmeasured(about: Description) -> dict[str, Any]:
-    """What is known of a method of another package, which has been imported by now."""
+    """The facts about another package's method, which has been imported by now."""
     return {} if about.problem else {"family": getattr(METHODS[about.name], "family", None)}
 
 

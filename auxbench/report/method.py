@@ -27,7 +27,7 @@ def tables(name: str, entry: Entry) -> list[Table]:
 
 
 def needs(entry: Entry) -> str | None:
-    """What a method needs besides a batch and its labels, in words."""
+    """A method's needs besides a batch and its labels, in words."""
     return ", ".join(entry.needs) or None
 
 

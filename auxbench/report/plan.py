@@ -34,7 +34,7 @@ COLUMNS = (
 
 
 def table(cells: Sequence[Cell], jobs: int) -> Table:
-    """One row per method and problem; the time is for so many runs at once."""
+    """One row per method and problem; the time is for `workers` runs at once."""
     rows = [
         {
             "dataset": cell.run.dataset,
@@ -62,7 +62,7 @@ def table(cells: Sequence[Cell], jobs: int) -> Table:
 
 
 def _notes(cells: Sequence[Cell], jobs: int) -> Iterator[str]:
-    """What is to be done, how long it takes, and what has to be there before."""
+    """The runs to do, the time they take, and what has to be prepared first."""
     possible = [cell for cell in cells if not cell.impossible]
     done, missing = sum(cell.done for cell in cells), sum(cell.missing for cell in possible)
     known = [cell for cell in possible if cell.seconds is not None]

@@ -37,7 +37,7 @@ class Column:
     upto: str | None = None
 
     def text(self, row: Row) -> str:
-        """What people read in a row; an em dash where there is nothing.
+        """The cells of a row as people read them; an em dash where there is nothing.
 
         >>> Column("low", "interval", 1, upto="high").text({"low": 1.26, "high": 2})
         '[1.3, 2.0]'
@@ -149,7 +149,7 @@ def si(value: float) -> str:
 
 
 def decimals(size: float, digits: int = 2) -> int:
-    """How many decimals show a number of this size with so many significant digits, 1 to 6.
+    """The number of decimals that gives a number of this size `digits` significant digits, 1 to 6.
 
     >>> decimals(0.034), decimals(1.2), decimals(140.0), decimals(41.2, 3)
     (3, 1, 1, 1)

@@ -57,7 +57,7 @@ class Description:
 
     @property
     def flaws(self) -> str:
-        """What is known to be wrong with it; empty if the docstring does not say."""
+        """Its known faults; empty if the docstring names none."""
         found = (text for text in self._paragraphs if text.startswith(FLAWS))
         return next(found, "").removeprefix(FLAWS)
 

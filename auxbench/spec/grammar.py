@@ -168,7 +168,7 @@ class Option:
 
     @property
     def kind(self) -> str:
-        """What a value is, in words."""
+        """The type of a value, in words."""
         words: dict[Any, str] = {bool: "yes or no", int: "whole number", float: "number"}
         return words.get(self._required[0], "word")
 
@@ -218,7 +218,7 @@ def options_of(maker: Callable[..., Any]) -> dict[str, Option]:
 
 
 def per_task(maker: Callable[..., Any]) -> Option | None:
-    """What a part that takes further options as one mapping wants each of them to be."""
+    """The type of every further option of a part that takes them as one mapping."""
     plain, annotated = _hints(maker)
     for name, parameter in inspect.signature(maker).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
@@ -234,7 +234,7 @@ def _hints(maker: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _mark(kind: type[Mark], annotation: Any) -> Mark | None:
-    """What of a kind an annotation is marked by, if anything."""
+    """The first mark of a given type in an annotation, or None."""
     parts = getattr(annotation, "__metadata__", ())
     inner = (_mark(kind, part) for part in get_args(annotation))
     return next((part for part in (*parts, *inner) if isinstance(part, kind)), None)

@@ -170,7 +170,7 @@ class Registry(Generic[T]):
         except (Exception, SystemExit) as error:
             raise UsageError(
                 f"{self.kind} '{point.name}' of {_package(point)} is not usable "
-                f"({_reason(error)}); mend or uninstall that package."
+                f"({_reason(error)}); repair or uninstall that package."
             ) from error
 
     def _part(self, point: EntryPoint) -> T:
@@ -192,7 +192,7 @@ class Registry(Generic[T]):
             sys.modules.pop(module, None)
             self._parts.pop(name, None)
             reason = _reason(error, path)
-            raise UsageError(f"file '{path}' does not import ({reason}); mend it.") from error
+            raise UsageError(f"file '{path}' does not import ({reason}); correct it.") from error
         if name not in self._parts:
             sys.modules.pop(module, None)
             raise UsageError(

@@ -70,5 +70,5 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What a person calls the run."""
+        """The run's name for people."""
         return f"{self.method} seed {self.seed}"

@@ -168,7 +168,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data(record: Mapping[str, Any]) -> str:
-    """What tells the data of a run from others, as a text; empty where it is not known."""
+    """The fingerprint of a run's data; empty where it is unknown."""
     known = record.get("provenance") or {}
     return json.dumps(known["data"], sort_keys=True) if known.get("data") else ""
 

@@ -1,4 +1,4 @@
-"""What happens in a step and in a run: gradients, balancers, architectures, phases, the loop.
+"""A step and a run: gradients, balancers, architectures, phases, the loop.
 
 `descent` and `loop` are the heart; `learner` builds a method for them.
 """

@@ -53,7 +53,7 @@ class Architecture(nn.Module, ABC):
         """The network for the primary alone, on the very same parameters."""
 
     def relabel(self, batch: Batch) -> Batch:
-        """A batch of the training data, as soon as it is drawn, with labels made up beside."""
+        """A training batch as it is drawn, with made-up labels added."""
         return batch
 
     def balanced(self) -> Iterable[Parameter] | None:
@@ -87,14 +87,14 @@ class Architecture(nn.Module, ABC):
         return 0
 
     def dropped_strength(self) -> float:
-        """How strong the strongest connection into the primary is that `deploy` leaves out.
+        """The strength of the strongest connection into the primary that `deploy` drops.
 
         From 0, which says that the deployed network predicts as it did in training, to 1.
         """
         return 0.0
 
     def traces(self) -> Mapping[str, Any]:
-        """What is worth recording of the structure's own state, as JSON; nothing by default."""
+        """The structure's own state for the record, as JSON; nothing by default."""
         return {}
 
     def recipe(self, recipe: Recipe) -> Recipe:

@@ -83,7 +83,7 @@ class Gradients:
 
     @cached_property
     def signals(self) -> Signals:
-        """What the first balancer of the chain sees."""
+        """The signals for the first balancer of the chain."""
         values = torch.stack([loss.detach().double().cpu() for loss in self.losses])
         return self._signals(values, torch.ones_like(values))
 
@@ -118,7 +118,7 @@ class Gradients:
 
     @property
     def passes(self) -> Passes:
-        """What has been spent so far."""
+        """The passes made so far."""
         return Passes(self.full_passes, self.partial_passes, self.products)
 
     @cached_property

@@ -103,7 +103,7 @@ class Signals:
         return self._source.sum_length
 
     def scaled(self, weights: Tensor) -> Signals:
-        """What the next balancer sees when task i's loss has been multiplied by `weights[i]`."""
+        """The signals for the next balancer, with task i's loss multiplied by `weights[i]`."""
         return Signals(
             self._losses,
             self._source,

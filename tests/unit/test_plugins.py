@@ -129,7 +129,7 @@ def test_one_that_is_broken_says_why_and_breaks_nothing_else(told: Told, name: s
         assert (code, out) == (2, "")
         assert err.strip() == (
             f"auxbench: method '{name}' of package 'shiny-methods' is not usable "
-            f"({BROKEN[name]}); mend or uninstall that package."
+            f"({BROKEN[name]}); repair or uninstall that package."
         )
 
 

@@ -226,7 +226,7 @@ def _header_size(file: IO[bytes]) -> int:
 
 
 def _written(folder: Path, split: str, arrays: Mapping[str, Array], rows: int) -> bool:
-    """Whether every part file of a split holds at least so many rows."""
+    """Whether every part file of a split holds at least `rows` rows."""
     for name, array in arrays.items():
         try:
             with (folder / (_file(split, name) + ".part")).open("rb") as file:
@@ -239,7 +239,7 @@ def _written(folder: Path, split: str, arrays: Mapping[str, Array], rows: int) -
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> None:
-    # written beside and renamed, so that nobody ever sees half of it
+    # written under another name first, so that nobody ever sees half of it
     temporary = path.with_name(f"{path.name}.new")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -187,7 +187,7 @@ def _read_journal(path: Path) -> dict[str, Any] | None:
 
 
 def progress_of(folder: Path) -> str:
-    """How far a conversion into a folder has come, in words."""
+    """The progress of a conversion into a folder, in words."""
     journal = _read_journal(folder / JOURNAL)
     if journal is None:
         return "its journal cannot be read"

@@ -30,7 +30,7 @@ def kept(file: Path, make: Callable[[], Arrays], shape: tuple[int, ...] | None =
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass
     arrays: dict[str, Any] = make()
-    # written beside and renamed, so that a reader in another process never sees half a file
+    # written under another name first, so that a reader in another process never sees half a file
     with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
         try:
             np.savez(part, **arrays)

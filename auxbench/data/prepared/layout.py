@@ -34,7 +34,7 @@ Status = Literal["ok", "note", "wrong"]
 
 @dataclass(frozen=True)
 class Array:
-    """What a prepared form holds of every sample under one name: type, shape, range, meaning.
+    """One array of every sample in the prepared form: type, shape, range, meaning.
 
     `meaning` says in words how to decode it. A value must lie between `low` and `high` unless it
     is `missing`, the value of an element without a label.
@@ -52,7 +52,7 @@ class Array:
     missing: float | None = None
 
     def fault(self, value: npt.NDArray[Any]) -> str:
-        """What is wrong with a sample's value, or nothing."""
+        """The fault of a sample's value, or nothing."""
         if value.dtype != self.dtype:
             return f"dtype {value.dtype} is not {self.dtype}"
         if value.shape != self.shape:
@@ -105,7 +105,7 @@ class Layout(ABC):
 
     @abstractmethod
     def counts(self) -> Mapping[str, int]:
-        """How many samples every split of the layout has, in the order in which they are written.
+        """The number of samples of every split, in the order in which they are written.
 
         These are the layout's own splits ('train', 'test', ...); a validation split that has to
         be carved out is the `Dataset`'s business.
@@ -113,7 +113,7 @@ class Layout(ABC):
 
     @abstractmethod
     def arrays(self) -> Mapping[str, Array]:
-        """What `read` gives of every sample, by name; 'image' is uint8 [3, H, W], planar RGB."""
+        """The arrays of every sample by name; 'image' is uint8 [3, H, W], planar RGB."""
 
     @abstractmethod
     def read(self, split: str, index: int) -> Rows:
@@ -135,11 +135,11 @@ class Layout(ABC):
         return f"{split} sample {index}"
 
     def findings(self) -> Iterator[Finding]:
-        """What is to be said of the folder beside counts and samples: optional parts, checksums."""
+        """Further findings about the folder: optional parts, checksums."""
         yield from ()
 
     def facts(self) -> dict[str, Any]:
-        """What else the prepared form should record, such as the names of classes; plain JSON."""
+        """Further facts for the prepared form, such as the names of classes; plain JSON."""
         return {}
 
     def decoded(self, split: str, index: int) -> Rows:
