@@ -56,7 +56,7 @@ def test_a_package_that_is_not_installed_is_null(monkeypatch: pytest.MonkeyPatch
 
 
 def test_torch_is_imported_only_when_asked() -> None:
-    program = "import sys, auxbench.environment; print('torch' in sys.modules)"
+    program = "import sys, auxbench.execution.environment; print('torch' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
     assert done.stdout.strip() == "False"

@@ -119,7 +119,7 @@ def test_a_process_that_is_killed_leaves_what_the_next_one_completes(tmp_path: P
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from auxbench.prepared import prepare\n"
+        "from auxbench.data.prepared.convert import prepare\n"
         "from tests.unit.test_prepared import Numbers\n"
         "class Killed(Numbers):\n"
         "    def read(self, split, index):\n"
