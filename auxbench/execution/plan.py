@@ -2,8 +2,8 @@
 
 Passes are counted, exactly: every stage of a run is gone through on tiny data and a tiny network,
 up to the point from which its passes recur. Seconds are estimates: those of recorded runs of the
-same kind, else those of some real steps where steps are cheap, else the operations of a step, which
-are counted without computing it, at the pace of the single-task network on this machine.
+same kind, else the operations of its passes, which are counted without computing them, at the pace
+of some of its steps, or of the single-task network where a step takes long, on this machine.
 """
 
 from __future__ import annotations
@@ -41,16 +41,8 @@ from auxbench.training.objective import Objective
 
 Passes = dict[str, int]
 
-
-CHEAP = 2e10  # operations of a step that is made to see how long it takes
-
-
-LONG = 1.0  # seconds of a step that need not be taken twice
-
-
+SHORT = 0.5  # seconds of a step that is made to see how long it takes, and of all such steps
 FEW = 2  # samples on which the pace of a network is taken, and the smallest batch
-
-
 WHOLE = "holdout/whole"  # the split of which a step may read everything
 
 
@@ -201,49 +193,55 @@ class Paces:
         problem = Problem.of(StandIn(run), run.primary, run.auxiliaries)
         pace = self.pace(run, problem)
         try:
-            forward, of_all, of_one = operations(_without_numbers(run, problem), _few(problem))
+            costs = operations(_without_numbers(run, problem), _few(problem))
         except (NotImplementedError, RuntimeError):
             return None
-        backward = of_one if passes["backward"] > passes["forward"] else of_all
-        few = (passes["forward"] + 2 * passes["product"]) * forward + passes["backward"] * backward
-        total = few * run.recipe.batch / FEW
-        return self.by_steps(run) if total < CHEAP * run.recipe.steps else pace * total
+        total = costs.of(passes) * run.recipe.batch / FEW
+        if pace * total / run.recipe.steps > SHORT:
+            return pace * total
+        made, seconds = self.made(run)
+        return seconds * costs.of(passes) / max(costs.of(made), 1)
 
     def pace(self, run: Run, problem: Problem) -> float:
-        """The seconds that an operation takes in a step of the single-task network."""
-        key = (run.dataset, problem.primary.name, run.backbone, run.head, run.recipe.side)
+        """The seconds that an operation takes in a step of the single-task network.
+
+        Batches grow up to the run's as long as a step is short, since small ones are slower.
+        """
+        recipe = run.recipe
+        key = (run.dataset, problem.primary.name, run.backbone, run.head, recipe.side, recipe.batch)
         if key not in self.known:
             task = problem.primary
             network = builder_of(run, problem).network(task).to(self.device)
-            batch = _few(problem).to(self.device)
 
-            def step() -> None:
+            def step(batch: Batch) -> float:
+                start = time.perf_counter()
                 loss = task.losses(network(batch.inputs), batch.targets[task.name]).mean()
                 torch.autograd.backward(loss)
+                return time.perf_counter() - start
 
-            start = time.perf_counter()
+            samples, batch = FEW, _few(problem).to(self.device)
             with Flops() as flops:
-                step()
-            if time.perf_counter() - start < LONG:  # of which starting and counting were a part
-                start = time.perf_counter()
-                step()
-            self.known[key] = (time.perf_counter() - start) / max(flops.total, 1)
+                step(batch)  # which also pays for a start
+            seconds = step(batch)
+            while samples < recipe.batch and seconds < SHORT / 2:
+                samples = min(2 * samples, recipe.batch)
+                seconds = step(_few(problem, samples).to(self.device))
+            self.known[key] = seconds / samples / max(flops.total / FEW, 1)
         return self.known[key]
 
-    def by_steps(self, run: Run) -> float:
-        """The seconds of all steps, from some that are made as a run makes them."""
+    def made(self, run: Run) -> tuple[Passes, float]:
+        """The passes of some real steps of a run, and the seconds that they took."""
         training = begin(run, self.device, StandIn(run))
-        training.meter = training.learner.objective.meter = Meter(self.device, flops=False)
-        periods = [balancer.period for balancer in training.learner.balancers]
-        total = 0.0
-        for stage in training.learner.stages:
-            steps = min(stage.steps, max(2, *periods, *(phase.period for phase in stage.phases)))
-            training.iterate(stage, 0)
-            start = time.perf_counter()
-            for step in range(steps):
-                training.iterate(stage, step)
-            total += (time.perf_counter() - start) * stage.steps / steps
-        return total
+        meter = training.meter = training.learner.objective.meter = Meter(self.device, flops=False)
+        stage = training.learner.stages[-1]
+        training.iterate(stage, 0)  # which also pays for a start
+        before, start = meter.summary(), time.perf_counter()
+        for step in range(1, stage.steps):
+            training.iterate(stage, step)
+            if time.perf_counter() - start > SHORT:
+                break
+        seconds, after = time.perf_counter() - start, meter.summary()
+        return {key: after[key] - before[key] for key in PASSES}, seconds
 
 
 def _without_numbers(run: Run, problem: Problem) -> Architecture:
@@ -260,24 +258,41 @@ def _without_numbers(run: Run, problem: Problem) -> Architecture:
     return architecture.to("meta")
 
 
-def operations(architecture: Architecture, batch: Batch) -> tuple[int, int, int]:
-    """The operations of a forward pass, of a backward pass of all losses, and of one on average.
+@dataclass(frozen=True)
+class Operations:
+    """The operations of a forward pass, and of a backward pass of all losses and of each alone."""
 
-    They are counted from shapes, on 'meta', where nothing is computed.
-    """
+    forward: int
+    of_all: int
+    of_each: list[int]
+
+    def of(self, passes: Passes) -> int:
+        """The operations of some passes; a forward-mode product costs as much as two of them.
+
+        Backward passes beyond one for each forward pass come from steps that take every loss alone.
+        """
+        forward, backward = passes["forward"], passes["backward"]
+        alone = max(0, backward - forward) / max(1, len(self.of_each) - 1)
+        together = max(0, min(forward, backward) - alone)
+        work = (forward + 2 * passes["product"]) * self.forward
+        return round(work + together * self.of_all + alone * sum(self.of_each))
+
+
+def operations(architecture: Architecture, batch: Batch) -> Operations:
+    """The operations of passes on a batch, counted from shapes on 'meta'."""
     objective = Objective(architecture, architecture.tasks, Meter(flops=False))
     with Flops() as forward:
         losses = objective(architecture.relabel(batch.to("meta")))
-    with Flops() as of_all:
-        torch.autograd.backward(losses, retain_graph=True)
-    with Flops() as one_by_one:
-        for loss in losses:
-            torch.autograd.backward(loss, retain_graph=True)
-    return forward.total, of_all.total, one_by_one.total // len(losses)
+    of_each = []
+    for given in (losses, *([loss] for loss in losses)):
+        with Flops() as backward:
+            torch.autograd.backward(given, retain_graph=True)
+        of_each.append(backward.total)
+    return Operations(forward.total, of_each[0], of_each[1:])
 
 
-def _few(problem: Problem) -> Batch:
-    return problem.dataset.samples("train").batch(np.arange(FEW), None)
+def _few(problem: Problem, samples: int = FEW) -> Batch:
+    return problem.dataset.samples("train").batch(np.arange(samples), None)
 
 
 def _like(spec: Mapping[str, Any], run: Run) -> bool:

@@ -90,13 +90,22 @@ def test_a_forkmerge_reads_as_many_held_out_samples_as_there_are() -> None:
 def test_operations_stand_for_steps_where_these_are_dear(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"dataset": "rooms", "backbone": "test_resnet", "auxiliary": "depth,normals"}
     runs = [planned(m, 1000, **words) for m in ("single", "hps", "pcgrad", "auxnas+pcgrad")]
-    monkeypatch.setattr(planning, "CHEAP", 0.0)
+    monkeypatch.setattr(planning, "SHORT", 0.0)
     paces = Paces("cpu")
     times = [rehearse(run, paces)["seconds"] for run in runs]
     assert times == sorted(times)
     assert times[0] > 0
-    twice = replace(runs[2], recipe=replace(runs[2].recipe, batch=8))
+    twice = planned("pcgrad", 2000, **words)
     assert rehearse(twice, paces)["seconds"] == pytest.approx(2 * times[2])
+
+
+def test_backward_passes_beyond_those_of_steps_take_every_loss_alone() -> None:
+    """Of 4 steps with 3 losses, 1 takes each alone: 3 backwards of all, 1 of each, 6 together."""
+    passes = {"forward": 4, "backward": 6, "product": 1}
+    costs = planning.Operations(forward=10, of_all=20, of_each=[20, 30, 50])
+    assert costs.of(passes) == (4 + 2) * 10 + 3 * 20 + (20 + 30 + 50)
+    assert costs.of({**passes, "backward": 2}) == (4 + 2) * 10 + 2 * 20
+    assert costs.of({**passes, "backward": 12}) == (4 + 2) * 10 + 4 * (20 + 30 + 50)
 
 
 def test_data_that_are_not_there_are_named_with_what_makes_them(
