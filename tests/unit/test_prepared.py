@@ -15,6 +15,7 @@ from auxbench.data.prepared.convert import prepare
 from auxbench.data.prepared.decode import depths, normals, pictures, responses
 from auxbench.data.prepared.form import JOURNAL, MARKER, Prepared, place
 from auxbench.data.prepared.layout import Array, Layout, Rows, check
+from auxbench.data.prepared.recognise import recognise
 from auxbench.errors import UsageError
 from auxbench.tasks._layouts.encode import (
     depth_steps,
@@ -128,10 +129,12 @@ def test_a_process_that_is_killed_leaves_what_the_next_one_completes(tmp_path: P
         "folder = Path(sys.argv[1])\n"
         "prepare(Killed(folder), folder / 'out')\n"
     )
-    for split, index in (("train", 10), ("train", 70), ("test", 4)):
+    for split, index in (("train", 0), ("train", 10), ("train", 70), ("test", 4)):
         words = [sys.executable, "-c", code, str(tmp_path), split, str(index)]
         assert subprocess.run(words, check=False, capture_output=True).returncode == 9
         assert not (tmp_path / "out" / MARKER).exists()
+        with pytest.raises(UsageError, match="is half prepared"):
+            recognise(tmp_path / "out")
     last = Numbers(tmp_path)
     sound(prepare(last, tmp_path / "out"))
     assert all(split == "test" for split, _ in last.reads)

@@ -92,6 +92,8 @@ def _write(layout: Layout, folder: Path, head: dict[str, Any]) -> Prepared:
     if known is not None and _canonical({**known, "done": 0}) == _canonical({**journal, "done": 0}):
         journal = known
         _take_back(folder, head)
+    else:
+        _save(folder / JOURNAL, journal)
     done, total = sum(journal["done"].values()), sum(counts.values())
     if done < total:
         print(_forecast(layout, folder, journal["done"]), file=sys.stderr, flush=True)
