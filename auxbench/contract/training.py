@@ -142,7 +142,7 @@ def passes_are_reported(part: str) -> None:
     run = training(part, flops=False, steps=STEPS)
     calls = _calls(run, STEPS)
     found = run.meter.summary()
-    reported = found["forward"] + found["product"]
+    reported = found["forward"] + found["jvp"]
     demand(
         calls <= reported,
         f"in {STEPS} steps the network is called {calls} times, and {reported} passes are "

@@ -16,7 +16,7 @@ from auxbench.cost.flops import Flops
 __all__ = ["PASSES", "Meter"]
 
 
-PASSES = ("forward", "backward", "partial", "product")
+PASSES = ("forward", "backward", "partial", "jvp")
 
 Counts = tuple[int, ...]  # of each of the PASSES, and the structure of the graph
 
@@ -146,9 +146,9 @@ class Meter:
         self._passes["backward"] += full
         self._passes["partial"] += partial
 
-    def product(self, examples: int) -> None:
+    def jvp(self, examples: int) -> None:
         """Report one forward-mode product: a forward pass that carries a direction along."""
-        self._passes["product"] += 1
+        self._passes["jvp"] += 1
         self._examples += examples
 
     @contextmanager
@@ -187,9 +187,9 @@ class Meter:
         """The costs so far, JSON-able; passes made outside any phase are in the totals only.
 
         Keys: seconds, cpu_seconds, evaluation_seconds, waiting_seconds (None where the system does
-        not tell), forward, backward, partial, product, examples, flops, peak_memory_bytes (of a
+        not tell), forward, backward, partial, jvp, examples, flops, peak_memory_bytes (of a
         GPU, else None) and phases: {name: seconds, cpu_seconds, steps, forward, backward, partial,
-        product, examples, flops}, in the order in which they were first opened.
+        jvp, examples, flops}, in the order in which they were first opened.
         """
         phases = {name: phase.summary() for name, phase in self._phases.items()}
         training = [phases[name] for name, phase in self._phases.items() if phase.training]

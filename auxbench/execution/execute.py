@@ -37,8 +37,8 @@ Report = Callable[[dict[str, Any]], None]
 def provenance_of(run: Run) -> dict[str, Any]:
     """The code and the data by which a run would be made now.
 
-    Keys: code (see `provenance.code`), data (see `Dataset.identity`) and places, the names of the
-    options that say where the data lie. Errors: `UsageError` for data that are not there.
+    Keys: code (see `provenance.code`), data (see `Dataset.identity`) and data_options, the names
+    of the options that say where the data lie. Errors: `UsageError` for data that are not there.
     """
 
     method, dataset = Method.parse(run.method), Choice.parse(run.dataset)
@@ -46,7 +46,7 @@ def provenance_of(run: Run) -> dict[str, Any]:
     return {
         "code": provenance.code(parts, dataset.name),
         "data": make_dataset(run.located, run.recipe.side).identity(),
-        "places": list(Choice.parse(run.located).options.keys() - dataset.options.keys()),
+        "data_options": list(Choice.parse(run.located).options.keys() - dataset.options.keys()),
     }
 
 
@@ -155,18 +155,18 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
 
     example = test.batch(np.arange(1), None).to(device).inputs
     single = training.builder.network(architecture.primary).to(device)
-    before_cut = next(score for score in scores if score.network == "training")
+    in_training_score = next(score for score in scores if score.network == "training")
     return {
         "primary": scores[0].to_json(),
         "scores": [score.to_json() for score in scores],
         "curve": training.curve,
         "selected": {
             "step": training.selected["step"],
-            "primary_before_cut": before_cut.value,
-            "primary_after_cut": scores[0].value,
+            "score_with_auxiliaries": in_training_score.value,
+            "score_deployed": scores[0].value,
             "dropped_strength": architecture.dropped_strength(),
             "traces": dict(architecture.traces()),
-            "traces_at_the_end": final,
+            "final_traces": final,
         },
         "training": training.meter.summary(),
         "inference": inference(architecture.deploy(), example, single),

@@ -39,7 +39,7 @@ from auxbench.training.learner import Stage
 from auxbench.training.loop import Training
 from auxbench.training.objective import Objective
 
-Passes = dict[str, int]
+Counts = dict[str, int]  # of passes, by PASSES
 
 SHORT = 0.5  # seconds of a step that is made to see how long it takes, and of all such steps
 FEW = 2  # samples on which the pace of a network is taken, and the smallest batch
@@ -64,7 +64,7 @@ class Cell:
     forward: int = 0
     backward: int = 0
     partial: int = 0
-    product: int = 0
+    jvp: int = 0
     seconds: float | None = None
     recorded: bool = False
 
@@ -147,7 +147,7 @@ def _miniature(run: Run) -> Training:
     return training
 
 
-def counted(training: Training, stage: Stage) -> Passes:
+def counted(training: Training, stage: Stage) -> Counts:
     """The passes of all steps of a stage, of which only those are made that differ from others."""
     total = dict.fromkeys(PASSES, 0)
     for step, times in _telling(training, stage):
@@ -185,7 +185,7 @@ class Paces:
     device: str
     known: dict[tuple[Any, ...], float] = field(default_factory=dict)
 
-    def seconds(self, run: Run, passes: Passes) -> float | None:
+    def seconds(self, run: Run, passes: Counts) -> float | None:
         """About how long a run takes; None where its operations cannot be counted beforehand.
 
         Errors: `UsageError` for a method that cannot be trained on this network.
@@ -229,7 +229,7 @@ class Paces:
             self.known[key] = seconds / samples / max(flops.total / FEW, 1)
         return self.known[key]
 
-    def made(self, run: Run) -> tuple[Passes, float]:
+    def made(self, run: Run) -> tuple[Counts, float]:
         """The passes of some real steps of a run, and the seconds that they took."""
         training = begin(run, self.device, StandIn(run))
         meter = training.meter = training.learner.objective.meter = Meter(self.device, flops=False)
@@ -266,7 +266,7 @@ class Operations:
     of_all: int
     of_each: list[int]
 
-    def of(self, passes: Passes) -> int:
+    def of(self, passes: Counts) -> int:
         """The operations of some passes; a forward-mode product costs as much as two of them.
 
         Backward passes beyond one for each forward pass come from steps that take every loss alone.
@@ -274,7 +274,7 @@ class Operations:
         forward, backward = passes["forward"], passes["backward"]
         alone = max(0, backward - forward) / max(1, len(self.of_each) - 1)
         together = max(0, min(forward, backward) - alone)
-        work = (forward + 2 * passes["product"]) * self.forward
+        work = (forward + 2 * passes["jvp"]) * self.forward
         return round(work + together * self.of_all + alone * sum(self.of_each))
 
 

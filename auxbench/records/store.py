@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from auxbench.errors import UsageError, reason
-from auxbench.records.record import SCHEMA
+from auxbench.records.record import SCHEMA, upgrade
 
 __all__ = ["RESULTS", "Store", "read"]
 
@@ -39,7 +39,7 @@ class Store:
     ...     store.append({"id": "4f2a", "score": float("nan")})
     ...     store.append({"id": "4f2a", "score": 0.5})
     ...     store.records()
-    [{'id': '4f2a', 'schema': 1, 'score': 0.5}]
+    [{'id': '4f2a', 'schema': 2, 'score': 0.5}]
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -76,7 +76,8 @@ class Store:
     def records(self) -> list[dict[str, Any]]:
         """The latest record of every id, in the order in which these were appended.
 
-        Lines that are no record, as a crash may leave behind, are skipped and listed in
+        Those of earlier schemas are upgraded. Lines that are no record, as a crash may leave
+        behind, are skipped and listed in
         `problems`. A folder without records gives an empty list. Errors: `UsageError` when the
         file cannot be read or a record was written by a later release with a newer schema.
         """
@@ -98,7 +99,7 @@ class Store:
                     "update auxbench."
                 )
             latest.pop(record["id"], None)
-            latest[record["id"]] = record
+            latest[record["id"]] = upgrade(record)
         return list(latest.values())
 
     def record(self, prefix: str) -> dict[str, Any]:

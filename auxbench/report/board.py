@@ -40,7 +40,7 @@ COLUMNS = (
     Column("forward", "forward"),
     Column("backward", "backward"),
     Column("partial", "partial"),
-    Column("product", "forward-mode"),
+    Column("jvp", "forward-mode"),
     Column("train_flops", "train FLOPs", si=True),
     Column("train_seconds", "train s", 1),
     Column("cpu_seconds", "CPU s", 1),
@@ -56,7 +56,7 @@ COLUMNS = (
     Column("dropped_strength", "dropped strength", shown=False),
 )
 OPEN = 0.01  # strength of a connection from which on dropping it changes what is deployed
-SPENT = ("forward", "backward", "partial", "product", "train_flops")
+SPENT = ("forward", "backward", "partial", "jvp", "train_flops")
 SECONDS = ("train_seconds", "cpu_seconds", "evaluation_seconds")
 
 
@@ -230,7 +230,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
         "imputed": {"shown": failed, "digits": digits},
         **{
             key: {"shown": any(row[key] for row in rows)}
-            for key in ("partial", "product", "cpu_seconds")
+            for key in ("partial", "jvp", "cpu_seconds")
         },
     }
     return tuple(replace(column, **changes.get(column.key, {})) for column in COLUMNS)

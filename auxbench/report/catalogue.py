@@ -11,7 +11,7 @@ from typing import Any
 
 FILE = Path(__file__).with_suffix(".json")
 TASKS = (2, 3, 5)  # the numbers of tasks with which passes are counted
-KINDS = ("forward", "backward", "partial", "product")
+KINDS = ("forward", "backward", "partial", "jvp")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def methods() -> Table:
         Column("forward", "forward", shown=False),
         Column("backward", "backward"),
         Column("partial", "partial", shown=False),
-        Column("product", "product", shown=False),
+        Column("jvp", "jvp", shown=False),
         Column("primary_differs", "primary differs", shown=False),
         Column("paper", "paper"),
         Column("summary", "what it is"),

@@ -26,7 +26,7 @@ COLUMNS = (
     Column("forward", "forward / run"),
     Column("backward", "backward / run"),
     Column("partial", "partial / run", shown=False),
-    Column("product", "forward-mode / run", shown=False),
+    Column("jvp", "forward-mode / run", shown=False),
     Column("seconds", "s / run", 0),
     Column("impossible", "impossible"),
     Column("lacking", "data that are not there", shown=False),
@@ -50,7 +50,7 @@ def table(cells: Sequence[Cell], jobs: int) -> Table:
             "forward": cell.forward or None,
             "backward": cell.backward or None,
             "partial": cell.partial,
-            "product": cell.product,
+            "jvp": cell.jvp,
             "seconds": cell.seconds,
             "impossible": cell.impossible,
         }

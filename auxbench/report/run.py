@@ -47,12 +47,12 @@ def _facts(record: dict[str, Any]) -> Table:
     }
     if selected:
         facts["selected step"] = selected["step"]
-        facts["primary before and after the cut"] = (
-            f"{selected['primary_before_cut']:.4g}, {selected['primary_after_cut']:.4g}"
-            if None not in (selected["primary_before_cut"], selected["primary_after_cut"])
+        facts["primary score with the auxiliary branches, and deployed"] = (
+            f"{selected['score_with_auxiliaries']:.4g}, {selected['score_deployed']:.4g}"
+            if None not in (selected["score_with_auxiliaries"], selected["score_deployed"])
             else "no value"
         )
-    for when, key in (("selected state", "traces"), ("end", "traces_at_the_end")):
+    for when, key in (("selected state", "traces"), ("end", "final_traces")):
         for name, values in selected.get(key, {}).items():
             facts[f"{name} at the {when}"] = f"{min(values):.4f} to {max(values):.4f}"
     if record["environment"]:
@@ -71,7 +71,7 @@ def command(record: Mapping[str, Any]) -> str:
     run, recipe = record["run"], record["run"]["recipe"]
     budget = recipe["budget"].rstrip("*")
     tier = BUDGETS[budget].to_json() if budget in BUDGETS else {}
-    places = (record.get("provenance") or {}).get("places", [])
+    places = (record["provenance"] or {}).get("data_options", [])
     words = {
         "methods": run["method"],
         "dataset": run["dataset"] + "".join(f":{place}=DIR" for place in places),
@@ -141,7 +141,7 @@ def _curve(record: dict[str, Any]) -> Table:
 
 
 def _training(training: dict[str, Any]) -> Table:
-    keys = ("steps", "forward", "backward", "partial", "product", "examples")
+    keys = ("steps", "forward", "backward", "partial", "jvp", "examples")
     columns = (
         Column("phase", "phase"),
         *(Column(key, key) for key in keys),
@@ -154,8 +154,8 @@ def _training(training: dict[str, Any]) -> Table:
     rows.append({"phase": "training", **{key: training.get(key) for key in totals}})
     notes = []
     if peak := training["peak_memory_bytes"]:
-        notes.append(f"Peak memory: {si(peak)}B ({training.get('memory_kind', 'cuda')}).")
-    if (waiting := training.get("waiting_seconds")) is not None:
+        notes.append(f"Peak memory: {si(peak)}B on the GPU.")
+    if (waiting := training["waiting_seconds"]) is not None:
         notes.append(f"Its threads were ready and found no free core for {waiting:.2f} s.")
     return Table("Training cost", columns, rows, tuple(notes))
 

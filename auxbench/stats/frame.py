@@ -25,7 +25,7 @@ NUMBERS = (
     "forward",
     "backward",
     "partial",
-    "product",
+    "jvp",
     "examples",
     "peak_memory_bytes",
     "parameters",
@@ -154,8 +154,8 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         **_times(training, surroundings.get("threads")),
         "train_flops": training.get("flops"),
         **{key: training.get(key) for key in ("forward", "backward", "partial", "examples")},
-        "product": training.get("product", 0) if training else None,
-        "peak_memory_bytes": _peak(training),
+        "jvp": training.get("jvp"),
+        "peak_memory_bytes": training.get("peak_memory_bytes"),
         **{
             key: inference.get(key)
             for key in ("parameters", "macs", "latency_ms", "same_as_single")
@@ -174,14 +174,8 @@ def _data(record: Mapping[str, Any]) -> str:
 
 
 def _times(training: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
-    """The seconds of a run, and whether they are those of a machine that was busy.
-
-    Records of earlier releases counted the evaluation in, and did not know whether it was busy.
-    """
+    """The seconds of a run, and whether the machine was busy, as far as it is known."""
     seconds, evaluation = training.get("seconds"), training.get("evaluation_seconds")
-    if seconds is not None and evaluation is None:
-        evaluation = training.get("phases", {}).get("evaluate", {}).get("seconds", 0.0)
-        seconds -= evaluation
     waiting, contended = training.get("waiting_seconds"), None
     if not (seconds is None or evaluation is None or waiting is None or threads is None):
         contended = waiting > CONTENDED * threads * (seconds + evaluation)
@@ -193,9 +187,3 @@ def _times(training: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
         "threads": threads,
         "contended": contended,
     }
-
-
-def _peak(training: Mapping[str, Any]) -> int | None:
-    """The peak memory of a GPU; earlier releases recorded that of the process on a CPU."""
-    rss = training.get("memory_kind") == "rss"
-    return None if rss else training.get("peak_memory_bytes")

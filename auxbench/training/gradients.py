@@ -33,16 +33,16 @@ Rule = Callable[[Sequence[Row]], Sequence[Row]]
 JVP = Callable[[Row], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Passes:
-    """Backward passes: `full` ones through the graph, `partial` ones to the last shared layer.
+    """Backward passes, `full` ones through the graph and `partial` ones to the last shared layer.
 
-    `product` counts forward-mode products.
+    `jvp` counts the forward-mode passes that carry a direction along.
     """
 
     full: int = 0
     partial: int = 0
-    product: int = 0
+    jvp: int = 0
 
 
 @dataclass
@@ -77,9 +77,7 @@ class Gradients:
     chunks: int = 1
     balanced: Collection[int] | None = None
     paced: Sequence[Collection[int]] | None = None
-    full_passes: int = field(default=0, init=False)
-    partial_passes: int = field(default=0, init=False)
-    products: int = field(default=0, init=False)
+    passes: Passes = field(default_factory=Passes, init=False)
 
     @cached_property
     def signals(self) -> Signals:
@@ -116,15 +114,10 @@ class Gradients:
     def _signals(self, losses: Tensor, earlier: Tensor) -> Signals:
         return Signals(losses, self, learning_rate=self.learning_rate, earlier=earlier)
 
-    @property
-    def passes(self) -> Passes:
-        """The passes made so far."""
-        return Passes(self.full_passes, self.partial_passes, self.products)
-
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """Every task's gradient in every parameter, None where the task does not reach it."""
-        self.full_passes += len(self.losses)
+        self.passes.full += len(self.losses)
         last = len(self.losses) - 1
         return tuple(
             self._row(loss, self.parameters, keep=index < last)
@@ -160,7 +153,7 @@ class Gradients:
         for first in range(0, len(shared), size := max(1, -(-len(shared) // self.chunks))):
             chunk = shared[first : first + size]
             result += _products([self._row(loss, chunk) for loss in self.losses])
-            self.full_passes += len(self.losses)
+            self.passes.full += len(self.losses)
         return result
 
     @cached_property
@@ -174,8 +167,8 @@ class Gradients:
         if self.jvp is None or self._rows_are_known or len(self.losses) < FORWARD_FROM:
             return self.gramian[0]
         primary = iter(self._row(self.losses[0], list(compress(self.parameters, self.shared))))
-        self.full_passes += 1
-        self.products += 1
+        self.passes.full += 1
+        self.passes.jvp += 1
         return self.jvp(tuple(next(primary) if shared else None for shared in self.shared))
 
     @cached_property
@@ -193,7 +186,7 @@ class Gradients:
                 gradient = self.rows[task][index]
             else:
                 (gradient,) = self._row(loss, [self.parameters[index]])
-                self.partial_passes += 1
+                self.passes.partial += 1
             norms[task] = zero if gradient is None else _norm(gradient)
         return torch.stack(norms)
 
@@ -210,7 +203,7 @@ class Gradients:
             for parameter, column, of in zip(self.parameters, columns, self.shared, strict=True):
                 parameter.grad = _combine(column, weights[of])
             return
-        self.full_passes += 1
+        self.passes.full += 1
         if torch.equal(shared, private):
             self._backward(weights[True], list(self.parameters))
             return
@@ -221,7 +214,7 @@ class Gradients:
         once = [not other for other in again]
         self._backward(weights[True], list(compress(self.parameters, once)), keep=True)
         self._backward(weights[False], list(compress(self.parameters, again)))
-        self.partial_passes += sum(differ)
+        self.passes.partial += sum(differ)
 
     def _backward(
         self, weights: Sequence[float], inputs: list[Parameter], *, keep: bool = False

@@ -55,7 +55,7 @@ class Objective:
         One forward-mode product gives the inner products of the direction with the gradients of
         all tasks, and of all samples, for which reverse mode needs a backward pass each.
         """
-        self.meter.product(len(batch))
+        self.meter.jvp(len(batch))
         counts: list[Tensor] = []
 
         def sums(parameters: Named) -> list[Tensor]:

@@ -44,7 +44,7 @@ def record(
         "forward": 400,
         "backward": 1200,
         "partial": 0,
-        "product": 0,
+        "jvp": 0,
         "examples": 12800,
         "flops": 2_500_000_000_000,
         "peak_memory_bytes": None,

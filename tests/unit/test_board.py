@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import shutil
 import sys
 from os import terminal_size
@@ -138,18 +137,6 @@ def test_seconds_of_busy_machines_are_marked_and_those_of_mixed_threads_left_out
     for key in ("train_seconds", "cpu_seconds", "latency_ms"):
         assert [row[key] for row in board.rows] == [None, None]
     assert "different numbers of threads (1, 2)" in " ".join(board.notes)
-
-
-def test_old_records_are_read_without_the_seconds_of_their_evaluation() -> None:
-    old = record("single", 0, 40.0)
-    for key in ("cpu_seconds", "evaluation_seconds", "waiting_seconds"):
-        del old["training"][key]
-    phases = {"train/descent": {"seconds": 8.0}, "evaluate": {"seconds": 2.0}}
-    old["training"] |= {"memory_kind": "rss", "peak_memory_bytes": 10**9, "phases": phases}
-    (row,) = frame([old]).to_dict("records")
-    assert (row["train_seconds"], row["evaluation_seconds"]) == (8.0, 2.0)
-    assert math.isnan(row["peak_memory_bytes"])
-    assert row["contended"] is None
 
 
 def test_one_slow_run_does_not_set_the_latency() -> None:

@@ -74,7 +74,7 @@ def test_a_study_leaves_a_record_per_run(home: Path) -> None:
     passes = searched["training"]["phases"]
     assert passes["train/search"]["backward"] == 2
     assert passes["train/descent"]["backward"] == 2 * 3
-    assert set(searched["selected"]["traces_at_the_end"]) == {
+    assert set(searched["selected"]["final_traces"]) == {
         f"links/{way}/{task}" for way in ("a2p", "p2a") for task in ("depth", "normals")
     }
     before, after = (searched["selected"][f"primary_{w}_cut"] for w in ("before", "after"))

@@ -175,7 +175,7 @@ def test_the_summary_has_exactly_the_published_keys_and_counts() -> None:
     summary = meter.summary()
     assert set(summary) == {
         *("seconds", "cpu_seconds", "evaluation_seconds", "waiting_seconds"),
-        *("forward", "backward", "partial", "product", "examples", "flops"),
+        *("forward", "backward", "partial", "jvp", "examples", "flops"),
         *("peak_memory_bytes", "phases"),
     }
     seconds = [phase.pop("seconds") for phase in summary["phases"].values()]
@@ -187,7 +187,7 @@ def test_the_summary_has_exactly_the_published_keys_and_counts() -> None:
             "forward": 2,
             "backward": 2,
             "partial": 0,
-            "product": 0,
+            "jvp": 0,
             "examples": 10,
             "flops": 480,
         },
@@ -196,7 +196,7 @@ def test_the_summary_has_exactly_the_published_keys_and_counts() -> None:
             "forward": 10,
             "backward": 30,
             "partial": 30,
-            "product": 0,
+            "jvp": 0,
             "examples": 50,
             "flops": 2400,
         },

@@ -327,7 +327,7 @@ def test_revisions_come_as_often_as_asked_and_held_out_data_are_drawn_then_only(
     phases = run.meter.summary()["phases"]
     assert phases["train/hypergradient"]["forward"] == 2 * 2
     assert phases["train/hypergradient"]["backward"] == 2 * (2 + 2 * 3)
-    assert phases["train/hypergradient"]["product"] == 2
+    assert phases["train/hypergradient"]["jvp"] == 2
     stream = run.batches["train"]["holdout"]
     drawn = stream.epoch * (stream.share // stream.size) + stream.position // stream.size
     assert drawn == 2
@@ -405,5 +405,5 @@ def test_agreement_is_the_same_by_rows_and_by_a_product_with_the_same_dropped_un
         gains.append(run.learner.balancers[0].gain)
         passes = run.meter.summary()["phases"]["train/descent"]
         expected = (2, 1) if "+" not in method else (5, 0)
-        assert (passes["backward"], passes["product"]) == expected
+        assert (passes["backward"], passes["jvp"]) == expected
     torch.testing.assert_close(gains[0], gains[1], rtol=1e-4, atol=1e-7)

@@ -100,7 +100,7 @@ def test_operations_stand_for_steps_where_these_are_dear(monkeypatch: pytest.Mon
 
 def test_backward_passes_beyond_those_of_steps_take_every_loss_alone() -> None:
     """Of 4 steps with 3 losses, 1 takes each alone: 3 backwards of all, 1 of each, 6 together."""
-    passes = {"forward": 4, "backward": 6, "product": 1}
+    passes = {"forward": 4, "backward": 6, "jvp": 1}
     costs = planning.Operations(forward=10, of_all=20, of_each=[20, 30, 50])
     assert costs.of(passes) == (4 + 2) * 10 + 3 * 20 + (20 + 30 + 50)
     assert costs.of({**passes, "backward": 2}) == (4 + 2) * 10 + 2 * 20

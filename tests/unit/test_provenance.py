@@ -180,7 +180,7 @@ def test_where_data_lie_is_no_part_of_a_runs_identity(tmp_path: Path) -> None:
     assert (here.id, here.dataset) == (there.id, "cifar100:train=100")
     assert here.located == f"cifar100:train=100:data={tmp_path / 'a'}"
     assert str(tmp_path) not in json.dumps(record(here, "done"))
-    made = record(here, "done", provenance={"code": {}, "data": {}, "places": ["data"]})
+    made = record(here, "done", provenance={"code": {}, "data": {}, "data_options": ["data"]})
     assert "--dataset cifar100:train=100:data=DIR " in command(made)
 
 

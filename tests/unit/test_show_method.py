@@ -71,7 +71,7 @@ def test_what_is_said_of_gradnorm() -> None:
     }
     assert meanings["alpha"].startswith("Strength by which tasks that learn slowly are favoured")
     assert meanings["lr"] == "Learning rate of the weights' Adam."
-    assert rest[-1] == {"tasks": 5, "forward": 1, "backward": 1, "partial": 5, "product": 0}
+    assert rest[-1] == {"tasks": 5, "forward": 1, "backward": 1, "partial": 5, "jvp": 0}
 
 
 def options(name: str) -> dict[str, Row]:

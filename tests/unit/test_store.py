@@ -46,7 +46,7 @@ def test_a_line_has_one_form_whatever_the_order_of_the_keys(tmp_path: Path) -> N
     one.append({"id": "a", "b": {"y": 1, "x": (2, 3)}})
     two.append({"b": {"x": [2, 3], "y": 1}, "schema": SCHEMA, "id": "a"})
     assert one.file.read_bytes() == two.file.read_bytes()
-    assert one.file.read_bytes() == b'{"b": {"x": [2, 3], "y": 1}, "id": "a", "schema": 1}\n'
+    assert one.file.read_bytes() == b'{"b": {"x": [2, 3], "y": 1}, "id": "a", "schema": 2}\n'
 
 
 def test_what_json_does_not_know_becomes_null_or_a_number(tmp_path: Path) -> None:
@@ -111,10 +111,10 @@ def test_damaged_lines_are_skipped_and_told_once_per_reading(tmp_path: Path) -> 
 
 
 def test_records_of_a_later_release_are_not_guessed_at(tmp_path: Path) -> None:
-    store = write(tmp_path, '{"id": "a", "schema": 1}\n{"id": "f00", "schema": 2}\n')
+    store = write(tmp_path, '{"id": "a", "schema": 2}\n{"id": "f00", "schema": 3}\n')
     with pytest.raises(UsageError) as caught:
         store.records()
-    assert str(caught.value) == ("record 'f00' has schema 2, newer than 1; update auxbench.")
+    assert str(caught.value) == ("record 'f00' has schema 3, newer than 2; update auxbench.")
 
 
 def test_a_record_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_a_line_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
         os.write(file, b'{"id": "b", ')
         reader = ThreadPoolExecutor(1).submit(Store(tmp_path).records)
         time.sleep(0.1)
-        os.write(file, b'"schema": 1}\n')
+        os.write(file, b'"schema": 2}\n')
     assert [record["id"] for record in reader.result(10)] == ["a", "b"]
 
 
@@ -290,7 +290,7 @@ def test_the_store_needs_no_torch() -> None:
 def test_lines_are_plain_json(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.append({"id": "a", "x": 0.1})
-    assert json.loads(store.file.read_text()) == {"id": "a", "schema": 1, "x": 0.1}
+    assert json.loads(store.file.read_text()) == {"id": "a", "schema": SCHEMA, "x": 0.1}
 
 
 def test_a_compressed_file_beside_it_is_read_too_and_later_records_win(tmp_path: Path) -> None:
