@@ -77,9 +77,8 @@ def test_a_study_leaves_a_record_per_run(home: Path) -> None:
     assert set(searched["selected"]["final_traces"]) == {
         f"links/{way}/{task}" for way in ("a2p", "p2a") for task in ("depth", "normals")
     }
-    before, after = (searched["selected"][f"primary_{w}_cut"] for w in ("before", "after"))
-    assert before is not None
-    assert after == searched["primary"]["value"]
+    assert searched["selected"]["score_with_auxiliaries"] is not None
+    assert searched["selected"]["score_deployed"] == searched["primary"]["value"]
 
 
 def test_a_second_call_finds_everything_recorded(home: Path, cache: Path) -> None:
