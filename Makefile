@@ -43,7 +43,7 @@ test-oldest:
 	.venv-oldest/bin/python -m pip install --quiet uv
 	VIRTUAL_ENV=.venv-oldest .venv-oldest/bin/uv pip install --quiet \
 		--resolution lowest-direct --editable '.[dev]'
-	.venv-oldest/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n auto
 
 clean:
 	rm -rf .venv .venv-newest .venv-oldest demo build dist *.egg-info
