@@ -55,10 +55,10 @@ class FAMO(LearnedLosses):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        lr: Annotated[Positive, Help("Learning rate of the logits' Adam.")] = 0.025,
+        rate: Annotated[Positive, Help("Learning rate of the logits' Adam.")] = 0.025,
         decay: Annotated[NonNegative, Help("Weight decay of the logits' Adam.")] = 1e-3,
     ) -> None:
-        super().__init__(tasks, rng, lr=lr, decay=decay)
+        super().__init__(tasks, rng, rate=rate, decay=decay)
         # What the descent has seen, needed until the end of the iteration only.
         self.first = self.scale = torch.ones(len(tasks), dtype=torch.float64)
 

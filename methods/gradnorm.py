@@ -59,14 +59,14 @@ class GradNorm(Balancer):
                 "gradients equally long."
             ),
         ] = 1.5,
-        lr: Annotated[Positive, Help("Learning rate of the weights' Adam.")] = 0.025,
+        rate: Annotated[Positive, Help("Learning rate of the weights' Adam.")] = 0.025,
     ) -> None:
         super().__init__(tasks, rng)
         self.alpha = alpha
         self.current = Parameter(torch.ones(len(tasks), dtype=torch.float64))
         self.initial: Tensor
         self.register_buffer("initial", torch.full((len(tasks),), torch.nan, dtype=torch.float64))
-        self.optimizer = torch.optim.Adam([self.current], lr)
+        self.optimizer = torch.optim.Adam([self.current], rate)
 
     def weights(self, signals: Signals) -> Tensor:
         weights = self.current.detach().clone()

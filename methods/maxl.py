@@ -73,7 +73,7 @@ class MAXL(Architecture):
                 "collapsing into one sub-class."
             ),
         ] = 0.2,
-        lr: Annotated[Positive, Help("Learning rate of the label network's Adam.")] = 1e-3,
+        rate: Annotated[Positive, Help("Learning rate of the label network's Adam.")] = 1e-3,
         focus: Annotated[
             NonNegative,
             Help("Exponent of the focal loss on the made-up labels; 0 is the plain cross-entropy."),
@@ -86,7 +86,7 @@ class MAXL(Architecture):
                 f"method 'maxl' divides the classes of the primary, and '{primary.name}' has none; "
                 "name a primary with classes by --primary."
             )
-        self.hierarchy, self.entropy, self.lr = hierarchy, entropy, lr
+        self.hierarchy, self.entropy, self.rate = hierarchy, entropy, rate
         made = Task(GENERATED, Invented(primary.kind, hierarchy, focus))
         self.trained = (primary, made)
         self.network = builder.network(primary)
@@ -146,7 +146,7 @@ class Labelling(Phase):
         own = {id(parameter) for parameter in self.learned}
         named = architecture.named_parameters()
         self.trained = {name: part for name, part in named if id(part) not in own}
-        self.optimizer = torch.optim.Adam(self.learned, architecture.lr)
+        self.optimizer = torch.optim.Adam(self.learned, architecture.rate)
 
     @property
     def claimed(self) -> Sequence[Parameter]:

@@ -31,9 +31,8 @@ a rate of 0.001, and 0.03 after 600; with `helpful` it gains 0.06 at that rate a
 0.0003.
 
 Training has 200 noisy samples unless told otherwise; the labels of validation and test have no
-noise, so that the score is the distance to the truth, where predicting the mean is 2.2 off. The
-data depend on the options alone and not on the seed of a run, which decides order and initial
-weights.
+noise, so that the score is the distance to the truth, where predicting the mean is 2.2 off. Every
+seed draws its own samples, unless `draw` names one draw for all.
 
 Sources: Baxter, A Model of Inductive Bias Learning, JAIR 12, 2000,
 https://arxiv.org/abs/1106.0245; Maurer, Pontil and Romera-Paredes, The Benefit of Multitask
@@ -56,7 +55,7 @@ import numpy.typing as npt
 
 from auxbench import DATASETS, Dataset, Samples
 from auxbench.data.arrays import Vectors
-from auxbench.data.dataset import Task, named
+from auxbench.data.dataset import Draw, Task, named
 from auxbench.data.kinds import Number
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import Help
@@ -98,6 +97,7 @@ class Toy(Dataset):
         noise: Annotated[
             float, Help("Standard deviation of the noise on the primary's training labels.")
         ] = 1.0,
+        draw: Draw = None,
     ) -> None:
         self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
         for split, count in self.counts.items():
@@ -111,6 +111,7 @@ class Toy(Dataset):
             raise UsageError(f"noise '{noise:g}' of 'toy' is negative; choose 0 or more.")
         self.features = dimensions
         self.noise = noise
+        self.draw = draw or 0
 
     @classmethod
     def tiny(cls) -> Dataset:
@@ -120,11 +121,11 @@ class Toy(Dataset):
         """Nothing to do: the data are drawn when they are read."""
 
     def samples(self, split: str) -> Samples:
-        draws = np.random.default_rng([self.features, SPLITS.index(split)])
+        draws = np.random.default_rng([self.features, SPLITS.index(split), self.draw])
         inputs = draws.standard_normal((self.counts[split], self.features))
         targets = self.targets(inputs)
         if split == "train":
-            errors = np.random.default_rng([self.features, len(SPLITS)])
+            errors = np.random.default_rng([self.features, len(SPLITS), self.draw])
             targets["primary"] += self.noise * errors.standard_normal((len(inputs), 1))
         return Vectors(inputs, targets)
 

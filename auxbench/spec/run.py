@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from auxbench.spec.budget import PROTOCOL, Recipe
+from auxbench.spec.grammar import Choice, options_of
 from auxbench.spec.networks import HEAD
+from auxbench.spec.registry import DATASETS
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,14 @@ class Run:
     def located(self) -> str:
         """The data set and where its data lie."""
         return self.dataset + self.where
+
+    @property
+    def draw(self) -> int | None:
+        """The draw of its data: its seed or the option `draw`; None where the data are fixed."""
+        choice = Choice.parse(self.dataset)
+        if "draw" not in options_of(DATASETS[choice.name]):
+            return None
+        return int(choice.options.get("draw", self.seed))
 
     @property
     def id(self) -> str:
