@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Count, Help, Positive
+from auxbench.spec.grammar import Count, Help, Positive, Tune
 
 
 @METHODS.register
@@ -58,7 +58,9 @@ class ARML(Balancer):
                 "cost T backward passes."
             ),
         ] = 20,
-        rate: Annotated[Positive, Help("Learning rate of the weights.")] = 0.05,
+        rate: Annotated[
+            Positive, Tune(0.005, 0.5, log=True), Help("Learning rate of the weights.")
+        ] = 0.05,
     ) -> None:
         super().__init__(tasks, rng)
         self.every = every

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Batch, Context, Phase, Signals
-from auxbench.spec.grammar import Help, NonNegative
+from auxbench.spec.grammar import Help, NonNegative, Tune
 from auxbench.training.jvp import gradient
 from auxbench.training.phase import Scalars
 
@@ -57,7 +57,9 @@ class AutoLambda(HeldOut):
         rng: torch.Generator,
         *,
         start: Annotated[
-            NonNegative, Help("Weight of every task at the start, of the primary too.")
+            NonNegative,
+            Tune(0.03, 1, log=True),
+            Help("Weight of every task at the start, of the primary too."),
         ] = 0.1,
         rate: Rate = None,
         negative: Annotated[

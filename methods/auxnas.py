@@ -52,7 +52,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench import METHODS, Batch, Builder, Context, Phase
-from auxbench.spec.grammar import Help, NonNegative, Positive
+from auxbench.spec.grammar import Help, NonNegative, Positive, Tune
 from auxbench.training.phase import Scalars
 
 from ._linked.fusion import Activation, Norm
@@ -82,6 +82,7 @@ class AuxNAS(SearchedBranches):
         ] = "both",
         l1: Annotated[
             NonNegative,
+            Tune(10, 1000, log=True),
             Help("Height of the penalty on links into the primary, in mean weighted losses."),
         ] = 100.0,
         rate: Annotated[

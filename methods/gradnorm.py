@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Help, NonNegative, Positive
+from auxbench.spec.grammar import Help, NonNegative, Positive, Tune
 
 
 @METHODS.register
@@ -54,6 +54,7 @@ class GradNorm(Balancer):
         *,
         alpha: Annotated[
             NonNegative,
+            Tune(0.1, 3, log=True),
             Help(
                 "Strength by which tasks that learn slowly are favoured; 0 makes all "
                 "gradients equally long."

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
-from auxbench.spec.grammar import Help, Positive
+from auxbench.spec.grammar import Help, Positive, Tune
 
 from ._losses import LearnedLosses, bounded
 
@@ -50,7 +50,9 @@ class IMTLL(LearnedLosses):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        rate: Annotated[Positive, Help("Learning rate of the exponents' Adam.")] = 0.025,
+        rate: Annotated[
+            Positive, Tune(0.005, 0.1, log=True), Help("Learning rate of the exponents' Adam.")
+        ] = 0.025,
     ) -> None:
         super().__init__(tasks, rng, rate=rate)
 

@@ -43,7 +43,7 @@ from auxbench.data.dataset import Task
 from auxbench.data.kinds import Kind
 from auxbench.data.losses import IGNORE, single
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Count, Help, NonNegative, Positive
+from auxbench.spec.grammar import Count, Help, NonNegative, Positive, Tune
 from auxbench.training.jvp import gradient, plain_attention
 from auxbench.training.phase import Scalars
 
@@ -68,6 +68,7 @@ class MAXL(Architecture):
         ] = 5,
         entropy: Annotated[
             NonNegative,
+            Tune(0.05, 1, log=True),
             Help(
                 "Weight of the negative entropy that keeps the made-up labels from "
                 "collapsing into one sub-class."

@@ -22,6 +22,7 @@ def auxbench() -> None:
 
 for command in (
     study.run,
+    study.tune,
     study.plan,
     lists.list_,
     lists.show,

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, Literal
 
 from auxbench.errors import UsageError, suggestion
-from auxbench.spec.grammar import Help, NonNegative, Positive
+from auxbench.spec.grammar import Help, NonNegative, Positive, Tune
 
 # A board holds runs of one protocol only. What changes numbers raises it: the splits, the random
 # streams, the selection rule, the tiers below, the definition of a score.
@@ -103,8 +103,12 @@ TRAINING = {
 
 def training(
     *,
-    lr: Annotated[Positive | None, Help("Learning rate of the network.")] = None,
-    weight_decay: Annotated[NonNegative | None, Help("Weight decay of the network.")] = None,
+    lr: Annotated[
+        Positive | None, Tune(1e-4, 3e-2, log=True), Help("Learning rate of the network.")
+    ] = None,
+    weight_decay: Annotated[
+        NonNegative | None, Tune(1e-4, 0.3, log=True), Help("Weight decay of the network.")
+    ] = None,
     schedule: Annotated[
         Literal["constant", "cosine", "poly"] | None, Help("Course of the learning rate.")
     ] = None,

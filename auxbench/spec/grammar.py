@@ -57,6 +57,28 @@ class Help:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """The range in which tuning searches a number, for annotations: `Annotated[float, Tune(0, 1)]`.
+
+    With `log` it is searched evenly in the logarithm.
+
+    >>> Tune(0.01, 1, log=True).at(0.5), Tune(0, 1).at(0.25)
+    (0.1, 0.25)
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+    def at(self, share: float) -> float:
+        """The value at a share of the range in [0, 1], to three significant digits."""
+        value = self.low + share * (self.high - self.low)
+        if self.log:
+            value = self.low * (self.high / self.low) ** share
+        return float(f"{value:.3g}")
+
+
+@dataclass(frozen=True)
 class Location:
     """Marks an option that says where something lies, which decides no number: see `Place`."""
 
@@ -148,8 +170,8 @@ class Choice:
 class Option:
     """An option of a registered part: its name, its type as Python writes it, its default.
 
-    `bounds` is the range of a number, if it has one, `location` says that it is a `Place`, and
-    `help` is what people read of it.
+    `bounds` is the range of a number, if it has one, `location` says that it is a `Place`, `help`
+    explains it, and `tune` is the range in which tuning searches it, if it does.
     """
 
     name: str
@@ -158,6 +180,7 @@ class Option:
     bounds: Bounds | None = None
     location: bool = False
     help: str = ""
+    tune: Tune | None = None
 
     def convert(self, text: str, subject: str) -> Value:
         """The value that `text` stands for; errors: `UsageError` that says what is expected."""
@@ -211,6 +234,7 @@ def options_of(maker: Callable[..., Any]) -> dict[str, Option]:
             _mark(Bounds, annotated.get(name)),
             _mark(Location, annotated.get(name)) is not None,
             _help(annotated.get(name)),
+            _mark(Tune, annotated.get(name)),
         )
         for name, parameter in inspect.signature(maker).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
@@ -222,7 +246,8 @@ def per_task(maker: Callable[..., Any]) -> Option | None:
     plain, annotated = _hints(maker)
     for name, parameter in inspect.signature(maker).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            marks = _mark(Bounds, annotated.get(name)), False, _help(annotated.get(name))
+            mark = annotated.get(name)
+            marks = _mark(Bounds, mark), False, _help(mark), _mark(Tune, mark)
             return Option(name, plain.get(name, float), None, *marks)
     return None
 
