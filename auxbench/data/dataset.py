@@ -126,6 +126,7 @@ class Dataset(ABC):
     tasks: Mapping[str, Task]
     primary: str
     auxiliaries: tuple[str, ...]
+    margins: Mapping[str, float] = {}
 
     @classmethod
     @abstractmethod

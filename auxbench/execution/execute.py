@@ -159,7 +159,7 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
     single = training.builder.network(architecture.primary).to(device)
     in_training_score = next(score for score in scores if score.network == "training")
     return {
-        "primary": scores[0].to_json(),
+        "primary": {**scores[0].to_json(), "margin": training.problem.margin},
         "scores": [score.to_json() for score in scores],
         "curve": training.curve,
         "selected": {

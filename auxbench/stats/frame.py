@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NUMBERS = (
     "value",
+    "margin",
     "train_seconds",
     "cpu_seconds",
     "evaluation_seconds",
@@ -58,6 +59,7 @@ COLUMNS = (
     "contended",
     "stale",
     "data",
+    "draw",
     "device",
 )
 CONTENDED = 0.1  # share of the time that a run's threads waited for a core, from which it is marked
@@ -68,7 +70,8 @@ def frame(records: Iterable[Mapping[str, Any]] | pandas.DataFrame) -> pandas.Dat
 
     Rows with the same `problem` are comparable: same data, tasks, backbone, recipe and protocol.
     `value` is the deployed network's primary score on the test split, and NaN for a run that
-    failed. `stale` says why a run is not of the present code, if so. Of several records of a run,
+    failed. `draw` is the draw of the data that a seed made, if it did. `stale` says why a run is not of
+    the present code, if so. Of several records of a run,
     the last one counts. A frame is given back as it is, so that what is made of records can be made
     of a frame too.
 
@@ -149,7 +152,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "seed": run["seed"],
         "status": record["status"],
         "reason": record.get("reason", ""),
-        **{key: score.get(key) for key in ("metric", "unit", "direction", "value")},
+        **{key: score.get(key) for key in ("metric", "unit", "direction", "value", "margin")},
         "metric_version": score.get("version"),
         **_times(training, surroundings.get("threads")),
         "train_flops": training.get("flops"),
@@ -163,6 +166,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "dropped_strength": (record.get("selected") or {}).get("dropped_strength"),
         "stale": stale(record),
         "data": _data(record),
+        "draw": (record.get("provenance") or {}).get("draw"),
         "device": surroundings.get("device_name"),
     }
 
