@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Batch, Context, Phase, Signals
-from auxbench.spec.grammar import Help, NonNegative, Tune
+from auxbench.spec.marks import Help, NonNegative, Tune
 from auxbench.training.jvp import gradient
 from auxbench.training.phase import Scalars
 

@@ -31,7 +31,7 @@ from torch.nn.functional import softplus
 
 from auxbench import METHODS
 from auxbench.data.dataset import SampleLosses
-from auxbench.spec.grammar import Count, Help
+from auxbench.spec.marks import Count, Help
 
 from ._heldout.heldout import Alpha, Every, ImplicitDifferentiation, Rate, Terms
 

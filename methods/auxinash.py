@@ -38,7 +38,7 @@ from torch import Tensor
 
 from auxbench import METHODS, Signals
 from auxbench.data.dataset import SampleLosses
-from auxbench.spec.grammar import Help, Positive
+from auxbench.spec.marks import Help, Positive
 
 from ._gradient import GramianBalancer, with_gradient
 from ._heldout.heldout import Alpha, Every, ImplicitDifferentiation, Rate, Terms, means, weighed_sum

@@ -52,7 +52,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench import METHODS, Batch, Builder, Context, Phase
-from auxbench.spec.grammar import Help, NonNegative, Positive, Tune
+from auxbench.spec.marks import Help, NonNegative, Positive, Tune
 from auxbench.training.phase import Scalars
 
 from ._linked.fusion import Activation, Norm

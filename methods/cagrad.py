@@ -25,7 +25,7 @@ from typing import Annotated
 import torch
 
 from auxbench import METHODS
-from auxbench.spec.grammar import Help, ProperShare, Tune
+from auxbench.spec.marks import Help, ProperShare, Tune
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, unit_rows, worst_case_weights

@@ -29,7 +29,7 @@ from torch.nn import Parameter
 
 from auxbench import METHODS, Builder
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Help, Share, Tune
+from auxbench.spec.marks import Help, Share, Tune
 
 from ._fused import FusedBranches, shares
 from ._linked.links import Level

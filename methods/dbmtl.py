@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Help, ProperShare, Tune
+from auxbench.spec.marks import Help, ProperShare, Tune
 from auxbench.training.signals import Row
 
 FLOOR = 1e-8

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from auxbench import METHODS
-from auxbench.spec.grammar import Bounds, Help, Positive, Tune
+from auxbench.spec.marks import Bounds, Help, Positive, Tune
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, bargain

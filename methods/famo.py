@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench import METHODS, Batch, Context, Phase, Signals
-from auxbench.spec.grammar import Help, NonNegative, Positive, Tune
+from auxbench.spec.marks import Help, NonNegative, Positive, Tune
 from auxbench.training.phase import Scalars
 
 from ._losses import FLOOR, LearnedLosses, bounded

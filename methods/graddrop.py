@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer
-from auxbench.spec.grammar import Help, Share, Tune
+from auxbench.spec.marks import Help, Share, Tune
 from auxbench.training.signals import Row
 
 

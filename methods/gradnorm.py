@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Help, NonNegative, Positive, Tune
+from auxbench.spec.marks import Help, NonNegative, Positive, Tune
 
 
 @METHODS.register

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer, Signals
-from auxbench.spec.grammar import Help, Share, Tune
+from auxbench.spec.marks import Help, Share, Tune
 
 # A cosine of 1 is met by no finite multiple of the other gradient.
 HIGHEST = 0.999

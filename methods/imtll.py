@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
-from auxbench.spec.grammar import Help, Positive, Tune
+from auxbench.spec.marks import Help, Positive, Tune
 
 from ._losses import LearnedLosses, bounded
 

@@ -43,7 +43,7 @@ from auxbench.data.dataset import Task
 from auxbench.data.kinds import Kind
 from auxbench.data.losses import IGNORE, single
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Count, Help, NonNegative, Positive, Tune
+from auxbench.spec.marks import Count, Help, NonNegative, Positive, Tune
 from auxbench.training.jvp import gradient, plain_attention
 from auxbench.training.phase import Scalars
 

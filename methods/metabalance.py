@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer
-from auxbench.spec.grammar import Help, ProperShare, Share, Tune
+from auxbench.spec.marks import Help, ProperShare, Share, Tune
 from auxbench.training.signals import Row
 
 

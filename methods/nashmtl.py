@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from auxbench import METHODS
-from auxbench.spec.grammar import Help, Positive, Tune
+from auxbench.spec.marks import Help, Positive, Tune
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, bargain

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from auxbench import METHODS, Builder
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Help, Share, Tune
+from auxbench.spec.marks import Help, Share, Tune
 
 from ._fused import FusedBranches, shares
 from ._linked.fusion import ActivationName, After, NormName

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Count, Help, Positive, Tune
+from auxbench.spec.marks import Count, Help, Positive, Tune
 
 
 @METHODS.register

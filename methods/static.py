@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Help, NonNegative, Tune
+from auxbench.spec.marks import Help, NonNegative, Tune
 
 
 @METHODS.register

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
-from auxbench.spec.grammar import CountOrZero, Help, Positive, Tune
+from auxbench.spec.marks import CountOrZero, Help, Positive, Tune
 
 from ._losses import LossBalancer, bounded
 

@@ -47,7 +47,7 @@ from auxbench.data.kinds import Number
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.kept import Arrays, kept
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 Numbers = npt.NDArray[np.float64]
 

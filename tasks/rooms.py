@@ -33,7 +33,7 @@ from auxbench.data.dataset import Draw, InMemory, Task, named
 from auxbench.data.kinds import Classes, Depth, Label, Map, Normals
 from auxbench.data.prepared.cache import root
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 from ._rooms.room import SCENES
 from ._rooms.scenes import DEPTH, EDGES, KEYPOINTS, NORMALS, SPLITS

@@ -56,7 +56,7 @@ from auxbench.data.arrays import Vectors
 from auxbench.data.dataset import Draw, Task, named
 from auxbench.data.kinds import Number
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 Numbers = npt.NDArray[np.float64]
 
@@ -94,7 +94,9 @@ class Toy(Dataset):
         dimensions: Annotated[int, Help("Numbers in an input vector.")] = 16,
         noise: Annotated[
             float,
-            Help("Standard deviation of the noise on the primary's labels, except in the test split."),
+            Help(
+                "Standard deviation of the noise on the primary's labels, except in the test split."
+            ),
         ] = 0.5,
         draw: Draw = None,
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from auxbench.cli.options import filters, format_option, records, show
+from auxbench.cli.options import filters, format_option, rows, show
 
 
 @click.command()
@@ -13,9 +13,8 @@ from auxbench.cli.options import filters, format_option, records, show
 def leaderboard(results: str, style: str, **chosen: str | None) -> None:
     """Rank the methods of every problem by their primary score."""
     from auxbench.report.board import boards
-    from auxbench.report.select import select
 
-    show(boards(select(records(results), **chosen)), style)
+    show(boards(rows(results, **chosen)), style)
 
 
 @click.command()
@@ -35,9 +34,8 @@ def compare(
     """Compare METHODS by their paired seeds, and say what can be concluded."""
     from auxbench.report.comparison import compare as make_comparison
     from auxbench.report.matrix import matrix as make_matrix
-    from auxbench.report.select import select
 
-    comparison = make_comparison(select(records(results), **chosen), methods, control)
+    comparison = make_comparison(rows(results, **chosen), methods, control)
     show([make_matrix(comparison) if matrix else comparison.table()], style)
     if style == "text" and not matrix:
         for sentence in comparison.sentences():

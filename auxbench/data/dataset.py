@@ -12,7 +12,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from auxbench.data.kinds import Kind
-from auxbench.spec.grammar import Bounds, Choice, Help, options_of
+from auxbench.spec.grammar import Choice, options_of
+from auxbench.spec.marks import Bounds, Help
 from auxbench.spec.registry import DATASETS as DATASETS
 
 Indices = npt.NDArray[np.int64]

@@ -3,8 +3,8 @@
 The first trial of every method is the method as it is, by the budget's defaults; the others are
 points of a Sobol sequence in the space of the entry, which agree between methods in the dimensions
 that these share. A trial is trained with some seeds that no final run has, on data of their own
-where a seed draws the data, and the best mean validation score is selected. Test scores play no part
-in it. Trials are runs: recorded, resumed and reused like any other.
+where a seed draws the data, and the best mean validation score is selected. Test scores play no
+part in it. Trials are runs: recorded, resumed and reused like any other.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from auxbench.execution.study import Study
 from auxbench.records.ledger import Ledger, Trial, Tuning
 from auxbench.spec.grammar import Choice
 from auxbench.spec.method import Method
+from auxbench.spec.problem import problem_of
 from auxbench.spec.run import Run
 from auxbench.spec.space import Space
 from auxbench.spec.study import Words
-from auxbench.stats.frame import problem_of
 
 FIRST_SEED = 10_000  # of tuning, far from those of final runs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,19 +71,6 @@ class Ledger:
     def tunings(self) -> list[Tuning]:
         """All tunings; errors: `UsageError` for a ledger that cannot be read."""
         return [_tuning(record["tuning"]) for record in self.store.records()]
-
-
-def provenance(tunings: Iterable[Tuning], problem: str, entry: str) -> tuple[str, Tuning | None]:
-    """How an entry was found, in words, and its tuning: tuned, default, or set by hand.
-
-    >>> provenance([], "toy", "single"), provenance([], "toy", "single:lr=0.1")
-    (('default', None), ('set by hand', None))
-    """
-    for tuning in tunings:
-        if tuning.problem == problem and tuning.selected == entry:
-            count = len(tuning.trials)
-            return f"tuned ({count} {'trial' if count == 1 else 'trials'})", tuning
-    return ("set by hand" if ":" in entry else "default"), None
 
 
 def _tuning(values: Mapping[str, Any]) -> Tuning:

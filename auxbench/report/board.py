@@ -20,6 +20,8 @@ Record = Mapping[str, Any]
 
 COLUMNS = (
     Column("method", "method"),
+    Column("entry", "entry", shown=False),
+    Column("tuning", "tuning"),
     Column("dataset", "data set", shown=False),
     Column("primary", "primary", shown=False),
     Column("auxiliaries", "auxiliaries", shown=False),
@@ -164,6 +166,7 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
     latencies = done["latency_ms"].dropna().tolist()
     return {
         "method": method,
+        **{key: first[key] for key in ("entry", "tuning")},
         **{key: first[key] for key in ("dataset", "primary", "auxiliaries", "backbone", "budget")},
         "problem": first["problem"],
         "pretrained": bool(first["pretrained"]),
@@ -227,6 +230,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
         "mean": {"title": title if rows[0]["metric"] else "score", "digits": digits},
         "low": {"digits": digits},
         "failed": {"shown": failed},
+        "tuning": {"shown": any(row["tuning"] != "default" for row in rows)},
         "imputed": {"shown": failed, "digits": digits},
         **{
             key: {"shown": any(row[key] for row in rows)}

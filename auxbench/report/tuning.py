@@ -42,6 +42,6 @@ def table(tunings: Sequence[Tuning]) -> Table:
         )
     note = (
         "Every method had the same number of trials, the first with defaults. A trial is judged by "
-        "the mean validation score over its seeds, which no final run has. Test scores play no part in it."
+        "the mean validation score over its seeds, which no final run has, and not by test scores."
     )
     return Table("", COLUMNS, rows, (note,))

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, Literal
 
 from auxbench.errors import UsageError, suggestion
-from auxbench.spec.grammar import Help, NonNegative, Positive, Tune
+from auxbench.spec.marks import Help, NonNegative, Positive, Tune
 
 # A board holds runs of one protocol only. What changes numbers raises it: the splits, the random
 # streams, the selection rule, the tiers below, the definition of a score.

@@ -66,7 +66,8 @@ class Method:
             names = " and ".join(f"'{choice.name}'" for choice in architectures)
             raise UsageError(f"method '{text}' names two architectures, {names}; keep one.")
         architecture = architectures[0] if architectures else Choice(SHARING)
-        values = Choice(text, given).values(training)
+        names = "+".join(Choice.parse(piece).name for piece in text.split("+"))
+        values = Choice(names, given).values(training)
         return cls(
             architecture,
             tuple(balancers),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from auxbench.spec.budget import TRAINING, training
-from auxbench.spec.grammar import Choice, Option, Tune, options_of, per_task, spelled
+from auxbench.spec.grammar import Choice, Option, options_of, per_task, spelled
+from auxbench.spec.marks import Tune
 from auxbench.spec.method import Method
 from auxbench.spec.registry import METHODS
 

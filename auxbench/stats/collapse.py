@@ -20,10 +20,12 @@ def collapsed(scores: Numbers) -> tuple[npt.NDArray[np.bool_], Numbers]:
     median absolute deviation, which the collapsed runs do not move. The depth is 0 if none did.
 
     >>> marks, depth = collapsed(np.array([[0.50, 0.51, 0.52, 0.10], [0.49, 0.50, 0.51, 0.52]]))
-    >>> marks.sum(), round(float(depth), 3)
+    >>> int(marks.sum()), round(float(depth), 3)
     (1, 0.405)
     """
     known = ~np.isnan(scores)
+    if not known.any():
+        return known, np.zeros(scores.shape[:-2])
     middle = np.nanmedian(scores, axis=-1, keepdims=True)
     fall = middle - scores
     n = known.sum(-1, keepdims=True)

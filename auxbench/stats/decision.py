@@ -13,12 +13,15 @@ keep the rate of false claims at 5 % there as well, which `auxbench calibrate` m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from auxbench.stats.multiplicity import holm
+from auxbench.stats.paired import Paired
 from auxbench.stats.signflip import signflip
 
 Numbers = npt.NDArray[np.float64]
@@ -27,6 +30,36 @@ Marks = npt.NDArray[np.bool_]
 ALPHA = 0.05
 STRICT = {1: 0.0025, 2: 0.02, 3: 0.02}  # the level by the number of methods besides the control
 ROUNDING = 1e-9  # a spread below this share of the scores is that of their rounding
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A paired difference and what has to be known of its problem for a decision.
+
+    `others`, `depth`, `collapsed` and `margin` are as for `evidence`.
+    """
+
+    result: Paired
+    others: int
+    depth: float = 0.0
+    collapsed: bool = False
+    margin: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on one comparison of a family, with p-values to be compared with 0.05.
+
+    They are adjusted for the family (Holm), for the strictness of the level and for collapses.
+
+    The verdict is 'better', 'worse', 'equivalent' or 'undecided'; `why` says in words what kept a
+    difference that the t-test finds from being decided, and is empty elsewhere.
+    """
+
+    p: float
+    p_equivalent: float
+    verdict: str
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,15 +94,16 @@ def evidence(
     others: int,
     depth: npt.ArrayLike = 0.0,
     collapsed: npt.ArrayLike = False,
-    margin: float = np.nan,
+    margin: float | None = None,
     scale: npt.ArrayLike = 0.0,
 ) -> Evidence:
     """Test the paired differences [R, n] of R comparisons, positive where the method is better.
 
     `n` is at least 2. `others` is the number of methods besides the control that have been run on
     the problem, `depth` [R] how deep its deepest run fell (see `collapse`), `collapsed` [R] whether
-    a run of the two methods did, `margin` the difference below which methods are equivalent (NaN
-    for none), and `scale` [R] the size of the scores, which tells differences from their rounding.
+    a run of the two methods did, `margin` the difference below which methods are equivalent, if the
+    data set declares one, and `scale` [R] the size of the scores, which tells differences from
+    their rounding.
 
     Sources: of the t-test, Student, "The probable error of a mean", Biometrika 6, 1908,
     https://doi.org/10.1093/biomet/6.1.1; of the two one-sided tests, D. J. Schuirmann, Journal of
@@ -82,15 +116,16 @@ def evidence(
     count = len(differences)
     depths, scales = (np.broadcast_to(np.asarray(a, float), count) for a in (depth, scale))
     rounding = ROUNDING * scales
-    p, p_equivalent = _tests(differences, margin, rounding)
+    within = np.nan if margin is None else margin
+    p, p_equivalent = _tests(differences, within, rounding)
     mean = differences.mean(1)
 
     middle = np.median(differences, axis=1)
     worse, better = (
         np.column_stack([differences, middle + change]) for change in (-depths, depths)
     )
-    p_worse, equivalent_worse = _tests(worse, margin, rounding)
-    p_better, equivalent_better = _tests(better, margin, rounding)
+    p_worse, equivalent_worse = _tests(worse, within, rounding)
+    p_better, equivalent_better = _tests(better, within, rounding)
     survives = np.where(
         mean > 0,
         np.where(worse.mean(1) > 0, p_worse, 1.0),
@@ -110,6 +145,50 @@ def evidence(
     factor = ALPHA / level(others)
     raised, raised_equivalent = (np.minimum(one * factor, 1.0) for one in (p, p_equivalent))
     return Evidence(mean, raised, raised_equivalent, flipped, guarded)
+
+
+def decide(family: Sequence[Claim]) -> list[Decision]:
+    """Decide a family; exact duplicates, which say the same thing twice, count as one comparison.
+
+    Over the whole family, the probability of any false 'better' or 'worse' is at most 5 %, and so
+    is that of any false 'equivalent'.
+
+    >>> from auxbench.stats import paired
+    >>> scores = {0: 40.0, 1: 41.0, 2: 39.5, 3: 40.2, 4: 40.1}
+    >>> higher = {seed: score + 9 + seed / 10 for seed, score in scores.items()}
+    >>> [decision.verdict for decision in decide([Claim(paired(higher, scores, "up"), others=4)])]
+    ['better']
+    """
+    keys = [(one.result.differences, one.others, one.depth, one.margin) for one in family]
+    found = {key: _evidence_of(claim) for key, claim in zip(keys, family, strict=True)}
+    raw = np.array([[one.p[0], one.p_equivalent[0]] for one in found.values()])
+    p, same = (dict(zip(found, holm(column), strict=True)) for column in raw.T)
+    decisions = []
+    for key in keys:
+        one = found[key]
+        (verdict,) = verdicts(one.mean, np.array([p[key]]), np.array([same[key]]))
+        why = ""
+        if verdict == "undecided" and one.flipped[0]:
+            why = "a run collapsed, and the sign-flip test does not find the difference"
+        elif verdict == "undecided" and one.guarded[0]:
+            why = "runs collapse on this problem, and one more could undo the difference"
+        decisions.append(Decision(float(p[key]), float(same[key]), str(verdict), why))
+    return decisions
+
+
+def _evidence_of(claim: Claim) -> Evidence:
+    result = claim.result
+    if result.n < 2:
+        nothing = np.zeros(1, dtype=bool)
+        return Evidence(np.array([result.difference]), np.ones(1), np.ones(1), nothing, nothing)
+    return evidence(
+        np.array([result.differences]),
+        others=claim.others,
+        depth=claim.depth,
+        collapsed=claim.collapsed,
+        margin=claim.margin,
+        scale=result.scale,
+    )
 
 
 def verdicts(mean: Numbers, p: Numbers, p_equivalent: Numbers) -> npt.NDArray[np.str_]:

@@ -16,7 +16,7 @@ from torch.nn import Parameter
 
 from auxbench import Balancer, Batch, Context, Phase
 from auxbench.data.dataset import SampleLosses
-from auxbench.spec.grammar import Count, CountOrZero, Help, Positive
+from auxbench.spec.marks import Count, CountOrZero, Help, Positive
 from auxbench.training.jvp import dot, gradient, plain_attention
 from auxbench.training.objective import Objective
 from auxbench.training.phase import Scalars
