@@ -1,10 +1,11 @@
-"""Commands that conclude: `leaderboard` and `compare`."""
+"""Commands that conclude: `leaderboard`, `compare` and `calibrate`."""
 
 from __future__ import annotations
 
 import click
 
 from auxbench.cli.options import filters, format_option, rows, show
+from auxbench.errors import UsageError
 
 
 @click.command()
@@ -40,3 +41,20 @@ def compare(
     if style == "text" and not matrix:
         for sentence in comparison.sentences():
             click.echo(sentence)
+
+
+@click.command()
+@click.option("--draws", default=2000, show_default=True, help="Simulated families per setting.")
+@click.option("--results", help="Folder of records: resample its methods instead of simulating.")
+@format_option
+def calibrate(draws: int, results: str | None, style: str) -> None:
+    """Measure how often the decisions claim a difference where there is none."""
+    from auxbench.report.calibration import real, table
+    from auxbench.stats.calibrate import calibrate as simulate
+
+    rates = real(rows(results)) if results else list(simulate(draws))
+    if not rates:
+        raise UsageError(
+            f"no method in '{results}' has 9 seeds; record more, or leave --results out."
+        )
+    show([table(rates)], style)

@@ -28,6 +28,7 @@ for command in (
     lists.show,
     boards.leaderboard,
     boards.compare,
+    boards.calibrate,
     parts.new,
     parts.check,
     data,

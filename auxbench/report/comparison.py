@@ -7,16 +7,20 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from auxbench.errors import UsageError, suggestion
 from auxbench.report.board import (
     failures,
     problems,
 )
+from auxbench.report.calibration import sentence
 from auxbench.report.difference import COLUMNS, FEW, WEAK, Difference, counted, listed
 from auxbench.report.scored import Metric, ScoredProblem
 from auxbench.report.tables import Table, decimals
 from auxbench.spec.grammar import split_list
 from auxbench.stats import Paired, decide, frame
+from auxbench.stats.collapse import shared_depth
 from auxbench.stats.decision import STRICT
 
 if TYPE_CHECKING:
@@ -82,6 +86,7 @@ class Comparison:
             "set declares (two one-sided tests). Detectable: the true difference from which on "
             "such a test has 80 % power."
         )
+        yield sentence()
         if any(difference.claim.depth for difference in self.differences):
             yield (
                 "Some runs collapsed: they lie more than 5 robust standard deviations below the "
@@ -155,7 +160,16 @@ def compare(
             f"no problem has '{control}' and {' or '.join(map(repr, others))}; "
             "run them on the same data, tasks, backbone and budget."
         )
-    family = [problem.claim(other, control, len(pairs)) for problem, other in pairs]
+    unique = {problem.name: problem for problem, _ in pairs}
+    found = shared_depth(
+        np.array([problem.depth for problem in unique.values()]),
+        np.array([problem.spread for problem in unique.values()]),
+        np.array([problem.others for problem in unique.values()]),
+    )
+    depths = dict(zip(unique, found.tolist(), strict=True))
+    family = [
+        problem.claim(other, control, len(pairs), depths[problem.name]) for problem, other in pairs
+    ]
     decisions = decide(family)
     digits = _digits([problem.metric for problem, _ in pairs], [claim.result for claim in family])
     places = _places(dict.fromkeys(problem.name for problem, _ in pairs))

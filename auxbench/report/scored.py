@@ -31,6 +31,7 @@ class ScoredProblem:
     ranks: Mapping[str, float]
     collapses: Mapping[str, int]
     depth: float
+    spread: float
 
     @classmethod
     def of(cls, group: pandas.DataFrame, methods: Sequence[str]) -> ScoredProblem:
@@ -39,20 +40,27 @@ class ScoredProblem:
         ranked = ranks({method: order[method] for method in methods if method in order})
         name = str(group["problem"].iloc[0])
         metric, every = metric_of(group), with_failures(group)
-        marks, depth = collapsed(_oriented(every, metric[2]))
+        marks, depth, spread = collapsed(_oriented(every, metric[2]))
         counts = dict(zip(every, marks.sum(-1).tolist(), strict=True))
-        return cls(group, name, metric, every, ranked, counts, float(depth))
+        return cls(group, name, metric, every, ranked, counts, float(depth), float(spread))
 
-    def claim(self, method: str, control: str, family: int) -> Claim:
-        """The difference of two methods, in a family of this many comparisons."""
-        others = len(self.scores) - 1
+    @property
+    def others(self) -> int:
+        """The number of methods besides the control."""
+        return len(self.scores) - 1
+
+    def claim(self, method: str, control: str, family: int, depth: float) -> Claim:
+        """The difference of two methods, in a family of this many comparisons.
+
+        `depth` is how far a collapsed run falls here, as far as it is known (see `shared_depth`).
+        """
         ours, theirs = self.scores[method], self.scores[control]
         known = self.group["margin"].dropna()
         margin = None if known.empty else float(known.iloc[-1])
         return Claim(
-            paired(ours, theirs, self.metric[2], level(others) / family),
-            others,
-            self.depth,
+            paired(ours, theirs, self.metric[2], level(self.others) / family),
+            self.others,
+            depth,
             bool(self.collapses[method] or self.collapses[control]),
             margin,
         )

@@ -28,7 +28,7 @@ Numbers = npt.NDArray[np.float64]
 Marks = npt.NDArray[np.bool_]
 
 ALPHA = 0.05
-STRICT = {1: 0.0025, 2: 0.02, 3: 0.02}  # the level by the number of methods besides the control
+STRICT = {1: 0.001, 2: 0.01, 3: 0.02}  # the level by the number of methods besides the control
 ROUNDING = 1e-9  # a spread below this share of the scores is that of their rounding
 
 
@@ -83,7 +83,7 @@ def level(others: int) -> float:
     """The level of a comparison on a problem with this many methods besides the control.
 
     >>> level(1), level(12)
-    (0.0025, 0.05)
+    (0.001, 0.05)
     """
     return STRICT.get(others, ALPHA)
 

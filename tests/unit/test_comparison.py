@@ -48,9 +48,7 @@ def test_all_problems_are_one_family_and_keep_their_own_units() -> None:
     rows = comparison.table().rows
     assert len(rows) == 3
     assert [row["unit"] for row in rows] == ["%", "%", "m"]
-    raised = [
-        row["p"] * 0.05 / level for row, level in zip(rows, (0.02, 0.02, 0.0025), strict=True)
-    ]
+    raised = [row["p"] * 0.05 / level for row, level in zip(rows, (0.01, 0.01, 0.001), strict=True)]
     assert [row["p_holm"] for row in rows] == pytest.approx(holm(raised).tolist())
     assert {row["place"].split(" with")[0] for row in rows} == {"rooms segmentation", "rooms depth"}
     assert "the family of 3 comparisons (Holm)" in " ".join(comparison.notes())
