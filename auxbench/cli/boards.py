@@ -54,7 +54,5 @@ def calibrate(draws: int, results: str | None, style: str) -> None:
 
     rates = real(rows(results)) if results else list(simulate(draws))
     if not rates:
-        raise UsageError(
-            f"no method in '{results}' has 9 seeds; record more, or leave --results out."
-        )
+        raise UsageError(f"no method in '{results}' has 9 seeds; record more of one.")
     show([table(rates)], style)

@@ -116,11 +116,12 @@ def resampled(scores: Sequence[float], seeds: int, draws: int = 2000) -> Rate:
     order = rng.permuted(np.tile(np.arange(len(values)), (draws, 1)), axis=1)[:, : 2 * seeds]
     ours, theirs = values[order[:, :seeds]], values[order[:, seeds:]]
     marks, depth, _ = collapsed(np.stack([ours, theirs], 1))
+    fallen = np.asarray(marks.any((1, 2)))
     found = evidence(
         ours - theirs,
         others=4,
         depth=depth,
-        collapsed=marks.any((1, 2)),
+        collapsed=fallen,
         scale=np.abs(values).max(),
     )
     words = verdicts(found.mean[:, None], found.p[:, None], found.p_equivalent[:, None])
@@ -141,7 +142,7 @@ def _judge(
     control = _normal(rng, seed, (draws, problems, 1, seeds))
     scores = noise(rng, seed, (draws, problems, methods, seeds))
     marks, depth, spread = collapsed(np.concatenate([control, scores], 2))
-    fallen = marks.any(3)
+    fallen = np.asarray(marks.any(axis=3))
     found = evidence(
         (scores - control).reshape(-1, seeds),
         others=methods,
