@@ -10,6 +10,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from auxbench.errors import UsageError
+from auxbench.report.notes import notes, threads
 from auxbench.report.tables import Column, Table, decimals
 from auxbench.stats import frame, imputed, interval
 
@@ -148,11 +149,11 @@ def _board(group: pandas.DataFrame) -> Table:
         {**_row(group, method), **common, "imputed": _mean(every[method])}
         for method in sorted(order, key=order.__getitem__)
     ]
-    if len(_threads(group)) > 1:
+    if len(threads(group)) > 1:
         for row in rows:
             row |= dict.fromkeys((*SECONDS, "latency_ms"))
     title = group["problem"].iloc[0]
-    return Table(title, _columns(rows), rows, tuple(_notes(group, rows)))
+    return Table(title, _columns(rows), rows, tuple(notes(group, rows)))
 
 
 def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
@@ -188,11 +189,6 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
         "dropped_open": int((done["dropped_strength"] > OPEN).sum()),
         "dropped_strength": _present(done["dropped_strength"].max()),
     }
-
-
-def _threads(group: pandas.DataFrame) -> list[int]:
-    """The numbers of threads that the finished runs of a problem had."""
-    return sorted({int(count) for count in group["threads"].dropna()})
 
 
 def _mean(values: Mapping[int, float]) -> float | None:
@@ -238,60 +234,3 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
         },
     }
     return tuple(replace(column, **changes.get(column.key, {})) for column in COLUMNS)
-
-
-def _notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Notes for the reader: first on these rows, then on every board."""
-    for row in rows:
-        if row["failed"]:
-            part = group[(group["method"] == row["method"]) & (group["status"] != "done")]
-            reasons = [reason for reason in dict.fromkeys(part["reason"]) if reason]
-            share = f"{row['failed']} of {row['seeds'] + row['failed']} runs without score"
-            text = f"{row['method']}: {share}, {row['failures']}"
-            yield f"{text} ({reasons[0].rstrip('.')})." if reasons else f"{text}."
-    if any(row["failed"] for row in rows):
-        yield (
-            "Methods are placed by the mean in which a run without a score counts as the worst "
-            "score on this board. Training costs are what all runs spent, as far as it is "
-            "recorded, for each that has a score."
-        )
-    others = [row["method"] for row in rows if row["same_as_single"] is False]
-    if others:
-        yield (
-            "The deployed network is not the single-task network, operator by operator: "
-            f"{', '.join(others)}."
-        )
-    for row in rows:
-        if row["dropped_open"]:
-            yield (
-                f"{row['method']}: in {row['dropped_open']} of {row['seeds']} runs the deployed "
-                "network lost connections that were still open, of strengths up to "
-                f"{row['dropped_strength']:.2f}; the score is that of a primary cut off from what "
-                "it depends on."
-            )
-    for why, part in group[group["stale"] != ""].groupby("stale", sort=False):
-        yield (
-            f"Stale: {len(part)} of {len(group)} runs, {why}; auxbench run trains what is stale "
-            "again."
-        )
-    if group.loc[group["data"] != "", "data"].nunique() > 1:
-        yield "Some of these runs were made on other data than the rest: do not compare them."
-    busy = {row["method"]: row["contended"] for row in rows if row["contended"]}
-    if busy:
-        runs = ", ".join(f"{method} ({count})" for method, count in busy.items())
-        yield (
-            f"The machine was busy with other work in runs of {runs}, whose threads waited for a "
-            "free core for more than a tenth of the time: do not compare their seconds."
-        )
-    if len(threads := _threads(group)) > 1:
-        counts = ", ".join(map(str, threads))
-        yield f"Seconds and latency are left out: runs had different numbers of threads ({counts})."
-    devices = sorted(set(group["device"].dropna()))
-    if len(devices) > 1:
-        yield f"Seconds and latency come from different devices: {', '.join(devices)}."
-    yield (
-        "Score of the deployed network on the test split: mean over the seeds that finished, with "
-        "a 95 % t-interval. Costs are means per run, latency the median: passes and FLOPs of "
-        "training, parameters and MACs of what is deployed."
-    )
-    yield "Do not judge by overlapping intervals; auxbench compare pairs the seeds."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,10 +76,15 @@ class Run:
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits of the specification's hash."""
-        text = json.dumps(self.to_json(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return identity(self.to_json())
 
     @property
     def label(self) -> str:
         """The run's name for people."""
         return f"{self.method} seed {self.seed}"
+
+
+def identity(run: Mapping[str, Any]) -> str:
+    """The id of a run from its specification as a record holds it."""
+    text = json.dumps(run, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

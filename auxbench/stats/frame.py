@@ -62,6 +62,9 @@ COLUMNS = (
     "stale",
     "data",
     "draw",
+    "code",
+    "torch",
+    "dirty",
     "device",
 )
 CONTENDED = 0.1  # share of the time that a run's threads waited for a core, from which it is marked
@@ -149,6 +152,9 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "stale": stale(record),
         "data": _data(record),
         "draw": (record.get("provenance") or {}).get("draw"),
+        "code": json.dumps((record.get("provenance") or {}).get("code") or {}, sort_keys=True),
+        "torch": (surroundings.get("packages") or {}).get("torch"),
+        "dirty": surroundings.get("dirty"),
         "device": surroundings.get("device_name"),
     }
 
