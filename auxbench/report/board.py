@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from auxbench.errors import UsageError
 from auxbench.report.notes import notes, threads
+from auxbench.report.scored import (
+    ScoredProblem,
+    failures,
+    merits,
+    metric_of,
+    problems,
+    scores,
+    with_failures,
+)
 from auxbench.report.tables import Column, Table, decimals
-from auxbench.stats import frame, imputed, interval
+from auxbench.stats import frame, interval
 
 if TYPE_CHECKING:
     import pandas
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 
 COLUMNS = (
+    Column("tier", "tier"),
     Column("method", "method"),
     Column("entry", "entry", shown=False),
     Column("tuning", "tuning"),
@@ -36,6 +44,8 @@ COLUMNS = (
     Column("mean", "mean"),
     Column("low", "95 % interval", upto="high"),
     Column("high", "high", shown=False),
+    Column("rank_low", "rank", 0, upto="rank_high"),
+    Column("rank_high", "rank high", shown=False),
     Column("seeds", "seeds"),
     Column("failed", "failed"),
     Column("failures", "failures", shown=False),
@@ -66,70 +76,12 @@ SECONDS = ("train_seconds", "cpu_seconds", "evaluation_seconds")
 def boards(records: Iterable[Record] | pandas.DataFrame) -> list[Table]:
     """One table per problem, the best mean first, where a failed run counts as the worst score.
 
-    Rows hold one method each: its score as mean and interval over the seeds that finished, how
-    many failed and of what, the mean by which it is placed, and what training and inference cost.
+    Rows hold one method each: its tier and the interval of its rank, its score as mean and interval
+    over the seeds that finished, how many failed and of what, the mean by which it is placed, and
+    what training and inference cost.
     Errors: `UsageError` when the runs of a problem were scored by different metrics.
     """
     return [_board(group) for group in problems(frame(records))]
-
-
-def problems(rows: pandas.DataFrame) -> Iterator[pandas.DataFrame]:
-    """The rows of every problem; runs are comparable inside one and nowhere else."""
-    for _, group in rows.groupby("problem", sort=False):
-        yield group
-
-
-def metric_of(group: pandas.DataFrame) -> tuple[str, str, str]:
-    """Metric, unit and direction of a problem; empty where no run has finished.
-
-    Errors: `UsageError` when there is more than one, in name or in version.
-    """
-    keys = ["metric", "metric_version", "unit", "direction"]
-    kinds = group.dropna(subset=["metric"])[keys].drop_duplicates()
-    if kinds.empty:
-        return "", "", "up"
-    if len(kinds) > 1:
-        names = " and ".join(" ".join(map(str, row)) for row in kinds.to_numpy().tolist())
-        raise UsageError(
-            f"problem '{group['problem'].iloc[0]}' was scored by {names}; "
-            "keep such records in separate folders."
-        )
-    metric, _, unit, direction = map(str, kinds.iloc[0])
-    return metric, unit, direction
-
-
-def scores(group: pandas.DataFrame, method: str) -> dict[int, float]:
-    """The scores of a method's finished runs by seed."""
-    done = group[group["method"] == method].dropna(subset=["value"])
-    return {int(seed): float(v) for seed, v in zip(done["seed"], done["value"], strict=True)}
-
-
-def with_failures(group: pandas.DataFrame) -> dict[str, dict[int, float]]:
-    """The scores of all runs of a problem by method and seed, the worst where a run has none."""
-    runs: dict[str, dict[int, float]] = {}
-    for method, seed, value in zip(group["method"], group["seed"], group["value"], strict=True):
-        runs.setdefault(method, {})[int(seed)] = float(value)
-    return imputed(runs, metric_of(group)[2])
-
-
-def merits(group: pandas.DataFrame) -> dict[str, tuple[float, float]]:
-    """The sort key of a problem's methods; the smallest is the best.
-
-    It is the mean score in which a failed run counts as the worst, negative where more is better,
-    and among equals the share of runs that failed.
-    """
-    sign = -1 if metric_of(group)[2] == "up" else 1
-    failed = group["value"].isna().groupby(group["method"]).mean()
-    return {
-        method: (sign * (_mean(values) or 0.0), float(failed[method]))
-        for method, values in with_failures(group).items()
-    }
-
-
-def failures(group: pandas.DataFrame, method: str) -> dict[str, int]:
-    """The number of a method's runs without a score, by reason."""
-    part = group[(group["method"] == method) & group["value"].isna()]
-    return dict(Counter("unscored" if word == "done" else word for word in part["status"]))
 
 
 def in_words(counts: Mapping[str, int]) -> str:
@@ -145,9 +97,16 @@ def _board(group: pandas.DataFrame) -> Table:
     metric, unit, direction = metric_of(group)
     common = {"metric": metric, "unit": unit, "direction": direction}
     every, order = with_failures(group), merits(group)
+    names = sorted(order, key=order.__getitem__)
+    standing = ScoredProblem.of(group, names).standing(names)
     rows = [
-        {**_row(group, method), **common, "imputed": _mean(every[method])}
-        for method in sorted(order, key=order.__getitem__)
+        {
+            **_row(group, method),
+            **common,
+            **dict(zip(("tier", "rank_low", "rank_high"), standing[method], strict=True)),
+            "imputed": _mean(every[method]),
+        }
+        for method in names
     ]
     if len(threads(group)) > 1:
         for row in rows:

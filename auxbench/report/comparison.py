@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from auxbench.errors import UsageError, suggestion
-from auxbench.report.board import (
-    failures,
-    problems,
-)
 from auxbench.report.calibration import sentence
 from auxbench.report.difference import COLUMNS, FEW, WEAK, Difference, counted, listed
-from auxbench.report.scored import Metric, ScoredProblem
+from auxbench.report.scored import Metric, ScoredProblem, failures, problems
 from auxbench.report.tables import Table, decimals
 from auxbench.spec.grammar import split_list
 from auxbench.stats import Paired, decide, frame

@@ -62,6 +62,10 @@ def notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterato
         "a 95 % t-interval. Costs are means per run, latency the median: passes and FLOPs of "
         "training, parameters and MACs of what is deployed."
     )
+    yield (
+        "Methods of a tier cannot be told apart from its best one (see auxbench compare); the rank "
+        "is a 95 % interval from a bootstrap over seeds."
+    )
     yield "Do not judge by overlapping intervals; auxbench compare pairs the seeds."
 
 

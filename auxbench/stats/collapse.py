@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
 
+RARE = 0.1  # share of methods up to which collapses are taken as theirs alone
 ENOUGH = 4  # methods besides the control, of which some would have shown collapses
 FAR = 5.0  # robust standard deviations below the median of the method
 NORMAL = 1.4826  # standard deviations of a normal distribution per median absolute deviation
@@ -18,8 +19,9 @@ def collapsed(scores: Numbers) -> tuple[npt.NDArray[np.bool_], Numbers, Numbers]
     `scores` are oriented so that larger is better, M methods with n seeds each, and NaN where there
     is no run. A run collapsed if it lies more than 5 standard deviations below the median of its
     method; the standard deviation is that of all runs around the medians of their methods, from the
-    median absolute deviation, which the collapsed runs do not move. The depth is how far the
-    deepest fell, 0 if none did, and the spread is that standard deviation.
+    median absolute deviation, which the collapsed runs do not move. The spread is that standard
+    deviation, and the depth is the median fall of the collapsed runs; it is 0 unless more than one
+    method in ten has any, since a rare collapse says little about the other methods.
 
     >>> marks, depth, _ = collapsed(np.array([[0.50, 0.51, 0.52, 0.10], [0.49, 0.50, 0.51, 0.52]]))
     >>> int(marks.sum()), round(float(depth), 3)
@@ -36,7 +38,10 @@ def collapsed(scores: Numbers) -> tuple[npt.NDArray[np.bool_], Numbers, Numbers]
     spread = NORMAL * np.nanmedian(fair, axis=(-2, -1), keepdims=True)
     rounding = 1e-9 * np.nanmax(np.abs(scores), axis=(-2, -1), keepdims=True)
     marks = known & (fall > FAR * spread) & (spread > rounding)
-    return marks, np.where(marks, fall, 0.0).max(axis=(-2, -1)), spread[..., 0, 0]
+    often = marks.any(axis=-1).mean(axis=-1) > RARE
+    fallen = np.where(marks, fall, np.nan).reshape(*scores.shape[:-2], -1)
+    fallen[~often] = 0.0
+    return marks, np.nanmedian(fallen, axis=-1), spread[..., 0, 0]
 
 
 def shared_depth(depths: Numbers, spreads: Numbers, others: npt.ArrayLike) -> Numbers:

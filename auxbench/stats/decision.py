@@ -5,7 +5,7 @@ that collapses in a few of its runs: most samples miss the collapses and flatter
 keep the rate of false claims at 5 % there as well, which `auxbench calibrate` measures:
 
 * Where a run of any method on the problem collapsed, a claim must survive one more seed, in which
-  the method that is called better falls as deep as the deepest of these runs.
+  the method that is called better falls as deep as these runs do.
 * Where a run of either method compared collapsed, a claim must also pass the sign-flip test.
 * Where few methods have been run on a problem, so that collapses may be unseen, the level is
   stricter.
@@ -100,10 +100,10 @@ def evidence(
     """Test the paired differences [R, n] of R comparisons, positive where the method is better.
 
     `n` is at least 2. `others` is the number of methods besides the control that have been run on
-    the problem, `depth` [R] how deep its deepest run fell (see `collapse`), `collapsed` [R] whether
-    a run of the two methods did, `margin` the difference below which methods are equivalent, if the
-    data set declares one, and `scale` [R] the size of the scores, which tells differences from
-    their rounding.
+    the problem, `depth` [R] how deep its collapsed runs fell (see `collapse`), `collapsed` [R]
+    whether a run of the two methods did, `margin` the difference below which methods are
+    equivalent, if the data set declares one, and `scale` [R] the size of the scores, which tells
+    differences from their rounding.
 
     Sources: of the t-test, Student, "The probable error of a mean", Biometrika 6, 1908,
     https://doi.org/10.1093/biomet/6.1.1; of the two one-sided tests, D. J. Schuirmann, Journal of

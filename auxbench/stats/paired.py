@@ -27,9 +27,8 @@ class Paired:
     """A difference over n seeds that both methods have, oriented so that positive is better.
 
     `low` and `high` bound the mean difference at the confidence level (paired t) and `spread` is
-    the standard deviation of the differences. `median` is their median, and `flip_low` and
-    `flip_high` bound their centre by the sign-flip test. `p` is the t-test's, two-sided and always
-    a number; what it allows to be said is for `decision` to say.
+    the standard deviation of the `differences`. `p` is the t-test's, two-sided and always a number;
+    what it allows to be said is for `decision` to say. `scale` is the size of the scores.
     `correlation` is that of the pairs, NaN below three pairs and where one side is constant.
     `detectable` is the true difference that this test would have found with power 0.8, given n and
     the spread that was seen. `unpaired` counts values without a partner, which are left out.
@@ -49,11 +48,23 @@ class Paired:
     correlation: float
     spread: float
     detectable: float
-    median: float = math.nan
-    flip_low: float = math.nan
-    flip_high: float = math.nan
     differences: tuple[float, ...] = ()
     scale: float = 0.0
+
+    @property
+    def median(self) -> float:
+        """The median of the differences, NaN below two pairs."""
+        return float(np.median(self.differences)) if self.differences else math.nan
+
+    @property
+    def flip_low(self) -> float:
+        """The lower bound of the centre by the sign-flip test; NaN for too few pairs."""
+        return _flip_interval(self.differences)[0]
+
+    @property
+    def flip_high(self) -> float:
+        """The upper bound of the centre by the sign-flip test; NaN for too few pairs."""
+        return _flip_interval(self.differences)[1]
 
 
 def interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
@@ -101,12 +112,7 @@ def paired(
     mean, low, high = interval(differences.tolist(), level)
     if n < 2:
         return Paired(n, unpaired, mean, low, high, 1.0, math.nan, math.nan, math.nan)
-    more = (
-        float(np.median(differences)),
-        *flip_interval(differences, level),
-        tuple(differences.tolist()),
-        float(max(np.abs(a).max(), np.abs(b).max())),
-    )
+    more = tuple(differences.tolist()), float(max(np.abs(a).max(), np.abs(b).max()))
     correlation = _correlation(a, b)
     spread = float(np.std(differences, ddof=1))
     rounding = ROUNDING * float(max(np.abs(a).max(), np.abs(b).max()))
@@ -152,6 +158,11 @@ def _effect(n: int, alpha: float, power: float) -> float:
     while shortfall(top) < 0:
         top *= 2
     return float(brentq(shortfall, 0.0, top))
+
+
+@cache
+def _flip_interval(differences: tuple[float, ...]) -> tuple[float, float]:
+    return flip_interval(np.array(differences)) if differences else (math.nan, math.nan)
 
 
 def _quantile(n: int, level: float) -> float:
