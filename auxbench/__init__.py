@@ -1,9 +1,9 @@
 """auxbench: which auxiliary-learning methods really help, and at what cost.
 
-`run` trains a matrix of methods and returns a DataFrame. What parts are written with is imported
-from here too: `from auxbench import METHODS, Balancer, Signals`. Everything else is reached through
-the rooms of the package, each of which says in its docstring what it is for. Importing `auxbench`
-imports none of them.
+`run` trains a matrix of methods and returns a DataFrame; `tune` tunes them first. What parts are
+written with is imported from here too: `from auxbench import METHODS, Balancer, Signals`.
+Everything else is reached through the rooms of the package, each of which says in its docstring
+what it is for. Importing `auxbench` imports none of them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HOMES = {
     "Samples": "data.dataset",
     "Signals": "training.signals",
 }
-__all__ = ["__version__", "run", *_HOMES]
+__all__ = ["__version__", "run", "tune", *_HOMES]
 
 # In a wheel methods/ and tasks/ lie inside this folder; in a checkout they lie beside it.
 if (_root := Path(__file__).resolve().parent.parent).joinpath("pyproject.toml").exists():
@@ -89,5 +89,48 @@ def run(
     study, store = Study.of(methods, dataset, **words), Store(results)
     store.prepare()
     carry_out(study, store, device=device, jobs=jobs, threads=threads, retry=retry, quiet=quiet)
+    wanted = {run.id for run in study.runs}
+    return frame([record for record in store.records() if record["id"] in wanted])
+
+
+def tune(
+    methods: str | Sequence[str],
+    dataset: str | Sequence[str],
+    *,
+    trials: int = 8,
+    tuning_seeds: int = 2,
+    halving: bool = False,
+    results: str | Path = "results/local",
+    retry: bool = False,
+    **words: Any,
+) -> pandas.DataFrame:
+    """Tune every method by the same number of trials, and train what was selected.
+
+    Trials are judged on validation data over `tuning_seeds` seeds of their own; with `halving` the
+    worse half is dropped after each of these. Returns one row per final run, whose seeds are fresh;
+    the other words are those of `run`. The folder `results` keeps the trials and a ledger of them
+    beside the records. Errors: `UsageError` as for `run`, and for fewer than one trial or seed.
+    """
+    from auxbench.execution.local import carry_out
+    from auxbench.execution.tuning import tune as search
+    from auxbench.records.store import Store
+    from auxbench.stats import frame
+
+    machine = {
+        key: words.pop(key) for key in ("device", "jobs", "threads", "quiet") if key in words
+    }
+    store = Store(results)
+    store.prepare()
+    _, study = search(
+        methods,
+        dataset,
+        results,
+        trials=trials,
+        tuning_seeds=tuning_seeds,
+        halving=halving,
+        **machine,
+        **words,
+    )
+    carry_out(study, store, retry=retry, **machine)
     wanted = {run.id for run in study.runs}
     return frame([record for record in store.records() if record["id"] in wanted])

@@ -43,11 +43,11 @@ class LearnedLosses(LossBalancer):
     """A rule with one learned number per task, which starts at 0 and has an Adam of its own."""
 
     def __init__(
-        self, tasks: Sequence[str], rng: torch.Generator, *, lr: float, decay: float = 0.0
+        self, tasks: Sequence[str], rng: torch.Generator, *, rate: float, decay: float = 0.0
     ) -> None:
         super().__init__(tasks, rng)
         self.current = Parameter(torch.zeros(len(tasks), dtype=torch.float64))
-        self.optimizer = torch.optim.Adam([self.current], lr, weight_decay=decay)
+        self.optimizer = torch.optim.Adam([self.current], rate, weight_decay=decay)
 
     def learn(self, gradient: Tensor) -> None:
         """Take one step of the learned numbers against `gradient` [T]."""

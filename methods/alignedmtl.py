@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from auxbench import METHODS
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, rank, unit_rows

@@ -1,6 +1,6 @@
 """ARML: auxiliary weights for which the auxiliaries' weighted gradients sum to the primary's.
 
-On one batch in `every` the weights descend at the rate `lr` on |g_p - sum alpha_a g_a|^2, whose
+On one batch in `every` the weights descend at the rate `rate` on |g_p - sum alpha_a g_a|^2, whose
 derivative needs the Gramian only, and are projected onto what is at least 0 and sums to the number
 of auxiliaries. They weigh the losses, so the auxiliaries' private parameters too, and the primary
 keeps weight 1. The optional noise of the model's steps is left out; it is off in the authors' code
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Count, Help, Positive
+from auxbench.spec.marks import Count, Help, Positive, Tune
 
 
 @METHODS.register
@@ -58,11 +58,13 @@ class ARML(Balancer):
                 "cost T backward passes."
             ),
         ] = 20,
-        lr: Annotated[Positive, Help("Learning rate of the weights.")] = 0.05,
+        rate: Annotated[
+            Positive, Tune(0.005, 0.5, log=True), Help("Learning rate of the weights.")
+        ] = 0.05,
     ) -> None:
         super().__init__(tasks, rng)
         self.every = every
-        self.lr = lr
+        self.rate = rate
         self.current: Tensor
         self.seen: Tensor
         self.register_buffer("current", torch.ones(len(tasks), dtype=torch.float64))
@@ -78,7 +80,7 @@ class ARML(Balancer):
             gramian = signals.gramian
             slope = 2 * (gramian[1:, 1:] @ self.current[1:] - gramian[1:, 0])
             if slope.isfinite().all():
-                self.current[1:] = onto_simplex(self.current[1:] - self.lr * slope)
+                self.current[1:] = onto_simplex(self.current[1:] - self.rate * slope)
         self.seen += 1
         return weights
 

@@ -5,8 +5,8 @@ the weights an Adam step against the derivative of the primary's held-out loss t
 learning rate times the inner product of the task's gradient with the held-out one. The exact
 product comes from one forward-mode pass, where the released code takes a finite difference of two.
 All weights, the primary's too, start at `start`. The rate of their Adam lets them travel by 4 in a
-run of any length, which is what the paper's 1e-4 comes to on NYU v2, unless `lr` sets it. The trial
-step is one of plain gradient descent, with the weights up to this rule's own in a chain.
+run of any length, which is what the paper's 1e-4 comes to on NYU v2, unless `rate` sets it. The
+trial step is one of plain gradient descent, with the weights up to this rule's own in a chain.
 
 Known flaws: the weights are not normalised, so the learning rate of the network drifts with them;
 they are kept at 0 or above here, because minimising a negative multiple of a loss has no end, and
@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Batch, Context, Phase, Signals
-from auxbench.spec.grammar import Help, NonNegative
+from auxbench.spec.marks import Help, NonNegative, Tune
 from auxbench.training.jvp import gradient
 from auxbench.training.phase import Scalars
 
@@ -42,7 +42,7 @@ from ._heldout.heldout import BilevelStep, HeldOut, Rate, means, primary_gradien
 class AutoLambda(HeldOut):
     """Weights that are learned by looking one step ahead.
 
-    >>> balancer = AutoLambda(["a", "b"], torch.Generator(), lr=0.05)
+    >>> balancer = AutoLambda(["a", "b"], torch.Generator(), rate=0.05)
     >>> balancer.pace(1)
     >>> balancer.learn(torch.tensor([-0.09, 0.01], dtype=torch.float64))
     >>> [round(w, 3) for w in balancer.weights(Signals.of([1.0, 1.0], torch.eye(2))).tolist()]
@@ -57,15 +57,17 @@ class AutoLambda(HeldOut):
         rng: torch.Generator,
         *,
         start: Annotated[
-            NonNegative, Help("Weight of every task at the start, of the primary too.")
+            NonNegative,
+            Tune(0.03, 1, log=True),
+            Help("Weight of every task at the start, of the primary too."),
         ] = 0.1,
-        lr: Rate = None,
+        rate: Rate = None,
         negative: Annotated[
             bool, Help("Whether weights may fall below 0, as in the released code.")
         ] = False,
     ) -> None:
         learned = torch.full((len(tasks),), start, dtype=torch.float64)
-        super().__init__(tasks, rng, [learned], lr=lr)
+        super().__init__(tasks, rng, [learned], rate=rate)
         self.negative = negative
         # What the balancers before this one multiplied the losses by in the last descent.
         self.scale: Tensor

@@ -4,7 +4,7 @@ The training loss is L_p + sum_a w_a L_a with weights of at least 0 that start a
 steps they descend on the primary's held-out loss as if the network had converged: the derivative
 is -v' H^-1 g_a with v the held-out gradient of the primary, H the Hessian of the training loss and
 H^-1 approximated by `terms` terms of Neumann's series at the rate `alpha`. The weights' steps are
-Adam's, whose rate lets them travel by 4 in a run of any length unless `lr` sets it; the paper's
+Adam's, whose rate lets them travel by 4 in a run of any length unless `rate` sets it; the paper's
 rate belongs to the hypergradients of the released code, which are 1 / alpha too long.
 
 Known flaws: with the paper's alpha of 1e-4 and 3 terms the inverse Hessian is all but a multiple
@@ -39,7 +39,7 @@ class AuxiLearn(ImplicitDifferentiation):
     """Auxiliary weights by implicit differentiation; the primary has weight 1.
 
     >>> from auxbench.data.dataset import SampleLosses
-    >>> balancer = AuxiLearn(["a", "b"], torch.Generator(), lr=0.1)
+    >>> balancer = AuxiLearn(["a", "b"], torch.Generator(), rate=0.1)
     >>> balancer.pace(1)
     >>> rises = [SampleLosses(torch.tensor([r]), torch.ones(1)) for r in (2.0, -1.0)]
     >>> balancer.learn(rises, rises)
@@ -57,10 +57,10 @@ class AuxiLearn(ImplicitDifferentiation):
         every: Every = None,
         terms: Terms = 3,
         alpha: Alpha = 1e-4,
-        lr: Rate = None,
+        rate: Rate = None,
     ) -> None:
         learned = torch.ones(len(tasks) - 1, dtype=torch.float64)
-        super().__init__(tasks, rng, [learned], every=every, terms=terms, alpha=alpha, lr=lr)
+        super().__init__(tasks, rng, [learned], every=every, terms=terms, alpha=alpha, rate=rate)
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(len(tasks), dtype=torch.float64))
 

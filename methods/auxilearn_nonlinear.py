@@ -31,7 +31,7 @@ from torch.nn.functional import softplus
 
 from auxbench import METHODS
 from auxbench.data.dataset import SampleLosses
-from auxbench.spec.grammar import Count, Help
+from auxbench.spec.marks import Count, Help
 
 from ._heldout.heldout import Alpha, Every, ImplicitDifferentiation, Rate, Terms
 
@@ -59,14 +59,14 @@ class AuxiLearnNonlinear(ImplicitDifferentiation):
         every: Every = None,
         terms: Terms = 3,
         alpha: Alpha = 1e-4,
-        lr: Rate = None,
+        rate: Rate = None,
     ) -> None:
         # The mean slope in every loss is 1 at losses of 0, and 2 where they are large: the plain
         # sum or twice that, and the primary once more. The draws differ by task.
         inner = 2 * torch.rand(hidden, len(tasks), generator=rng)
         outer = 2 * torch.rand(hidden, generator=rng) * 2 / hidden
         learned = [inner, torch.zeros(hidden), outer]
-        super().__init__(tasks, rng, learned, every=every, terms=terms, alpha=alpha, lr=lr)
+        super().__init__(tasks, rng, learned, every=every, terms=terms, alpha=alpha, rate=rate)
 
     def weigh_samples(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
         if len(losses) == 1:

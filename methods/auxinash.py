@@ -5,7 +5,7 @@ T and start at 1, where the rule is Nash-MTL's. Every `every` steps the powers d
 primary's held-out loss: its derivative in the weights is AuxiLearn's, -v' H^-1 g_i, and that of
 the weights in the powers is (G + diag(p / a^2))^-1 diag(1 / a), at the Gramian of the last
 descent. Powers stay above 1e-4. The powers' steps are Adam's, whose rate lets them travel by 4 in a
-run of any length unless `lr` sets it.
+run of any length unless `rate` sets it.
 
 As in the released code the weights also multiply the gradients of private parameters, heads among
 them. Two things differ there: a combined gradient longer than `max_norm` is shortened by shrinking
@@ -38,7 +38,7 @@ from torch import Tensor
 
 from auxbench import METHODS, Signals
 from auxbench.data.dataset import SampleLosses
-from auxbench.spec.grammar import Help, Positive
+from auxbench.spec.marks import Help, Positive
 
 from ._gradient import GramianBalancer, with_gradient
 from ._heldout.heldout import Alpha, Every, ImplicitDifferentiation, Rate, Terms, means, weighed_sum
@@ -68,7 +68,7 @@ class AuxiNash(ImplicitDifferentiation):
         every: Every = None,
         terms: Terms = 3,
         alpha: Alpha = 1e-4,
-        lr: Rate = None,
+        rate: Rate = None,
         max_norm: Annotated[
             Positive | None,
             Help(
@@ -78,7 +78,7 @@ class AuxiNash(ImplicitDifferentiation):
         ] = 1.0,
     ) -> None:
         powers = torch.ones(len(tasks), dtype=torch.float64)
-        super().__init__(tasks, rng, [powers], every=every, terms=terms, alpha=alpha, lr=lr)
+        super().__init__(tasks, rng, [powers], every=every, terms=terms, alpha=alpha, rate=rate)
         self.bargain = Bargain(tasks, rng)
         self.bargain.limit = max_norm
         # What the last descent saw and did; the balancers before this one gave `scale`.

@@ -52,7 +52,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench import METHODS, Batch, Builder, Context, Phase
-from auxbench.spec.grammar import Help, NonNegative, Positive
+from auxbench.spec.marks import Help, NonNegative, Positive, Tune
 from auxbench.training.phase import Scalars
 
 from ._linked.fusion import Activation, Norm
@@ -82,9 +82,10 @@ class AuxNAS(SearchedBranches):
         ] = "both",
         l1: Annotated[
             NonNegative,
+            Tune(10, 1000, log=True),
             Help("Height of the penalty on links into the primary, in mean weighted losses."),
         ] = 100.0,
-        lr: Annotated[
+        rate: Annotated[
             Positive | None,
             Help("Learning rate of the search; by default 80 / steps and at least 0.01."),
         ] = None,
@@ -93,23 +94,23 @@ class AuxNAS(SearchedBranches):
         searched: tuple[Direction, ...] = ("p2a",) if directions == "p2a" else ("p2a", "a2p")
         start = dict.fromkeys(searched, 0.5)
         super().__init__(builder, start=start, links=links, norm=norm, act=act, warmup=warmup)
-        self.l1, self.lr = l1, lr
+        self.l1, self.rate = l1, rate
 
     def phases(self, context: Context) -> list[Phase]:
-        schedule = Schedule.scaled(context.recipe.steps, self.lr, self.l1)
+        schedule = Schedule.scaled(context.recipe.steps, self.rate, self.l1)
         return [Search(context, self, schedule)] if self.logits else []
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Adam at `lr`, decaying as (1 - t)^0.9, and the penalty's ramp.
+    """Adam at `rate`, decaying as (1 - t)^0.9, and the penalty's ramp.
 
     The penalty is 0 until `ramp[0]` of the run, `l1` from `ramp[1]` on, and linear in between. If
     it is `relative`, it is measured in mean weighted losses, and otherwise as it is. With `closes`,
     the ceiling on links into the primary falls from 0.99 to 0 over the same stretch.
     """
 
-    lr: float
+    rate: float
     betas: tuple[float, float]
     l1: float
     ramp: tuple[float, float]
@@ -117,7 +118,7 @@ class Schedule:
     closes: bool = False
 
     @classmethod
-    def scaled(cls, steps: int, lr: float | None, l1: float) -> Schedule:
+    def scaled(cls, steps: int, rate: float | None, l1: float) -> Schedule:
         """A search that closes the links in a run of any length; None chooses the rate for it.
 
         Adam moves a logit by about its rate in a step, and (1 - t)^0.9 integrated over the ramp
@@ -127,7 +128,7 @@ class Schedule:
         """
         second = min(0.999, max(0.5, 1 - 30 / steps))
         betas = (min(0.9, second), second)
-        rate = max(0.01, 80 / steps) if lr is None else lr
+        rate = max(0.01, 80 / steps) if rate is None else rate
         return cls(rate, betas, l1, ramp=(0.3, 0.6), relative=True, closes=True)
 
     def ramped(self, progress: float) -> float:
@@ -158,7 +159,7 @@ class Search(Phase):
         self.logits = list(branches.logits.values())
         self.incoming = branches.incoming
         self.schedule = schedule
-        self.optimizer = torch.optim.Adam(self.logits, schedule.lr, schedule.betas)
+        self.optimizer = torch.optim.Adam(self.logits, schedule.rate, schedule.betas)
 
     @property
     def claimed(self) -> Sequence[Parameter]:
@@ -184,7 +185,7 @@ class Search(Phase):
         for logits, gradient in zip(self.logits, gradients, strict=True):
             logits.grad = gradient
         for group in self.optimizer.param_groups:
-            group["lr"] = schedule.lr * (1 - progress) ** 0.9
+            group["lr"] = schedule.rate * (1 - progress) ** 0.9
         self.optimizer.step()
         with torch.no_grad():
             for logits in self.logits:

@@ -22,30 +22,29 @@ auxiliaries hardly reach it unless the search opens them.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
 
 from auxbench import METHODS, Builder, Context, Phase
-from auxbench.errors import UsageError
-from auxbench.spec.budget import BUDGETS, Recipe
 
 from ._linked.fusion import Activation, Norm
 from ._linked.links import Direction, Links
 from ._linked.searched import SearchedBranches, WarmUp
 from .auxnas import Schedule, Search
 
-FIXED: dict[str, Any] = {
-    "optimizer": "adam",
-    "learning_rate": 1e-4,
-    "weight_decay": 0.0,
-    "schedule": "poly",
-    "warm_up": 0.0,
-}
-
 
 @METHODS.register
 class AuxNASOfficial(SearchedBranches):
     """Searched links with the released schedules and learning rates."""
+
+    fixed = MappingProxyType(
+        {
+            "optimizer": "adam",
+            "learning_rate": 1e-4,
+            "weight_decay": 0.0,
+            "schedule": "poly",
+            "warm_up": 0.0,
+        }
+    )
 
     def __init__(
         self,
@@ -62,14 +61,3 @@ class AuxNASOfficial(SearchedBranches):
     def phases(self, context: Context) -> list[Phase]:
         schedule = Schedule(0.01, (0.9, 0.999), 1000.0, ramp=(0.5, 0.8))
         return [Search(context, self, schedule)] if self.logits else []
-
-    def recipe(self, recipe: Recipe) -> Recipe:
-        tier = BUDGETS.get(recipe.budget.rstrip("*"), recipe)
-        for key, value in FIXED.items():
-            asked = getattr(recipe, key)
-            if asked not in (value, getattr(tier, key)):
-                raise UsageError(
-                    f"{key} is {asked}, and method 'auxnas-official' fixes it at {value}; leave "
-                    "it out, or take 'auxnas'."
-                )
-        return replace(recipe, **FIXED)

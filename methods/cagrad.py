@@ -25,7 +25,7 @@ from typing import Annotated
 import torch
 
 from auxbench import METHODS
-from auxbench.spec.grammar import Help, ProperShare
+from auxbench.spec.marks import Help, ProperShare, Tune
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, unit_rows, worst_case_weights
@@ -50,6 +50,7 @@ class CAGrad(GramianBalancer):
         *,
         c: Annotated[
             ProperShare,
+            Tune(0.1, 0.9),
             Help(
                 "Radius of the ball around the mean gradient, relative to its length; 0"
                 " gives the mean gradient."

@@ -29,7 +29,7 @@ from torch.nn import Parameter
 
 from auxbench import METHODS, Builder
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Help, Share
+from auxbench.spec.marks import Help, Share, Tune
 
 from ._fused import FusedBranches, shares
 from ._linked.links import Level
@@ -73,6 +73,7 @@ class CrossStitch(FusedBranches):
         ] = "pair",
         own: Annotated[
             Share,
+            Tune(0.5, 0.95),
             Help(
                 "Share of its own feature that a task starts with; the others share the"
                 " rest evenly."

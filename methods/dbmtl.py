@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Help, ProperShare
+from auxbench.spec.marks import Help, ProperShare, Tune
 from auxbench.training.signals import Row
 
 FLOOR = 1e-8
@@ -54,6 +54,7 @@ class DBMTL(Balancer):
         *,
         beta: Annotated[
             ProperShare,
+            Tune(0.5, 0.99),
             Help("Memory of the gradients' moving averages; 0 takes the gradients of the batch."),
         ] = 0.9,
     ) -> None:

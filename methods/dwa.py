@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
-from auxbench.spec.grammar import Count, Help, Positive
+from auxbench.spec.marks import Count, Help, Positive, Tune
 
 from ._losses import LossBalancer, bounded
 
@@ -53,6 +53,7 @@ class DWA(LossBalancer):
         *,
         tau: Annotated[
             Positive,
+            Tune(0.5, 8, log=True),
             Help(
                 "Temperature of the softmax over the losses' paces; the higher, the "
                 "more even the weights."

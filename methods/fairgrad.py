@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from auxbench import METHODS
-from auxbench.spec.grammar import Bounds, Help, Positive
+from auxbench.spec.marks import Bounds, Help, Positive, Tune
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, bargain
@@ -55,6 +55,7 @@ class FairGrad(GramianBalancer):
         alpha: Annotated[
             float,
             Bounds(0.1, 10),
+            Tune(0.5, 4, log=True),
             Help(
                 "Degree of fairness: towards 0 the sum of gains counts, 1 is Nash-MTL, "
                 "and the higher, the more the worst-served task counts."

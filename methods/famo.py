@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench import METHODS, Batch, Context, Phase, Signals
-from auxbench.spec.grammar import Help, NonNegative, Positive
+from auxbench.spec.marks import Help, NonNegative, Positive, Tune
 from auxbench.training.phase import Scalars
 
 from ._losses import FLOOR, LearnedLosses, bounded
@@ -55,10 +55,12 @@ class FAMO(LearnedLosses):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        lr: Annotated[Positive, Help("Learning rate of the logits' Adam.")] = 0.025,
+        rate: Annotated[
+            Positive, Tune(0.005, 0.1, log=True), Help("Learning rate of the logits' Adam.")
+        ] = 0.025,
         decay: Annotated[NonNegative, Help("Weight decay of the logits' Adam.")] = 1e-3,
     ) -> None:
-        super().__init__(tasks, rng, lr=lr, decay=decay)
+        super().__init__(tasks, rng, rate=rate, decay=decay)
         # What the descent has seen, needed until the end of the iteration only.
         self.first = self.scale = torch.ones(len(tasks), dtype=torch.float64)
 

@@ -31,7 +31,7 @@ from typing import Annotated, Any
 import torch
 
 from auxbench import METHODS, Batch, Context, Phase
-from auxbench.spec.grammar import Count, Help
+from auxbench.spec.marks import Count, Help
 from auxbench.training.phase import Scalars
 
 from ._forks import Forked, Forks, Values, mixed

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer, Signals
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 
 @METHODS.register

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer
-from auxbench.spec.grammar import Help, Share
+from auxbench.spec.marks import Help, Share, Tune
 from auxbench.training.signals import Row
 
 
@@ -51,7 +51,9 @@ class GradDrop(GradientBalancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        leak: Annotated[Share, Help("Share of every gradient that always passes.")] = 0.0,
+        leak: Annotated[
+            Share, Tune(0, 1), Help("Share of every gradient that always passes.")
+        ] = 0.0,
     ) -> None:
         super().__init__(tasks, rng)
         self.leak = leak

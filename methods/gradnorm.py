@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Help, NonNegative, Positive
+from auxbench.spec.marks import Help, NonNegative, Positive, Tune
 
 
 @METHODS.register
@@ -54,19 +54,20 @@ class GradNorm(Balancer):
         *,
         alpha: Annotated[
             NonNegative,
+            Tune(0.1, 3, log=True),
             Help(
                 "Strength by which tasks that learn slowly are favoured; 0 makes all "
                 "gradients equally long."
             ),
         ] = 1.5,
-        lr: Annotated[Positive, Help("Learning rate of the weights' Adam.")] = 0.025,
+        rate: Annotated[Positive, Help("Learning rate of the weights' Adam.")] = 0.025,
     ) -> None:
         super().__init__(tasks, rng)
         self.alpha = alpha
         self.current = Parameter(torch.ones(len(tasks), dtype=torch.float64))
         self.initial: Tensor
         self.register_buffer("initial", torch.full((len(tasks),), torch.nan, dtype=torch.float64))
-        self.optimizer = torch.optim.Adam([self.current], lr)
+        self.optimizer = torch.optim.Adam([self.current], rate)
 
     def weights(self, signals: Signals) -> Tensor:
         weights = self.current.detach().clone()

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer, Signals
-from auxbench.spec.grammar import Help, Share
+from auxbench.spec.marks import Help, Share, Tune
 
 # A cosine of 1 is met by no finite multiple of the other gradient.
 HIGHEST = 0.999
@@ -57,6 +57,7 @@ class GradVac(GradientBalancer):
         *,
         beta: Annotated[
             Share,
+            Tune(0.001, 0.1, log=True),
             Help("Share by which a target moves to the latest cosine; with 0 the rule is PCGrad."),
         ] = 0.01,
     ) -> None:

@@ -2,7 +2,7 @@
 
 The exponents s, which start at 0, descend on the sum of exp(s_i) L_i - s_i together with the
 network, so that every exp(s_i) L_i approaches 1; the weights are exp(s_i). Here s has an Adam of
-its own at the rate `lr`, which the network's rate and weight decay do not touch. A single task
+its own at the rate `rate`, which the network's rate and weight decay do not touch. A single task
 keeps weight 1. In the descent of s a loss counts as at least 1e-8, so a task without labels cannot
 run away.
 
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
-from auxbench.spec.grammar import Help, Positive
+from auxbench.spec.marks import Help, Positive, Tune
 
 from ._losses import LearnedLosses, bounded
 
@@ -50,9 +50,11 @@ class IMTLL(LearnedLosses):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        lr: Annotated[Positive, Help("Learning rate of the exponents' Adam.")] = 0.025,
+        rate: Annotated[
+            Positive, Tune(0.005, 0.1, log=True), Help("Learning rate of the exponents' Adam.")
+        ] = 0.025,
     ) -> None:
-        super().__init__(tasks, rng, lr=lr)
+        super().__init__(tasks, rng, rate=rate)
 
     def rule(self, signals: Signals) -> Tensor:
         weights = torch.exp(self.current.detach())

@@ -43,7 +43,7 @@ from auxbench.data.dataset import Task
 from auxbench.data.kinds import Kind
 from auxbench.data.losses import IGNORE, single
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Count, Help, NonNegative, Positive
+from auxbench.spec.marks import Count, Help, NonNegative, Positive, Tune
 from auxbench.training.jvp import gradient, plain_attention
 from auxbench.training.phase import Scalars
 
@@ -68,12 +68,13 @@ class MAXL(Architecture):
         ] = 5,
         entropy: Annotated[
             NonNegative,
+            Tune(0.05, 1, log=True),
             Help(
                 "Weight of the negative entropy that keeps the made-up labels from "
                 "collapsing into one sub-class."
             ),
         ] = 0.2,
-        lr: Annotated[Positive, Help("Learning rate of the label network's Adam.")] = 1e-3,
+        rate: Annotated[Positive, Help("Learning rate of the label network's Adam.")] = 1e-3,
         focus: Annotated[
             NonNegative,
             Help("Exponent of the focal loss on the made-up labels; 0 is the plain cross-entropy."),
@@ -86,7 +87,7 @@ class MAXL(Architecture):
                 f"method 'maxl' divides the classes of the primary, and '{primary.name}' has none; "
                 "name a primary with classes by --primary."
             )
-        self.hierarchy, self.entropy, self.lr = hierarchy, entropy, lr
+        self.hierarchy, self.entropy, self.rate = hierarchy, entropy, rate
         made = Task(GENERATED, Invented(primary.kind, hierarchy, focus))
         self.trained = (primary, made)
         self.network = builder.network(primary)
@@ -146,7 +147,7 @@ class Labelling(Phase):
         own = {id(parameter) for parameter in self.learned}
         named = architecture.named_parameters()
         self.trained = {name: part for name, part in named if id(part) not in own}
-        self.optimizer = torch.optim.Adam(self.learned, architecture.lr)
+        self.optimizer = torch.optim.Adam(self.learned, architecture.rate)
 
     @property
     def claimed(self) -> Sequence[Parameter]:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, GradientBalancer
-from auxbench.spec.grammar import Help, ProperShare, Share
+from auxbench.spec.marks import Help, ProperShare, Share, Tune
 from auxbench.training.signals import Row
 
 
@@ -50,6 +50,7 @@ class MetaBalance(GradientBalancer):
         *,
         r: Annotated[
             Share,
+            Tune(0, 1),
             Help(
                 "Share by which an auxiliary's gradient takes the primary's magnitude; "
                 "0 leaves it as it is."

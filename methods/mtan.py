@@ -31,7 +31,7 @@ from torch.nn.functional import interpolate
 
 from auxbench import METHODS, Architecture, Builder, Network
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Count, Help
+from auxbench.spec.marks import Count, Help
 
 
 class Attention(nn.Module):

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from auxbench import METHODS
-from auxbench.spec.grammar import Help, Positive
+from auxbench.spec.marks import Help, Positive, Tune
 
 from ._gradient import GramianBalancer
 from ._solvers import Array, bargain
@@ -57,6 +57,7 @@ class NashMTL(GramianBalancer):
         *,
         max_norm: Annotated[
             Positive | None,
+            Tune(0.3, 3, log=True),
             Help(
                 "Greatest length of the combined gradient, to which a longer one is "
                 "clipped; none does not clip."

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from auxbench import METHODS, Builder
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Help, Share
+from auxbench.spec.marks import Help, Share, Tune
 
 from ._fused import FusedBranches, shares
 from ._linked.fusion import ActivationName, After, NormName
@@ -85,6 +85,7 @@ class NDDR(FusedBranches):
         act: Annotated[ActivationName, Help("Activation after every reduction.")] = "relu",
         own: Annotated[
             Share,
+            Tune(0.5, 0.95),
             Help(
                 "Share of its own feature that a task starts with; the others share the"
                 " rest evenly."

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Count, Help, Positive
+from auxbench.spec.marks import Count, Help, Positive, Tune
 
 
 @METHODS.register
@@ -52,6 +52,7 @@ class OLAux(Balancer):
         *,
         beta: Annotated[
             Positive,
+            Tune(0.5, 50, log=True),
             Help("Rate of the weights, which is multiplied by the network's learning rate."),
         ] = 5.0,
         horizon: Annotated[

@@ -26,7 +26,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from auxbench import METHODS, Architecture, Builder
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 
 @METHODS.register

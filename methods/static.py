@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Help, NonNegative
+from auxbench.spec.marks import Help, NonNegative, Tune
 
 
 @METHODS.register
@@ -43,7 +43,9 @@ class Static(Balancer):
         tasks: Sequence[str],
         rng: torch.Generator,
         **weights: Annotated[
-            NonNegative, Help("Weight of that task; a task that is not named has 1.")
+            NonNegative,
+            Tune(0.01, 10, log=True),
+            Help("Weight of that task; a task that is not named has 1."),
         ],
     ) -> None:
         super().__init__(tasks, rng)

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
-from auxbench.spec.grammar import CountOrZero, Help, Positive
+from auxbench.spec.marks import CountOrZero, Help, Positive, Tune
 
 from ._losses import LossBalancer, bounded
 
@@ -51,6 +51,7 @@ class STCH(LossBalancer):
         *,
         mu: Annotated[
             Positive,
+            Tune(0.1, 3, log=True),
             Help(
                 "Smoothness: the lower, the more the loss that is largest relative to "
                 "its nadir dominates."

@@ -2,8 +2,8 @@
 
 The log variances s, which start at 0, descend on the sum of exp(-s_i) L_i / 2 + s_i / 2 together
 with the network, so that exp(s_i) approaches L_i and the weights are exp(-s_i) / 2. They have an
-Adam of their own at the rate `lr`. A single task keeps weight 1. In the descent of s a loss counts
-as at least 1e-8, so a task without labels cannot run away.
+Adam of their own at the rate `rate`. A single task keeps weight 1. In the descent of s a loss
+counts as at least 1e-8, so a task without labels cannot run away.
 
 Known flaws: it comes to weights in proportion to 1 / L, whatever the uncertainty, and for
 cross-entropies the half is a convention. Public versions often leave s in the network's optimiser,
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Signals
-from auxbench.spec.grammar import Help, Positive
+from auxbench.spec.marks import Help, Positive, Tune
 
 from ._losses import LearnedLosses, bounded
 
@@ -50,9 +50,11 @@ class UW(LearnedLosses):
         tasks: Sequence[str],
         rng: torch.Generator,
         *,
-        lr: Annotated[Positive, Help("Learning rate of the log variances' Adam.")] = 0.025,
+        rate: Annotated[
+            Positive, Tune(0.005, 0.1, log=True), Help("Learning rate of the log variances' Adam.")
+        ] = 0.025,
     ) -> None:
-        super().__init__(tasks, rng, lr=lr)
+        super().__init__(tasks, rng, rate=rate)
 
     def rule(self, signals: Signals) -> Tensor:
         weights = 0.5 * torch.exp(-self.current.detach())

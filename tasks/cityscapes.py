@@ -56,7 +56,7 @@ from auxbench.data.prepared.samples import Offered, PreparedSamples, decoded, re
 from auxbench.data.splits import last_of_blocks
 from auxbench.data.views import MTAN, PLAIN
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help, Place
+from auxbench.spec.marks import Help, Place
 
 from ._layouts.cityscapes import FULL, LAYOUTS, NAMES7, NAMES19, NINETEEN, PIXEL, SEVEN, boundaries
 from ._layouts.encode import parse_size

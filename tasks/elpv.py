@@ -41,13 +41,13 @@ from PIL import Image
 
 from auxbench import DATASETS, Batch, Dataset, Samples
 from auxbench.data.arrays import ArraySamples, Rows, normalised
-from auxbench.data.dataset import Indices, InMemory, Task, named
+from auxbench.data.dataset import Draw, Indices, InMemory, Task, named
 from auxbench.data.kinds import Label
 from auxbench.data.metrics import Accuracy, BalancedAccuracy
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.kept import Arrays, kept
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 GRADES = ("sound", "perhaps sound", "perhaps defective", "defective")
 KINDS = ("mono", "poly")
@@ -67,11 +67,11 @@ class Cells(NamedTuple):
 
 @DATASETS.register
 class Elpv(Dataset):
-    """Defect grades of solar cells at `side` x `side` pixels, in one of many random splits.
+    """Defect grades of solar cells at `side` x `side` pixels, split at random.
 
     60 % of the cells are for training, 15 % for validation and 25 % for the test, by blocks of
-    neighbours; `split` says which of the random splits. The shrunk images are kept in the cache
-    folder.
+    neighbours. There is no official split: every seed draws its own. The shrunk images are kept in
+    the cache folder.
 
     Errors: `UsageError` when the package `elpv-dataset` is missing or cannot be read.
     """
@@ -91,15 +91,13 @@ class Elpv(Dataset):
         self,
         *,
         side: Annotated[int, Help("Image side in pixels.")] = 64,
-        split: Annotated[int, Help("Number of the random split.")] = 0,
+        draw: Draw = None,
     ) -> None:
         if side < 8:
             raise UsageError(f"side '{side}' of 'elpv' is too small; choose 8 or more.")
-        if split < 0:
-            raise UsageError(f"split '{split}' of 'elpv' is negative; choose 0 or more.")
         self.side = side
         self.size = (side, side)
-        self.split = split
+        self.draw = draw or 0
 
     @classmethod
     def tiny(cls) -> Dataset:
@@ -133,7 +131,7 @@ class Elpv(Dataset):
 
     def rows(self) -> dict[str, Indices]:
         """Which cells are in which split: neighbours in the package's order stay together."""
-        rng = np.random.default_rng([2624, self.split])
+        rng = np.random.default_rng([2624, self.draw])
         cells = np.arange(len(self.cells.grades))
         blocks = np.split(cells, range(BLOCK, len(cells), BLOCK))
         order = np.concatenate([blocks[place] for place in rng.permutation(len(blocks))])

@@ -47,7 +47,7 @@ from auxbench.data.kinds import Label
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.download import download
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help, Place
+from auxbench.spec.marks import Help, Place
 
 from ._idx import read_idx
 from ._scale import check_side, scaled

@@ -49,7 +49,7 @@ from auxbench.data.prepared.samples import Offered, PreparedSamples, decoded, re
 from auxbench.data.splits import last_of_blocks
 from auxbench.data.views import AUXNAS, MTAN, PLAIN
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help, Place
+from auxbench.spec.marks import Help, Place
 
 from ._layouts.encode import KEYPOINT, depth_steps, parse_size
 from ._layouts.nyuv2 import LAYOUTS

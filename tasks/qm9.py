@@ -14,7 +14,8 @@ mean achieves; inputs are cut at 5 deviations, because few molecules are large e
 eigenvalues. The 130,831 molecules are those that passed the authors' test of consistency.
 
 The data are not part of auxbench: they come with the package `qm9pack`, by the first author of the
-data, under the MIT licence. The splits are random, and fixed.
+data, under the MIT licence. There is no official
+split: every seed draws its own.
 
 Sources: Ramakrishnan, Dral, Rupp and von Lilienfeld, Quantum Chemistry Structures and Properties of
 134 Kilo Molecules, Scientific Data 1, 2014, https://doi.org/10.1038/sdata.2014.22; of the Coulomb
@@ -41,12 +42,12 @@ import numpy.typing as npt
 
 from auxbench import DATASETS, Dataset, Samples
 from auxbench.data.arrays import Vectors
-from auxbench.data.dataset import Indices, InMemory, Task, named
+from auxbench.data.dataset import Draw, Indices, InMemory, Task, named
 from auxbench.data.kinds import Number
 from auxbench.data.prepared import cache
 from auxbench.data.prepared.kept import Arrays, kept
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 Numbers = npt.NDArray[np.float64]
 
@@ -76,9 +77,9 @@ CUT = 5.0
 class QM9(Dataset):
     """Properties of molecules, so many of them in each split.
 
-    The molecules are shuffled once; the test split is taken from the front, then validation, then
-    training, so a larger training split begins with a smaller one. What is computed of all
-    molecules is kept in the cache folder.
+    The molecules are shuffled once per draw; the test split is taken from the front, then
+    validation, then training, so a larger training split begins with a smaller one. What is
+    computed of all molecules is kept in the cache folder.
 
     Errors: `UsageError` when a split is empty or there are not so many molecules, and when the
     package `qm9pack` is missing or cannot be read.
@@ -105,7 +106,9 @@ class QM9(Dataset):
         train: Annotated[int, Help("Number of training molecules.")] = 1000,
         validation: Annotated[int, Help("Number of validation molecules.")] = 2000,
         test: Annotated[int, Help("Number of test molecules.")] = 10_000,
+        draw: Draw = None,
     ) -> None:
+        self.draw = draw or 0
         self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
         for split, count in self.counts.items():
             if count < 1:
@@ -145,7 +148,7 @@ class QM9(Dataset):
 
     def rows(self) -> dict[str, Indices]:
         """Which molecules are in which split."""
-        order = np.random.default_rng(COUNT).permutation(len(self.molecules["inputs"]))
+        order = np.random.default_rng([COUNT, self.draw]).permutation(len(self.molecules["inputs"]))
         ends = np.cumsum([self.counts[split] for split in ("test", "validation", "train")])
         test, validation, train, _ = np.split(order, ends)
         return {"train": train, "validation": validation, "test": test}

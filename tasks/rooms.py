@@ -1,4 +1,4 @@
-"""LazyBatches rooms with exact labels for six tasks, made by auxbench itself: nothing to download.
+"""Drawn rooms with exact labels for six tasks, made by auxbench itself: nothing to download.
 
 Furnished bedrooms, living rooms, offices, dining rooms and studies are drawn by a ray caster, with
 textures, shadows, sunlight and sensor noise. Segmentation has the 13 classes of NYU Depth v2 in
@@ -29,11 +29,11 @@ import torch
 
 from auxbench import DATASETS, Batch, Dataset, Samples
 from auxbench.data.arrays import ArraySamples, Rows, normalised
-from auxbench.data.dataset import InMemory, Task, named
+from auxbench.data.dataset import Draw, InMemory, Task, named
 from auxbench.data.kinds import Classes, Depth, Label, Map, Normals
 from auxbench.data.prepared.cache import root
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 from ._rooms.room import SCENES
 from ._rooms.scenes import DEPTH, EDGES, KEYPOINTS, NORMALS, SPLITS
@@ -49,8 +49,9 @@ SIDES = (16, 512)
 class Rooms(Dataset):
     """Drawn rooms of `side` x `side` pixels, so many of them in each split.
 
-    A scene depends on its split, its number and the version of the generator alone, so a larger
-    split begins with the scenes of a smaller one. Training mirrors half of the samples.
+    Every seed draws its own. A scene depends on the draw, its split, its number and the version of
+    the generator alone, so a larger split begins with the scenes of a smaller one. Training mirrors
+    half of the samples.
 
     Errors: `UsageError` for a side outside 16..512, an empty split, and a cache folder that cannot
     hold the data.
@@ -77,12 +78,14 @@ class Rooms(Dataset):
         train: Annotated[int, Help("Number of training scenes.")] = 600,
         validation: Annotated[int, Help("Number of validation scenes.")] = 200,
         test: Annotated[int, Help("Number of test scenes.")] = 400,
+        draw: Draw = None,
     ) -> None:
         if not SIDES[0] <= side <= SIDES[1]:
             raise UsageError(
                 f"side '{side}' of 'rooms' is not possible; choose {SIDES[0]} to {SIDES[1]}."
             )
         self.side = side
+        self.draw = draw or 0
         self.size = (side, side)
         self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
         for split, count in self.counts.items():
@@ -96,7 +99,7 @@ class Rooms(Dataset):
     def prepare(self) -> None:
         folder = root()
         try:
-            Store(folder, self.side, self.counts).prepare()
+            Store(folder, self.side, self.counts, self.draw).prepare()
         except OSError as error:
             raise UsageError(
                 f"cache folder '{folder}' cannot hold the data set 'rooms' ({error.strerror}); "
@@ -105,24 +108,26 @@ class Rooms(Dataset):
 
     def first(self, count: int) -> Dataset:
         fewer = {split: min(count, own) for split, own in self.counts.items()}
-        return Rooms(side=self.side, **fewer).drawn()
+        return Rooms(side=self.side, draw=self.draw, **fewer).drawn()
 
     def drawn(self) -> Dataset:
         """The same scenes, drawn in memory when they are read."""
 
         def samples(split: str) -> Samples:
-            return ArraySamples(_drawn_once(split, self.counts[split], self.side), _batch)
+            return ArraySamples(
+                _drawn_once(split, self.counts[split], self.side, self.draw), _batch
+            )
 
         return InMemory(self, samples)
 
     def samples(self, split: str) -> Samples:
         self.prepare()
-        return ArraySamples(Store(root(), self.side, self.counts).open(split), _batch)
+        return ArraySamples(Store(root(), self.side, self.counts, self.draw).open(split), _batch)
 
 
 @cache
-def _drawn_once(split: str, count: int, side: int) -> Rows:
-    rows = draw(split, 0, count, side)
+def _drawn_once(split: str, count: int, side: int, number: int) -> Rows:
+    rows = draw(split, 0, count, side, number)
     for array in rows.values():
         array.flags.writeable = False  # all tiny data sets of a process share them
     return rows

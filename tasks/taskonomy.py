@@ -56,7 +56,7 @@ from auxbench.data.prepared.form import NORMAL, RESPONSE, Prepared, place
 from auxbench.data.prepared.samples import Offered, PreparedSamples, decoded, refuse_enlarging
 from auxbench.data.views import PLAIN, Protocol
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help, Place
+from auxbench.spec.marks import Help, Place
 
 from ._filters import keypoints
 from ._layouts.taskonomy import BENT, DOMAINS, FLAT, METRE, UNKNOWN

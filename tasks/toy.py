@@ -14,8 +14,8 @@ have no noise:
   does not use. It is small and linear, hence learned within a few steps, after which it sends no
   gradient. A trunk that is wide enough holds it beside the rest: without a shortage of capacity
   there is no transfer, good or bad (Wu, Zhang and Ré).
-* `harmful` = 8 z4 z5, just as independent, but hard, and in units that make its loss some ten
-  times the primary's: it takes the steps and the capacity of the trunk. The two gradients are
+* `harmful` = 16 z4 z5, just as independent, but hard, and in units that make its loss some forty
+  times the primary's: it takes the steps and the capacity of the backbone. The two gradients are
   nearly orthogonal, so methods that look at directions find little to correct; a small weight (such
   as `static:harmful=0.01`) or gradients of equal size undo most of the harm.
 * `conflicting` = A - 5 B. A is quickly learned by both, so the two heads read the same hidden
@@ -25,15 +25,12 @@ have no noise:
   weighting by the gradients' cosine (Du et al.) were made for. Multiplying the task by -1 changes
   nothing, since its head is its own.
 
-The names say what the tasks were made for. How much they help or harm depends on the steps and the
-learning rate: the plain sum with `harmful` loses 0.22 to the single-task network after 150 steps at
-a rate of 0.001, and 0.03 after 600; with `helpful` it gains 0.06 at that rate and loses 0.10 at
-0.0003.
+REGIMES
 
-Training has 200 noisy samples unless told otherwise; the labels of validation and test have no
-noise, so that the score is the distance to the truth, where predicting the mean is 2.2 off. The
-data depend on the options alone and not on the seed of a run, which decides order and initial
-weights.
+Training has 200 noisy samples and validation 100 unless told otherwise, so that selection and
+tuning work with what a user has; the test labels have no noise, so that the score is the distance
+to the truth, where predicting the mean is 2.2 off. Every seed draws its own samples, unless `draw`
+names one draw for all.
 
 Sources: Baxter, A Model of Inductive Bias Learning, JAIR 12, 2000,
 https://arxiv.org/abs/1106.0245; Maurer, Pontil and Romera-Paredes, The Benefit of Multitask
@@ -56,10 +53,10 @@ import numpy.typing as npt
 
 from auxbench import DATASETS, Dataset, Samples
 from auxbench.data.arrays import Vectors
-from auxbench.data.dataset import Task, named
+from auxbench.data.dataset import Draw, Task, named
 from auxbench.data.kinds import Number
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 Numbers = npt.NDArray[np.float64]
 
@@ -69,7 +66,7 @@ USED = 6  # coordinates that some task depends on
 
 @DATASETS.register
 class Toy(Dataset):
-    """Vectors of so many `dimensions`, with normal `noise` on the primary's training labels.
+    """Vectors of so many `dimensions`, with normal `noise` on the primary's labels.
 
     Errors: `UsageError` for an empty split, fewer than 6 dimensions and negative noise.
     """
@@ -92,12 +89,16 @@ class Toy(Dataset):
         self,
         *,
         train: Annotated[int, Help("Number of training samples.")] = 200,
-        validation: Annotated[int, Help("Number of validation samples.")] = 1000,
+        validation: Annotated[int, Help("Number of validation samples.")] = 100,
         test: Annotated[int, Help("Number of test samples.")] = 4000,
         dimensions: Annotated[int, Help("Numbers in an input vector.")] = 16,
         noise: Annotated[
-            float, Help("Standard deviation of the noise on the primary's training labels.")
-        ] = 1.0,
+            float,
+            Help(
+                "Standard deviation of the noise on the primary's labels, except in the test split."
+            ),
+        ] = 0.5,
+        draw: Draw = None,
     ) -> None:
         self.counts = dict(zip(SPLITS, (train, validation, test), strict=True))
         for split, count in self.counts.items():
@@ -111,6 +112,7 @@ class Toy(Dataset):
             raise UsageError(f"noise '{noise:g}' of 'toy' is negative; choose 0 or more.")
         self.features = dimensions
         self.noise = noise
+        self.draw = draw or 0
 
     @classmethod
     def tiny(cls) -> Dataset:
@@ -120,11 +122,12 @@ class Toy(Dataset):
         """Nothing to do: the data are drawn when they are read."""
 
     def samples(self, split: str) -> Samples:
-        draws = np.random.default_rng([self.features, SPLITS.index(split)])
+        place = SPLITS.index(split)
+        draws = np.random.default_rng([self.features, place, self.draw])
         inputs = draws.standard_normal((self.counts[split], self.features))
         targets = self.targets(inputs)
-        if split == "train":
-            errors = np.random.default_rng([self.features, len(SPLITS)])
+        if split != "test":
+            errors = np.random.default_rng([self.features, len(SPLITS), self.draw, place])
             targets["primary"] += self.noise * errors.standard_normal((len(inputs), 1))
         return Vectors(inputs, targets)
 
@@ -144,6 +147,6 @@ class Toy(Dataset):
             "primary": easy + hard,
             "helpful": 3 * z[:, :3],
             "useless": z[:, 3:4] / 2,
-            "harmful": 8 * z[:, 4:5] * z[:, 5:6],
+            "harmful": 16 * z[:, 4:5] * z[:, 5:6],
             "conflicting": easy - 5 * hard,
         }

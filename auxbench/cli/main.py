@@ -22,11 +22,13 @@ def auxbench() -> None:
 
 for command in (
     study.run,
+    study.tune,
     study.plan,
     lists.list_,
     lists.show,
     boards.leaderboard,
     boards.compare,
+    boards.calibrate,
     parts.new,
     parts.check,
     data,

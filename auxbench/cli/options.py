@@ -14,6 +14,8 @@ from auxbench.records.store import RESULTS
 from auxbench.spec.networks import HEAD
 
 if TYPE_CHECKING:
+    import pandas
+
     from auxbench.report.tables import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -114,6 +116,18 @@ def records(results: str) -> list[dict[str, Any]]:
             f"no records in '{results}'; make some with auxbench run, or name another."
         )
     return found
+
+
+def rows(results: str, **chosen: str | None) -> pandas.DataFrame:
+    """The chosen runs of a results folder as a frame, with what its ledger says of their entries.
+
+    Errors: `UsageError` for a folder without records and a filter which nothing passes.
+    """
+    from auxbench.records.ledger import Ledger
+    from auxbench.report.select import select
+    from auxbench.stats import frame
+
+    return frame(select(records(results), **chosen), Ledger(results).tunings())
 
 
 def _added(command: F, *options: Callable[[F], F]) -> F:

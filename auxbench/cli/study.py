@@ -1,4 +1,4 @@
-"""Commands that train: `run`, and `plan`, which says what it would do."""
+"""Commands that train: `run`, `tune`, and `plan`, which says what a run would do."""
 
 from __future__ import annotations
 
@@ -20,6 +20,22 @@ def run(methods: str, dataset: str, **words: Any) -> None:
     ends = frame["status"].value_counts().to_dict()
     counts = ", ".join(f"{count} {status}" for status, count in ends.items())
     click.echo(f"{counts}; see auxbench leaderboard --results {words['results']}")
+
+
+@click.command()
+@study_options
+@click.option("--trials", default=8, show_default=True, help="Trials per method and problem.")
+@click.option("--tuning-seeds", default=2, show_default=True, help="Seeds per trial.")
+@click.option("--halving", is_flag=True, help="Drop the worse half of the trials after each seed.")
+@format_option
+def tune(methods: str, dataset: str, style: str, **words: Any) -> None:
+    """Tune every method by the same number of trials, then train the best with fresh seeds."""
+    from auxbench import tune as carry_out
+    from auxbench.records.ledger import Ledger
+    from auxbench.report.tuning import table
+
+    carry_out(methods, dataset, **words)
+    show([table(Ledger(words["results"]).tunings())], style)
 
 
 @click.command()

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from auxbench import METHODS, Balancer, Signals
-from auxbench.spec.grammar import Help, NonNegative
+from auxbench.spec.marks import Help, NonNegative
 
 
 @METHODS.register
@@ -77,7 +77,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from auxbench import METHODS, Architecture, Builder, Network
-from auxbench.spec.grammar import Help, Share
+from auxbench.spec.marks import Help, Share
 
 
 @METHODS.register

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,15 @@ from torch import Tensor
 
 from auxbench.data.kinds import Kind
 from auxbench.spec.grammar import Choice, options_of
+from auxbench.spec.marks import Bounds, Help
 from auxbench.spec.registry import DATASETS as DATASETS
 
 Indices = npt.NDArray[np.int64]
+
+Draw = Annotated[
+    int | None, Bounds(0), Help("Number of the draw of the data; by default the seed of the run.")
+]
+"""The option `draw` of a data set that is generated, or split without an official split."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +110,13 @@ class Samples(ABC):
 class Dataset(ABC):
     """A data set: tasks, and samples for the splits train, validation and test.
 
-    Options are keyword-only parameters of the constructor; one called `side` is set to the
-    budget's image side unless the user sets it. `size` is (height, width) of the images that come
-    out, in pixels. A data set of vectors has no size: it sets `features`, how many numbers an input
-    has, and names a backbone for vectors. `backbone` is what is used unless the user names another.
-    A subclass in `tasks/` is registered under its file's name. Constructing one must be cheap:
-    data are touched in `prepare` and `samples` only.
+    Options are keyword-only parameters of the constructor; one called `side` is set to the budget's
+    image side unless the user sets it, and one called `draw` to the run's seed, so that every seed
+    has data of its own. `size` is (height, width) of the images that come out, in pixels. A data
+    set of vectors has no size: it sets `features`, how many numbers an input has, and names a
+    backbone for vectors. `backbone` is what is used unless the user names another. A subclass in
+    `tasks/` is registered under its file's name. Constructing one must be cheap: data are touched
+    in `prepare` and `samples` only.
     """
 
     licence: ClassVar[str]
@@ -120,6 +127,7 @@ class Dataset(ABC):
     tasks: Mapping[str, Task]
     primary: str
     auxiliaries: tuple[str, ...]
+    margins: Mapping[str, float] = {}
 
     @classmethod
     @abstractmethod
@@ -159,16 +167,19 @@ class Dataset(ABC):
         self.tasks = {task.name: task for task in tasks}
 
 
-def make_dataset(text: str, side: int) -> Dataset:
+def make_dataset(text: str, side: int, draw: int | None = None) -> Dataset:
     """The data set that `text` describes in the grammar, at the budget's image side.
 
+    `draw` is the draw of the data, for a data set that has more than one, unless the text says it.
     Errors: `UsageError` for unknown names and options.
     """
     choice = Choice.parse(text)
     maker = DATASETS[choice.name]
-    values = choice.values(maker)
-    if "side" in options_of(maker):
+    values, options = choice.values(maker), options_of(maker)
+    if "side" in options:
         values.setdefault("side", side)
+    if "draw" in options:
+        values.setdefault("draw", draw)
     dataset: Dataset = maker(**values)
     return dataset
 

@@ -78,13 +78,16 @@ class Kind(ABC):
     `outputs` is the number of channels that a head must give: maps [B, outputs, H, W] if `dense`,
     vectors [B, outputs] otherwise. `missing` is what a target holds where there is no label.
     `names` are those of the classes, as far as they are known, and `classes` is their number, 0 for
-    what is no class. `metrics` make the metrics; the first one is the headline.
+    what is no class. `metrics` make the metrics; the first one is the headline. `margin` is the
+    difference in the headline, in its unit, below which two methods count as equivalent, unless the
+    data set declares another.
     """
 
     dense: bool = False
     missing: float = float("nan")
     names: tuple[str, ...] = ()
     classes: int = 0
+    margin: float = float("nan")
 
     def __init__(self, outputs: int, metrics: Metrics) -> None:
         self.outputs = outputs
@@ -132,6 +135,8 @@ class Kind(ABC):
 
 class _OfClasses(Kind):
     """Classes 0..C-1; -1 is no label."""
+
+    margin = 0.5
 
     missing = float(IGNORE)
 
@@ -202,6 +207,8 @@ class Label(_OfClasses):
 class Probabilities(Kind):
     """Probabilities of classes for every sample, such as those of a teacher."""
 
+    margin = 0.5
+
     def __init__(self, classes: int | Sequence[str], top: int = 1) -> None:
         self.names = () if isinstance(classes, int) else tuple(classes)
         self.classes = classes if isinstance(classes, int) else len(self.names)
@@ -254,6 +261,8 @@ class Depth(_OfNumbers):
     `far` is the depth beyond which nothing is a label, and `per_metre` the steps of a stored metre.
     """
 
+    margin = 0.01
+
     missing = 0.0
 
     def __init__(
@@ -284,6 +293,8 @@ class Disparity(Depth):
     `full` are the steps of a stored pixel.
     """
 
+    margin = 0.05
+
     def __init__(self, full: float) -> None:
         super().__init__(per_metre=full, metrics=(DisparityAbs, DepthRel))
 
@@ -297,6 +308,8 @@ class Normals(Kind):
     With `raw` the angles between vectors as they are stored in pictures are metrics too, which is
     what NDDR-CNN, Aux-NAS and AdaShare print.
     """
+
+    margin = 0.25
 
     dense = True
     missing = 0.0
@@ -354,6 +367,8 @@ class Map(_OfNumbers):
     `full` is the response that is stored as such and becomes a target of 1, as does what is larger.
     """
 
+    margin = 0.002
+
     def __init__(self, channels: int = 1, full: float = 1.0) -> None:
         super().__init__(channels, (L1Error,))
         self.full = full
@@ -374,6 +389,8 @@ class Map(_OfNumbers):
 
 class Number(Kind):
     """Numbers of a sample, with the squared error as loss and its root as headline."""
+
+    margin = 0.02
 
     def __init__(self, outputs: int = 1) -> None:
         super().__init__(outputs, (RMSE, L1Error))

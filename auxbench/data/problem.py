@@ -69,6 +69,11 @@ class Problem:
         """All tasks; the primary is row 0 everywhere."""
         return (self.primary, *self.auxiliaries)
 
+    @property
+    def margin(self) -> float:
+        """The difference in the primary score below which methods count as equivalent."""
+        return self.dataset.margins.get(self.primary.name, self.primary.kind.margin)
+
     def spelled(self, task: Task) -> str:
         """The task's name with its options, as `of` reads it."""
         return str(self.label_noise.get(task.name, LabelNoise()).spell(task.name))

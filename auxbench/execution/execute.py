@@ -37,15 +37,17 @@ Report = Callable[[dict[str, Any]], None]
 def provenance_of(run: Run) -> dict[str, Any]:
     """The code and the data by which a run would be made now.
 
-    Keys: code (see `provenance.code`), data (see `Dataset.identity`) and data_options, the names
-    of the options that say where the data lie. Errors: `UsageError` for data that are not there.
+    Keys: code (see `provenance.code`), data (see `Dataset.identity`), draw (of the data, None where
+    they are fixed) and data_options, the names of the options that say where the data lie. Errors:
+    `UsageError` for data that are not there.
     """
 
     method, dataset = Method.parse(run.method), Choice.parse(run.dataset)
     parts = tuple(choice.name for choice in (method.architecture, *method.balancers))
     return {
         "code": provenance.code(parts, dataset.name),
-        "data": make_dataset(run.located, run.recipe.side).identity(),
+        "data": make_dataset(run.located, run.recipe.side, run.draw).identity(),
+        "draw": run.draw,
         "data_options": list(Choice.parse(run.located).options.keys() - dataset.options.keys()),
     }
 
@@ -56,7 +58,7 @@ def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Trai
     `dataset` stands in for the run's own, for rehearsals.
     """
 
-    dataset = dataset or make_dataset(run.located, run.recipe.side)
+    dataset = dataset or make_dataset(run.located, run.recipe.side, run.draw)
     problem = Problem.of(dataset, run.primary, run.auxiliaries)
     dataset.narrow(problem.tasks)
     builder, meter = builder_of(run, problem), Meter(device)
@@ -157,7 +159,7 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
     single = training.builder.network(architecture.primary).to(device)
     in_training_score = next(score for score in scores if score.network == "training")
     return {
-        "primary": scores[0].to_json(),
+        "primary": {**scores[0].to_json(), "margin": training.problem.margin},
         "scores": [score.to_json() for score in scores],
         "curve": training.curve,
         "selected": {

@@ -110,16 +110,21 @@ def prepare(runs: list[Run]) -> None:
     from auxbench.networks import backbone
     from auxbench.networks.pretrained import kept
 
-    keys = sorted({(run.located, run.recipe.side) for run in runs})
-    sets = {key: make_dataset(*key) for key in keys}
+    sets = {
+        (run.located, run.recipe.side, run.draw): make_dataset(
+            run.located, run.recipe.side, run.draw
+        )
+        for run in runs
+    }
     nets = {
-        (run.located, run.recipe.side, run.backbone, run.pretrained, run.weights) for run in runs
+        (run.located, run.recipe.side, run.backbone, run.pretrained, run.weights): run
+        for run in runs
     }
     # first, because one that cannot be built is known in seconds
-    for dataset, side, name, pretrained, weights in sorted(nets):
-        data = sets[dataset, side]
-        start = kept(weights) if weights else pretrained
-        backbone.build(name, data.size, start, data.features)
+    for run in nets.values():
+        data = sets[run.located, run.recipe.side, run.draw]
+        start = kept(run.weights) if run.weights else run.pretrained
+        backbone.build(run.backbone, data.size, start, data.features)
     for data in sets.values():
         data.prepare()
 

@@ -18,7 +18,7 @@ from auxbench.networks.pretrained import keep
 from auxbench.records import provenance
 from auxbench.records.store import Store
 from auxbench.spec import study as words
-from auxbench.spec.budget import PROTOCOL, Recipe, budget
+from auxbench.spec.budget import PROTOCOL, TRAINING, Recipe, budget
 from auxbench.spec.grammar import Choice, split_list
 from auxbench.spec.method import Method
 from auxbench.spec.networks import HEAD
@@ -69,11 +69,15 @@ class Study:
         `weights` is a file that the backbone
         starts from, and `head` is that of tasks which predict maps.
 
-        `changes` replace single values of the budget, which is then marked with a star. Errors:
-        `UsageError` for anything unknown or contradictory, before anything runs.
+        `changes` replace single values of the budget, which is then marked with a star. Those of
+        the learning rate, weight decay, schedule and optimizer belong to the entries that do not
+        set their own. Errors: `UsageError` for anything unknown or contradictory, before anything
+        runs.
         """
 
-        recipe = _recipe(budget, changes)
+        _recipe(budget, changes)  # refuses wrong values
+        defaults = {k: v for k, v in changes.items() if k in TRAINING.values() and v is not None}
+        recipe = _recipe(budget, {k: v for k, v in changes.items() if k not in defaults})
         wanted = seeds_of(seeds)
         if pretrained and weights:
             raise UsageError(f"weights '{weights}' contradict --pretrained; leave one of them out.")
@@ -81,7 +85,7 @@ class Study:
             (problem, where, net, method)
             for problem, where in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
             for net in _backbones(problem[0] + where, recipe, backbone, pretrained or bool(weights))
-            for method in _methods(_words(methods, "methods"), problem)
+            for method in _methods(_words(methods, "methods"), problem, recipe, defaults)
         ]
         head = heads.resolve(head)
         digest = keep(Path(weights)) if weights else ""
@@ -156,11 +160,16 @@ def _problems(
     return problems
 
 
-def _methods(texts: Iterable[str], problem: tuple[str, str, tuple[str, ...]]) -> list[str]:
+def _methods(
+    texts: Iterable[str],
+    problem: tuple[str, str, tuple[str, ...]],
+    recipe: Recipe,
+    defaults: Mapping[str, Any],
+) -> list[str]:
 
     _, primary, auxiliaries = problem
     tasks = [Choice.parse(text).name for text in (primary, *auxiliaries)]
-    parsed = [Method.parse(text, tasks) for text in texts]
+    parsed = [Method.parse(text, tasks).within(recipe, defaults) for text in texts]
     for method in parsed:
         make_balancers(method, tasks, tasks, Seeds("", 0, PROTOCOL))  # refuses wrong values
     methods = [str(method) for method in parsed]

@@ -13,7 +13,8 @@ from torch.nn.functional import interpolate
 
 from auxbench.errors import UsageError, suggestion
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Bounds, Choice, Count, Help
+from auxbench.spec.grammar import Choice
+from auxbench.spec.marks import Bounds, Count, Help
 from auxbench.spec.networks import HEAD
 
 __all__ = ["HEADS", "DeepLabHead", "DptHead", "FpnHead", "LargeFovHead", "VectorHead"]

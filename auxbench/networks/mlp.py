@@ -6,7 +6,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from auxbench.spec.grammar import Count, Help
+from auxbench.spec.marks import Count, Help
 
 __all__ = ["Token", "blocks"]
 

@@ -78,8 +78,8 @@ def _part(kind: str, name: str) -> dict[str, str] | None:
 def digest(path: Path) -> str:
     """The SHA-256 of what a file and the helpers next to it do, in 16 hexadecimal digits.
 
-    Helpers are what it imports relatively, directly or not. Comments, docstrings and layout do not
-    count.
+    Helpers are what it imports relatively, directly or not. Comments, docstrings, help texts and
+    layout do not count.
     """
     files = sorted(_family(path, {}).items(), key=lambda item: item[1])
     return _digest(tuple((file, name, file.stat().st_mtime_ns) for file, name in files))
@@ -95,13 +95,14 @@ def _digest(files: tuple[tuple[Path, str, int], ...]) -> str:
 
 
 def meaning(source: str) -> str:
-    """A source text without comments, docstrings and layout, alike under every version of Python.
+    """A source text without comments, docstrings, help texts and layout, alike in every Python.
 
     >>> meaning("def f(x):  # doubles\\n    '''Double.'''\\n    return 2*x") == meaning(
     ...     "def f(x):\\n  return 2 * x\\n")
     True
     """
-    documents = set(_docstrings(ast.parse(source)))
+    tree = ast.parse(source)
+    documents, helps = set(_docstrings(tree)), list(_helps(tree))
     lines = source.splitlines(keepends=True)
     parts: list[str] = []
     depth, start, silent = 0, (0, 0), False
@@ -113,6 +114,8 @@ def meaning(source: str) -> str:
             depth -= 1
             if not depth:
                 parts.append(_between(lines, start, token.end))
+        elif not depth and any(first <= token.start < last for first, last in helps):
+            continue
         elif token.start in documents and token.type == tokenize.STRING:
             silent = True  # to the end of its line
         elif not (depth or token.type in (tokenize.COMMENT, tokenize.NL)):
@@ -127,6 +130,17 @@ def _docstrings(tree: ast.Module) -> Iterator[tuple[int, int]]:
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             yield node.body[0].lineno, node.body[0].col_offset
+
+
+def _helps(tree: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """The texts of `Help("...")`: where each begins and ends."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Help":
+            for text in node.args:
+                yield (
+                    (text.lineno, text.col_offset),
+                    (text.end_lineno or text.lineno, text.end_col_offset or text.col_offset),
+                )
 
 
 def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:

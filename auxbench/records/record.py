@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from auxbench.spec.run import Run
+from auxbench.spec.run import Run, identity
 
 SCHEMA = 2
 """The version of the records' layout that this release writes, and the newest that it reads."""
@@ -25,6 +25,24 @@ def record(run: Run, status: str, reason: str = "", **parts: Any) -> dict[str, A
     }
     head = {"schema": SCHEMA, "id": run.id, "run": run.to_json()}
     return {**head, "status": status, "reason": reason, **empty, **parts}
+
+
+def fault(record: Mapping[str, Any]) -> str:
+    """What a record says that does not follow from what it holds, in a few words; empty if nothing.
+
+    The id is that of the run, and the primary score is one of the scores.
+
+    >>> fault({"id": "4f2a", "run": {"seed": 0}})
+    'its id is not that of its run'
+    """
+    run, primary = record.get("run"), record.get("primary")
+    if run is not None and record["id"] != identity(run):
+        return "its id is not that of its run"
+    if primary and record.get("scores") is not None:
+        scores = [{**primary, **score} for score in record["scores"]]
+        if primary not in scores:
+            return "its primary score is not among its scores"
+    return ""
 
 
 def upgrade(record: Mapping[str, Any]) -> dict[str, Any]:

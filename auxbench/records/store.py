@@ -16,9 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from auxbench.errors import UsageError, reason
-from auxbench.records.record import SCHEMA, upgrade
-
-__all__ = ["RESULTS", "Store", "read"]
+from auxbench.records.record import SCHEMA, fault, upgrade
 
 RESULTS = "results/local"
 """The folder of a user's own records."""
@@ -77,7 +75,7 @@ class Store:
         """The latest record of every id, in the order in which these were appended.
 
         Those of earlier schemas are upgraded. Lines that are no record, as a crash may leave
-        behind, are skipped and listed in
+        behind, and those that contradict themselves are skipped and listed in
         `problems`. A folder without records gives an empty list. Errors: `UsageError` when the
         file cannot be read or a record was written by a later release with a newer schema.
         """
@@ -98,6 +96,11 @@ class Store:
                     f"record '{record['id']}' has schema {schema}, newer than {SCHEMA}; "
                     "update auxbench."
                 )
+            if wrong := fault(record):
+                self.problems.append(
+                    f"line {number} of '{file}' is skipped: {wrong}; run it again."
+                )
+                continue
             latest.pop(record["id"], None)
             latest[record["id"]] = upgrade(record)
         return list(latest.values())
@@ -197,16 +200,6 @@ class Store:
                 f"results folder '{self.folder}' cannot be written ({reason(error)}); "
                 "choose another with --results."
             ) from None
-
-
-def read(path: Path | str) -> list[dict[str, Any]]:
-    """The latest record of every id in a results folder or in a .jsonl file.
-
-    Errors: `UsageError` when there is no such folder or file, or as for `Store.records`.
-    """
-    if not Path(path).exists():
-        raise UsageError(f"results '{path}' do not exist; choose others with --results.")
-    return Store(path).records()
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from auxbench.errors import UsageError
+from auxbench.report.notes import notes, threads
+from auxbench.report.scored import (
+    ScoredProblem,
+    failures,
+    merits,
+    metric_of,
+    problems,
+    scores,
+    with_failures,
+)
 from auxbench.report.tables import Column, Table, decimals
-from auxbench.stats import frame, imputed, interval
+from auxbench.stats import frame, interval
 
 if TYPE_CHECKING:
     import pandas
@@ -19,7 +27,10 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 
 COLUMNS = (
+    Column("tier", "tier"),
     Column("method", "method"),
+    Column("entry", "entry", shown=False),
+    Column("tuning", "tuning"),
     Column("dataset", "data set", shown=False),
     Column("primary", "primary", shown=False),
     Column("auxiliaries", "auxiliaries", shown=False),
@@ -33,6 +44,8 @@ COLUMNS = (
     Column("mean", "mean"),
     Column("low", "95 % interval", upto="high"),
     Column("high", "high", shown=False),
+    Column("rank_low", "rank", 0, upto="rank_high"),
+    Column("rank_high", "rank high", shown=False),
     Column("seeds", "seeds"),
     Column("failed", "failed"),
     Column("failures", "failures", shown=False),
@@ -63,70 +76,12 @@ SECONDS = ("train_seconds", "cpu_seconds", "evaluation_seconds")
 def boards(records: Iterable[Record] | pandas.DataFrame) -> list[Table]:
     """One table per problem, the best mean first, where a failed run counts as the worst score.
 
-    Rows hold one method each: its score as mean and interval over the seeds that finished, how
-    many failed and of what, the mean by which it is placed, and what training and inference cost.
+    Rows hold one method each: its tier and the interval of its rank, its score as mean and interval
+    over the seeds that finished, how many failed and of what, the mean by which it is placed, and
+    what training and inference cost.
     Errors: `UsageError` when the runs of a problem were scored by different metrics.
     """
     return [_board(group) for group in problems(frame(records))]
-
-
-def problems(rows: pandas.DataFrame) -> Iterator[pandas.DataFrame]:
-    """The rows of every problem; runs are comparable inside one and nowhere else."""
-    for _, group in rows.groupby("problem", sort=False):
-        yield group
-
-
-def metric_of(group: pandas.DataFrame) -> tuple[str, str, str]:
-    """Metric, unit and direction of a problem; empty where no run has finished.
-
-    Errors: `UsageError` when there is more than one, in name or in version.
-    """
-    keys = ["metric", "metric_version", "unit", "direction"]
-    kinds = group.dropna(subset=["metric"])[keys].drop_duplicates()
-    if kinds.empty:
-        return "", "", "up"
-    if len(kinds) > 1:
-        names = " and ".join(" ".join(map(str, row)) for row in kinds.to_numpy().tolist())
-        raise UsageError(
-            f"problem '{group['problem'].iloc[0]}' was scored by {names}; "
-            "keep such records in separate folders."
-        )
-    metric, _, unit, direction = map(str, kinds.iloc[0])
-    return metric, unit, direction
-
-
-def scores(group: pandas.DataFrame, method: str) -> dict[int, float]:
-    """The scores of a method's finished runs by seed."""
-    done = group[group["method"] == method].dropna(subset=["value"])
-    return {int(seed): float(v) for seed, v in zip(done["seed"], done["value"], strict=True)}
-
-
-def with_failures(group: pandas.DataFrame) -> dict[str, dict[int, float]]:
-    """The scores of all runs of a problem by method and seed, the worst where a run has none."""
-    runs: dict[str, dict[int, float]] = {}
-    for method, seed, value in zip(group["method"], group["seed"], group["value"], strict=True):
-        runs.setdefault(method, {})[int(seed)] = float(value)
-    return imputed(runs, metric_of(group)[2])
-
-
-def merits(group: pandas.DataFrame) -> dict[str, tuple[float, float]]:
-    """The sort key of a problem's methods; the smallest is the best.
-
-    It is the mean score in which a failed run counts as the worst, negative where more is better,
-    and among equals the share of runs that failed.
-    """
-    sign = -1 if metric_of(group)[2] == "up" else 1
-    failed = group["value"].isna().groupby(group["method"]).mean()
-    return {
-        method: (sign * (_mean(values) or 0.0), float(failed[method]))
-        for method, values in with_failures(group).items()
-    }
-
-
-def failures(group: pandas.DataFrame, method: str) -> dict[str, int]:
-    """The number of a method's runs without a score, by reason."""
-    part = group[(group["method"] == method) & group["value"].isna()]
-    return dict(Counter("unscored" if word == "done" else word for word in part["status"]))
 
 
 def in_words(counts: Mapping[str, int]) -> str:
@@ -142,15 +97,22 @@ def _board(group: pandas.DataFrame) -> Table:
     metric, unit, direction = metric_of(group)
     common = {"metric": metric, "unit": unit, "direction": direction}
     every, order = with_failures(group), merits(group)
+    names = sorted(order, key=order.__getitem__)
+    standing = ScoredProblem.of(group, names).standing(names)
     rows = [
-        {**_row(group, method), **common, "imputed": _mean(every[method])}
-        for method in sorted(order, key=order.__getitem__)
+        {
+            **_row(group, method),
+            **common,
+            **dict(zip(("tier", "rank_low", "rank_high"), standing[method], strict=True)),
+            "imputed": _mean(every[method]),
+        }
+        for method in names
     ]
-    if len(_threads(group)) > 1:
+    if len(threads(group)) > 1:
         for row in rows:
             row |= dict.fromkeys((*SECONDS, "latency_ms"))
     title = group["problem"].iloc[0]
-    return Table(title, _columns(rows), rows, tuple(_notes(group, rows)))
+    return Table(title, _columns(rows), rows, tuple(notes(group, rows)))
 
 
 def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
@@ -164,6 +126,7 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
     latencies = done["latency_ms"].dropna().tolist()
     return {
         "method": method,
+        **{key: first[key] for key in ("entry", "tuning")},
         **{key: first[key] for key in ("dataset", "primary", "auxiliaries", "backbone", "budget")},
         "problem": first["problem"],
         "pretrained": bool(first["pretrained"]),
@@ -185,11 +148,6 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
         "dropped_open": int((done["dropped_strength"] > OPEN).sum()),
         "dropped_strength": _present(done["dropped_strength"].max()),
     }
-
-
-def _threads(group: pandas.DataFrame) -> list[int]:
-    """The numbers of threads that the finished runs of a problem had."""
-    return sorted({int(count) for count in group["threads"].dropna()})
 
 
 def _mean(values: Mapping[int, float]) -> float | None:
@@ -227,6 +185,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
         "mean": {"title": title if rows[0]["metric"] else "score", "digits": digits},
         "low": {"digits": digits},
         "failed": {"shown": failed},
+        "tuning": {"shown": any(row["tuning"] != "default" for row in rows)},
         "imputed": {"shown": failed, "digits": digits},
         **{
             key: {"shown": any(row[key] for row in rows)}
@@ -234,60 +193,3 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
         },
     }
     return tuple(replace(column, **changes.get(column.key, {})) for column in COLUMNS)
-
-
-def _notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Notes for the reader: first on these rows, then on every board."""
-    for row in rows:
-        if row["failed"]:
-            part = group[(group["method"] == row["method"]) & (group["status"] != "done")]
-            reasons = [reason for reason in dict.fromkeys(part["reason"]) if reason]
-            share = f"{row['failed']} of {row['seeds'] + row['failed']} runs without score"
-            text = f"{row['method']}: {share}, {row['failures']}"
-            yield f"{text} ({reasons[0].rstrip('.')})." if reasons else f"{text}."
-    if any(row["failed"] for row in rows):
-        yield (
-            "Methods are placed by the mean in which a run without a score counts as the worst "
-            "score on this board. Training costs are what all runs spent, as far as it is "
-            "recorded, for each that has a score."
-        )
-    others = [row["method"] for row in rows if row["same_as_single"] is False]
-    if others:
-        yield (
-            "The deployed network is not the single-task network, operator by operator: "
-            f"{', '.join(others)}."
-        )
-    for row in rows:
-        if row["dropped_open"]:
-            yield (
-                f"{row['method']}: in {row['dropped_open']} of {row['seeds']} runs the deployed "
-                "network lost connections that were still open, of strengths up to "
-                f"{row['dropped_strength']:.2f}; the score is that of a primary cut off from what "
-                "it depends on."
-            )
-    for why, part in group[group["stale"] != ""].groupby("stale", sort=False):
-        yield (
-            f"Stale: {len(part)} of {len(group)} runs, {why}; auxbench run trains what is stale "
-            "again."
-        )
-    if group.loc[group["data"] != "", "data"].nunique() > 1:
-        yield "Some of these runs were made on other data than the rest: do not compare them."
-    busy = {row["method"]: row["contended"] for row in rows if row["contended"]}
-    if busy:
-        runs = ", ".join(f"{method} ({count})" for method, count in busy.items())
-        yield (
-            f"The machine was busy with other work in runs of {runs}, whose threads waited for a "
-            "free core for more than a tenth of the time: do not compare their seconds."
-        )
-    if len(threads := _threads(group)) > 1:
-        counts = ", ".join(map(str, threads))
-        yield f"Seconds and latency are left out: runs had different numbers of threads ({counts})."
-    devices = sorted(set(group["device"].dropna()))
-    if len(devices) > 1:
-        yield f"Seconds and latency come from different devices: {', '.join(devices)}."
-    yield (
-        "Score of the deployed network on the test split: mean over the seeds that finished, with "
-        "a 95 % t-interval. Costs are means per run, latency the median: passes and FLOPs of "
-        "training, parameters and MACs of what is deployed."
-    )
-    yield "Do not judge by overlapping intervals; auxbench compare pairs the seeds."

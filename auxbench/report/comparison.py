@@ -7,36 +7,33 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from auxbench.errors import UsageError, suggestion
-from auxbench.report.board import (
-    failures,
-    merits,
-    metric_of,
-    problems,
-    scores,
-    with_failures,
-)
-from auxbench.report.difference import ALPHA, COLUMNS, FEW, WEAK, Difference, counted, listed
+from auxbench.report.calibration import sentence
+from auxbench.report.difference import COLUMNS, FEW, WEAK, Difference, counted, listed
+from auxbench.report.scored import Metric, ScoredProblem, failures, problems
 from auxbench.report.tables import Table, decimals
 from auxbench.spec.grammar import split_list
-from auxbench.stats import Paired, decide, frame, paired, ranks
+from auxbench.stats import Paired, decide, frame
+from auxbench.stats.collapse import shared_depth
+from auxbench.stats.decision import STRICT
 
 if TYPE_CHECKING:
     import pandas
-
-
-Metric = tuple[str, str, str]  # name, unit, direction
 
 
 @dataclass(frozen=True)
 class Comparison:
     """All differences that are reported together: one family.
 
-    `absent` says which of the pairs asked for could not be made, and where.
+    `absent` says which of the pairs asked for could not be made, and where. `drawn` says whether
+    every seed drew its own data.
     """
 
     differences: tuple[Difference, ...]
     absent: tuple[str, ...] = ()
+    drawn: bool = False
 
     def table(self) -> Table:
         """The differences as a table, with what they mean.
@@ -46,7 +43,8 @@ class Comparison:
         """
         rows = [difference.row() for difference in self.differences]
         places, metrics = ({row[key] for row in rows} for key in ("place", "metric"))
-        hidden = {key for key in ("unpaired", "failed", "control_failed") if not _any(rows, key)}
+        counts = ("unpaired", "failed", "control_failed", "collapsed", "control_collapsed")
+        hidden = {key for key in counts if not _any(rows, key)}
         title = ""
         if len(places) == 1:
             hidden.add("place")
@@ -62,18 +60,42 @@ class Comparison:
 
     def notes(self) -> Iterator[str]:
         """The methods behind the numbers, and warnings."""
-        yield (
-            "Estimand: the mean difference in the primary score on these data over the randomness "
-            "of training, positive where the method is better, in the metric's own unit. Nothing "
-            "is claimed about other data."
+        data = (
+            "over fresh draws of the data and the randomness of training. Nothing is claimed about "
+            "other data sets."
+            if self.drawn
+            else "on these data over the randomness of training. Nothing is claimed about other "
+            "data."
         )
+        yield (
+            "Estimand: the mean difference in the primary score, positive where the method is "
+            f"better, in the metric's own unit, {data}"
+        )
+        same = {difference.result.differences for difference in self.differences}
         count = len(self.differences)
         family = f"the family of {count} comparisons (Holm)" if count > 1 else "this one comparison"
+        if len(same) < count and all(same):
+            family += f", of which {len(same)} differ"
         yield (
             f"Paired t-test by seed; each interval by itself covers at 95 %; verdicts hold at 5 % "
-            f"over {family}. Detectable: the true difference from which on such a "
-            "test has 80 % power."
+            f"over {family}. 'equivalent': the difference is smaller than the margin that the data "
+            "set declares (two one-sided tests). Detectable: the true difference from which on "
+            "such a test has 80 % power."
         )
+        yield sentence()
+        if any(difference.claim.depth for difference in self.differences):
+            yield (
+                "Some runs collapsed: they lie more than 5 robust standard deviations below the "
+                "median of their method. A verdict has to survive one more such run, and where a "
+                "run of the two methods collapsed, the sign-flip test as well."
+            )
+        few = sorted({difference.claim.others for difference in self.differences} & STRICT.keys())
+        if few:
+            levels = ", ".join(f"{100 * STRICT[others]:g} %" for others in few)
+            yield (
+                "Few methods were run on the problem, so collapses may be unseen: the nominal "
+                f"level is {levels} there."
+            )
         least = min(difference.result.n for difference in self.differences)
         if least < FEW:
             yield (
@@ -122,7 +144,7 @@ def compare(
     others, control = _sides(rows, methods, control)
     pairs, absent = [], []
     for group in problems(rows):
-        problem = _Problem.of(group, [*others, control])
+        problem = ScoredProblem.of(group, [*others, control])
         for other in others:
             if {other, control} <= problem.ranks.keys():
                 pairs.append((problem, other))
@@ -134,8 +156,18 @@ def compare(
             f"no problem has '{control}' and {' or '.join(map(repr, others))}; "
             "run them on the same data, tasks, backbone and budget."
         )
-    family = [problem.paired(other, control, ALPHA / len(pairs)) for problem, other in pairs]
-    digits = _digits([problem.metric for problem, _ in pairs], family)
+    unique = {problem.name: problem for problem, _ in pairs}
+    found = shared_depth(
+        np.array([problem.depth for problem in unique.values()]),
+        np.array([problem.spread for problem in unique.values()]),
+        np.array([problem.others for problem in unique.values()]),
+    )
+    depths = dict(zip(unique, found.tolist(), strict=True))
+    family = [
+        problem.claim(other, control, len(pairs), depths[problem.name]) for problem, other in pairs
+    ]
+    decisions = decide(family)
+    digits = _digits([problem.metric for problem, _ in pairs], [claim.result for claim in family])
     places = _places(dict.fromkeys(problem.name for problem, _ in pairs))
     return Comparison(
         tuple(
@@ -149,43 +181,17 @@ def compare(
                 problem.ranks[other],
                 problem.ranks[control],
                 problem.finished(other, control),
-                result,
-                *decision,
+                problem.collapses[other],
+                problem.collapses[control],
+                claim,
+                decision,
                 digits[problem.metric],
             )
-            for (problem, other), result, decision in zip(
-                pairs, family, decide(family, ALPHA), strict=True
-            )
+            for (problem, other), claim, decision in zip(pairs, family, decisions, strict=True)
         ),
         tuple(dict.fromkeys(absent)),
+        all(problem.group["draw"].nunique() > 1 for problem, _ in pairs),
     )
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """The runs of a problem, a failed one with the worst score, and the ranks of some methods."""
-
-    group: pandas.DataFrame
-    name: str
-    metric: Metric
-    scores: Mapping[str, Mapping[int, float]]
-    ranks: Mapping[str, float]
-
-    @classmethod
-    def of(cls, group: pandas.DataFrame, methods: Sequence[str]) -> _Problem:
-        """The problem of these rows, with the ranks of those of `methods` that are recorded."""
-        order = merits(group)
-        ranked = ranks({method: order[method] for method in methods if method in order})
-        name = str(group["problem"].iloc[0])
-        return cls(group, name, metric_of(group), with_failures(group), ranked)
-
-    def paired(self, method: str, control: str, alpha: float) -> Paired:
-        """The difference of two methods."""
-        return paired(self.scores[method], self.scores[control], self.metric[2], alpha)
-
-    def finished(self, method: str, control: str) -> int:
-        """The number of pairs with a score of the method's own."""
-        return len(scores(self.group, method).keys() & self.scores[control].keys())
 
 
 def _sides(

@@ -48,6 +48,7 @@ def _tasks(maker: Any) -> Table:
         Column("outputs", "outputs"),
         Column("labels", "labels"),
         Column("metrics", "metrics, the first being the headline"),
+        Column("margin", "margin of equivalence"),
     )
     rows = [
         {
@@ -56,6 +57,7 @@ def _tasks(maker: Any) -> Table:
             "labels": ("a map of " if task.dense else "")
             + ("classes" if task.kind.classes else "numbers"),
             "metrics": ", ".join(_metric(make()) for make in task.kind.metrics),
+            "margin": maker.margins.get(task.name, task.kind.margin),
         }
         for task in maker.tasks.values()
     ]

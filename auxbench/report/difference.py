@@ -10,10 +10,7 @@ from auxbench.report.board import (
     in_words,
 )
 from auxbench.report.tables import Column
-from auxbench.stats import Paired
-
-ALPHA = 0.05
-
+from auxbench.stats import Claim, Decision, Paired
 
 FEW = 5  # pairs; below, the test leans on normal differences and sees large ones only
 
@@ -38,15 +35,23 @@ COLUMNS = (
     Column("unpaired", "unpaired"),
     Column("failed", "failed"),
     Column("control_failed", "control failed"),
+    Column("collapsed", "collapsed"),
+    Column("control_collapsed", "control collapsed"),
     Column("difference", "difference", "digits", signed=True),
     Column("low", "95 % interval", "digits", signed=True, upto="high"),
     Column("high", "high", shown=False),
-    Column("p", "p", 3),
-    Column("p_holm", "p (Holm)", 3),
+    Column("median", "median", "digits", signed=True),
+    Column("flip_low", "sign-flip interval", "digits", signed=True, upto="flip_high"),
+    Column("flip_high", "flip high", shown=False),
+    Column("p", "p", 3, shown=False),
+    Column("p_holm", "adjusted p", 3),
+    Column("margin", "margin", shown=False),
+    Column("p_equivalent", "adjusted p of equivalence", 3, shown=False),
     Column("correlation", "correlation", 2, signed=True),
     Column("spread", "sd of differences", shown=False),
     Column("detectable", "detectable", "digits"),
     Column("verdict", "verdict"),
+    Column("why", "why undecided", shown=False),
 )
 
 
@@ -57,8 +62,9 @@ class Difference:
     `where` is the problem with its metric, `place` what tells it from the others compared.
     A run that failed counts as the worst score on the problem, in the `result` and in the ranks,
     which are those by mean score among all that is compared there; `finished` are the pairs in
-    which the method's own run has a score. `verdict` is 'better', 'worse' or 'undecided' at the
-    family's level of 0.05; `digits` are the decimals that its numbers deserve.
+    which the method's own run has a score, and `collapsed` and `control_collapsed` count the runs
+    that fell far below the median of their method. `digits` are the decimals that its numbers
+    deserve.
     """
 
     where: Mapping[str, str]
@@ -70,15 +76,34 @@ class Difference:
     rank: float
     control_rank: float
     finished: int
-    result: Paired
-    p_holm: float
-    verdict: str
+    collapsed: int
+    control_collapsed: int
+    claim: Claim
+    decision: Decision
     digits: int
+
+    @property
+    def result(self) -> Paired:
+        """The estimate and its intervals."""
+        return self.claim.result
+
+    @property
+    def verdict(self) -> str:
+        """'better', 'worse', 'equivalent' or 'undecided'."""
+        return self.decision.verdict
+
+    @property
+    def p_holm(self) -> float:
+        """The p-value of the difference, adjusted for the family."""
+        return self.decision.p
 
     def row(self) -> dict[str, Any]:
         """The difference as a table holds it."""
         result = self.result
-        keys = ("n", "unpaired", "difference", "low", "high", "correlation", "spread", "detectable")
+        keys = (
+            *("n", "unpaired", "difference", "low", "high", "median", "flip_low", "flip_high"),
+            *("correlation", "spread", "detectable"),
+        )
         tested = result.n > 1
         return {
             **self.where,
@@ -87,7 +112,12 @@ class Difference:
             "control": self.control,
             "failed": sum(self.failed.values()),
             "control_failed": sum(self.control_failed.values()),
+            "collapsed": self.collapsed,
+            "control_collapsed": self.control_collapsed,
             **{key: getattr(result, key) for key in keys},
+            "margin": self.claim.margin,
+            "p_equivalent": self.decision.p_equivalent if tested else None,
+            "why": self.decision.why,
             "p": result.p if tested else None,
             "p_holm": self.p_holm if tested else None,
             "verdict": self.verdict,
@@ -111,13 +141,20 @@ class Difference:
                 return f". The scores are identical on {result.n} paired seeds"
             return (
                 f". The difference is {difference} on each of {result.n} paired seeds; without "
-                f"any spread only their signs can be tested, {_p(self.p_holm)} after Holm"
+                f"any spread only their signs can be tested, adjusted {_p(self.p_holm)}"
             )
         row = self.row()
         bounds = next(column for column in COLUMNS if column.key == "low").text(row)
         text = f". The difference is {difference} {bounds} over {result.n} paired seeds, "
-        text += f"{_p(self.p_holm)} after Holm"
-        if self.verdict == "undecided":
+        text += f"adjusted {_p(self.p_holm)}"
+        if self.verdict == "equivalent":
+            text = text.rpartition(", ")[0] + (
+                f", within the margin of {self.claim.margin:g}{unit} "
+                f"(adjusted {_p(self.decision.p_equivalent)})"
+            )
+        elif self.decision.why:
+            text += f"; {self.decision.why}"
+        elif self.verdict == "undecided":
             text += (
                 "; the test has 80 % power from a true difference of "
                 f"{result.detectable:.{self.digits}f}{unit} on"

@@ -11,7 +11,7 @@ from auxbench.report.comparison import Comparison
 from auxbench.report.difference import Difference
 from auxbench.report.tables import NOTHING, Column, Table
 
-MARKS = {"better": " better", "worse": " worse", "undecided": ""}
+MARKS = {"better": " better", "worse": " worse", "equivalent": " same", "undecided": ""}
 
 
 def matrix(comparison: Comparison) -> Table:
@@ -88,8 +88,8 @@ def _notes(comparison: Comparison, unit: str) -> Iterator[str]:
     control = differences[0].control
     yield (
         f"Mean paired difference from {control} in {unit}, positive where the method is better. "
-        "'better' and 'worse' are decided; a number alone is not. In brackets: the number of "
-        "paired seeds, with the method's failures counted apart."
+        "'better', 'worse' and 'same' (equivalent) are decided; a number alone is not. In "
+        "brackets: the number of paired seeds, with the method's failures counted apart."
     )
     places = {difference.place: difference for difference in differences}
     own = fmean(difference.control_rank for difference in places.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from auxbench.data.progress import duration
 from auxbench.report.tables import Column, Table
-from auxbench.stats.frame import network_of
+from auxbench.spec.problem import network_of
 
 if TYPE_CHECKING:
     from auxbench.execution.plan import Cell

@@ -10,8 +10,8 @@ from auxbench.records.provenance import stale
 from auxbench.report.tables import Column, Table, si
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.grammar import spelled
+from auxbench.spec.problem import network_of
 from auxbench.spec.study import CHANGES
-from auxbench.stats.frame import network_of
 
 FACTS = (Column("fact", "fact"), Column("value", "value"))
 

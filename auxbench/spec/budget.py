@@ -1,17 +1,23 @@
-"""Budgets: named, frozen tiers of training, the same for every method."""
+"""Budgets: named, frozen tiers of training, the same for every method.
+
+A budget is how much is trained: steps, batch, image side, validations. How it is trained, by which
+learning rate, weight decay, schedule and optimizer, belongs to the entry that competes; a budget
+has defaults for these.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from auxbench.errors import UsageError, suggestion
+from auxbench.spec.marks import Help, NonNegative, Positive, Tune
 
 # A board holds runs of one protocol only. What changes numbers raises it: the splits, the random
 # streams, the selection rule, the tiers below, the definition of a score.
-PROTOCOL = "1"
+PROTOCOL = "2"
 
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -84,6 +90,35 @@ class Recipe:
         """The recipe that `to_json` wrote."""
         known = {field.name for field in fields(cls)}
         return cls(purpose="", **{key: value for key, value in values.items() if key in known})
+
+
+# The values of a recipe that belong to an entry, by the name of the option that sets them.
+TRAINING = {
+    "lr": "learning_rate",
+    "weight_decay": "weight_decay",
+    "schedule": "schedule",
+    "optimizer": "optimizer",
+}
+
+
+def training(
+    *,
+    lr: Annotated[
+        Positive | None, Tune(1e-4, 3e-2, log=True), Help("Learning rate of the network.")
+    ] = None,
+    weight_decay: Annotated[
+        NonNegative | None, Tune(1e-4, 0.3, log=True), Help("Weight decay of the network.")
+    ] = None,
+    schedule: Annotated[
+        Literal["constant", "cosine", "poly"] | None, Help("Course of the learning rate.")
+    ] = None,
+    optimizer: Annotated[
+        Literal["adam", "adamw", "sgd"] | None, Help("Optimizer of the network.")
+    ] = None,
+) -> dict[str, Any]:
+    """The options that every entry has, whatever its method, with the budget's value by default."""
+    given = {"lr": lr, "weight_decay": weight_decay, "schedule": schedule, "optimizer": optimizer}
+    return {TRAINING[name]: value for name, value in given.items() if value is not None}
 
 
 CHOICES = {

@@ -7,67 +7,16 @@ quoted in a shell: `single,auxnas:l1=10:links=block+gradnorm:alpha=0.5`.
 from __future__ import annotations
 
 import inspect
-import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from auxbench.errors import UsageError, suggestion
+from auxbench.spec.marks import Bounds, Help, Location, Tune
 
 Value = bool | int | float | str | None
 Mark = TypeVar("Mark")
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The range of a number, for annotations: `alpha: Annotated[float, Bounds(0)] = 1.5`.
-
-    The ends belong to it unless `above` or `below` says that a number has to be above `low` or
-    below `high`.
-
-    >>> [str(range) for range in (Bounds(0, above=True), Bounds(0, 1), Bounds(0, 1, below=True))]
-    ['> 0', '0 to 1', '>= 0 and < 1']
-    """
-
-    low: float = -math.inf
-    high: float = math.inf
-    above: bool = False
-    below: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        high = value < self.high if self.below else value <= self.high
-        return high and (value > self.low if self.above else value >= self.low)
-
-    def __str__(self) -> str:
-        ends = []
-        if self.low > -math.inf:
-            ends.append(f"{'>' if self.above else '>='} {self.low:g}")
-        if self.high < math.inf:
-            ends.append(f"{'<' if self.below else '<='} {self.high:g}")
-        closed = len(ends) == 2 and not (self.above or self.below)
-        return f"{self.low:g} to {self.high:g}" if closed else " and ".join(ends)
-
-
-@dataclass(frozen=True)
-class Help:
-    """The explanation of an option, for annotations: `Annotated[float, Help("...")]`."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Location:
-    """Marks an option that says where something lies, which decides no number: see `Place`."""
-
-
-Place = Annotated[str, Location()]  # left out of a run's identity
-Positive = Annotated[float, Bounds(0, above=True)]
-NonNegative = Annotated[float, Bounds(0)]
-Share = Annotated[float, Bounds(0, 1)]
-ProperShare = Annotated[float, Bounds(0, 1, below=True)]  # of a mean that has to forget, say
-Count = Annotated[int, Bounds(1)]
-CountOrZero = Annotated[int, Bounds(0)]
 
 
 @dataclass(frozen=True)
@@ -148,8 +97,8 @@ class Choice:
 class Option:
     """An option of a registered part: its name, its type as Python writes it, its default.
 
-    `bounds` is the range of a number, if it has one, `location` says that it is a `Place`, and
-    `help` is what people read of it.
+    `bounds` is the range of a number, if it has one, `location` says that it is a `Place`, `help`
+    explains it, and `tune` is the range in which tuning searches it, if it does.
     """
 
     name: str
@@ -158,6 +107,7 @@ class Option:
     bounds: Bounds | None = None
     location: bool = False
     help: str = ""
+    tune: Tune | None = None
 
     def convert(self, text: str, subject: str) -> Value:
         """The value that `text` stands for; errors: `UsageError` that says what is expected."""
@@ -176,6 +126,7 @@ class Option:
     def range(self) -> str:
         """The values that it can have, in words; empty for any number and any text.
 
+        >>> from auxbench.spec.marks import Positive
         >>> def part(tasks, *, norm: Literal["native", "sum"] = "native", lr: Positive | None): ...
         >>> [option.range for option in options_of(part).values()]
         ['one of native, sum', '> 0, or none']
@@ -211,6 +162,7 @@ def options_of(maker: Callable[..., Any]) -> dict[str, Option]:
             _mark(Bounds, annotated.get(name)),
             _mark(Location, annotated.get(name)) is not None,
             _help(annotated.get(name)),
+            _mark(Tune, annotated.get(name)),
         )
         for name, parameter in inspect.signature(maker).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
@@ -222,7 +174,8 @@ def per_task(maker: Callable[..., Any]) -> Option | None:
     plain, annotated = _hints(maker)
     for name, parameter in inspect.signature(maker).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            marks = _mark(Bounds, annotated.get(name)), False, _help(annotated.get(name))
+            mark = annotated.get(name)
+            marks = _mark(Bounds, mark), False, _help(mark), _mark(Tune, mark)
             return Option(name, plain.get(name, float), None, *marks)
     return None
 

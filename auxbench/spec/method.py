@@ -1,14 +1,20 @@
-"""Methods: one architecture and a chain of balancers, written `auxnas+gradnorm+pcgrad`."""
+"""Entries: a method and how its network is trained, written `auxnas+pcgrad:lr=0.003`.
+
+A method is one architecture and a chain of balancers. The options `lr`, `weight_decay`, `schedule`
+and `optimizer` may stand with any of its parts and belong to none of them: they say how the network
+is trained, in place of the budget's defaults.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Choice
+from auxbench.spec.budget import TRAINING, Recipe, training
+from auxbench.spec.grammar import Choice, spelled
 from auxbench.spec.registry import METHODS
 
 SHARING = "hps"  # what balancers sit on when no architecture is named
@@ -16,27 +22,38 @@ SHARING = "hps"  # what balancers sit on when no architecture is named
 
 @dataclass(frozen=True)
 class Method:
-    """A choice of architecture and the choices of balancers, in the order in which they act.
+    """A choice of architecture, the choices of balancers in the order in which they act, training.
+
+    `training` holds the options of the entry as text, by name.
 
     >>> str(Method.parse("pcgrad+auxnas"))
     'auxnas+pcgrad'
     >>> str(Method.parse("hps+gradnorm:alpha=1.5"))
     'gradnorm'
+    >>> str(Method.parse("auxnas:lr=3e-3+pcgrad"))
+    'auxnas+pcgrad:lr=0.003'
     """
 
     architecture: Choice
     balancers: tuple[Choice, ...] = ()
+    training: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str, tasks: Sequence[str] | None = None) -> Method:
-        """Read a method's name; errors: `UsageError` for unknown parts, options, values.
+        """Read an entry; errors: `UsageError` for unknown parts, options, values.
 
         `tasks`, where the problem is known, are the names that options per task may use.
         """
-        choices = [Choice.parse(part) for part in text.split("+")]
         architectures = list[Choice]()
         balancers = list[Choice]()
-        for choice in choices:
+        given: dict[str, str] = {}
+        for piece in text.split("+"):
+            whole = Choice.parse(piece)
+            own = {key: value for key, value in whole.options.items() if key not in TRAINING}
+            for key in whole.options.keys() & TRAINING:
+                if given.setdefault(key, whole.options[key]) != whole.options[key]:
+                    raise UsageError(f"option '{key}' of '{text}' has two values; keep one.")
+            choice = Choice(whole.name, own)
             part: Any = METHODS[choice.name]
             per_task = frozenset(tasks) if tasks is not None else frozenset(choice.options)
             extra = per_task if _takes_a_number_per_task(part) else frozenset[str]()
@@ -49,12 +66,44 @@ class Method:
             names = " and ".join(f"'{choice.name}'" for choice in architectures)
             raise UsageError(f"method '{text}' names two architectures, {names}; keep one.")
         architecture = architectures[0] if architectures else Choice(SHARING)
-        return cls(architecture, tuple(balancers))
+        names = "+".join(Choice.parse(piece).name for piece in text.split("+"))
+        values = Choice(names, given).values(training)
+        return cls(
+            architecture,
+            tuple(balancers),
+            {key: spelled(values[key]) for key in TRAINING if values.get(key) is not None},
+        )
 
-    def __str__(self) -> str:
+    def within(self, recipe: Recipe, defaults: Mapping[str, Any] | None = None) -> Method:
+        """The same entry on a budget: with `defaults`, and without the budget's own values.
+
+        The `defaults` hold where the entry sets no value; their keys are the names of the recipe.
+        """
+        values = {
+            **{key: spelled(value) for key, value in (defaults or {}).items()},
+            **{TRAINING[key]: text for key, text in self.training.items()},
+        }
+        kept = {
+            key: values[name]
+            for key, name in TRAINING.items()
+            if name in values and values[name] != spelled(getattr(recipe, name))
+        }
+        return replace(self, training=kept)
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The budget's recipe with what the entry trains otherwise."""
+        given: dict[str, Any] = Choice(str(self), self.training).values(training)
+        return replace(recipe, **training(**given))
+
+    @property
+    def base(self) -> str:
+        """The method alone, without how it is trained."""
         understood = self.balancers and self.architecture == Choice(SHARING)
         named = () if understood else (self.architecture,)
         return "+".join(map(str, (*named, *self.balancers)))
+
+    def __str__(self) -> str:
+        return ":".join([self.base, *(f"{key}={text}" for key, text in self.training.items())])
 
 
 def _takes_a_number_per_task(part: type) -> bool:

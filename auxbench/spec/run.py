@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from auxbench.spec.budget import PROTOCOL, Recipe
+from auxbench.spec.grammar import Choice, options_of
 from auxbench.spec.networks import HEAD
+from auxbench.spec.registry import DATASETS
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,25 @@ class Run:
         return self.dataset + self.where
 
     @property
+    def draw(self) -> int | None:
+        """The draw of its data: its seed or the option `draw`; None where the data are fixed."""
+        choice = Choice.parse(self.dataset)
+        if "draw" not in options_of(DATASETS[choice.name]):
+            return None
+        return int(choice.options.get("draw", self.seed))
+
+    @property
     def id(self) -> str:
         """Twelve hexadecimal digits of the specification's hash."""
-        text = json.dumps(self.to_json(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return identity(self.to_json())
 
     @property
     def label(self) -> str:
         """The run's name for people."""
         return f"{self.method} seed {self.seed}"
+
+
+def identity(run: Mapping[str, Any]) -> str:
+    """The id of a run from its specification as a record holds it."""
+    text = json.dumps(run, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

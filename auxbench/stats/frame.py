@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from auxbench.records.ledger import Tuning
 from auxbench.records.provenance import stale
-from auxbench.spec.budget import BUDGETS, PROTOCOL, Recipe
-from auxbench.spec.grammar import spelled
 from auxbench.spec.networks import HEAD
+from auxbench.spec.problem import problem_of
 
 if TYPE_CHECKING:
     import pandas
 
 NUMBERS = (
     "value",
+    "margin",
     "train_seconds",
     "cpu_seconds",
     "evaluation_seconds",
@@ -46,6 +47,8 @@ COLUMNS = (
     "budget",
     "protocol",
     "method",
+    "entry",
+    "tuning",
     "seed",
     "status",
     "reason",
@@ -58,19 +61,27 @@ COLUMNS = (
     "contended",
     "stale",
     "data",
+    "draw",
+    "code",
+    "torch",
+    "dirty",
     "device",
 )
 CONTENDED = 0.1  # share of the time that a run's threads waited for a core, from which it is marked
 
 
-def frame(records: Iterable[Mapping[str, Any]] | pandas.DataFrame) -> pandas.DataFrame:
+def frame(
+    records: Iterable[Mapping[str, Any]] | pandas.DataFrame, tunings: Iterable[Tuning] = ()
+) -> pandas.DataFrame:
     """One row per run with flat columns; what a run does not have is missing.
 
     Rows with the same `problem` are comparable: same data, tasks, backbone, recipe and protocol.
     `value` is the deployed network's primary score on the test split, and NaN for a run that
-    failed. `stale` says why a run is not of the present code, if so. Of several records of a run,
-    the last one counts. A frame is given back as it is, so that what is made of records can be made
-    of a frame too.
+    failed. With the `tunings` of a ledger an entry that tuning selected has its method's name in
+    `method`; `entry` is always the complete text, and `tuning` says how it was found. `draw` is the
+    draw of the data that a seed made, if it did. `stale` says why a run is not of the present code,
+    if so. Of several records of a run, the last one counts. A frame is given back as it is, so that
+    what is made of records can be made of a frame too.
 
     >>> frame([]).columns[:3].tolist()
     ['id', 'problem', 'dataset']
@@ -80,51 +91,28 @@ def frame(records: Iterable[Mapping[str, Any]] | pandas.DataFrame) -> pandas.Dat
     if isinstance(records, pandas.DataFrame):
         return records
     rows = {record["id"]: _row(record) for record in records}
+    _label(list(rows.values()), tunings)
     result = pandas.DataFrame(list(rows.values()), columns=list(COLUMNS))
     types = {"seed": "int64", "pretrained": "bool", **dict.fromkeys(NUMBERS, "float64")}
     return result.astype(types)
 
 
-def problem_of(run: Mapping[str, Any]) -> str:
-    """The problem of a run in one line; equal lines mean comparable runs.
+def _label(rows: Sequence[dict[str, Any]], tunings: Iterable[Tuning]) -> None:
+    """Say how every entry was found, and call one that tuning selected by its method's name.
 
-    What the recipe has other than its budget, and another protocol than today's, is spelled out.
-
-    >>> problem_of({"dataset": "rooms", "primary": "depth", "auxiliaries": ["normals"],
-    ...     "backbone": "resnet18", "pretrained": False, "protocol": "1",
-    ...     "recipe": BUDGETS["demo"].with_changes(steps=50).to_json()})
-    'rooms depth with normals; resnet18; budget demo* (steps 50)'
+    The same method with other options on the same problem is then told apart by what it is.
     """
-    auxiliaries = ", ".join(run["auxiliaries"])
-    recipe = dict(run["recipe"])
-    budget = recipe["budget"]
-    tier = BUDGETS.get(budget.rstrip("*"), Recipe(budget, "", 0, 0, 0)).to_json()
-    changes = [
-        f"{key.replace('_', ' ')} {spelled(recipe[key]) if key in recipe else 'unknown'}"
-        for key in sorted({*tier, *recipe} - {"budget"})
-        if key not in tier or key not in recipe or recipe[key] != tier[key]
-    ]
-    parts = [
-        f"{run['dataset']} {run['primary']}" + (f" with {auxiliaries}" if auxiliaries else ""),
-        network_of(run),
-        f"budget {budget}" + (f" ({', '.join(changes)})" if changes else ""),
-    ]
-    if run["protocol"] != PROTOCOL:
-        parts.append(f"protocol {run['protocol']}")
-    return "; ".join(parts)
-
-
-def network_of(run: Mapping[str, Any]) -> str:
-    """The backbone of a run, what it starts from and its head, unless that is the default.
-
-    >>> network_of({"backbone": "resnet18", "pretrained": True, "head": "deeplab"})
-    'resnet18 pretrained with head deeplab'
-    """
-    start = " pretrained" if run["pretrained"] else ""
-    if digest := run.get("weights"):
-        start = f" from weights {digest[:12]}"
-    head = f" with head {run['head']}" if run.get("head", HEAD) != HEAD else ""
-    return f"{run['backbone']}{start}{head}"
+    found = {(tuning.problem, tuning.selected): tuning for tuning in tunings}
+    taken = {(tuning.problem, tuning.method) for tuning in found.values()}
+    for row in rows:
+        entry = row["entry"] = row["method"]
+        row["tuning"] = "set by hand" if ":" in entry else "default"
+        if tuning := found.get((row["problem"], entry)):
+            count = len(tuning.trials)
+            row["tuning"] = f"tuned ({count} {'trial' if count == 1 else 'trials'})"
+            row["method"] = tuning.method
+        elif (row["problem"], entry) in taken:
+            row["method"] = f"{entry} ({row['tuning']})"
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +137,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "seed": run["seed"],
         "status": record["status"],
         "reason": record.get("reason", ""),
-        **{key: score.get(key) for key in ("metric", "unit", "direction", "value")},
+        **{key: score.get(key) for key in ("metric", "unit", "direction", "value", "margin")},
         "metric_version": score.get("version"),
         **_times(training, surroundings.get("threads")),
         "train_flops": training.get("flops"),
@@ -163,6 +151,10 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "dropped_strength": (record.get("selected") or {}).get("dropped_strength"),
         "stale": stale(record),
         "data": _data(record),
+        "draw": (record.get("provenance") or {}).get("draw"),
+        "code": json.dumps((record.get("provenance") or {}).get("code") or {}, sort_keys=True),
+        "torch": (surroundings.get("packages") or {}).get("torch"),
+        "dirty": surroundings.get("dirty"),
         "device": surroundings.get("device_name"),
     }
 

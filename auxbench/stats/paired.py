@@ -12,6 +12,8 @@ import numpy.typing as npt
 from scipy import special
 from scipy.optimize import brentq
 
+from auxbench.stats.signflip import flip_interval
+
 Numbers = npt.NDArray[np.float64]
 
 LEVEL = 0.95
@@ -25,7 +27,8 @@ class Paired:
     """A difference over n seeds that both methods have, oriented so that positive is better.
 
     `low` and `high` bound the mean difference at the confidence level (paired t) and `spread` is
-    the standard deviation of the differences. `p` is two-sided and always a number.
+    the standard deviation of the `differences`. `p` is the t-test's, two-sided and always a number;
+    what it allows to be said is for `decision` to say. `scale` is the size of the scores.
     `correlation` is that of the pairs, NaN below three pairs and where one side is constant.
     `detectable` is the true difference that this test would have found with power 0.8, given n and
     the spread that was seen. `unpaired` counts values without a partner, which are left out.
@@ -45,6 +48,23 @@ class Paired:
     correlation: float
     spread: float
     detectable: float
+    differences: tuple[float, ...] = ()
+    scale: float = 0.0
+
+    @property
+    def median(self) -> float:
+        """The median of the differences, NaN below two pairs."""
+        return float(np.median(self.differences)) if self.differences else math.nan
+
+    @property
+    def flip_low(self) -> float:
+        """The lower bound of the centre by the sign-flip test; NaN for too few pairs."""
+        return _flip_interval(self.differences)[0]
+
+    @property
+    def flip_high(self) -> float:
+        """The upper bound of the centre by the sign-flip test; NaN for too few pairs."""
+        return _flip_interval(self.differences)[1]
 
 
 def interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float]:
@@ -92,16 +112,17 @@ def paired(
     mean, low, high = interval(differences.tolist(), level)
     if n < 2:
         return Paired(n, unpaired, mean, low, high, 1.0, math.nan, math.nan, math.nan)
+    more = tuple(differences.tolist()), float(max(np.abs(a).max(), np.abs(b).max()))
     correlation = _correlation(a, b)
     spread = float(np.std(differences, ddof=1))
     rounding = ROUNDING * float(max(np.abs(a).max(), np.abs(b).max()))
     if spread <= rounding:
         same = abs(mean) <= rounding
         mean, p = (0.0, 1.0) if same else (mean, 2.0 ** (1 - n))
-        return Paired(n, unpaired, mean, math.nan, math.nan, p, correlation, 0.0, math.nan)
+        return Paired(n, unpaired, mean, math.nan, math.nan, p, correlation, 0.0, math.nan, *more)
     p = float(2 * special.stdtr(n - 1, -abs(mean) * math.sqrt(n) / spread))
     least = detectable(n, spread, alpha)
-    return Paired(n, unpaired, mean, low, high, p, correlation, spread, least)
+    return Paired(n, unpaired, mean, low, high, p, correlation, spread, least, *more)
 
 
 def detectable(n: int, spread: float, alpha: float = 1 - LEVEL, power: float = POWER) -> float:
@@ -137,6 +158,11 @@ def _effect(n: int, alpha: float, power: float) -> float:
     while shortfall(top) < 0:
         top *= 2
     return float(brentq(shortfall, 0.0, top))
+
+
+@cache
+def _flip_interval(differences: tuple[float, ...]) -> tuple[float, float]:
+    return flip_interval(np.array(differences)) if differences else (math.nan, math.nan)
 
 
 def _quantile(n: int, level: float) -> float:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from auxbench.data.dataset import Batch, Task
+from auxbench.errors import UsageError
 from auxbench.networks.builder import Builder
-from auxbench.spec.budget import Recipe
+from auxbench.spec.budget import BUDGETS, Recipe
 from auxbench.training.context import Context
 from auxbench.training.phase import Phase
 
@@ -22,11 +24,13 @@ class Architecture(nn.Module, ABC):
     A subclass in `methods/` is one file and is registered under its file's name; its options are
     keyword-only parameters of the constructor. `split` is what the descent reads: 'train',
     'train/first' when a phase of the architecture's own reads the other half, or 'train/kept' to go
-    without the held-out samples.
+    without the held-out samples. `fixed` holds values of the recipe that a published configuration
+    prescribes.
     """
 
     role: ClassVar[str] = "architecture"
     family: ClassVar[str] = "architecture"
+    fixed: ClassVar[Mapping[str, Any]] = {}
     split: str = "train"
     trained: tuple[Task, ...]
 
@@ -98,5 +102,17 @@ class Architecture(nn.Module, ABC):
         return {}
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe that the descent follows; the budget's own unless a published one differs."""
-        return recipe
+        """The recipe that the descent follows: the entry's, with the values that are `fixed`.
+
+        Errors: `UsageError` for an entry that sets one of these otherwise.
+        """
+        tier = BUDGETS.get(recipe.budget.rstrip("*"), recipe)
+        for key, value in self.fixed.items():
+            asked = getattr(recipe, key)
+            if asked not in (value, getattr(tier, key)):
+                name = type(self).__module__.rpartition(".")[2].replace("_", "-")
+                raise UsageError(
+                    f"{key} is {asked}, and method '{name}' fixes it at "
+                    f"{value}; leave it out, or take another method."
+                )
+        return replace(recipe, **self.fixed)

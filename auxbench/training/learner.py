@@ -38,7 +38,7 @@ def start(
     balancers = make_balancers(
         method, trained, [task.name for task in builder.tasks], builder.seeds
     )
-    return Learner(architecture, balancers, architecture.recipe(recipe), meter)
+    return Learner(architecture, balancers, architecture.recipe(method.recipe(recipe)), meter)
 
 
 def make_balancers(

@@ -16,7 +16,7 @@ from torch.nn import Parameter
 
 from auxbench import Balancer, Batch, Context, Phase
 from auxbench.data.dataset import SampleLosses
-from auxbench.spec.grammar import Count, CountOrZero, Help, Positive
+from auxbench.spec.marks import Count, CountOrZero, Help, Positive
 from auxbench.training.jvp import dot, gradient, plain_attention
 from auxbench.training.objective import Objective
 from auxbench.training.phase import Scalars
@@ -171,10 +171,10 @@ class HeldOut(Balancer):
         rng: torch.Generator,
         learned: Sequence[Tensor],
         *,
-        lr: float | None,
+        rate: float | None,
     ) -> None:
         super().__init__(tasks, rng)
-        self.lr = lr
+        self.rate = rate
         self.learned = nn.ParameterList(learned)
         self.optimizer = torch.optim.Adam(self.learned)
 
@@ -188,7 +188,7 @@ class HeldOut(Balancer):
     def pace(self, revisions: int) -> None:
         """Set the rate for so many steps of learning."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr or TRAVEL / revisions
+            group["lr"] = self.rate or TRAVEL / revisions
 
     def descend(self, gradients: Sequence[Tensor]) -> None:
         """Take one step of what is learned against its gradients."""
@@ -215,9 +215,9 @@ class ImplicitDifferentiation(HeldOut):
         every: int | None,
         terms: int,
         alpha: float,
-        lr: float | None,
+        rate: float | None,
     ) -> None:
-        super().__init__(tasks, rng, learned, lr=lr)
+        super().__init__(tasks, rng, learned, rate=rate)
         self.every, self.terms, self.alpha = every, terms, alpha
 
     def before(self, context: Context) -> list[Phase]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from auxbench.networks.backbone import Backbone
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 NormName = Literal["none", "batch", "layer"]
 ActivationName = Literal["none", "relu", "gelu"]

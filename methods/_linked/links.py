@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 REACH = 3  # a target takes its sources from the same block and the two before it
 

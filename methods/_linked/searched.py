@@ -12,7 +12,7 @@ from torch.nn import Parameter
 
 from auxbench import Builder
 from auxbench.data.dataset import Task
-from auxbench.spec.grammar import CountOrZero, Help
+from auxbench.spec.marks import CountOrZero, Help
 
 from .branches import LinkedBranches
 from .fusion import ActivationName, NormName

@@ -1,7 +1,7 @@
 """Scenes: pictures of generated rooms with exact labels, as compact arrays.
 
-A scene is named by its split and its number, and by nothing else: neither how many scenes there
-are nor which process draws it changes a bit of it.
+A scene is named by its draw, its split and its number, and by nothing else: neither how many scenes
+there are nor which process draws it changes a bit of it.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def layout(side: int) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
     }
 
 
-def scene(split: str, index: int, side: int) -> Scene:
-    """The scene of that number in 'train', 'validation' or 'test', at `side` x `side` pixels.
+def scene(split: str, index: int, side: int, draw: int = 0) -> Scene:
+    """The scene of that number in a split of a draw, at `side` x `side` pixels.
 
     Its arrays are those of `layout`. Depth, normals and segmentation are exact at the pixels'
     centres, the picture is the mean of 2 x 2 rays per pixel, and edges and keypoints are computed
@@ -61,7 +61,7 @@ def scene(split: str, index: int, side: int) -> Scene:
     >>> scene("train", 0, 16)["image"].shape
     (16, 16, 3)
     """
-    rng = np.random.default_rng([VERSION, SPLITS.index(split), index])
+    rng = np.random.default_rng([VERSION, SPLITS.index(split), index, draw])
     made = room(rng)
     light = picture(made.solids, made.materials, made.light, made.camera, side)
     image = _developed(light, rng)

@@ -30,7 +30,7 @@ CHUNK = 8  # scenes that a worker draws before it reports
 FEW = 32  # scenes that one process draws in the time that another one needs to start
 
 Rows = dict[str, npt.NDArray[Any]]
-Job = tuple[str, int, int, int]
+Job = tuple[str, int, int, int, int]
 _verified: set[str] = set()  # stamps of the stores whose checksums this process has verified
 
 
@@ -39,14 +39,16 @@ class Damaged(Exception):
 
 
 class Store:
-    """The scenes of all splits, `counts` by split, at `side` x `side` pixels, below a folder."""
+    """The scenes of all splits of a draw, `counts` by split, at `side` x `side` pixels."""
 
-    def __init__(self, root: Path, side: int, counts: Mapping[str, int]) -> None:
+    def __init__(self, root: Path, side: int, counts: Mapping[str, int], draw: int = 0) -> None:
         self.root = root
         self.side = side
+        self.draw = draw
         self.counts = {split: counts[split] for split in SPLITS}
         sizes = "-".join(map(str, self.counts.values()))
-        self.folder = root / f"rooms-v{VERSION}-{side}px-{sizes}"
+        which = f"-draw{draw}" if draw else ""
+        self.folder = root / f"rooms-v{VERSION}-{side}px-{sizes}{which}"
 
     def prepare(self) -> None:
         """Draw the scenes unless they are there and sound.
@@ -127,7 +129,8 @@ class Store:
         return manifest
 
     def _options(self) -> dict[str, Any]:
-        return {"generator": VERSION, "side": self.side, "scenes": self.counts}
+        which = {"draw": self.draw} if self.draw else {}
+        return {"generator": VERSION, "side": self.side, "scenes": self.counts, **which}
 
     def _write(self, folder: Path) -> None:
         """Draw everything into a folder; the manifest comes last."""
@@ -149,7 +152,7 @@ class Store:
                         "shape": (count, *shape),
                     }
                     np.lib.format.write_array_header_1_0(pens[split, name], header)
-            for split, rows in drawn(self.side, self.counts):
+            for split, rows in drawn(self.side, self.counts, self.draw):
                 for name, values in rows.items():
                     pens[split, name].write(values.tobytes())
                 advance(len(values))
@@ -178,24 +181,24 @@ class Store:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def draw(split: str, start: int, stop: int, side: int) -> Rows:
-    """The scenes `start` to `stop` - 1 of a split, stacked by array name.
+def draw(split: str, start: int, stop: int, side: int, number: int = 0) -> Rows:
+    """The scenes `start` to `stop` - 1 of a split, stacked by array name, in the draw `number`.
 
     >>> draw("test", 3, 5, 16)["normals"].shape
     (2, 3, 16, 16)
     """
-    scenes = [scene(split, index, side) for index in range(start, stop)]
+    scenes = [scene(split, index, side, number) for index in range(start, stop)]
     return {name: np.stack([one[name] for one in scenes]) for name in scenes[0]}
 
 
-def drawn(side: int, counts: Mapping[str, int]) -> Iterator[tuple[str, Rows]]:
+def drawn(side: int, counts: Mapping[str, int], number: int = 0) -> Iterator[tuple[str, Rows]]:
     """All scenes in order, some at a time with their split's name, drawn by all cores.
 
     Fewer than 64 scenes are drawn by this process alone, and so are those of a process that may
     not start others.
     """
     jobs: list[Job] = [
-        (split, start, min(start + CHUNK, count), side)
+        (split, start, min(start + CHUNK, count), side, number)
         for split, count in counts.items()
         for start in range(0, count, CHUNK)
     ]

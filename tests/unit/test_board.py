@@ -148,7 +148,7 @@ def test_one_slow_run_does_not_set_the_latency() -> None:
 def test_the_mean_and_its_interval_have_the_same_decimals() -> None:
     (table,) = boards(study({"single": [0.5311, 0.5342, 0.5324]}, direction="down"))
     line = render([table], "markdown").splitlines()[4]
-    assert "| single | 0.5326 | [0.5287, 0.5364] | 3 |" in line
+    assert "| single | 0.5326 | [0.5287, 0.5364] | [1, 1] | 3 |" in line
     assert "| abs m ↓ |" in render([table], "markdown")
 
 

@@ -42,7 +42,7 @@ from torch import nn
 
 from auxbench import METHODS, Architecture, Balancer, Phase
 from auxbench.errors import UsageError
-from auxbench.spec.grammar import Help
+from auxbench.spec.marks import Help
 
 CALLS = []
 

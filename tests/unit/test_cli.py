@@ -146,8 +146,8 @@ def test_a_config_file_says_the_same_words_and_what_is_typed_wins(
     words = ["plan", "--config", str(config), "--seeds", "2", "--format", "json"]
     rows = json.loads(call(home, cache, *words, "--steps", "1", "--side", "32").stdout)
     assert [(row["method"], row["missing"], row["auxiliaries"]) for row in rows] == [
-        ("single", 2, "edges"),
-        ("hps", 2, "edges"),
+        ("single:lr=0.01", 2, "edges"),
+        ("hps:lr=0.01", 2, "edges"),
     ]
     config.write_text('method = "single"\n', encoding="utf-8")
     done = call(home, cache, "plan", "--config", str(config), code=2)
@@ -179,10 +179,12 @@ def test_a_diverged_run_is_recorded_and_the_rest_goes_on(tmp_path: Path, cache: 
         r["run"]["method"]: (r["status"], r["reason"])
         for r in Store(tmp_path / "results" / "local").records()
     }
-    assert ends["single"][0] == "diverged"
-    assert "the loss of task 'segmentation' became" in ends["single"][1]
-    assert ends["auxnas-official"][0] == "skipped"  # it has a learning rate of its own
-    assert "fixes it at 0.0001" in ends["auxnas-official"][1]
+    status, reason = ends["single:lr=1e30"]
+    assert status == "diverged"
+    assert "the loss of task 'segmentation' became" in reason
+    status, reason = ends["auxnas-official:lr=1e30"]
+    assert status == "skipped"  # it has a learning rate of its own
+    assert "fixes it at 0.0001" in reason
     text = call(tmp_path, cache, "leaderboard").stdout
     assert "single" in text
 

@@ -17,7 +17,10 @@ SCORES = {
     "hps": [40.3, 40.9, 42.4, 40.2, 41.9],
     "auxnas": [50.1, 51.0, 52.2, 50.4, 51.6],
 }
+# with fewer than four methods besides the control the level is stricter
+MORE = {name: [39.0, 40.0, 41.0, 39.5, 40.5] for name in ("dwa", "uw", "rlw")}
 RECORDS = study(SCORES)
+ALL = study(SCORES | MORE)
 
 
 def test_two_names_are_a_method_and_its_control_however_they_are_written() -> None:
@@ -31,6 +34,7 @@ def test_two_names_are_a_method_and_its_control_however_they_are_written() -> No
 
 def test_a_smaller_error_is_a_positive_difference() -> None:
     values = {"single": [0.50, 0.61, 0.55], "hps": [0.40, 0.50, 0.46]}
+    values |= {name: [0.7, 0.8, 0.75] for name in ("dwa", "uw", "rlw")}
     (row,) = compare(study(values, direction="down"), ["hps", "single"]).table().rows
     assert row["difference"] == pytest.approx(0.1)
     assert row["low"] > 0
@@ -44,7 +48,8 @@ def test_all_problems_are_one_family_and_keep_their_own_units() -> None:
     rows = comparison.table().rows
     assert len(rows) == 3
     assert [row["unit"] for row in rows] == ["%", "%", "m"]
-    assert [row["p_holm"] for row in rows] == holm([row["p"] for row in rows])
+    raised = [row["p"] * 0.05 / level for row, level in zip(rows, (0.01, 0.01, 0.001), strict=True)]
+    assert [row["p_holm"] for row in rows] == pytest.approx(holm(raised).tolist())
     assert {row["place"].split(" with")[0] for row in rows} == {"rooms segmentation", "rooms depth"}
     assert "the family of 3 comparisons (Holm)" in " ".join(comparison.notes())
     assert "| problem |" in render([comparison.table()], "markdown")
@@ -54,8 +59,8 @@ def test_one_problem_needs_no_column_for_it() -> None:
     table = compare(RECORDS, [], control="single").table()
     header = next(line for line in render([table], "markdown").splitlines() if "|" in line)
     assert header == (
-        "| method | control | pairs | difference | 95 % interval | p | p (Holm) | correlation "
-        "| detectable | verdict |"
+        "| method | control | pairs | difference | 95 % interval | median | sign-flip interval "
+        "| adjusted p | correlation | detectable | verdict |"
     )
     assert table.title == "rooms segmentation with depth; resnet18; budget small: miou in %"
 
@@ -71,25 +76,25 @@ def test_json_holds_every_number_and_no_nan() -> None:
 
 
 def test_a_verdict_reads_as_a_sentence() -> None:
-    better, undecided = compare(RECORDS, ["auxnas", "hps"], control="single").sentences()
+    better, undecided = compare(ALL, ["auxnas", "hps"], control="single").sentences()
     assert better == (
         "auxnas against single on rooms segmentation with depth (miou): better. The difference is "
-        "+10.06 % [+9.92, +10.20] over 5 paired seeds, p < 0.001 after Holm."
+        "+10.06 % [+9.92, +10.20] over 5 paired seeds, adjusted p < 0.001."
     )
     assert undecided == (
         "hps against single on rooms segmentation with depth (miou): undecided. The difference is "
-        "+0.14 % [-0.26, +0.54] over 5 paired seeds, p = 0.385 after Holm; the test has 80 % power "
+        "+0.14 % [-0.26, +0.54] over 5 paired seeds, adjusted p = 0.385; the test has 80 % power "
         "from a true difference of 0.66 % on."
     )
 
 
 def test_identical_and_constant_differences_are_undecided_in_words() -> None:
-    copies = {"single": SCORES["single"], "copy": SCORES["single"], "shift": [0.0] * 5}
+    copies = MORE | {"single": SCORES["single"], "copy": SCORES["single"], "shift": [0.0] * 5}
     copies["shift"] = [value + 1 for value in SCORES["single"]]
     shift, copy = compare(study(copies), ["shift", "copy"], control="single").sentences()
     assert copy.endswith("undecided. The scores are identical on 5 paired seeds.")
     assert "undecided. The difference is +1.0 % on each of 5 paired seeds" in shift
-    assert "only their signs can be tested, p = 0.125 after Holm." in shift
+    assert "only their signs can be tested, adjusted p = 0.125." in shift
     assert "nan" not in shift + copy
 
 
@@ -141,7 +146,8 @@ def test_who_fails_is_never_better_by_the_seeds_that_finished() -> None:
 @pytest.mark.parametrize(("seeds", "verdict"), [(3, "undecided"), (6, "worse")])
 def test_a_method_that_always_failed_is_compared_as_the_worst(seeds: int, verdict: str) -> None:
     single = [40.0, 41.0, 42.0, 41.5, 42.5, 41.8]
-    records = study({"single": single})
+    more = {name: [value - 0.2 for value in single] for name in ("dwa", "uw", "rlw")}
+    records = study({"single": single, **more})
     records += [record("olaux", seed, None, status="error") for seed in range(seeds)]
     comparison = compare(records, ["olaux"], control="single")
     (sentence,) = comparison.sentences()

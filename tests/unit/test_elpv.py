@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from auxbench.data.dataset import Batch, Samples
+from auxbench.data.dataset import Batch, Samples, make_dataset
 from auxbench.data.problem import Problem
 from auxbench.errors import UsageError
 from auxbench.spec.registry import DATASETS
@@ -72,7 +72,7 @@ def test_neighbours_stay_together() -> None:
     pytest.importorskip("elpv_dataset")
     for number in range(3):
         place = np.empty(2624, np.int64)
-        for split, rows in enumerate(Elpv(split=number).rows().values()):
+        for split, rows in enumerate(Elpv(draw=number).rows().values()):
             place[rows] = split
         # Blocks of one split may lie side by side; two of 37 are cut to give exact shares.
         assert (np.diff(place) != 0).sum() <= 36 + 2
@@ -89,9 +89,9 @@ def test_hardly_a_test_cell_has_a_twin_in_training() -> None:
     assert (closest > 0.99).sum() == 14
 
 
-def test_the_option_split_draws_another_split(package: Path) -> None:
+def test_every_draw_is_another_split(package: Path) -> None:
     first, again, other = (
-        grey(everything(Elpv(side=8, split=split), "test")) for split in (0, 0, 1)
+        grey(everything(Elpv(side=8, draw=draw), "test")) for draw in (0, None, 1)
     )
     assert first == again
     assert first != other
@@ -153,10 +153,11 @@ def test_without_the_package_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch
     )
 
 
-@pytest.mark.parametrize(("option", "value"), [("side", 7), ("split", -1)])
-def test_options_out_of_range(option: str, value: int) -> None:
-    with pytest.raises(UsageError, match=f"{option} '{value}' of 'elpv'"):
-        Elpv(**{option: value})
+def test_options_out_of_range() -> None:
+    with pytest.raises(UsageError, match="side '7' of 'elpv'"):
+        Elpv(side=7)
+    with pytest.raises(UsageError, match="option 'draw' of 'elpv' is -1"):
+        make_dataset("elpv:draw=-1", 64)
 
 
 def test_the_published_split() -> None:

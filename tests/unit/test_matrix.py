@@ -60,7 +60,7 @@ def test_failing_improves_no_rank_in_the_matrix_and_none_on_the_board() -> None:
     assert [row["method"] for row in boards(after)[0].rows] == ["single", "hps", "pcgrad"]
     (place,) = (c.key.removesuffix("/text") for c in table.columns if c.key.endswith("/text"))
     last = table.rows[-1]
-    assert last[f"{place}/text"] == "-0.44 worse (1+9 failed)"
+    assert last[f"{place}/text"] == "-0.44 (1+9 failed)"
     assert (last[f"{place}/pairs"], last[f"{place}/failed"]) == (10, 9)
     turned = matrix(compare(after, ["single"], "pcgrad"))
     assert (

@@ -206,3 +206,12 @@ def test_a_checkpoint_of_another_run_and_a_damaged_one_are_set_aside(tmp_path: P
     assert kept is None
     assert "is damaged; it is set aside" in sentence
     assert state.load_own(at, own) == (None, "")
+
+
+def test_a_changed_help_text_leaves_records_fresh_and_a_changed_range_does_not() -> None:
+    text = 'def part(*, a: Annotated[float, Bounds(0), Help("Weight "\n  "of it.")] = 1.0): ...\n'
+    assert provenance.meaning(text) == provenance.meaning(
+        text.replace('"Weight "\n  "of it."', '"Other."')
+    )
+    assert provenance.meaning(text) != provenance.meaning(text.replace("Bounds(0)", "Bounds(1)"))
+    assert provenance.meaning(text) != provenance.meaning(text.replace("1.0", "2.0"))

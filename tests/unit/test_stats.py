@@ -9,8 +9,26 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from auxbench.stats import decide, detectable, frame, holm, imputed, interval, paired, ranks
+from auxbench.stats import (
+    Claim,
+    Paired,
+    decide,
+    detectable,
+    frame,
+    holm,
+    imputed,
+    interval,
+    paired,
+    ranks,
+)
 from tests.unit._records import record, study
+
+MANY = 5  # methods on a problem, from which on the level is 5 %
+
+
+def verdicts(family: list[Paired]) -> list[str]:
+    return [one.verdict for one in decide([Claim(result, others=MANY) for result in family])]
+
 
 A = {0: 41.2, 1: 43.9, 2: 40.1, 3: 44.4, 4: 42.0}
 B = {0: 40.0, 1: 43.1, 2: 40.3, 3: 42.2, 4: 41.1}
@@ -85,7 +103,7 @@ def test_equal_differences_are_no_proof_with_few_seeds() -> None:
     alike = rng.normal(50, 0.5, (2_000, 2, 2)).round()
     families = [[paired(dict(enumerate(a)), dict(enumerate(b)), "up")] for a, b in alike]
     assert np.mean([family[0].spread == 0 for family in families]) > 0.2
-    wrong = np.mean([decide(family)[0][1] != "undecided" for family in families])
+    wrong = np.mean([verdicts(family)[0] != "undecided" for family in families])
     assert wrong < 0.05 + 4 * math.sqrt(0.05 * 0.95 / len(families))
 
 
@@ -130,16 +148,16 @@ def test_holm_is_statsmodels() -> None:
 
 def test_identical_methods_are_rarely_told_apart() -> None:
     """A/A: four methods alike against a control, 2,000 families, 5 seeds, correlated pairs."""
-    verdicts = _simulate(families=2_000, effect=0.0)
-    wrong = np.mean([set(family) != {"undecided"} for family in verdicts])
-    assert wrong < 0.05 + 4 * math.sqrt(0.05 * 0.95 / len(verdicts))
+    found = _simulate(families=2_000, effect=0.0)
+    wrong = np.mean([set(family) != {"undecided"} for family in found])
+    assert wrong < 0.05 + 4 * math.sqrt(0.05 * 0.95 / len(found))
     assert wrong > 0.01  # a procedure that never decides would pass too
 
 
 def test_large_differences_are_found_whichever_way_they_point() -> None:
     for effect, verdict in ((10.0, "better"), (-10.0, "worse")):
-        verdicts = np.array(_simulate(families=100, effect=effect))
-        assert (verdicts == verdict).mean() > 0.99
+        found = np.array(_simulate(families=100, effect=effect))
+        assert (found == verdict).mean() > 0.99
 
 
 @pytest.mark.parametrize("seeds", [5, 10, 20])
@@ -157,7 +175,7 @@ def test_losing_its_worst_seeds_makes_no_method_better(seeds: int, share: float)
         ours[np.argsort(ours)[: round(share * seeds)]] = math.nan
         runs = {"ours": dict(enumerate(ours)), "theirs": dict(enumerate(theirs))}
         whole = imputed(runs, "up")
-        found += decide([paired(whole["ours"], whole["theirs"], "up")])[0][1] == "better"
+        found += verdicts([paired(whole["ours"], whole["theirs"], "up")])[0] == "better"
     assert found / 1_000 < 0.025 + 4 * math.sqrt(0.025 * 0.975 / 1_000)
 
 
@@ -181,7 +199,7 @@ def _simulate(families: int, effect: float, methods: int = 4, seeds: int = 5) ->
     for control, *others in scores:
         base = dict(enumerate(control))
         family = [paired(dict(enumerate(other)), base, "up") for other in others]
-        result.append([verdict for _, verdict in decide(family)])
+        result.append(verdicts(family))
     return result
 
 
@@ -193,9 +211,9 @@ def test_adjusted_values_decide_as_statsmodels_does() -> None:
         for _ in range(30)
     ]
     expected = multitest.multipletests([result.p for result in family], 0.05, "holm")
-    decisions = decide(family)
-    assert [p for p, _ in decisions] == pytest.approx(expected[1].tolist())
-    assert [verdict != "undecided" for _, verdict in decisions] == expected[0].tolist()
+    decisions = decide([Claim(result, others=MANY) for result in family])
+    assert [one.p for one in decisions] == pytest.approx(expected[1].tolist())
+    assert [one.verdict != "undecided" for one in decisions] == expected[0].tolist()
     assert 0 < sum(expected[0]) < 30
 
 

@@ -19,7 +19,8 @@ from filelock import FileLock
 from auxbench.errors import UsageError
 from auxbench.records import store as store_module
 from auxbench.records.record import SCHEMA
-from auxbench.records.store import Store, read
+from auxbench.records.store import Store
+from tests.unit._records import record
 
 
 def write(folder: Path, text: str) -> Store:
@@ -38,7 +39,7 @@ def test_records_come_back_in_order_and_the_latest_of_an_id_wins(tmp_path: Path)
         {"id": "a", "schema": SCHEMA, "score": 3},
     ]
     assert store.problems == []
-    assert read(store.folder) == read(store.file) == Store(store.file).records() == store.records()
+    assert Store(store.file).records() == store.records()
 
 
 def test_a_line_has_one_form_whatever_the_order_of_the_keys(tmp_path: Path) -> None:
@@ -204,14 +205,6 @@ def test_a_write_that_takes_only_a_part_is_continued(
     assert [record["id"] for record in store.records()] == ["abcdefgh"]
 
 
-def test_read_names_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        read(tmp_path / "none")
-    assert str(caught.value) == (
-        f"results '{tmp_path / 'none'}' do not exist; choose others with --results."
-    )
-
-
 WRITER = """
 import os, sys
 from auxbench.records import store
@@ -305,3 +298,17 @@ def test_a_compressed_file_beside_it_is_read_too_and_later_records_win(tmp_path:
     archive.write_bytes(archive.read_bytes()[:-20])
     with pytest.raises(UsageError, match=r"records.jsonl.gz' cannot be read .*; get it again"):
         store.records()
+
+
+def test_a_record_that_contradicts_itself_is_skipped_and_named(tmp_path: Path) -> None:
+    sound, other, better = (record("hps", seed, 40.0) for seed in (0, 1, 2))
+    other["run"]["seed"] = 7  # no longer what its id was made of
+    better["primary"] = {**better["primary"], "value": 99.0}
+    store = Store(tmp_path)
+    for one in (sound, other, better):
+        store.append(one)
+    assert [one["id"] for one in store.records()] == [sound["id"]]
+    assert [problem.partition(" is skipped: ")[2] for problem in store.problems] == [
+        "its id is not that of its run; run it again.",
+        "its primary score is not among its scores; run it again.",
+    ]

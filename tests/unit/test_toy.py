@@ -15,7 +15,7 @@ from auxbench.spec.registry import DATASETS
 
 SPLITS = ("train", "validation", "test")
 Toy: Any = DATASETS["toy"]
-PRIMARY, CONFLICTING = [0.661, -1.84, 0.874], [2.9, -3.088, 1.98]
+PRIMARY, CONFLICTING = [1.540, -1.841, 0.181], [2.9, -3.088, 1.98]
 
 
 def everything(dataset: Any, split: str) -> Batch:
@@ -73,7 +73,7 @@ def test_useless_and_harmful_are_independent_of_the_primary(
 
 def test_harmful_is_large_and_useless_is_small(truth: Batch) -> None:
     spread = {task: float(values.var(dim=0).sum()) for task, values in truth.targets.items()}
-    assert 10 < spread["harmful"] / spread["primary"] < 15
+    assert 40 < spread["harmful"] / spread["primary"] < 60
     assert spread["useless"] / spread["primary"] < 0.1
     x = truth.inputs.numpy()
     assert explained(numbers(truth, "useless"), x) > 0.999  # easy
@@ -98,15 +98,28 @@ def test_the_score_of_the_mean_is_as_documented(truth: Batch) -> None:
     assert f"{spread:.1f}" == "2.2"
 
 
-def test_noise_is_on_the_training_labels_of_the_primary_alone() -> None:
-    loud, clean = Toy(train=5000), Toy(train=5000, noise=0)
+def test_noise_is_on_the_labels_of_the_primary_that_a_user_would_have() -> None:
+    loud, clean = (Toy(train=5000, validation=5000, noise=noise) for noise in (0.5, 0))
     for split in SPLITS:
         ours, theirs = everything(loud, split), everything(clean, split)
         assert torch.equal(ours.inputs, theirs.inputs)
         for task in Toy.tasks:
             error = (ours.targets[task] - theirs.targets[task]).std()
-            noisy = split == "train" and task == "primary"
-            assert error == pytest.approx(1.0 if noisy else 0.0, abs=0.05)
+            noisy = split != "test" and task == "primary"
+            assert error == pytest.approx(0.5 if noisy else 0.0, abs=0.02)
+    errors = [
+        everything(loud, split).targets["primary"] - everything(clean, split).targets["primary"]
+        for split in ("train", "validation")
+    ]
+    assert abs(np.corrcoef(errors[0][:, 0], errors[1][:, 0])[0, 1]) < 0.05
+
+
+def test_every_draw_has_samples_of_its_own_and_all_the_same_rule() -> None:
+    first, same, other = (everything(Toy(draw=draw), "test") for draw in (0, None, 1))
+    assert torch.equal(first.inputs, same.inputs)
+    assert not torch.isclose(first.inputs, other.inputs).any()
+    inputs = first.inputs.numpy()
+    assert np.array_equal(Toy(draw=3).targets(inputs)["primary"], Toy().targets(inputs)["primary"])
 
 
 def test_the_options_alone_decide_the_data() -> None:

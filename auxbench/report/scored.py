@@ -1,0 +1,177 @@
+"""Scored problems: the runs of one problem, made ready for comparisons."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from auxbench.errors import UsageError
+from auxbench.stats import Claim, collapsed, imputed, paired, ranks
+from auxbench.stats.decision import ALPHA, evidence, level
+from auxbench.stats.multiplicity import holm
+from auxbench.stats.tiers import rank_intervals, tiers
+
+if TYPE_CHECKING:
+    import pandas
+
+Metric = tuple[str, str, str]  # name, unit, direction
+
+
+def problems(rows: pandas.DataFrame) -> Iterator[pandas.DataFrame]:
+    """The rows of every problem; runs are comparable inside one and nowhere else."""
+    for _, group in rows.groupby("problem", sort=False):
+        yield group
+
+
+def metric_of(group: pandas.DataFrame) -> tuple[str, str, str]:
+    """Metric, unit and direction of a problem; empty where no run has finished.
+
+    Errors: `UsageError` when there is more than one, in name or in version.
+    """
+    keys = ["metric", "metric_version", "unit", "direction"]
+    kinds = group.dropna(subset=["metric"])[keys].drop_duplicates()
+    if kinds.empty:
+        return "", "", "up"
+    if len(kinds) > 1:
+        names = " and ".join(" ".join(map(str, row)) for row in kinds.to_numpy().tolist())
+        raise UsageError(
+            f"problem '{group['problem'].iloc[0]}' was scored by {names}; "
+            "keep such records in separate folders."
+        )
+    metric, _, unit, direction = map(str, kinds.iloc[0])
+    return metric, unit, direction
+
+
+def scores(group: pandas.DataFrame, method: str) -> dict[int, float]:
+    """The scores of a method's finished runs by seed."""
+    done = group[group["method"] == method].dropna(subset=["value"])
+    return {int(seed): float(v) for seed, v in zip(done["seed"], done["value"], strict=True)}
+
+
+def with_failures(group: pandas.DataFrame) -> dict[str, dict[int, float]]:
+    """The scores of all runs of a problem by method and seed, the worst where a run has none."""
+    runs: dict[str, dict[int, float]] = {}
+    for method, seed, value in zip(group["method"], group["seed"], group["value"], strict=True):
+        runs.setdefault(method, {})[int(seed)] = float(value)
+    return imputed(runs, metric_of(group)[2])
+
+
+def merits(group: pandas.DataFrame) -> dict[str, tuple[float, float]]:
+    """The sort key of a problem's methods; the smallest is the best.
+
+    It is the mean score in which a failed run counts as the worst, negative where more is better,
+    and among equals the share of runs that failed.
+    """
+    sign = -1 if metric_of(group)[2] == "up" else 1
+    failed = group["value"].isna().groupby(group["method"]).mean()
+    return {
+        method: (sign * fmean(values.values()) if values else 0.0, float(failed[method]))
+        for method, values in with_failures(group).items()
+    }
+
+
+def failures(group: pandas.DataFrame, method: str) -> dict[str, int]:
+    """The number of a method's runs without a score, by reason."""
+    part = group[(group["method"] == method) & group["value"].isna()]
+    return dict(Counter("unscored" if word == "done" else word for word in part["status"]))
+
+
+@dataclass(frozen=True)
+class ScoredProblem:
+    """The runs of a problem, a failed one with the worst score, and the ranks of some methods."""
+
+    group: pandas.DataFrame
+    name: str
+    metric: Metric
+    scores: Mapping[str, Mapping[int, float]]
+    ranks: Mapping[str, float]
+    collapses: Mapping[str, int]
+    depth: float
+    spread: float
+
+    @classmethod
+    def of(cls, group: pandas.DataFrame, methods: Sequence[str]) -> ScoredProblem:
+        """The problem of these rows, with the ranks of those of `methods` that are recorded."""
+        order = merits(group)
+        ranked = ranks({method: order[method] for method in methods if method in order})
+        name = str(group["problem"].iloc[0])
+        metric, every = metric_of(group), with_failures(group)
+        marks, depth, spread = collapsed(_oriented(every, metric[2]))
+        counts = dict(zip(every, marks.sum(-1).tolist(), strict=True))
+        return cls(group, name, metric, every, ranked, counts, float(depth), float(spread))
+
+    def standing(self, order: Sequence[str]) -> dict[str, tuple[int, float, float]]:
+        """The tier of every method and the bounds of its rank; `order` is the best one first.
+
+        Two methods of a tier cannot be told apart from its first by the decisions that comparisons
+        follow, over the family of all pairs.
+        """
+        sign = 1.0 if self.metric[2] == "up" else -1.0
+        pairs = list(combinations(order, 2))
+        p = []
+        for one, other in pairs:
+            ours, theirs = self.scores[one], self.scores[other]
+            common = sorted(ours.keys() & theirs.keys())
+            differences = np.array([[sign * (ours[seed] - theirs[seed]) for seed in common]])
+            if len(common) < 2:
+                p.append(1.0)
+                continue
+            found = evidence(
+                differences,
+                others=self.others,
+                depth=self.depth,
+                collapsed=bool(self.collapses[one] or self.collapses[other]),
+                scale=max(map(abs, (*ours.values(), *theirs.values()))),
+            )
+            p.append(float(found.p[0]))
+        apart = dict(zip(pairs, holm(p) <= ALPHA, strict=True)) if pairs else {}
+        scores = _oriented({name: self.scores[name] for name in order}, self.metric[2])
+        if not scores.size:
+            return {name: (1, 1.0, float(len(order))) for name in order}
+        low, high = rank_intervals(scores)
+        tier = tiers(order, apart)
+        return {
+            name: (tier[name], float(low[place]), float(high[place]))
+            for place, name in enumerate(order)
+        }
+
+    @property
+    def others(self) -> int:
+        """The number of methods besides the control."""
+        return len(self.scores) - 1
+
+    def claim(self, method: str, control: str, family: int, depth: float) -> Claim:
+        """The difference of two methods, in a family of this many comparisons.
+
+        `depth` is how far a collapsed run falls here, as far as it is known (see `shared_depth`).
+        """
+        ours, theirs = self.scores[method], self.scores[control]
+        known = self.group["margin"].dropna()
+        margin = None if known.empty else float(known.iloc[-1])
+        return Claim(
+            paired(ours, theirs, self.metric[2], level(self.others) / family),
+            self.others,
+            depth,
+            bool(self.collapses[method] or self.collapses[control]),
+            margin,
+        )
+
+    def finished(self, method: str, control: str) -> int:
+        """The number of pairs with a score of the method's own."""
+        return len(scores(self.group, method).keys() & self.scores[control].keys())
+
+
+def _oriented(scores: Mapping[str, Mapping[int, float]], direction: str) -> npt.NDArray[np.float64]:
+    """The scores of methods by seed, [M, n], larger being better; NaN where there is no run."""
+    seeds = sorted({seed for part in scores.values() for seed in part})
+    sign = 1.0 if direction == "up" else -1.0
+    rows = [[sign * part.get(seed, math.nan) for seed in seeds] for part in scores.values()]
+    return np.array(rows, dtype=np.float64).reshape(len(scores), len(seeds))

@@ -1,0 +1,47 @@
+"""Tunings as a table: what was tried for every method, what was selected, and what that cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from auxbench.records.ledger import Tuning
+from auxbench.report.tables import Column, Table
+
+COLUMNS = (
+    Column("problem", "problem"),
+    Column("method", "method"),
+    Column("selected", "selected"),
+    Column("score", "validation score", 4),
+    Column("default", "with defaults", 4),
+    Column("trials", "trials"),
+    Column("failed", "failed"),
+    Column("seeds", "seeds"),
+    Column("seconds", "tuning s", 1),
+    Column("flops", "tuning FLOPs", si=True),
+)
+
+
+def table(tunings: Sequence[Tuning]) -> Table:
+    """One row per method and problem, in the order of tuning."""
+    rows = []
+    for tuning in tunings:
+        scores = {trial.entry: trial.score for trial in tuning.trials}
+        rows.append(
+            {
+                "problem": tuning.problem,
+                "method": tuning.method,
+                "selected": tuning.selected,
+                "score": scores[tuning.selected],
+                "default": scores[tuning.method],
+                "trials": len(tuning.trials),
+                "failed": sum(score is None for score in scores.values()),
+                "seeds": max(trial.seeds for trial in tuning.trials),
+                "seconds": tuning.seconds,
+                "flops": sum(trial.flops for trial in tuning.trials),
+            }
+        )
+    note = (
+        "Every method had the same number of trials, the first with defaults. A trial is judged by "
+        "the mean validation score over its seeds, which no final run has, and not by test scores."
+    )
+    return Table("", COLUMNS, rows, (note,))

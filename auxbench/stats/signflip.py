@@ -1,0 +1,63 @@
+"""The sign-flip test of paired differences, and the interval that belongs to it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
+
+EXACT = 20  # pairs up to which every pattern of signs is tried
+PATTERNS = 100_000  # random ones beyond
+
+
+def signflip(differences: Numbers) -> float:
+    """The two-sided p-value for differences [n] that are symmetric around 0.
+
+    It is the share of sign patterns whose sum is at least as far from 0 as the sum that was seen,
+    exact up to 20 pairs. It never falls below 2 ** (1 - n), so six pairs are the fewest that can
+    reach 0.05.
+
+    Source: R. A. Fisher, "The Design of Experiments", Oliver and Boyd, 1935, section 21.
+
+    >>> signflip(np.array([1.0, 2.0, 3.0]))
+    0.25
+    """
+    total = float(differences.sum())
+    flipped = 2 * _subset_sums(differences)[0] - total
+    rounding = 1e-12 * float(np.abs(differences).sum())
+    return float(np.mean(np.abs(flipped) >= abs(total) - rounding))
+
+
+def flip_interval(differences: Numbers, level: float = 0.95) -> tuple[float, float]:
+    """The interval of centres that the sign-flip test does not reject; NaN for too few pairs.
+
+    Its ends are two of the means of all subsets of the differences [n]: for symmetric differences
+    these divide the line into intervals in each of which the centre lies with equal probability.
+
+    Source: J. A. Hartigan, "Using Subsample Values as Typical Values", Journal of the American
+    Statistical Association 64, 1969, https://doi.org/10.1080/01621459.1969.10501057
+
+    >>> flip_interval(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
+    (1.0, 6.0)
+    """
+    sums, counts = _subset_sums(differences)
+    means = np.sort(sums[counts > 0] / counts[counts > 0])
+    outside = math.floor((1 - level) / 2 * (len(means) + 1))
+    if outside < 1:
+        return math.nan, math.nan
+    return float(means[outside - 1]), float(means[-outside])
+
+
+def _subset_sums(values: Numbers) -> tuple[Numbers, Numbers]:
+    """The sums and the sizes of all subsets of n values, or of random ones where n is large."""
+    if len(values) > EXACT:
+        chosen = np.random.default_rng(0).random((PATTERNS, len(values))) < 0.5
+        chosen[0] = True  # what was seen is one of the patterns
+        return chosen @ values, chosen.sum(1).astype(np.float64)
+    sums, sizes = np.zeros(1), np.zeros(1)
+    for value in values:
+        sums, sizes = np.concatenate([sums, sums + value]), np.concatenate([sizes, sizes + 1])
+    return sums, sizes

@@ -1,0 +1,125 @@
+"""Tuning: spaces, equal trials, selection on validation, the ledger, and what boards say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import auxbench
+from auxbench.errors import UsageError
+from auxbench.execution.tuning import FIRST_SEED
+from auxbench.records.ledger import Ledger, Tuning
+from auxbench.records.store import Store
+from auxbench.report.board import boards
+from auxbench.spec.method import Method
+from auxbench.spec.registry import METHODS
+from auxbench.spec.space import Space
+from auxbench.stats import frame
+from tests.unit._records import record
+
+WORDS: dict[str, Any] = {"auxiliary": "helpful", "steps": 6, "seeds": 2, "quiet": True, "jobs": 1}
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tuned")
+    auxbench.tune("single,static,gradnorm", "toy", results=folder, trials=3, **WORDS)
+    return folder
+
+
+def test_every_method_has_as_many_trials_and_shares_the_points(tuned: Path) -> None:
+    tunings = Ledger(tuned).tunings()
+    assert [tuning.method for tuning in tunings] == ["single", "static", "gradnorm"]
+    rates = []
+    for tuning in tunings:
+        assert len(tuning.trials) == 3
+        assert tuning.trials[0].entry == tuning.method  # the defaults come first
+        assert {trial.seeds for trial in tuning.trials} == {2}
+        rates.append([Method.parse(trial.entry).training for trial in tuning.trials])
+    assert rates[0] == rates[1] == rates[2]
+    assert "helpful=" in tunings[1].trials[1].entry
+    assert "alpha=" in tunings[2].trials[1].entry
+
+
+def test_the_best_on_validation_is_selected_and_test_scores_play_no_part(tuned: Path) -> None:
+    ledger = Ledger(tuned)
+    records = ledger.trials.records()
+    assert {r["run"]["seed"] for r in records} == {FIRST_SEED, FIRST_SEED + 1}
+    for tuning in ledger.tunings():
+        best = min(tuning.trials, key=lambda trial: trial.score or 0.0)
+        assert tuning.selected == best.entry
+        for trial in tuning.trials:
+            own = [r for r in records if r["run"]["method"] == trial.entry]
+            looks = [
+                next(look for look in r["curve"] if look["step"] == r["selected"]["step"])
+                for r in own
+            ]
+            values = [look["scores"][0]["value"] for look in looks]
+            assert trial.score == pytest.approx(sum(values) / 2)
+            assert {look["scores"][0]["split"] for look in looks} == {"validation"}
+
+
+def test_final_runs_have_fresh_seeds_and_a_board_says_tuned(tuned: Path) -> None:
+    records = Store(tuned).records()
+    assert {r["run"]["seed"] for r in records} == {0, 1}
+    (board,) = boards(frame(records, Ledger(tuned).tunings()))
+    assert {row["method"] for row in board.rows} == {"single", "static", "gradnorm"}
+    assert {row["tuning"] for row in board.rows} == {"tuned (3 trials)"}
+    (bare,) = boards(records)
+    assert {row["tuning"] for row in bare.rows} <= {"set by hand", "default"}
+
+
+def test_the_same_command_again_trains_nothing(tuned: Path) -> None:
+    files = [tuned / "records.jsonl", tuned / "trials" / "records.jsonl"]
+    before = [file.read_bytes() for file in files]
+    auxbench.tune("single,static,gradnorm", "toy", results=tuned, trials=3, **WORDS)
+    assert [file.read_bytes() for file in files] == before
+    assert len(Ledger(tuned).tunings()) == 3
+
+
+def test_halving_drops_trials_after_a_seed(tmp_path: Path) -> None:
+    auxbench.tune("single", "toy", results=tmp_path, trials=4, halving=True, **WORDS)
+    (tuning,) = Ledger(tmp_path).tunings()
+    assert sorted(trial.seeds for trial in tuning.trials) == [1, 1, 2, 2]
+    assert next(t for t in tuning.trials if t.entry == tuning.selected).seeds == 2
+
+
+def test_what_is_set_or_fixed_is_not_tuned() -> None:
+    free = [d.option for d in Space.of(Method.parse("gradnorm:alpha=1:lr=0.01"), []).dimensions]
+    assert free == ["weight_decay"]
+    assert Space.of(Method.parse("auxnas-official"), ["depth"]).dimensions == ()
+
+
+def test_a_default_beside_the_tuned_entry_is_told_apart() -> None:
+    records = [record("hps", 0, 40.0), record("hps:lr=0.01", 0, 41.0)]
+    problem = frame(records)["problem"].iloc[0]
+    line = {"problem": problem, "method": "hps", "selected": "hps:lr=0.01", "direction": "up"}
+    rows = frame(records, [Tuning(**line, trials=())])
+    assert rows["method"].tolist() == ["hps (default)", "hps"]
+    assert rows["entry"].tolist() == ["hps", "hps:lr=0.01"]
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_every_range_is_within_the_bounds_of_its_option(name: str) -> None:
+    space = Space.of(Method.parse(name), ["depth", "normals"])
+    for share in (0.0, 1.0):
+        entry = str(space.entry([share] * len(space.dimensions)))
+        Method.parse(entry, ["depth", "normals"])  # refuses what is out of bounds
+
+
+@pytest.mark.parametrize(("option", "value"), [("trials", 0), ("tuning_seeds", 0)])
+def test_nothing_to_try_is_refused(tmp_path: Path, option: str, value: int) -> None:
+    with pytest.raises(UsageError, match=f"{option} is 0; ask for at least 1"):
+        auxbench.tune("single", "toy", results=tmp_path, **{option: value}, **WORDS)
+
+
+def test_the_ledger_is_plain_json(tuned: Path) -> None:
+    lines = (tuned / "ledger" / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["tuning"]["method"] for line in lines} == {
+        "single",
+        "static",
+        "gradnorm",
+    }
