@@ -212,7 +212,7 @@ def _tests(differences: Numbers, margin: float, rounding: Numbers) -> tuple[Numb
     """The p-values [R] of the t-test and of the two one-sided tests against the margin.
 
     Differences that are all equal have no spread from which a t-test could judge: p is 1 where they
-    are 0 and else that of their signs, 2 ** (1 - n).
+    are 0 and else that of their signs, 2 ** (1 - n), and so is that of being within the margin.
     """
     n = differences.shape[1]
     mean, spread = differences.mean(1), differences.std(1, ddof=1)
@@ -221,8 +221,6 @@ def _tests(differences: Numbers, margin: float, rounding: Numbers) -> tuple[Numb
     p = 2 * special.stdtr(n - 1, -np.abs(mean) / error)
     p = np.where(constant, np.where(same, 1.0, 2.0 ** (1 - n)), p)
     beyond = special.stdtr(n - 1, (np.abs(mean) - margin) / error)
-    inside = np.abs(mean) < margin
-    beyond = np.where(
-        constant, np.where(same & inside, 0.0, np.where(inside, 2.0 ** (1 - n), 1.0)), beyond
-    )
+    within = np.where(np.abs(mean) < margin, 2.0 ** (1 - n), 1.0)
+    beyond = np.where(constant, within, beyond)
     return p, np.where(np.isnan(margin), 1.0, beyond)
