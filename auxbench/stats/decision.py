@@ -29,6 +29,7 @@ Marks = npt.NDArray[np.bool_]
 
 ALPHA = 0.05
 STRICT = {1: 0.001, 2: 0.01, 3: 0.02}  # the level by the number of methods besides the control
+ENOUGH = 5  # pairs from which on methods may be called equivalent: fewer say little of the spread
 ROUNDING = 1e-9  # a spread below this share of the scores is that of their rounding
 
 
@@ -223,4 +224,4 @@ def _tests(differences: Numbers, margin: float, rounding: Numbers) -> tuple[Numb
     beyond = special.stdtr(n - 1, (np.abs(mean) - margin) / error)
     within = np.where(np.abs(mean) < margin, 2.0 ** (1 - n), 1.0)
     beyond = np.where(constant, within, beyond)
-    return p, np.where(np.isnan(margin), 1.0, beyond)
+    return p, np.where(np.isnan(margin) | (n < ENOUGH), 1.0, beyond)
