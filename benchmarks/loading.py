@@ -93,7 +93,7 @@ def prepared(folder: Path, source: Path) -> Samples:
 
 
 def difference(plain: tuple[Tensor, ...], batch: Batch) -> dict[str, float]:
-    """How far both loaders are apart at most, in their own units."""
+    """Return the largest difference of both loaders, in their own units."""
     names = ("segmentation13", "depth", "normals")
     pairs = [(plain[0], batch.inputs)]
     pairs += [(one, batch.targets[name]) for one, name in zip(plain[1:], names, strict=True)]

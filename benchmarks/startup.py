@@ -19,7 +19,7 @@ COMMANDS = ("--help", "list methods", "list datasets")
 
 
 def seconds(command: str) -> float:
-    """How long one process of `auxbench command` takes."""
+    """Time one process of `auxbench command`."""
     start = time.perf_counter()
     words = [sys.executable, "-m", "auxbench", *command.split()]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)

@@ -115,7 +115,7 @@ def batch(tasks: int) -> Batch:
 
 
 def builder(tasks: int) -> Builder:
-    """Where every contestant is built: the same trunk and heads from the same random streams."""
+    """Build every contestant: the same backbone and heads from the same random streams."""
     make_backbone = partial(backbone.build, "resnet18", SIDE)
     return Builder(POOL[:tasks], make_backbone, Seeds("steps", 0, "1"))
 

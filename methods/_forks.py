@@ -131,7 +131,7 @@ class Forks(Phase):
                 place.copy_(values[name])
 
     def rest(self) -> dict[str, Any]:
-        """What phases and balancers carry.
+        """Return the state of phases and balancers.
 
         Optimisers of phases keep the tensors that they are given, so these change hands and are
         not copied; balancers copy.

@@ -99,7 +99,7 @@ class FusedBranches(Architecture):
 
     @abstractmethod
     def unit(self, trunk: Backbone, block: int, own: int) -> nn.Module:
-        """What makes a task's feature behind a block of the features of all; `own` is its place."""
+        """Build the unit that makes a task's feature from all; `own` is the index of the task."""
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         maps, size = self.trunks(images), tuple(images.shape[-2:])

@@ -57,7 +57,7 @@ class GramianBalancer(GradientBalancer):
 
 
 def with_gradient(gramian: Tensor) -> Tensor:
-    """Which tasks have a gradient other than zero: [T], boolean.
+    """Mark the tasks whose gradient is not zero: [T], boolean.
 
     >>> with_gradient(torch.tensor([[4.0, 0.0], [0.0, 0.0]])).tolist()
     [True, False]

@@ -1,4 +1,4 @@
-"""What rules that weigh tasks by their loss values alone have in common."""
+"""The base of rules that weigh tasks by their loss values alone."""
 
 from __future__ import annotations
 

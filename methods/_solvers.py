@@ -47,7 +47,7 @@ def inverse_lengths(lengths: Array) -> Array:
 
 
 def cancels(gramian: Array, weights: Array) -> bool:
-    """Whether the weighted gradients sum to zero as far as their precision tells.
+    """Return whether the weighted gradients cancel within their precision.
 
     >>> opposed = np.array([[1.0, -1.0], [-1.0, 1.0]])
     >>> cancels(opposed, np.array([1.0, 1.0])), cancels(opposed, np.array([1.0, 0.5]))

@@ -89,7 +89,7 @@ class AuxiLearnNonlinear(ImplicitDifferentiation):
         return slopes
 
     def factors(self, losses: Sequence[SampleLosses], slopes: Tensor) -> Tensor:
-        """What to multiply the samples' losses by so that their means have h's gradient: [T, B].
+        """Return the factors [T, B] of the samples' losses that give their means the gradient of h.
 
         A batch loss is a mean over valid elements and h one over samples, so the labels that a
         sample lacks are weighed out.

@@ -132,7 +132,7 @@ class Schedule:
         return cls(rate, betas, l1, ramp=(0.3, 0.6), relative=True, closes=True)
 
     def ramped(self, progress: float) -> float:
-        """How much of the ramp is over, in [0, 1]."""
+        """Return the completed share of the ramp, in [0, 1]."""
         start, end = self.ramp
         return min(1.0, max(0.0, (progress - start) / (end - start)))
 

@@ -118,7 +118,7 @@ class Merging(Forks):
         return scalars
 
     def ends(self, done: int) -> bool:
-        """Whether a period ends after so many iterations."""
+        """Return whether a period ends after this many iterations."""
         return (
             done > 0 and done * self.merges // self.steps > (done - 1) * self.merges // self.steps
         )

@@ -252,7 +252,7 @@ def metres(steps: Raw, camera: Raw) -> Tensor:
 
 
 def held_out(count: int, cities: Sequence[tuple[str, int]]) -> npt.NDArray[np.bool_]:
-    """Which of so many frames for training validate instead; `cities` have so many each, in order.
+    """Mark the training frames that are used for validation; `cities` are (name, frames), in order.
 
     >>> held_out(4, [("aachen", 3), ("ulm", 1)]).tolist()
     [False, False, False, True]

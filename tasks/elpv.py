@@ -130,7 +130,7 @@ class Elpv(Dataset):
         return ArraySamples(arrays, _batch)
 
     def rows(self) -> dict[str, Indices]:
-        """Which cells are in which split: neighbours in the package's order stay together."""
+        """Return the cells of every split: neighbours in the package's order stay together."""
         rng = np.random.default_rng([2624, self.draw])
         cells = np.arange(len(self.cells.grades))
         blocks = np.split(cells, range(BLOCK, len(cells), BLOCK))

@@ -206,7 +206,7 @@ def _pairs(labels: Indices, split: str) -> Rows:
 
 
 def _shifts(count: int, rng: np.random.Generator) -> Indices:
-    """How far every garment is from the middle, [N, 2 garments, 2 axes]; left ones go up, left."""
+    """Return the shifts of all garments, [N, 2 garments, 2 axes]; left ones move up and left."""
     shifts: Indices = rng.integers(1, SHIFT + 1, (count, 2, 2)) * np.array([-1, 1])[:, None]
     return shifts
 

@@ -147,7 +147,7 @@ class QM9(Dataset):
         )
 
     def rows(self) -> dict[str, Indices]:
-        """Which molecules are in which split."""
+        """Return the molecules of every split."""
         order = np.random.default_rng([COUNT, self.draw]).permutation(len(self.molecules["inputs"]))
         ends = np.cumsum([self.counts[split] for split in ("test", "validation", "train")])
         test, validation, train, _ = np.split(order, ends)
@@ -201,7 +201,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _counts(charges: Indices) -> Numbers:
-    """How many atoms of every element a molecule has, [5]."""
+    """Count the atoms of every element in a molecule, [5]."""
     return np.array([(charges == charge).sum() for charge in CHARGES.values()], dtype=float)
 
 

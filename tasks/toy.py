@@ -139,7 +139,7 @@ class Toy(Dataset):
         return rotation
 
     def targets(self, inputs: Numbers) -> dict[str, Numbers]:
-        """What every task's label is without noise, [N, outputs], for inputs [N, dimensions]."""
+        """Compute the noiseless labels of all tasks, [N, outputs], for inputs [N, dimensions]."""
         z = inputs @ self.rotation.T
         easy = 2 * z[:, :1]
         hard = (np.abs(z[:, 1:3]) - math.sqrt(2 / math.pi)).sum(axis=1, keepdims=True)

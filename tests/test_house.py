@@ -49,7 +49,7 @@ MODULES = modules()
 
 
 def imports(name: str) -> Iterator[str]:
-    """What a module imports of the house, wherever in its text, types included."""
+    """Return the modules of the house that a module imports anywhere, types included."""
     path = MODULES[name]
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

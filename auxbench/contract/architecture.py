@@ -114,7 +114,7 @@ def the_primary_starts_as_everywhere(part: str) -> None:
 
 
 def deploys_single(architecture: Architecture, single: Architecture) -> bool:
-    """Whether the deployed network has the parameters of the single-task one, by their shapes."""
+    """Return whether the deployed network's parameters have the single-task network's shapes."""
     one, other = (
         sorted(tuple(parameter.shape) for parameter in each.deploy().parameters())
         for each in (architecture, single)

@@ -104,7 +104,7 @@ def _passes(run: Training) -> dict[str, float]:
 
 
 def _sees_the_primary(name: str, run: Training) -> bool:
-    """Whether the primary is treated differently from the auxiliaries."""
+    """Return whether the primary is treated differently from the auxiliaries."""
     architecture = run.learner.architecture
     if issubclass(maker_of(name), Architecture):
         if len(architecture.tasks) != 3 or architecture.balanced() is not None:
@@ -118,7 +118,7 @@ def _sees_the_primary(name: str, run: Training) -> bool:
 
 
 def _permutes(name: str, fixed: int) -> bool:
-    """Whether permuted tasks, but for the `fixed` first ones, give permuted directions."""
+    """Return whether permuting the tasks after the first `fixed` ones permutes the directions."""
     names = [f"task{i}" for i in range(4)]
     for order in permutations(range(4)):
         if order[:fixed] != tuple(range(fixed)):

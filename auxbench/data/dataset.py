@@ -77,7 +77,7 @@ class Task:
 
     @property
     def dense(self) -> bool:
-        """Whether maps are predicted."""
+        """True if the task predicts maps."""
         return self.kind.dense
 
     def losses(self, prediction: Tensor, target: Tensor) -> SampleLosses:

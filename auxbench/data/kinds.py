@@ -235,7 +235,7 @@ class _OfNumbers(Kind):
     dense = True
 
     def known(self, values: Labels) -> Any:
-        """Where numbers [H, W] are labels."""
+        """Mark the numbers [H, W] that are labels."""
         return np.isfinite(np.asarray(values, np.float64))
 
     def paint(self, target: Labels) -> Bytes:

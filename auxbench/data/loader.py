@@ -59,7 +59,7 @@ class Loader(Iterator[Batch]):
         return self.samples.batch(order[start : start + self.size], rng)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream is."""
+        """The position of the stream."""
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

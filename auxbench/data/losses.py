@@ -106,12 +106,12 @@ def soft_cross_entropy(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
 
 
 def is_depth(target: Tensor) -> Tensor:
-    """Where a depth map has a label: positive finite numbers."""
+    """Mark the labelled pixels of a depth map: positive finite numbers."""
     return (target > 0) & (target < torch.inf)
 
 
 def is_normal(target: Tensor) -> Tensor:
-    """Where normals [B, 3, H, W] have a label, [B, 1, H, W]: finite vectors other than zero."""
+    """Mark the labelled pixels, [B, 1, H, W], of normals: finite vectors other than zero."""
     size = target.abs().sum(1, keepdim=True)
     return (size > 0) & (size < torch.inf)
 

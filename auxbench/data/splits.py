@@ -19,7 +19,7 @@ WHOLE = 1024
 
 
 def last_of_blocks(count: int) -> npt.NDArray[np.bool_]:
-    """Which of n training samples validate: the last 8 of every 50 consecutive ones.
+    """Mark the training samples that are used for validation: the last 8 of every 50.
 
     Neighbours, which look alike, are thus rarely on both sides.
 

@@ -169,7 +169,7 @@ def _gathered(values: Tensor, places: Tensor) -> Tensor:
 
 
 def _places(view: View) -> tuple[Tensor, Tensor]:
-    """Where the middles of the output's pixels lie in the picture: y and x, [h, w] or spread."""
+    """Return the places of the output's pixel centres in the picture: y and x, broadcastable."""
     height, width = view.size
     v = (torch.arange(height, dtype=torch.float64) + 0.5 - height / 2)[:, None] * view.step
     u = (torch.arange(width, dtype=torch.float64) + 0.5 - width / 2)[None] * view.step
@@ -181,7 +181,7 @@ def _places(view: View) -> tuple[Tensor, Tensor]:
 
 
 def is_crop(view: View) -> bool:
-    """Whether a view takes pixels as they are, at most mirrored."""
+    """Return whether a view copies pixels, mirrored at most."""
     return view.step == 1 and not view.angle
 
 

@@ -93,7 +93,7 @@ def plan(
 
 
 def _lacking(run: Run) -> str:
-    """Which data are not there and what to do; empty if all are, or are made on first use."""
+    """Say which data are missing and what to do; empty if none are, or if they are generated."""
     try:
         make_dataset(run.located, run.recipe.side).identity()
     except (UsageError, PackageNotFoundError) as error:

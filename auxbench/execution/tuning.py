@@ -143,7 +143,7 @@ def _validation(record: dict[str, Any]) -> float | None:
 
 
 def _direction(cell: Run, records: dict[str, dict[str, Any]]) -> str:
-    """Which way the primary score of a problem points, 'up' where nothing has finished."""
+    """Return the direction of a problem's primary score, 'up' if no run has finished."""
     problem = problem_of(cell.to_json())
     known = (
         record["primary"]["direction"]

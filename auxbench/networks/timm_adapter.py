@@ -92,7 +92,7 @@ def _impossible(name: str, size: Size, error: Exception) -> UsageError:
 
 
 def _source(name: str) -> dict[str, Any]:
-    """Where timm shall find weights: where it usually does, or in the cache of a hub out of reach.
+    """Return the source of timm's weights: the usual one, or the cache of a hub out of reach.
 
     Asked itself, the hub's client would try for most of a minute before it looks there.
     """
@@ -108,7 +108,7 @@ def _source(name: str) -> dict[str, Any]:
 
 
 def _reachable(address: str) -> bool:
-    """Whether the name of an address is known; behind a proxy it need not be known here."""
+    """Return whether a host's name resolves; behind a proxy it need not."""
     try:
         return bool(getproxies()) or bool(socket.getaddrinfo(urlsplit(address).hostname, 443))
     except OSError:

@@ -126,7 +126,7 @@ def meaning(source: str) -> str:
 
 
 def _docstrings(tree: ast.Module) -> Iterator[tuple[int, int]]:
-    """Where docstrings begin: line and column."""
+    """Yield the positions of docstrings: line and column."""
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             yield node.body[0].lineno, node.body[0].col_offset

@@ -28,7 +28,7 @@ def record(run: Run, status: str, reason: str = "", **parts: Any) -> dict[str, A
 
 
 def fault(record: Mapping[str, Any]) -> str:
-    """What a record says that does not follow from what it holds, in a few words; empty if nothing.
+    """Say in a few words how a record contradicts itself; empty if it does not.
 
     The id is that of the run, and the primary score is one of the scores.
 

@@ -132,7 +132,7 @@ class Store:
         )
 
     def run_folder(self, name: str) -> Path:
-        """Where checkpoints and logs of the run with the id `name` belong; it is not made here.
+        """Return the folder of a run's checkpoints and logs, without creating it.
 
         Errors: `UsageError` for an id that would lead out of the folder.
         """
@@ -231,7 +231,7 @@ def _listing(names: list[str], prefix: int) -> str:
 
 
 def _ends_line(file: int) -> bool:
-    """Whether the file is empty or ends with a line feed."""
+    """Return whether the file is empty or ends with a line feed."""
     if os.lseek(file, 0, os.SEEK_END) == 0:
         return True
     os.lseek(file, -1, os.SEEK_END)

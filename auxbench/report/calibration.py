@@ -49,7 +49,7 @@ def real(rows: pandas.DataFrame, seeds: Iterable[int] = (3, 5, 10, 20)) -> list[
 
 
 def sentence() -> str:
-    """What was measured of the decisions, for the notes of a report."""
+    """The measured rates of false claims in a sentence, for the notes of a report."""
     rates = measured()
     worst, limit = (
         max(100 * rate.rate for rate in rates if (rate.shape in LIMITS) is beyond)

@@ -41,7 +41,7 @@ class Citation:
 
     @property
     def url(self) -> str:
-        """Where the paper is."""
+        """The address of the paper."""
         return self.fields.get("url", "")
 
     @property

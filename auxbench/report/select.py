@@ -1,4 +1,4 @@
-"""Which records a board or comparison is made of."""
+"""The selection of the records for a board or comparison."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class Table:
         return [[column.text(row) for column in self.shown] for row in self.rows]
 
     def numeric(self, column: Column) -> bool:
-        """Whether a column holds numbers, and is aligned to the right."""
+        """Return whether a column holds numbers, and is aligned to the right."""
         values = [row.get(column.key) for row in self.rows]
         present = [value for value in values if value is not None]
         return bool(present) and all(isinstance(v, int | float) for v in present)

@@ -29,7 +29,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how a network is trained; the weight step is the unit of a budget.
+    """A recipe of training: how long, on what batches, and by default how.
 
     `steps` are weight steps of `batch` samples with images of `side` pixels; whatever a method
     does beside them is its cost. The learning rate rises over the first `warm_up` share of the

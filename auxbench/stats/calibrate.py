@@ -87,7 +87,7 @@ class Rate:
 
     @property
     def excessive(self) -> bool:
-        """Whether the rate is above 5 % by more than four standard errors."""
+        """True if the rate is above 5 % by more than four standard errors."""
         return self.rate > ALPHA + 4 * math.sqrt(ALPHA * (1 - ALPHA) / self.draws)
 
     def to_json(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the paired differences of R comparisons say, as arrays [R].
+    """The evidence of R comparisons in their paired differences, as arrays [R].
 
     `p` is the p-value by which a difference is decided and `p_equivalent` the one by which it is
     found to be smaller than the margin; both have been raised by the rules above, so that they are

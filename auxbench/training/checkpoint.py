@@ -101,7 +101,7 @@ def load_own(path: Path | str, belongs: Mapping[str, Any]) -> tuple[dict[str, An
 
 
 def exists(path: Path | str) -> bool:
-    """Whether something was saved to `path`."""
+    """Return whether something was saved to `path`."""
     return _file(path).is_file()
 
 

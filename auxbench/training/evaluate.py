@@ -35,7 +35,7 @@ class Score:
         return asdict(self)
 
     def better_than(self, other: Score | None) -> bool:
-        """Whether this score is strictly better; any score is better than none."""
+        """Return whether this score is strictly better; any score is better than none."""
         if self.value is None:
             return False
         if other is None or other.value is None:

@@ -85,7 +85,7 @@ class Training:
         return self.learner.relabel(batch.to(self.device))
 
     def due(self, step: int) -> bool:
-        """Whether validation is read after this step: `evaluations` times, evenly, at the end."""
+        """Return whether to validate after this step: `evaluations` times, evenly spaced."""
         done, steps = step + 1, self.recipe.steps
         count = min(self.recipe.evaluations, steps)
         return done * count // steps > step * count // steps

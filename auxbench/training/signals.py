@@ -115,7 +115,7 @@ class Signals:
 
 
 class Source(Protocol):
-    """Where signals come from: the gradients of a batch, before any balancer."""
+    """The source of signals: the gradients of a batch, before any balancer."""
 
     @property
     def gramian(self) -> Tensor: ...

@@ -1,4 +1,4 @@
-"""What rules that learn on held-out data have in common: the primary's loss there decides.
+"""The base of rules that learn from the primary's loss on held-out data.
 
 The held-out samples are carved from the training data, so that neither validation nor test is
 read. Networks are run in training mode, but no running statistics move.
@@ -180,7 +180,7 @@ class HeldOut(Balancer):
 
     @property
     def numbers(self) -> Tensor:
-        """What is learned, without its graph, where it is one tensor."""
+        """Return the learned values without their graph, if they are one tensor."""
         (learned,) = self.learned
         value: Tensor = learned.detach()
         return value

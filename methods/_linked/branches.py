@@ -69,7 +69,7 @@ class LinkedBranches(Architecture):
 
     @abstractmethod
     def connectivity(self, direction: Direction, task: Task) -> Connectivity:
-        """How strong the links between the primary and an auxiliary are in one direction.
+        """Return the strengths of the links between the primary and an auxiliary in one direction.
 
         For every target the strength of its sources, or None, which leaves it out of the graph.
         """

@@ -69,7 +69,7 @@ SEVEN = np.repeat(np.arange(-1, 7), (7, 4, 6, 4, 2, 1, 2, 8))  # the class of 7 
 
 
 class CityscapesLayout(Layout):
-    """What the layouts of Cityscapes share: the size, and the arrays by name."""
+    """The base of the layouts of Cityscapes: the size, and the arrays by name."""
 
     dataset = "cityscapes"
     licence = LICENCE
@@ -134,7 +134,7 @@ class Official(CityscapesLayout):
 
     @cached_property
     def has(self) -> dict[str, bool]:
-        """Whether the folders that not everybody has are there."""
+        """Return whether the optional folders exist."""
         disparity = (self.folder / "disparity").is_dir()
         return {
             "disparity": disparity,
@@ -307,7 +307,7 @@ LAYOUTS = (Official, Mtan)
 
 
 def boundaries(instances: Raw) -> npt.NDArray[np.int8]:
-    """Where single things end, from a map of instance numbers: 1 there, 0 elsewhere, -1 unknown.
+    """Find the boundaries of instances in a map of their numbers: 1, 0 elsewhere, -1 unknown.
 
     >>> boundaries(np.array([[7, 7, 26000, 26000, 26001, 24, 7]])).tolist()
     [[0, 1, 1, 1, 1, -1, 0]]

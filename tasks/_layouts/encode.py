@@ -162,7 +162,7 @@ def house(vectors: Raw, order: str) -> Raw:
 
 
 def is_order(order: str) -> bool:
-    """Whether that is an axis order: three letters, one for each axis."""
+    """Return whether the text is an axis order: three letters, one for each axis."""
     return len(order) == 3 and sorted(_WAYS[c][0] for c in order if c in _WAYS) == [0, 1, 2]
 
 
@@ -190,7 +190,7 @@ FILTERS: Mapping[str, Callable[[npt.NDArray[np.uint8]], Floats]] = {
 def filtered(
     planar: npt.NDArray[np.uint8], names: Collection[str]
 ) -> dict[str, npt.NDArray[np.uint16]]:
-    """Those of Taskonomy's edges and keypoints of a picture [3, H, W] that `names` has.
+    """Compute Taskonomy's edges and keypoints of a picture [3, H, W], as far as `names` asks.
 
     They are steps of uint16 [H, W]: `RESPONSE` steps of an edge and `KEYPOINT` steps of a keypoint
     are a response of 1.

@@ -55,7 +55,7 @@ WORDS = {"train": "training", "test": "testing"}  # of NDDR-CNN and Aux-NAS for 
 
 
 class Nyuv2Layout(Layout):
-    """What the layouts of NYU Depth v2 share: size, cut, and the arrays by task."""
+    """The base of the layouts of NYU Depth v2: size, crop, and the arrays by task."""
 
     dataset = "nyuv2"
     licence = LICENCE
@@ -118,7 +118,7 @@ class Nyuv2Layout(Layout):
 
 
 class Frames(Nyuv2Layout):
-    """What the layouts share that hold whole frames of 480 x 640 pixels."""
+    """The base of the layouts of full frames of 480 x 640 pixels."""
 
     def __init__(
         self,

@@ -93,7 +93,7 @@ class Mtan(Nyuv2Layout):
 
     @cached_property
     def order(self) -> str:
-        """Where the channels of the normals point: as the user says, else as up to 32 files say."""
+        """Return the axis order of the normals: the user's, or as measured on up to 32 files."""
         if self.axes != "auto":
             return self.axes
         count = self._counts["train"]

@@ -55,7 +55,7 @@ class Official(Frames):
 
     @property
     def has_normals(self) -> bool:
-        """Whether Eigen's normals lie beside the file."""
+        """Return whether Eigen's normals lie next to the file."""
         return (self.folder / "normals_gt" / "normals").is_dir()
 
     def find_splits(self) -> dict[str, list[int]]:

@@ -56,7 +56,7 @@ class Nddr(Frames):
 
     @classmethod
     def root(cls, folder: Path) -> Path | None:
-        """Where the pictures lie: in this folder or in nyu_train_val, at once or by split."""
+        """Find the folder of the pictures: this one or nyu_train_val, with or without splits."""
         for place in (folder, folder / "nyu_train_val"):
             if cls.holds(place) or all(cls.holds(place / word) for word in WORDS.values()):
                 return place
@@ -64,12 +64,12 @@ class Nddr(Frames):
 
     @classmethod
     def holds(cls, folder: Path) -> bool:
-        """Whether the pictures of all kinds lie in a folder."""
+        """Return whether a folder holds pictures of all kinds."""
         return all((folder / part).is_dir() for part in cls.parts)
 
     @cached_property
     def pictures(self) -> Path:
-        """Where the pictures lie."""
+        """The folder of the pictures."""
         return self.root(self.folder) or self.folder
 
     def find_splits(self) -> dict[str, list[int]]:

@@ -328,7 +328,7 @@ class Official(Layout):
         return np.array(pairs, np.int32).reshape(-1, 2)
 
     def _completeness(self, domain: str) -> Finding:
-        """How many of the views have a file in a domain."""
+        """Say how many of the views have a file in a domain."""
         count, first, lacking = 0, "", 0
         for within in self._views.values():
             for building, views in within:
@@ -399,7 +399,7 @@ LAYOUTS = (Official,)
 
 
 def _place(folder: Path, domain: str) -> Path:
-    """Where the buildings of a domain lie."""
+    """Return the folder of a domain's buildings."""
     inner = folder / domain / "taskonomy"
     return inner if inner.is_dir() else folder / domain
 

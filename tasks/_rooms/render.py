@@ -57,7 +57,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """Where the light of a room comes from; all strengths are linear.
+    """The light sources of a room; all strengths are linear.
 
     `lamp` [3] is a point light of some `size` (its shadows get a small penumbra); `sun` [3] is the
     direction towards the sun, seen through the `panes` [K, 5]: axis, place on the axis, and the
@@ -95,7 +95,7 @@ def visible(solids: Solids, camera: Camera, count: int) -> tuple[Floats, Whole]:
 
 @dataclass(frozen=True)
 class Hits:
-    """What n rays hit: world `point` [3, n] and `normal` [3, n], and the place on the surface."""
+    """The hits of n rays: world `point` [3, n], `normal` [3, n], and the place on the surface."""
 
     point: Floats
     normal: Floats

@@ -10,7 +10,7 @@ from .style import Rng
 
 
 def unlabelled(labels: Whole, number: Whole, rng: Rng) -> Mask:
-    """Where a human annotator would have left the segmentation [H, W] empty.
+    """Mark the pixels [H, W] that a human annotator would have left without a class.
 
     `labels` are the classes and `number` the solids of the pixels. Missing are some small things,
     slivers along some class borders, and in half of the pictures a band at one side.
@@ -32,7 +32,7 @@ def unlabelled(labels: Whole, number: Whole, rng: Rng) -> Mask:
 
 
 def unmeasured(depth: Floats, labels: Whole, slant: Floats, rng: Rng) -> tuple[Mask, Mask]:
-    """Where a structured-light sensor would have no depth, and no normals, each [H, W].
+    """Mark the pixels without depth, and without normals, of a structured-light sensor, [H, W].
 
     `slant` is the cosine between surface and ray. Missing are patches of glass and screens,
     surfaces seen at a grazing angle, the sensor's own shadow beside things in front, and a few

@@ -215,7 +215,7 @@ class Solids:
 
 
 def entry(kind: int, half: Floats, taper: float, origin: Floats, d: Floats) -> Floats:
-    """How far rays travel until they enter a solid; infinity where they miss it.
+    """Return the distances at which rays enter a solid; infinity where they miss it.
 
     `origin` [3] or [3, ...] and `d` [3, ...] are in the solid's frame; the result [...] counts in
     lengths of `d`. A ray that starts inside gets a negative number.

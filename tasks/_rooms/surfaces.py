@@ -83,7 +83,7 @@ def dye(rng: np.random.Generator, strength: float = 1.0) -> Colour:
 
 @dataclass
 class Places:
-    """Where n rays hit surfaces of one texture.
+    """The places at which n rays hit surfaces of one texture.
 
     `u`, `v` run along the face in metres (v upwards on walls), `s`, `t` are the same in [-1, 1],
     `p` [3, n] is the point in the solid's frame, `long` the solid's longest axis; `a`, `b` [3, n]

@@ -1,4 +1,4 @@
-"""What tests share: the registered parts, and a small training of any method."""
+"""Helpers of the contract tests: the registered parts, and a small training of any method."""
 
 from __future__ import annotations
 

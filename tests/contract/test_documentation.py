@@ -1,4 +1,4 @@
-"""What every registered part says of itself, and that its example runs."""
+"""The documentation of every registered part, and its examples."""
 
 from __future__ import annotations
 

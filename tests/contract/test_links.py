@@ -20,7 +20,7 @@ QM9 = ("homo", "lumo", "dipole", "polarisability", "extent", "vibration", "atomi
 
 
 def closed(run: Any) -> bool:
-    """Whether links into the primary are closed, and dropping the auxiliaries changes nothing."""
+    """Return whether links into the primary are closed, so that deployment changes nothing."""
     architecture = run.learner.architecture.eval()
     batch = next(run.batches["train"]["train/first"])
     before = architecture(batch.inputs)[architecture.primary.name]

@@ -47,7 +47,7 @@ def test_the_page_has_a_row_and_a_column_for_everything_registered() -> None:
 
 
 def outcome(architecture: str, balancer: str) -> str:
-    """What becomes of three steps of a pair: `TRAINED`, or the sentence that refuses it."""
+    """Train a pair for three steps: `TRAINED`, or the sentence that refuses it."""
     try:
         it_trains(f"{architecture}+{balancer}", flops=False)
     except UsageError as error:

@@ -32,7 +32,7 @@ def picture(frame: int, size: tuple[int, int] = FRAME) -> Raw:
 
 
 def regions(size: tuple[int, int] = FRAME) -> dict[str, Raw]:
-    """Where things are, as masks of the whole frame."""
+    """Return masks of the things in the frame."""
     y, x = np.mgrid[0 : size[0], 0 : size[1]]
     y, x = y / size[0], x / size[1]
     void, floor = y < 0.25, y >= 0.65

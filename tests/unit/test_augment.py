@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def inverse_depth(normal: Floats, focal: float, size: tuple[int, int]) -> Floats:
-    """What a camera sees of the plane, at the middles of its pixels."""
+    """Render the plane as a camera sees it, at pixel centres."""
     y, x = np.mgrid[0 : size[0], 0 : size[1]]
     right, down = x + 0.5 - size[1] / 2, y + 0.5 - size[0] / 2
     rays = np.stack([right / focal, down / focal, np.ones(size)], -1)

@@ -153,7 +153,7 @@ def forget(name: str) -> None:
 
 
 def outcome(name: str, check: str) -> Result:
-    """What a check, given by its name, says of a method; one line in any case."""
+    """Run a check by its name and return its one line about a method."""
     (planned,) = (pair for pair in Subject((name,), name).checks() if pair[1].__name__ == check)
     result = attempt(*planned)
     assert "\n" not in result.says

@@ -36,7 +36,7 @@ Array = npt.NDArray[np.uint8]
 
 
 def records(count: int) -> Array:
-    """As many records of the true format; the first three pixels of red tell the number."""
+    """Make n records in the true format; the first three pixels of red hold the number."""
     rng = np.random.default_rng(count)
     numbers = np.arange(count)
     fine = rng.permutation(numbers % 100)

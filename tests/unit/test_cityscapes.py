@@ -178,7 +178,7 @@ def whole(name: str, folders: dict[str, Path], split: str = "train", **options: 
 
 
 def fields(maps: torch.Tensor) -> Raw:
-    """What the fields hold, which must be all over them."""
+    """Return the constant value of each field."""
     array: Raw = maps.numpy()
     assert (array == array[..., 1::4, 1::4].repeat(4, -2).repeat(4, -1)).all()
     return array[..., 1::4, 1::4]

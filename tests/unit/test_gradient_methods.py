@@ -468,7 +468,7 @@ OPTIONS = [
 
 
 def float32_signals(rows: torch.Tensor) -> Signals:
-    """What a descent would see, were these rows [T, N] its tasks' gradients."""
+    """Make the signals of a descent whose tasks have these gradients [T, N]."""
     single = rows.float()
     shared = Parameter(torch.zeros(rows.shape[1]))
     return Gradients([(shared * row).sum() for row in single], [shared]).signals

@@ -111,7 +111,7 @@ def test_the_catalogue_has_every_head_with_its_options() -> None:
 
 
 def reached(top: torch.nn.Module, stages: int, channels: int, cells: int) -> int:
-    """How wide a square of the last map a prediction in its middle depends on, in cells."""
+    """Measure the receptive field on the last map, in cells."""
     features = [torch.randn(1, channels, cells, cells, requires_grad=True) for _ in range(stages)]
     prediction = top.eval()(features, (cells, cells))
     prediction[0, 0, cells // 2, cells // 2].backward()

@@ -79,7 +79,7 @@ def setting(
 
 
 def caught(balancer: Balancer) -> list[Tensor]:
-    """What the balancer learns from then on, instead of learning it."""
+    """Record the balancer's updates instead of applying them."""
     gradients: list[Tensor] = []
     balancer.descend = gradients.extend  # type: ignore[attr-defined]
     return gradients

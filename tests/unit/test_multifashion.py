@@ -79,7 +79,7 @@ def grey(batch: Batch) -> Array:
 
 
 def corners(picture: Array) -> tuple[Array, Array]:
-    """Where the two garments begin: the first and, from the last row and column, the second."""
+    """Return the corners of the two garments."""
     rows, columns = np.flatnonzero(picture.any(1)), np.flatnonzero(picture.any(0))
     first = np.array([rows[0], columns[0]])
     return first, np.array([rows[-1], columns[-1]]) - 27

@@ -90,7 +90,7 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def told(builder: Path) -> Told:
-    """What is said to some words: exit code, standard output, standard error."""
+    """Run the command line: exit code, standard output, standard error."""
     words = [LIST, SHOW, CHECK, *(("check", name) for name in BROKEN)]
     words += [("run", "--methods", f"single,auxnas+{n}", "--dataset", "toy") for n in BROKEN]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Which samples a part of a method sees: whole, halved or held out."""
+"""The samples that a part of a method reads: all, halves or held-out ones."""
 
 from __future__ import annotations
 

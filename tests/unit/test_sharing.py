@@ -33,7 +33,7 @@ def images(count: int = 2) -> torch.Tensor:
 
 
 def alone(architecture: Any, net: str) -> dict[str, torch.Tensor]:
-    """What a single-task network predicts for every task of an architecture."""
+    """Predict every task of an architecture with single-task networks."""
     here = builder(net)
     return {task.name: here.network(task).eval()(images()) for task in architecture.tasks}
 

@@ -174,7 +174,7 @@ def whole(folder: Path, split: str = "train", **options: Any) -> Batch:
 
 
 def fields(maps: torch.Tensor) -> Raw:
-    """What the fields hold, which must be all over them."""
+    """Return the constant value of each field."""
     array: Raw = maps.numpy()
     np.testing.assert_array_equal(array, array[..., ::2, ::2].repeat(2, -2).repeat(2, -1))
     return array[..., ::2, ::2]

@@ -334,7 +334,7 @@ def test_cagrad_where_the_worst_served_can_be_spared(case: str) -> None:
 
 
 def unevenness(weights: Tensor, rows: Tensor, power: float = 1.0) -> float:
-    """How far the weights' a^power (G a) are from one number for all tasks; 0 solves the bargain.
+    """Return the spread of a^power (G a) over the tasks; 0 solves the bargaining problem.
 
     Lengths drop out: bargains of any length have it, clipped or not.
     """

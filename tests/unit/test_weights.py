@@ -25,7 +25,7 @@ def cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def state(name: str, seed: int = 7) -> dict[str, torch.Tensor]:
-    """What somebody's training of the whole network might have left."""
+    """A state as another training script might have saved it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         size = {"img_size": 64} if name == "test_vit" else {}
@@ -128,7 +128,7 @@ def test_refusals_in_one_sentence(tmp_path: Path) -> None:
 
 
 class Trap:
-    """What a pickle can do to who reads it."""
+    """A pickle that runs code when it is loaded."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return open, ("trapped.txt",)

@@ -1,4 +1,4 @@
-"""Where generated and converted data are kept between runs."""
+"""The cache folder, which keeps generated and converted data between runs."""
 
 from __future__ import annotations
 

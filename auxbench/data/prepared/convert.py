@@ -228,7 +228,7 @@ def _header_size(file: IO[bytes]) -> int:
 
 
 def _written(folder: Path, split: str, arrays: Mapping[str, Array], rows: int) -> bool:
-    """Whether every part file of a split holds at least `rows` rows."""
+    """Return whether every part file of a split holds at least `rows` rows."""
     for name, array in arrays.items():
         try:
             with (folder / (_file(split, name) + ".part")).open("rb") as file:

@@ -101,7 +101,7 @@ class Layout(ABC):
     @classmethod
     @abstractmethod
     def recognise(cls, folder: Path) -> bool:
-        """Whether the folder has this layout, by the names in it alone: nothing is opened."""
+        """Return whether the folder has this layout, judged by names alone: nothing is opened."""
 
     @abstractmethod
     def counts(self) -> Mapping[str, int]:

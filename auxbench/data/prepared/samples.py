@@ -17,7 +17,7 @@ from auxbench.errors import UsageError
 
 
 class Offered(Mapping[str, Task]):
-    """Those of some tasks that the data have; asking for another of them is an error.
+    """The tasks, among some known ones, that the data have; asking for another is an error.
 
     `names` says which they are when it is first asked, since it may have to look at the disk.
     `lacking` says of a task in one sentence why it is not there and what to do.
