@@ -316,7 +316,7 @@ class Group:
 
     @classmethod
     def of(cls, methods: Sequence[str], tasks: int) -> Group:
-        """Build everybody who can be built for so many tasks."""
+        """Build everybody who can be built for this many tasks."""
         group = cls({"bare loop": bare(tasks), "plain sum": Ours("hps", tasks)})
         for method in methods:
             try:
@@ -373,7 +373,7 @@ def summary(group: Group, seconds: Mapping[str, Sequence[float]]) -> dict[str, d
 
 
 def contest(methods: Sequence[str], tasks: int, rounds: int) -> dict[str, Any]:
-    """Everything about so many tasks, as it goes into the JSON file."""
+    """Everything about this number of tasks, as it goes into the JSON file."""
     plain: dict[str, list[float]] = {"bare loop": [], "plain sum": []}
     ratios: dict[str, dict[str, float]] = {}
     medians: dict[str, float] = {}

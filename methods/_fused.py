@@ -1,7 +1,7 @@
-"""Branches that are fused at places inside the trunk, from which cross-stitch and NDDR are made.
+"""Branches that are fused inside the backbone, from which cross-stitch and NDDR are made.
 
-Every task has a trunk, and behind each place a unit makes its feature of the features of all; the
-deployed network therefore needs all trunks.
+Every task has a backbone, and after each place a unit computes its feature from those of all; the
+deployed network therefore needs all backbones.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ._linked.links import Level
 
 
 class Trunks(nn.Module):
-    """A trunk per task, fused; images [B, 3, H, W] -> {task: maps at the ends of the stages}.
+    """One backbone per task, fused; images [B, 3, H, W] -> {task: maps at the ends of the stages}.
 
     `units` holds, per task, a module per place that makes the task's feature of the features of
-    all trunks. A task with fewer units than places ends there: nothing more is made for it.
+    all backbones. A task with fewer units than places ends there: nothing more is made for it.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Trunks(nn.Module):
 
 
 class FusedNetwork(nn.Module):
-    """The network of one task with all the trunks that it needs; images -> prediction."""
+    """The network of one task with all the backbones that it needs; images -> prediction."""
 
     def __init__(self, trunks: Trunks, name: str, head: nn.Module) -> None:
         super().__init__()

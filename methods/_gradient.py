@@ -63,4 +63,4 @@ def with_gradient(gramian: Tensor) -> Tensor:
     [True, False]
     """
     squares = gramian.diagonal()
-    return squares / squares.max() > 0  # what is lost beside the largest is zero, too
+    return squares / squares.max() > 0  # what is lost next to the largest is zero, too

@@ -66,7 +66,7 @@ class AlignedMTL(GramianBalancer):
     def direction(self, gramian: Array) -> Array:
         _, rows = unit_rows(gramian)
         eigenvalues, vectors = np.linalg.eigh(gramian)
-        # A short gradient is no noise of a long one: it is exact to its own length.
+        # A short gradient is not noise of a long one: it is exact to its own length.
         first = max(
             len(gramian) - rank(rows),
             int(np.searchsorted(eigenvalues, ROUNDING * len(gramian) * eigenvalues[-1])),

@@ -7,7 +7,7 @@ log L.
 
 Known flaws: the averages hold a copy of the shared gradients per task, and as they start at zero
 without a correction, in the published code and here, the first steps are too short by the factor
-1 - beta. As only shared gradients are balanced, heads and trunk learn at different paces.
+1 - beta. As only shared gradients are balanced, heads and backbone learn at different paces.
 
 @misc{lin2023dbmtl,
   author = {Lin, B. and Jiang, W. and Ye, F. and Zhang, Y. and Chen, P. and Chen, Y.-C. and Liu,

@@ -8,7 +8,7 @@ layer; there a task's norm is taken on the last block of its own branch. A task 
 on a batch without its labels, has no part in the means, and its first value is the first above 0.
 
 Known flaws: all paces are measured against the loss of one first batch, and without a floor, which
-the paper does not mention, weights can become negative. Public versions take the whole trunk or
+the paper does not mention, weights can become negative. Public versions take the entire backbone or
 only the first tensor of the layer, hand the weights to the network's optimiser and its weight
 decay, or leave the heads unweighted.
 

@@ -1,10 +1,10 @@
-"""Hard parameter sharing: one trunk and a head per task, also called Aux-Head.
+"""Hard parameter sharing: one backbone and a head per task, also called Aux-Head.
 
 The auxiliary heads are dropped at deployment, so the deployed network is the single-task one. An
 auxiliary weight of 0 gives the single-task training bit for bit.
 
-Known flaws: every auxiliary, useful or not, has the whole trunk in its hands, and where heads
-branch off is a choice that is fixed here to the trunk's end.
+Known flaws: every auxiliary, useful or not, influences the entire backbone, and where heads
+branch off is a choice that is fixed here to the backbone's end.
 
 @article{caruana1997hps,
   author = {Caruana, R.},
@@ -24,7 +24,7 @@ from auxbench import METHODS, Architecture, Builder, Network
 
 @METHODS.register
 class HPS(Architecture):
-    """A shared trunk; forward: images [B, 3, H, W] -> {task: prediction}."""
+    """A shared backbone; forward: images [B, 3, H, W] -> {task: prediction}."""
 
     def __init__(self, builder: Builder) -> None:
         super().__init__(builder)

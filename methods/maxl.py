@@ -53,7 +53,7 @@ TINY = 1e-12
 
 @METHODS.register
 class MAXL(Architecture):
-    """A shared trunk with a head for the primary and one for the labels that are made up.
+    """A shared backbone with a head for the primary and one for the labels that are made up.
 
     Errors: `UsageError` where the primary's labels are no classes.
 

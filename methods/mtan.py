@@ -1,11 +1,11 @@
 """MTAN: one shared trunk, from which every task picks features by attention masks of its own.
 
-At the end of every stage a task multiplies the trunk's map by a mask in [0, 1], computed from that
-map and the task's own masked map of the stage before, with `reduction` times fewer channels inside;
-the task's head reads the masked maps. This simplifies the paper, where masks compare two layers
-within a stage: here they see the ends of the stages only, which every backbone has, and the earlier
-map is brought to size by interpolation instead of max pooling. The attention of a task costs a few
-convolutions, not a trunk.
+At the end of every stage a task multiplies the backbone's map by a mask in [0, 1], computed from
+that map and the task's own masked map of the stage before, with `reduction` times fewer channels
+inside; the task's head reads the masked maps. This simplifies the paper, where masks compare two
+layers within a stage: here they see the ends of the stages only, which every backbone has, and the
+earlier map is brought to size by interpolation instead of max pooling. The attention of a task
+costs a few convolutions, not a trunk.
 
 Known flaws: the deployed network keeps the primary's attention, so inference costs more than the
 single-task network's. In a widespread public version the attention modules on a plain ResNet get no
@@ -66,7 +66,7 @@ class Attention(nn.Module):
 
 
 class AttendedNetwork(nn.Module):
-    """Trunk, attention and head of one task; images -> prediction."""
+    """Backbone, attention and head of one task; images -> prediction."""
 
     def __init__(self, network: Network, attention: nn.Module) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class AttendedNetwork(nn.Module):
 
 @METHODS.register
 class MTAN(Architecture):
-    """A trunk with attention per task; forward: images [B, 3, H, W] -> {task: prediction}."""
+    """A backbone with attention per task; forward: images [B, 3, H, W] -> {task: prediction}."""
 
     def __init__(
         self,

@@ -4,8 +4,8 @@ PCGrad for one task that counts more than the others: the primary's gradient is 
 do not see each other, and the sum descends the primary at least as fast as its own gradient does.
 The paper uses it as a baseline. Unlike in PCGrad there is no order to draw.
 
-Known flaws: an auxiliary that does not conflict passes whole, however large or useless it is. It
-has no paper of its own.
+Known flaws: an auxiliary that does not conflict passes unchanged, however large or useless it is.
+It has no paper of its own.
 
 @inproceedings{jiang2023forkmerge,
   author = {Jiang, J. and Chen, B. and Pan, J. and Wang, X. and Liu, D. and Jiang, J. and Long,

@@ -84,7 +84,7 @@ Bytes = npt.NDArray[np.uint8]
 
 @DATASETS.register
 class Cifar100(Dataset):
-    """CIFAR-100 at `side` x `side` pixels, so many pictures in each split.
+    """CIFAR-100 at `side` x `side` pixels, with a chosen number of pictures in each split.
 
     There are up to 45,000, 5,000 and 10,000; a smaller split has all fine classes in the same
     shares, and a larger one begins with the pictures of a smaller one.

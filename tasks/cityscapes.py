@@ -241,7 +241,7 @@ class Cityscapes(Dataset):
 def metres(steps: Raw, camera: Raw) -> Tensor:
     """Depths, float32 [B, 1, H, W], by disparity's steps [B, H, W] and the cameras [B].
 
-    0, which is no label, where there is no disparity and beyond `FAR`.
+    0, which means no label, where there is no disparity and beyond `FAR`.
 
     >>> metres(np.array([[[0, 1, 2561]]], np.uint16), np.array([470.0], np.float32)).tolist()
     [[[[0.0, 0.0, 47.0]]]]

@@ -78,7 +78,7 @@ class Garments(NamedTuple):
 
 @DATASETS.register
 class MultiFashion(Dataset):
-    """Overlaid garments at `side` x `side` pixels, so many pairs in each split.
+    """Overlaid garments at `side` x `side` pixels, with a chosen number of pairs in each split.
 
     There are up to 50,000, 10,000 and 10,000; a larger split begins with the pairs of a smaller
     one. `data` is the folder with the four files of Fashion-MNIST, or the root folder that

@@ -75,13 +75,13 @@ CUT = 5.0
 
 @DATASETS.register
 class QM9(Dataset):
-    """Properties of molecules, so many of them in each split.
+    """Properties of molecules, with a chosen number of them in each split.
 
     The molecules are shuffled once per draw; the test split is taken from the front, then
     validation, then training, so a larger training split begins with a smaller one. What is
     computed of all molecules is kept in the cache folder.
 
-    Errors: `UsageError` when a split is empty or there are not so many molecules, and when the
+    Errors: `UsageError` when a split is empty or there are not enough molecules, and when the
     package `qm9pack` is missing or cannot be read.
     """
 
@@ -115,7 +115,7 @@ class QM9(Dataset):
                 raise UsageError(f"{split} '{count}' of 'qm9' is too small; choose 1 or more.")
         if sum(self.counts.values()) > COUNT:
             raise UsageError(
-                f"train '{train}' of 'qm9' is too large beside the other splits; choose less, of "
+                f"train '{train}' of 'qm9' is too large with the other splits; choose less, of "
                 f"{COUNT:,} molecules in all."
             )
 

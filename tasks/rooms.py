@@ -47,7 +47,7 @@ SIDES = (16, 512)
 
 @DATASETS.register
 class Rooms(Dataset):
-    """Drawn rooms of `side` x `side` pixels, so many of them in each split.
+    """Drawn rooms of `side` x `side` pixels, with a chosen number of them in each split.
 
     Every seed draws its own. A scene depends on the draw, its split, its number and the version of
     the generator alone, so a larger split begins with the scenes of a smaller one. Training mirrors

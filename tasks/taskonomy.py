@@ -137,7 +137,7 @@ class Taskonomy(Dataset):
     """Taskonomy's tree, prepared by `auxbench data prepare taskonomy --source DIR`.
 
     `data` is the prepared folder: a name in the cache folder (by default taskonomy-official) or a
-    path. Pictures have `side` x `side` pixels and are always seen whole; `augment` is what training
+    path. Pictures have `side` x `side` pixels and are always complete; `augment` is what training
     does, the mirror or nothing. `targets` says what object and scene are trained on: the teacher's
     first choice (hard) or all its probabilities (soft).
 
@@ -227,7 +227,7 @@ class Taskonomy(Dataset):
 
 
 def maps(steps: Raw, full: float) -> Tensor:
-    """Responses, float32 [B, 1, H, W] in [0, 1], from uint16 [B, H, W]; NaN is no label.
+    """Responses, float32 [B, 1, H, W] in [0, 1], from uint16 [B, H, W]; NaN means no label.
 
     >>> maps(np.array([[[0, 65534, 65535]]], np.uint16), 0.5).tolist()
     [[[[0.0, 1.0, nan]]]]

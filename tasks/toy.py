@@ -6,13 +6,13 @@ B = (|z1| - m) + (|z2| - m), with m the mean of |z|, takes hidden units of its o
 have no noise:
 
 * `helpful` = 3 (z0, z1, z2), the coordinates that the primary is a function of. Few noisy labels
-  do not tell these three directions from the others; the trunk learns them from this task, and
+  do not tell these three directions from the others; the backbone learns them from this task, and
   what is left for the primary is a function of three numbers. Sharing a representation pays when
   the tasks need the same one and the primary's samples are too few to find it (Baxter; Maurer,
   Pontil and Romera-Paredes).
 * `useless` = z3 / 2, which is independent of the primary and needs a direction that the primary
   does not use. It is small and linear, hence learned within a few steps, after which it sends no
-  gradient. A trunk that is wide enough holds it beside the rest: without a shortage of capacity
+  gradient. A backbone that is wide enough holds it besides the rest: without a shortage of capacity
   there is no transfer, good or bad (Wu, Zhang and Ré).
 * `harmful` = 16 z4 z5, just as independent, but hard, and in units that make its loss some forty
   times the primary's: it takes the steps and the capacity of the backbone. The two gradients are
@@ -25,7 +25,15 @@ have no noise:
   weighting by the gradients' cosine (Du et al.) were made for. Multiplying the task by -1 changes
   nothing, since its head is its own.
 
-REGIMES
+What the names promise holds for tuned methods at every length. The gain of the plain sum (`hps`)
+on the single-task network in root mean square error, both tuned by 8 trials, with 95 % intervals
+over 20 seeds (150 steps of the budget demo) and 10 (600 and 2,000 steps):
+
+| auxiliary | 150 steps | 600 steps | 2,000 steps |
+|---|--:|--:|--:|
+| `helpful` | 0.25 [0.23, 0.27] | 0.19 [0.15, 0.23] | 0.13 [0.10, 0.16] |
+| `useless` | -0.01 [-0.01, 0.00] | 0.00 [-0.01, 0.01] | 0.00 [-0.02, 0.01] |
+| `harmful` | -0.30 [-0.33, -0.27] | -0.23 [-0.27, -0.19] | -0.23 [-0.27, -0.19] |
 
 Training has 200 noisy samples and validation 100 unless told otherwise, so that selection and
 tuning work with what a user has; the test labels have no noise, so that the score is the distance
@@ -66,7 +74,7 @@ USED = 6  # coordinates that some task depends on
 
 @DATASETS.register
 class Toy(Dataset):
-    """Vectors of so many `dimensions`, with normal `noise` on the primary's labels.
+    """Vectors with this many `dimensions`, with normal `noise` on the primary's labels.
 
     Errors: `UsageError` for an empty split, fewer than 6 dimensions and negative noise.
     """

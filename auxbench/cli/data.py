@@ -49,7 +49,7 @@ def list_(style: str) -> None:
         if not known:
             ready, licence = f"auxbench data fetch {name}", layouts.licence(name)
             rows.append({"name": name, "ready": ready, "licence": licence})
-    notes = ("auxbench data check DIR says which layout a folder has, and whether it is whole.",)
+    notes = ("auxbench data check DIR says which layout a folder has, and whether it is complete.",)
     click.echo(render([Table("", columns, rows, notes)], style), nl=False)
 
 

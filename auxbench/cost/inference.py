@@ -19,7 +19,7 @@ from auxbench.cost.flops import Flops
 __all__ = ["inference"]
 
 _SECONDS = 0.5  # timing stops when they are spent,
-_FEWEST, _MOST = 5, 100  # but not before so many forward passes, and at the latest after so many
+_FEWEST, _MOST = 5, 100  # bounds on the number of timed forward passes
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -200,7 +200,7 @@ class InMemory(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        raise TypeError("a data set in memory is no part of a registry")
+        raise TypeError("a data set in memory is not part of a registry")
 
     def prepare(self) -> None:
         """Nothing to do."""

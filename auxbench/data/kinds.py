@@ -78,9 +78,9 @@ class Kind(ABC):
     `outputs` is the number of channels that a head must give: maps [B, outputs, H, W] if `dense`,
     vectors [B, outputs] otherwise. `missing` is what a target holds where there is no label.
     `names` are those of the classes, as far as they are known, and `classes` is their number, 0 for
-    what is no class. `metrics` make the metrics; the first one is the headline. `margin` is the
-    difference in the headline, in its unit, below which two methods count as equivalent, unless the
-    data set declares another.
+    kinds without classes. `metrics` make the metrics; the first one is the headline. `margin` is
+    the difference in the headline, in its unit, below which two methods count as equivalent, unless
+    the data set declares another.
     """
 
     dense: bool = False
@@ -134,7 +134,7 @@ class Kind(ABC):
 
 
 class _OfClasses(Kind):
-    """Classes 0..C-1; -1 is no label."""
+    """Classes 0..C-1; -1 means no label."""
 
     margin = 0.5
 
@@ -303,7 +303,7 @@ class Disparity(Depth):
 
 
 class Normals(Kind):
-    """Surface normals, unit vectors; the zero vector is no label.
+    """Surface normals, unit vectors; the zero vector means no label.
 
     With `raw` the angles between vectors as they are stored in pictures are metrics too, which is
     what NDDR-CNN, Aux-NAS and AdaShare print.
@@ -362,7 +362,7 @@ class Normals(Kind):
 
 
 class Map(_OfNumbers):
-    """Maps of numbers, such as edges; NaN is no label.
+    """Maps of numbers, such as edges; NaN means no label.
 
     `full` is the response that is stored as such and becomes a target of 1, as does what is larger.
     """

@@ -44,7 +44,7 @@ def depth_l1(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def normals_cosine(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """One minus the cosine between normals [B, 3, H, W] of any length; a zero target is no label.
+    """One minus the cosine between normals [B, 3, H, W] of any length; 0 means no label.
 
     A prediction shorter than 0.001 is divided by 0.001 instead of by its length, which bounds the
     gradient: the loss of the zero vector is 1, and its slope leads towards the target.
@@ -61,7 +61,7 @@ def normals_cosine(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def l1(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The absolute error of numbers: maps [B, C, H, W] or vectors [B, C]; NaN is no label.
+    """The absolute error of numbers: maps [B, C, H, W] or vectors [B, C]; NaN means no label.
 
     With C = 1 the target may lack that axis.
 
@@ -75,7 +75,7 @@ def l1(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def squared(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The squared error of vectors [B, C]; NaN is no label.
+    """The squared error of vectors [B, C]; NaN means no label.
 
     >>> target = torch.tensor([[1.0, float("nan")]])
     >>> squared(torch.tensor([[3.0, 3.0]]), target)
@@ -89,7 +89,7 @@ def squared(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def soft_cross_entropy(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The cross-entropy of softmax scores [B, C] to probabilities [B, C], in nats; NaN is no label.
+    """The cross-entropy of softmax scores to probabilities, both [B, C]; NaN means no label.
 
     Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015,
     https://arxiv.org/abs/1503.02531

@@ -270,10 +270,10 @@ class Delta125(_Mean):
 class _Angle(Metric):
     """The base of metrics of normals: the angles, in space or in an 8-bit picture of the normals.
 
-    Predictions [B, 3, H, W] may have any length; a zero target is no label. With `raw` the metric
-    is that of the released code of NDDR-CNN and Aux-NAS, under a name of its own, so that their
-    numbers can be read: both normals are coloured first, red, green, blue = 127.5 (1 + (x, z, -y))
-    for x right, y down, z forward, and the angle is taken between the colours. Colours have no
+    Predictions [B, 3, H, W] may have any length; a zero target means no label. With `raw` the
+    metric is that of the released code of NDDR-CNN and Aux-NAS, under a name of its own, so that
+    their numbers can be read: both normals are coloured first, red, green, blue = 127.5 (1 + (x, z,
+    -y)) for x right, y down, z forward, and the angle is taken between the colours. Colours have no
     negative part, so such angles are about half as large; they do not compare with others.
 
     Source of the metrics of normals: Fouhey, Gupta and Hebert, Data-Driven 3D Primitives for
@@ -329,8 +329,8 @@ class NormalsRMSE(_RootMean, NormalsMean):
 class NormalsMedian(_Angle):
     """The median angle between predicted and true normals, to within 0.005°.
 
-    Angles are counted to the nearest 0.01°, so that memory does not grow with the split. Of an
-    even number of angles it is the mean of the middle two. An angle that is no number ranks last.
+    Angles are counted to the nearest 0.01°, so that memory does not grow with the split. Of an even
+    number of angles it is the mean of the middle two. An angle that is not a number ranks last.
     """
 
     name = "median-angle"
@@ -376,7 +376,7 @@ class Within(_Angle, _Mean):
 
 
 class L1Error(_Mean):
-    """The mean absolute error of numbers without a unit (edges, keypoints); NaN is no label."""
+    """The mean absolute error of numbers without a unit (edges, keypoints); NaN means no label."""
 
     name = "l1"
     unit = ""
@@ -401,7 +401,7 @@ def _coloured(normals: Tensor) -> Tensor:
 
 
 class RMSE(L1Error):
-    """The root of the mean squared error over the split; NaN is no label."""
+    """The root of the mean squared error over the split; NaN means no label."""
 
     name = "rmse"
 

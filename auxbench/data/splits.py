@@ -14,7 +14,7 @@ from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
 
 HELD_OUT = 0.1
-BLOCK, VALIDATING = 50, 8  # of so many consecutive samples, so many validate
+BLOCK, VALIDATING = 50, 8  # of every 50 consecutive samples, the last 8 are for validation
 WHOLE = 1024
 
 

@@ -2,7 +2,7 @@
 
 A view never reaches beyond the picture, so nothing is padded: if a turned view does not fit, it is
 zoomed in until it does. The zoom is relative to the largest view of the output's shape that fits
-into the picture; taking a square out of a wider picture, or shrinking a picture, is no zoom.
+into the picture; taking a square out of a wider picture, or shrinking a picture, is not a zoom.
 
 Sources: of scale, crop and mirror, Liu, Johns and Davison, End-to-End Multi-Task Learning with
 Attention, CVPR 2019, https://arxiv.org/abs/1803.10704, in its code, and Eigen and Fergus,

@@ -129,7 +129,7 @@ def build(
     """A fresh backbone by its name: a network of timm for images, or `mlp` for vectors.
 
     `size` is (height, width) of the images in pixels, or one number for square ones. With
-    `features` above 0 the inputs are vectors of so many numbers, and the backbone is `mlp`.
+    `features` above 0 the inputs are vectors of this many numbers, and the backbone is `mlp`.
     Options may follow the name as in `resnet50:output_stride=8`, or be keywords. The initial
     values are drawn from torch's global state. `pretrained` loads ImageNet weights, or those of a
     file (see `weights`); data are expected to be normalised with ImageNet's mean and deviation,
@@ -139,10 +139,10 @@ def build(
     The option `output_stride` (8 or 16) replaces the last strides by dilation, as DeepLab does.
     timm has it for many networks, and VGG has it here.
 
-    The first time that a name of timm is built in a process, the result is compared with timm's
-    own features on a small batch. Errors: `UsageError` for an unknown name or option, for a
-    backbone that does not suit the inputs, for a network that is no chain of blocks, for an image
-    size that it cannot take, and for weights that cannot be loaded.
+    The first time that a name of timm is built in a process, the result is compared with timm's own
+    features on a small batch. Errors: `UsageError` for an unknown name or option, for a backbone
+    that does not suit the inputs, for a network that is not a chain of blocks, for an image size
+    that it cannot take, and for weights that cannot be loaded.
 
     Sources of timm and of the dilated form: Wightman, PyTorch Image Models, 2019,
     https://github.com/huggingface/pytorch-image-models; Chen, Papandreou, Kokkinos, Murphy,
@@ -182,7 +182,7 @@ def _in_patches(name: str, size: Size, patch: int) -> None:
             low = pixels // patch * patch
             near = f"{low} or {low + patch}" if low else f"{patch}"
             raise UsageError(
-                f"image side {pixels} is no multiple of the patches of '{name}', which are "
+                f"image side {pixels} is not a multiple of the patches of '{name}', which are "
                 f"{patch} wide; choose {near}."
             )
 
@@ -191,7 +191,7 @@ def resolve(text: str, features: int = 0, pretrained: bool = False) -> str:
     """A backbone's text with its options in order, so that two spellings are one run.
 
     Errors: `UsageError` for an unknown name, with the likely one, and for a backbone that does not
-    suit the inputs, which are vectors of so many `features`, or images where that is 0.
+    suit the inputs, which are vectors of `features` numbers, or images where that is 0.
 
     >>> resolve("mlp:width=32:depth=3", features=10)
     'mlp:width=32'

@@ -87,7 +87,7 @@ class Store:
             record = _parse(line)
             if record is None:
                 self.problems.append(
-                    f"line {number} of '{file}' is not a whole record; it is skipped."
+                    f"line {number} of '{file}' is not a complete record; it is skipped."
                 )
                 continue
             schema = record.get("schema", SCHEMA)
@@ -157,7 +157,7 @@ class Store:
         except FileNotFoundError:
             return []
         except (OSError, EOFError, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or "it is no whole gzip file"
+            reason = getattr(error, "strerror", None) or "it is not a complete gzip file"
             raise UsageError(
                 f"results file '{archive}' cannot be read ({reason}); get it again or delete it."
             ) from None

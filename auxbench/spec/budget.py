@@ -32,10 +32,10 @@ class Recipe:
     """A recipe of training: how long, on what batches, and by default how.
 
     `steps` are weight steps of `batch` samples with images of `side` pixels; whatever a method
-    does beside them is its cost. The learning rate rises over the first `warm_up` share of the
+    does besides is its cost. The learning rate rises over the first `warm_up` share of the
     steps and then follows `schedule`. Validation is read `evaluations` times, evenly spaced, and
     `selection` says which of these states is tested: the 'best' on validation or the 'last'.
-    `chunks` above 1 computes Gramians in so many parts of the shared parameters, which takes less
+    `chunks` above 1 computes Gramians in this many parts of the shared parameters, which takes less
     memory and more time.
     """
 

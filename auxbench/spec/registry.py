@@ -200,13 +200,13 @@ class Registry(Generic[T]):
             )
 
     def _suits(self, part: object) -> None:
-        """Refuse what is no part."""
+        """Refuse anything that is not a part."""
         ancestors = part.__mro__ if isinstance(part, type) else ()
         if self.bases and not {f"{c.__module__}.{c.__qualname__}" for c in ancestors} & {
             *self.bases
         }:
             kinds = " or ".join(base.rpartition(".")[2] for base in self.bases)
-            raise TypeError(f"{getattr(part, '__name__', part)!r} is no subclass of {kinds}")
+            raise TypeError(f"{getattr(part, '__name__', part)!r} is not a subclass of {kinds}")
 
 
 def _execute(name: str, path: Path) -> None:

@@ -27,7 +27,7 @@ def seeds_of(given: Seeds) -> tuple[int, ...]:
     """The seeds that a number, a text or a list stands for.
 
     A number is how many there are, from 0 on; a text may also name single ones and stretches.
-    Errors: `UsageError` for none, for one that is named twice, and for what is no seed.
+    Errors: `UsageError` for none, for one that is named twice, and for what is not a seed.
 
     >>> seeds_of(3), seeds_of("5-7"), seeds_of("0,4,7-8"), seeds_of([2])
     ((0, 1, 2), (5, 6, 7), (0, 4, 7, 8), (2,))
@@ -41,7 +41,7 @@ def seeds_of(given: Seeds) -> tuple[int, ...]:
         found = list(range(given)) if isinstance(given, int) else list(given)
     twice = [seed for seed in found if found.count(seed) > 1]
     if not found or min(found) < 0 or twice:
-        wrong = f"which names {twice[0]} twice" if twice else "which is no seed from 0 on"
+        wrong = f"which names {twice[0]} twice" if twice else "which is not a seed from 0 on"
         raise UsageError(f"seeds is {given}, {wrong}; {SEEDS}")
     return tuple(found)
 
@@ -51,5 +51,5 @@ def _stretch(part: str, text: str) -> range:
     first, _, last = part.partition("-")
     ends = [end.strip() for end in (first, last or first)]
     if not all(end.isdecimal() for end in ends):
-        raise UsageError(f"seeds is '{text}', and '{part}' is no seed; {SEEDS}")
+        raise UsageError(f"seeds is '{text}', and '{part}' is not a seed; {SEEDS}")
     return range(int(ends[0]), int(ends[1]) + 1)

@@ -118,7 +118,7 @@ def calibrate(
 
 
 def resampled(scores: Sequence[float], seeds: int, draws: int = 2000) -> Rate:
-    """Measure the rate on real runs: one method against itself, on disjoint seeds drawn anew.
+    """Measure the rate on real runs: one method against itself, on disjoint seeds drawn again.
 
     `scores` are those of one method by seed, at least twice `seeds` of them. As many methods stand
     beside it as lift the level to 5 %, all made of the same scores.

@@ -194,7 +194,7 @@ class Gradients:
         """Set every parameter's `.grad` to the weighted sum of the tasks' gradients.
 
         `shared` [T] weighs what gradients are balanced on, `private` [T] the rest. It costs no
-        backward pass when the rows are known, one when they are not, and a partial one beside it
+        backward pass when the rows are known, one when they are not, and a partial one besides
         for every task whose two weights differ.
         """
         weights = {True: shared.tolist(), False: private.tolist()}

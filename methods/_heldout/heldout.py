@@ -72,7 +72,7 @@ class BilevelStep(Phase):
 
     @property
     def claimed(self) -> Sequence[Parameter]:
-        return []  # what is learned is no part of the architecture
+        return []  # what is learned is not part of the architecture
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
         self.waited += 1
@@ -186,7 +186,7 @@ class HeldOut(Balancer):
         return value
 
     def pace(self, revisions: int) -> None:
-        """Set the rate for so many steps of learning."""
+        """Set the rate for this number of learning steps."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate or TRAVEL / revisions
 

@@ -82,13 +82,13 @@ class CityscapesLayout(Layout):
 
     def arrays(self) -> Mapping[str, Array]:
         size = self.size
-        steps = f"disparity in 1/{PIXEL} pixel of 2048, and 1 more; 0 is no label"
+        steps = f"disparity in 1/{PIXEL} pixel of 2048, and 1 more; 0 means no label"
         known = {
             "image": Array("uint8", (3, *size), "planar RGB"),
             "ids": Array("int8", size, "label id", 0, IDS - 1),
-            "segmentation19": Array("int8", size, "class of 19, -1 is no label", 0, 18, -1),
-            "segmentation7": Array("int8", size, "class of 7, -1 is no label", 0, 6, -1),
-            "boundaries": Array("int8", size, "1 on a boundary, -1 is no label", 0, 1, -1),
+            "segmentation19": Array("int8", size, "class of 19, -1 means no label", 0, 18, -1),
+            "segmentation7": Array("int8", size, "class of 7, -1 means no label", 0, 6, -1),
+            "boundaries": Array("int8", size, "1 on a boundary, -1 means no label", 0, 1, -1),
             "disparity": Array("uint16", size, steps),
             "camera": Array("float32", (), "baseline times focal length, metre pixels", 0),
         }

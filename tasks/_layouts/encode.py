@@ -169,8 +169,8 @@ def is_order(order: str) -> bool:
 def normal_steps(vectors: Raw, order: str) -> npt.NDArray[np.int8]:
     """Normals as int8 [3, H, W] in the house convention, from [H, W, 3] of any length.
 
-    A vector shorter than a half has no direction worth the name: it is no label, hence zero. So is
-    one that is not finite.
+    A vector shorter than a half has no direction worth the name: it means no label, hence zero. So
+    is one that is not finite.
     """
     x, y, z = np.moveaxis(house(vectors.astype(np.float32), order), -1, 0)
     length = np.sqrt(x * x + y * y + z * z)

@@ -69,16 +69,16 @@ class Nyuv2Layout(Layout):
 
     def arrays(self) -> Mapping[str, Array]:
         size = self.size
-        towards = "x right, y down, z forward; zero is no label"
+        towards = "x right, y down, z forward; zero means no label"
         known = {
             "image": Array("uint8", (3, *size), "planar RGB"),
-            "segmentation40": Array("int8", size, "class of 40, -1 is no label", 0, 39, -1),
-            "segmentation13": Array("int8", size, "class of 13, -1 is no label", 0, 12, -1),
-            "depth": Array("uint16", size, f"metres = value / {DEPTH}; 0 is no label"),
+            "segmentation40": Array("int8", size, "class of 40, -1 means no label", 0, 39, -1),
+            "segmentation13": Array("int8", size, "class of 13, -1 means no label", 0, 12, -1),
+            "depth": Array("uint16", size, f"metres = value / {DEPTH}; 0 means no label"),
             "normals": Array("int8", (3, *size), f"value / {NORMAL}, {towards}", -NORMAL, NORMAL),
             "edges": Array("uint16", size, f"response = value / {RESPONSE}"),
             "keypoints": Array("uint16", size, f"response = value / {KEYPOINT}"),
-            "scene": Array("int8", (), "scene type, -1 is no label", 0, len(SCENES) - 1, -1),
+            "scene": Array("int8", (), "scene type, -1 means no label", 0, len(SCENES) - 1, -1),
         }
         names = ("image", *self.labels(), "edges", *(["keypoints"] * self.keypoints))
         # 13 classes follow from 40 at no cost, so they are not stored beside them
@@ -214,5 +214,5 @@ def _number(file: str, source: Path) -> int:
     """The number of a frame from the name of one of its files."""
     stem = file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
     if not stem.isdecimal() or int(stem) >= FRAMES:
-        raise UsageError(f"file '{source}' names '{file}', which is no frame; get it again.")
+        raise UsageError(f"file '{source}' names '{file}', which is not a frame; get it again.")
     return int(stem)

@@ -50,7 +50,7 @@ class Mtan(Nyuv2Layout):
         super().__init__(folder, size=size, keypoints=keypoints)
         if axes != "auto" and not is_order(axes):
             raise UsageError(
-                f"axes '{axes}' is no axis order; write one letter per channel, such as "
+                f"axes '{axes}' is not an axis order; write one letter per channel, such as "
                 f"{NORMAL_ORDER} for right, forward, up."
             )
         self.axes = axes

@@ -68,13 +68,13 @@ METRE = 512  # steps of a metre of depth
 FARTHEST = 64500  # depths from here on are none; an absent one is 65535
 
 
-UNKNOWN = 65535  # steps of a response that is no label
+UNKNOWN = 65535  # steps of a response that means no label
 
 
 FLAT = 127  # the byte of no curvature
 
 
-BENT = -128  # of a curvature that is no label, after taking FLAT away
+BENT = -128  # of a curvature that means no label, after taking FLAT away
 
 
 EMPTY = 100  # bytes: smaller files hold nothing, as the authors' own code has it
@@ -164,18 +164,18 @@ class Official(Layout):
 
     def arrays(self) -> Mapping[str, Array]:
         size = self.size
-        metres = f"metres = value / {METRE}, 0 is no label"
-        response = f"response = value / {RESPONSE}, {UNKNOWN} is no label"
-        towards = "x right, y down, z forward; zero is no label"
+        metres = f"metres = value / {METRE}, 0 means no label"
+        response = f"response = value / {RESPONSE}, {UNKNOWN} means no label"
+        towards = "x right, y down, z forward; zero means no label"
         chances = "probabilities of classes, all zero without a label"
         known = {
-            "segmentation": Array("int8", size, "class of 17, -1 is no label", 0, 16, -1),
+            "segmentation": Array("int8", size, "class of 17, -1 means no label", 0, 16, -1),
             "depth": Array("uint16", size, f"along the optical axis, {metres}", 0, FARTHEST),
             "distance": Array("uint16", size, f"from the camera, {metres}", 0, FARTHEST),
             "normals": Array("int8", (3, *size), f"value / {NORMAL}, {towards}", -NORMAL, NORMAL),
             **{name: Array("uint16", size, response) for name in (*RESPONSES, "reshading")},
             "curvature": Array(
-                "int8", (2, *size), f"two, value / {FLAT}, {BENT} is no label", -FLAT, FLAT, BENT
+                "int8", (2, *size), f"two, value / {FLAT}, {BENT} means no label", -FLAT, FLAT, BENT
             ),
             "object": Array("float32", (len(OBJECTS),), chances, 0, 1),
             "scene": Array("float32", (len(SCENES),), chances, 0, 1),

@@ -231,13 +231,13 @@ def test_options_of_timm() -> None:
         (
             "test_vit",
             40,
-            "image side 40 is no multiple of the patches of 'test_vit', which are 16 wide; "
+            "image side 40 is not a multiple of the patches of 'test_vit', which are 16 wide; "
             "choose 32 or 48.",
         ),
         (
             "test_vit",
             8,
-            "image side 8 is no multiple of the patches of 'test_vit', which are 16 wide; "
+            "image side 8 is not a multiple of the patches of 'test_vit', which are 16 wide; "
             "choose 16.",
         ),
         ("resnet18:deep=yes", 64, "backbone 'resnet18' has no option 'deep'; leave it out."),
@@ -419,7 +419,7 @@ def test_images_that_are_not_square(name: str) -> None:
     for feature, pixels in zip(backbone(wide), backbone.reductions, strict=True):
         assert feature.shape[2:] == (32 // pixels, 96 // pixels)
     with pytest.raises(
-        UsageError, match=r"^image side 40 is no multiple of the patches of 'test_v"
+        UsageError, match=r"^image side 40 is not a multiple of the patches of 'test_v"
     ):
         build("test_vit", (32, 40))
 

@@ -447,7 +447,7 @@ def test_nothing_else_is_wrong_with_what_is_broken(template: str, make: Callable
         ("import no_such_package", "does not import (ModuleNotFoundError: No module named 'no_"),
         (
             "from auxbench import METHODS\n\n@METHODS.register\nclass Other: ...",
-            "does not import (TypeError: 'Other' is no subclass of Architecture or Balancer);",
+            "does not import (TypeError: 'Other' is not a subclass of Architecture or Balancer);",
         ),
     ],
 )

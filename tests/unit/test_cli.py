@@ -208,7 +208,7 @@ MISTAKES = {
     "run --methods pcgrad --dataset rooms --seeds 0": "seeds is 0",
     "run --methods pcgrad --dataset rooms --steps 0": "steps is 0",
     "run --methods pcgrad --dataset rooms --device tpu": "device 'tpu' cannot be used",
-    "run --methods pcgrad --dataset rooms --seeds 5-x": "seeds is '5-x', and '5-x' is no seed",
+    "run --methods pcgrad --dataset rooms --seeds 5-x": "seeds is '5-x', and '5-x' is not a seed",
     "run --methods pcgrad --dataset rooms --seeds 0,2-4,3": "which names 3 twice",
     "run --methods pcgrad --dataset rooms --jobs 0": "jobs is 0",
     "run --methods pcgrad --dataset rooms --threads 0": "threads is 0",

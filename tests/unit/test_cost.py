@@ -100,7 +100,7 @@ def test_several_gradients_of_one_graph_are_counted_one_by_one() -> None:
 
 
 class Small(nn.Module):
-    """A trunk with batch normalisation and dropout under two heads."""
+    """A backbone with batch normalisation and dropout under two heads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class Small(nn.Module):
 
 
 def train(meter: Meter | None, steps: int = 4) -> tuple[list[float], dict[str, Any]]:
-    """Two gradients of the shared trunk a step, as a balancer takes them, and their sum."""
+    """Two gradients of the shared backbone per step, as a balancer takes them, and their sum."""
     torch.manual_seed(0)
     network, curve = Small(), []
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
@@ -336,7 +336,7 @@ def test_seconds_of_training_are_without_those_of_evaluation() -> None:
         time.sleep(0.1)
     summary = meter.summary()
     assert 0.02 <= summary["seconds"] < 0.1 <= summary["evaluation_seconds"]
-    # Sleeping is no work.
+    # Sleeping is not work.
     assert summary["cpu_seconds"] < 0.02
     again = Meter()
     again.load_state_dict(json.loads(json.dumps(meter.state_dict())))

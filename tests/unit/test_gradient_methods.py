@@ -349,7 +349,7 @@ def drawn(seed: int, zeros: int = 1) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", COMBINING)
 def test_a_task_without_a_gradient_is_left_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where a batch has no labels for it: the others move the trunk as they would without it."""
+    """As where a batch has no labels for it: the others act as they would without it."""
     monkeypatch.setattr(torch, "randperm", lambda count, generator=None: torch.arange(count))
     for seed, zeros in itertools.product(range(60), (1, 2)):
         rows = drawn(seed, zeros)

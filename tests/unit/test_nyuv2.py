@@ -193,7 +193,7 @@ def test_axes_that_cannot_be_told_must_be_said(tmp_path: Path) -> None:
         made.read("train", 0)
     told = maker(source, axes="rdf")
     assert told.order == "rdf"
-    with pytest.raises(UsageError, match="axes 'rrf' is no axis order"):
+    with pytest.raises(UsageError, match="axes 'rrf' is not an axis order"):
         maker(source, axes="rrf")
 
 

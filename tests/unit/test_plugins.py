@@ -84,7 +84,7 @@ BROKEN = {
     "unfinished": "ModuleNotFoundError: No module named 'no_such_package'",
     "leaving": "SystemExit: I need a licence",
     "unnamed": "AttributeError: module 'shiny.rules' has no attribute 'Rule'",
-    "number": "TypeError: 3 is no subclass of Architecture or Balancer",
+    "number": "TypeError: 3 is not a subclass of Architecture or Balancer",
 }
 
 

@@ -89,7 +89,7 @@ def test_options_of_every_kind() -> None:
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_every_option_is_explained_in_a_line_of_its_own(name: str) -> None:
-    """A sentence that only mentions an option among other things is no explanation of it."""
+    """A sentence that only mentions an option among other things does not explain it."""
     for row in method.options(METHODS[name]):
         text = row["help"]
         assert isinstance(text, str)

@@ -93,7 +93,7 @@ def test_a_crash_in_the_middle_of_a_line_costs_only_that_line(tmp_path: Path, cu
     store.append({"id": "dddddddd"})
     assert [record["id"][0] for record in store.records()] == ["a", "b"] + ["c"] * whole + ["d"]
     assert store.problems == (
-        [] if whole else [f"line 3 of '{store.file}' is not a whole record; it is skipped."]
+        [] if whole else [f"line 3 of '{store.file}' is not a complete record; it is skipped."]
     )
     assert store.file.read_bytes().startswith(b'{"id": "aaaaaaaa", ')
 

@@ -440,7 +440,7 @@ def test_learned_scales(name: str, maker: str) -> None:
 
 
 def test_dwa() -> None:
-    """TorchJD is told where an epoch ends; ours has windows of so many batches."""
+    """TorchJD is told where an epoch ends; ours has windows of a number of batches."""
     balancer, theirs = make("dwa", 3, window=3), scalarization.DWA()
     for step, losses in enumerate(LOSSES):
         weights = balancer.weights(signals(losses))

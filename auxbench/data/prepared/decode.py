@@ -55,7 +55,7 @@ def chosen(labels: Raws, mapping: npt.NDArray[np.int64]) -> Tensor:
 
 
 def depths(steps: Raws, per_metre: float = DEPTH) -> Tensor:
-    """Depths in metres, float32 [B, 1, H, W], from uint16 [B, H, W]; 0 is no label."""
+    """Depths in metres, float32 [B, 1, H, W], from uint16 [B, H, W]; 0 means no label."""
     return _each(steps, lambda depth: depth.mul_(1 / per_metre)).unsqueeze(1)
 
 
