@@ -56,9 +56,9 @@ def test_links_close_under_every_balancer(balancer: str) -> None:
     assert closed(on_vectors(f"auxnas+{balancer}"))
 
 
-@pytest.mark.parametrize("lr", ["0.001", "0.1"])
-def test_links_close_at_a_rate_of_the_users_own(lr: str) -> None:
-    assert closed(on_vectors(f"auxnas:lr={lr}"))
+@pytest.mark.parametrize("rate", ["0.001", "0.1"])
+def test_links_close_at_a_rate_of_the_users_own(rate: str) -> None:
+    assert closed(on_vectors(f"auxnas:rate={rate}"))
 
 
 def on_vectors(
@@ -117,7 +117,7 @@ def test_without_a_ceiling_links_that_a_loss_needs_stay_open() -> None:
 
 
 def test_a_rate_of_the_users_own_is_obeyed() -> None:
-    rates = [Schedule.scaled(20, lr, 1.0).lr for lr in (None, 0.01, 10.0)]
+    rates = [Schedule.scaled(20, rate, 1.0).rate for rate in (None, 0.01, 10.0)]
     assert rates == [4.0, 0.01, 10.0]
 
 

@@ -117,7 +117,7 @@ def test_gradnorm_waits_for_the_first_labels_of_a_task() -> None:
 
 def test_gradnorm_weights_sum_to_the_number_of_tasks_and_stay_positive() -> None:
     rows = torch.tensor([[100.0, 0.0], [0.0, 1e-3], [0.0, 0.0]], dtype=torch.float64)
-    balancer = make("gradnorm", 3, lr=0.5)
+    balancer = make("gradnorm", 3, rate=0.5)
     for _ in range(50):
         weights = balancer.weights(Signals.of([1.0, 1.0, 0.0], rows))
         assert weights.min() > 0

@@ -90,7 +90,7 @@ def test_commas_only_separate() -> None:
 
 LIMITS = {
     "arml:every=0": "option 'every' of 'arml' is 0, out of range; give >= 1.",
-    "arml:rate=0": "option 'lr' of 'arml' is 0, out of range; give > 0.",
+    "arml:rate=0": "option 'rate' of 'arml' is 0, out of range; give > 0.",
     "auxnas:l1=-1": "option 'l1' of 'auxnas' is -1, out of range; give >= 0.",
     "cagrad:c=1": "option 'c' of 'cagrad' is 1, out of range; give >= 0 and < 1.",
     "crossstitch:own=1.5": "option 'own' of 'crossstitch' is 1.5, out of range; give 0 to 1.",

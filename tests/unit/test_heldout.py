@@ -268,7 +268,7 @@ START = torch.tensor([0.3, -0.7], dtype=torch.float64)
 
 
 def test_powers_stay_positive_and_keep_their_sum() -> None:
-    balancer, phase, _ = setting("auxinash", bent_tasks()[0], (0.3, -0.7), every=1, lr=10.0)
+    balancer, phase, _ = setting("auxinash", bent_tasks()[0], (0.3, -0.7), every=1, rate=10.0)
     balancer.gramian.copy_(torch.eye(3) + 0.1)
     balancer.current.copy_(torch.from_numpy(bargain(balancer.gramian.numpy(), np.ones(3))))
     phase.revise(batch(phase.objective.tasks), batch(bent_tasks()[0]))

@@ -58,7 +58,7 @@ def test_learned_numbers_descend_on_the_published_objective(
 
 @pytest.mark.parametrize(("name", "size"), [("uw", 0.5), ("imtll", 1.0)])
 def test_learned_weights_bring_the_losses_to_one_size(name: str, size: float) -> None:
-    balancer = make(name, lr=0.05)
+    balancer = make(name, rate=0.05)
     for _ in range(1500):
         weights = weigh(balancer, 0.2, 5.0)
     assert [0.2 * weights[0], 5.0 * weights[1]] == pytest.approx([size, size], rel=1e-3)
@@ -66,7 +66,7 @@ def test_learned_weights_bring_the_losses_to_one_size(name: str, size: float) ->
 
 @pytest.mark.parametrize("name", ["uw", "imtll"])
 def test_the_learned_numbers_have_a_rate_of_their_own(name: str) -> None:
-    balancer = make(name, lr=0.5)
+    balancer = make(name, rate=0.5)
     weigh(balancer, 1.0, 2.0)
     assert balancer.current.abs().tolist() == pytest.approx([0.0, 0.5])
 
@@ -187,7 +187,7 @@ def test_weights_stay_finite_whatever_the_losses(name: str, losses: tuple[float,
 
 @pytest.mark.parametrize("name", ["uw", "imtll"])
 def test_a_task_that_never_has_labels_does_not_overflow(name: str) -> None:
-    balancer = make(name, lr=1.0)
+    balancer = make(name, rate=1.0)
     for _ in range(2000):
         weights = weigh(balancer, 1.0, 0.0)
     assert all(map(math.isfinite, weights))

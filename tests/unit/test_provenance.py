@@ -128,7 +128,7 @@ def test_boards_of_stale_runs_need_no_torch() -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run(
-        [sys.executable, "-c", script, str(HERE / "results" / "toy")], check=True, cwd=HERE
+        [sys.executable, "-c", script, str(HERE / "results" / "elpv")], check=True, cwd=HERE
     )
 
 

@@ -48,7 +48,7 @@ def test_the_id_is_of_everything_that_decides_a_number() -> None:
         replace(RUN, method="hps"),
         replace(RUN, auxiliaries=("normals",)),
         replace(RUN, pretrained=True),
-        replace(RUN, protocol="2"),
+        replace(RUN, protocol="1"),
         replace(RUN, recipe=RUN.recipe.with_changes(steps=5)),
     ]
     assert len({run.id for run in [RUN, *changed]}) == 7
@@ -62,6 +62,7 @@ def test_two_spellings_of_a_study_are_the_same_runs() -> None:
     assert ids("pcgrad", "rooms:train=600") == ids("hps+pcgrad", "rooms")
     assert ids("auxnas:l1=100+sum", "rooms") == ids("auxnas", "rooms")
     assert ids("gradnorm:lr=0.1:alpha=1", "rooms") == ids("gradnorm:alpha=1:lr=1e-1", "rooms")
+    assert ids("auxnas:lr=0.1+pcgrad", "rooms") == ids("auxnas+pcgrad:lr=0.1", "rooms")
 
 
 def test_every_method_meets_the_same_problem_under_one_seed() -> None:

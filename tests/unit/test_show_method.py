@@ -67,10 +67,10 @@ def test_what_is_said_of_gradnorm() -> None:
     meanings = {name: row.pop("help") for name, row in rows.items()}
     assert rows == {
         "alpha": {"option": "alpha", "kind": "number", "default": "1.5", "range": ">= 0"},
-        "lr": {"option": "lr", "kind": "number", "default": "0.025", "range": "> 0"},
+        "rate": {"option": "rate", "kind": "number", "default": "0.025", "range": "> 0"},
     }
     assert meanings["alpha"].startswith("Strength by which tasks that learn slowly are favoured")
-    assert meanings["lr"] == "Learning rate of the weights' Adam."
+    assert meanings["rate"] == "Learning rate of the weights' Adam."
     assert rest[-1] == {"tasks": 5, "forward": 1, "backward": 1, "partial": 5, "jvp": 0}
 
 

@@ -428,7 +428,7 @@ def test_rlw() -> None:
 @pytest.mark.parametrize(("name", "maker"), [("uw", "UW"), ("imtll", "IMTLL")])
 def test_learned_scales(name: str, maker: str) -> None:
     """TorchJD leaves the learned numbers to the user's optimiser; ours have an own Adam."""
-    balancer, theirs = make(name, 3, lr=0.05), getattr(scalarization, maker)(3).double()
+    balancer, theirs = make(name, 3, rate=0.05), getattr(scalarization, maker)(3).double()
     optimizer = torch.optim.Adam(theirs.parameters(), lr=0.05)
     for losses in LOSSES:
         weights = balancer.weights(signals(losses))
