@@ -17,7 +17,7 @@ have no noise:
 * `harmful` = 16 z4 z5, just as independent, but hard, and in units that make its loss some forty
   times the primary's: it takes the steps and the capacity of the backbone. The two gradients are
   nearly orthogonal, so methods that look at directions find little to correct; a small weight (such
-  as `static:harmful=0.01`) or gradients of equal size undo most of the harm.
+  as `static:harmful=0.01`) undoes the harm.
 * `conflicting` = A - 5 B. A is quickly learned by both, so the two heads read the same hidden
   units with weights of the same sign; what is missing then is B for the one and -5 B for the
   other, and the gradients on those units point in opposite directions. This is the misaligned

@@ -6,16 +6,37 @@ import click
 
 from auxbench.cli.options import filters, format_option, rows, show
 from auxbench.errors import UsageError
+from auxbench.spec.grammar import split_list
 
 
 @click.command()
+@click.option("--paper", is_flag=True, help="LaTeX table of gains over --control and cost ratios.")
+@click.option("--control", default="single", show_default=True, help="Control of --paper.")
+@click.option("--columns", help="Columns of --paper, such as method,gain,training.")
+@click.option("--order", help="Methods of --paper, in this order.")
 @filters
 @format_option
-def leaderboard(results: str, style: str, **chosen: str | None) -> None:
-    """Rank the methods of every problem by their primary score."""
+def leaderboard(
+    paper: bool,
+    control: str,
+    columns: str | None,
+    order: str | None,
+    results: str,
+    style: str,
+    **chosen: str | None,
+) -> None:
+    """Show the methods of every problem in tiers, by their primary score."""
     from auxbench.report.board import boards
 
-    show(boards(rows(results, **chosen)), style)
+    found = rows(results, **chosen)
+    if paper:
+        from auxbench.report.paper import TITLES
+        from auxbench.report.paper import paper as table
+
+        names = split_list(columns) if columns else list(TITLES)
+        click.echo(table(found, control, names, split_list(order or "")), nl=False)
+    else:
+        show(boards(found), style)
 
 
 @click.command()

@@ -1,14 +1,14 @@
 """Decisions: what a family of comparisons allows to be said, at an error rate that is measured.
 
-The t-test of paired differences keeps its level for methods that behave alike. It does not for one
-that collapses in a few of its runs: most samples miss the collapses and flatter it. Three rules
-keep the rate of false claims at 5 % there as well, which `auxbench calibrate` measures:
+The t-test of paired differences keeps its level for methods that behave alike. It does not for a
+method that collapses in a few of its runs: most samples miss the collapses and flatter it. Three
+rules keep the rate of false claims at 5 % there as well, which `auxbench calibrate` measures:
 
-* Where a run of any method on the problem collapsed, a claim must survive one more seed, in which
+* Where more than one method in ten has collapsed runs, a claim must survive one more seed, in which
   the method that is called better falls as deep as these runs do.
 * Where a run of either method compared collapsed, a claim must also pass the sign-flip test.
 * Where few methods have been run on a problem, so that collapses may be unseen, the level is
-  stricter.
+  stricter, and collapses on the other problems count as well (see `shared_depth`).
 """
 
 from __future__ import annotations
