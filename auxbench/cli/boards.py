@@ -54,10 +54,12 @@ def compare(
     **chosen: str | None,
 ) -> None:
     """Compare METHODS by their paired seeds, and say what can be concluded."""
+    from auxbench.records.looks import Looks
     from auxbench.report.comparison import compare as make_comparison
     from auxbench.report.matrix import matrix as make_matrix
 
-    comparison = make_comparison(rows(results, **chosen), methods, control)
+    looks = Looks(results).latest()
+    comparison = make_comparison(rows(results, **chosen), methods, control, looks)
     show([make_matrix(comparison) if matrix else comparison.table()], style)
     if style == "text" and not matrix:
         for sentence in comparison.sentences():

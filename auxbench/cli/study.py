@@ -12,10 +12,27 @@ from auxbench.cli.options import format_option, show, study_options
 
 @click.command()
 @study_options
-def run(methods: str, dataset: str, **words: Any) -> None:
+@click.option(
+    "--until",
+    type=click.Choice(["decided"]),
+    help="Add seeds until every method is decided against --control (overrides --seeds).",
+)
+@click.option("--max-seeds", default=20, show_default=True, help="Most seeds of --until.")
+@click.option("--control", default="single", show_default=True, help="Control of --until.")
+def run(
+    methods: str, dataset: str, until: str | None, max_seeds: int, control: str, **words: Any
+) -> None:
     """Train methods on data sets; runs that are recorded already are skipped."""
     from auxbench import run as carry_out
 
+    if until:
+        from auxbench.cli.until import run_until_decided
+
+        results = words.pop("results")
+        del words["seeds"]
+        run_until_decided(methods, dataset, results, control, max_seeds, **words)
+        click.echo(f"see auxbench compare --control {control} --results {results}")
+        return
     frame = carry_out(methods, dataset, **words)
     ends = frame["status"].value_counts().to_dict()
     counts = ", ".join(f"{count} {status}" for status, count in ends.items())

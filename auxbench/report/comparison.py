@@ -17,7 +17,8 @@ from auxbench.report.tables import Table, decimals
 from auxbench.spec.grammar import split_list
 from auxbench.stats import Paired, decide, frame
 from auxbench.stats.collapse import shared_depth
-from auxbench.stats.decision import STRICT
+from auxbench.stats.decision import ALPHA, STRICT
+from auxbench.stats.sequential import level_at
 
 if TYPE_CHECKING:
     import pandas
@@ -83,6 +84,12 @@ class Comparison:
             "such a test has 80 % power."
         )
         yield sentence()
+        if looked := [one.claim.alpha for one in self.differences if one.claim.alpha < ALPHA]:
+            levels = listed(f"{100 * alpha:g} %" for alpha in sorted(set(looked)))
+            yield (
+                f"Seeds were added after looks at {len(looked)} of the comparisons, which are "
+                f"therefore decided at {levels}, so that all looks together keep to 5 %."
+            )
         if any(difference.claim.depth for difference in self.differences):
             yield (
                 "Some runs collapsed: they lie more than 5 robust standard deviations below the "
@@ -131,11 +138,14 @@ def compare(
     records: Iterable[Mapping[str, Any]] | pandas.DataFrame,
     methods: Sequence[str],
     control: str | None = None,
+    looks: Mapping[tuple[str, str, str], int] | None = None,
 ) -> Comparison:
     """Compare methods inside every problem of the records.
 
     With a control every other method, or each of `methods`, is compared with it; without one the
-    last of `methods` is the control. Everything compared is one family. Errors: `UsageError` for
+    last of `methods` is the control. Everything compared is one family. `looks` says up to how many
+    seeds a comparison (problem, method, control) was looked at before more were added, which lowers
+    its level. Errors: `UsageError` for
     methods that are not recorded, for fewer than two, and where no problem has both sides.
     """
     rows = frame(records)
@@ -164,7 +174,16 @@ def compare(
     )
     depths = dict(zip(unique, found.tolist(), strict=True))
     family = [
-        problem.claim(other, control, len(pairs), depths[problem.name]) for problem, other in pairs
+        problem.claim(
+            other,
+            control,
+            len(pairs),
+            depths[problem.name],
+            level_at(looks[key])
+            if looks and (key := (problem.name, other, control)) in looks
+            else ALPHA,
+        )
+        for problem, other in pairs
     ]
     decisions = decide(family)
     digits = _digits([problem.metric for problem, _ in pairs], [claim.result for claim in family])

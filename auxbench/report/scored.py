@@ -148,20 +148,24 @@ class ScoredProblem:
         """The number of methods besides the control."""
         return len(self.scores) - 1
 
-    def claim(self, method: str, control: str, family: int, depth: float) -> Claim:
+    def claim(
+        self, method: str, control: str, family: int, depth: float, alpha: float = ALPHA
+    ) -> Claim:
         """The difference of two methods, in a family of this many comparisons.
 
-        `depth` is how far a collapsed run falls here, as far as it is known (see `shared_depth`).
+        `depth` is how far a collapsed run falls here, as far as it is known (see `shared_depth`),
+        and `alpha` the level of the family.
         """
         ours, theirs = self.scores[method], self.scores[control]
         known = self.group["margin"].dropna()
         margin = None if known.empty else float(known.iloc[-1])
         return Claim(
-            paired(ours, theirs, self.metric[2], level(self.others) / family),
+            paired(ours, theirs, self.metric[2], level(self.others) * alpha / ALPHA / family),
             self.others,
             depth,
             bool(self.collapses[method] or self.collapses[control]),
             margin,
+            alpha,
         )
 
     def finished(self, method: str, control: str) -> int:

@@ -37,7 +37,8 @@ ROUNDING = 1e-9  # a spread below this share of the scores is that of their roun
 class Claim:
     """A paired difference and what has to be known of its problem for a decision.
 
-    `others`, `depth`, `collapsed` and `margin` are as for `evidence`.
+    `others`, `depth`, `collapsed` and `margin` are as for `evidence`. `alpha` is the level of the
+    family, which is lower where seeds are added after looks (see `sequential`).
     """
 
     result: Paired
@@ -45,11 +46,12 @@ class Claim:
     depth: float = 0.0
     collapsed: bool = False
     margin: float | None = None
+    alpha: float = ALPHA
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The verdict on one comparison of a family, with p-values to be compared with 0.05.
+    """The verdict on one comparison of a family, with p-values to be compared with its level.
 
     They are adjusted for the family (Holm), for the strictness of the level and for collapses.
 
@@ -165,9 +167,9 @@ def decide(family: Sequence[Claim]) -> list[Decision]:
     raw = np.array([[one.p[0], one.p_equivalent[0]] for one in found.values()])
     p, same = (dict(zip(found, holm(column), strict=True)) for column in raw.T)
     decisions = []
-    for key in keys:
+    for key, claim in zip(keys, family, strict=True):
         one = found[key]
-        (verdict,) = verdicts(one.mean, np.array([p[key]]), np.array([same[key]]))
+        (verdict,) = verdicts(one.mean, np.array([p[key]]), np.array([same[key]]), claim.alpha)
         why = ""
         if verdict == "undecided" and one.flipped[0]:
             why = "a run collapsed, and the sign-flip test does not find the difference"
@@ -192,7 +194,9 @@ def _evidence_of(claim: Claim) -> Evidence:
     )
 
 
-def verdicts(mean: Numbers, p: Numbers, p_equivalent: Numbers) -> npt.NDArray[np.str_]:
+def verdicts(
+    mean: Numbers, p: Numbers, p_equivalent: Numbers, alpha: float = ALPHA
+) -> npt.NDArray[np.str_]:
     """The verdicts on a family of K comparisons, [..., K], from Holm's adjusted p-values.
 
     A difference that is found to be smaller than the margin is 'equivalent', even where it is found
@@ -201,9 +205,9 @@ def verdicts(mean: Numbers, p: Numbers, p_equivalent: Numbers) -> npt.NDArray[np
     >>> verdicts(np.array([0.3, -0.3, 0.0]), np.array([0.01, 0.2, 1.0]), np.array([1, 1, 0.001]))
     array(['better', 'undecided', 'equivalent'], dtype='<U10')
     """
-    different = p <= ALPHA
+    different = p <= alpha
     return np.select(
-        [p_equivalent <= ALPHA, different & (mean > 0), different & (mean < 0)],
+        [p_equivalent <= alpha, different & (mean > 0), different & (mean < 0)],
         ["equivalent", "better", "worse"],
         "undecided",
     )
