@@ -1,9 +1,9 @@
 """Forks: several states of one method in training, side by side on the same batches.
 
-They share the objects and take turns in them. To every fork belongs all that its training changes:
-the network with its running statistics, what a search or another balancer has learned, optimisers
-and random numbers. A fork is so, bit for bit, the training of the rest of the method with the
-fork's weights, and pays for its own passes.
+The forks share one set of objects and take turns in using it. A fork owns everything that its
+training changes: the network with its running statistics, what a search or another balancer has
+learned, optimiser states and random number generators. Each fork is therefore, bit for bit, a
+training of the rest of the method under the fork's weights, and its passes are charged to it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Values = dict[str, Tensor]
 
 
 class Forked(Balancer):
-    """A rule that trains one fork for each of several weightings of the tasks."""
+    """A rule that trains one fork per weighting of the tasks."""
 
     def __init__(self, tasks: Sequence[str], rng: torch.Generator) -> None:
         super().__init__(tasks, rng)
@@ -39,12 +39,12 @@ class Forked(Balancer):
 
     @abstractmethod
     def around(self, context: Context, phases: Sequence[Phase]) -> Forks:
-        """The forks in the place of all phases."""
+        """Replace all phases by the forks."""
 
 
 @dataclass
 class Fork:
-    """One state of the training, with weights [T] of its own.
+    """One state of the training with its own weights [T].
 
     `values` are the network's, and `rest` is what phases and balancers carry.
     """
@@ -55,7 +55,7 @@ class Fork:
 
 
 class Forks(Phase):
-    """All phases of every fork on the same batches, one fork after the other.
+    """Run all phases of every fork on the same batches, one fork after another.
 
     `weightings` are the weights [T] of the forks, which start from the network as the first
     iteration finds it.
@@ -114,7 +114,7 @@ class Forks(Phase):
     def branch(
         self, weightings: Sequence[Sequence[float]], values: Values, rest: dict[str, Any]
     ) -> None:
-        """Let fresh forks go on from one state."""
+        """Restart fresh forks from one state."""
         self.forks = [
             Fork(torch.tensor(weights).double(), deepcopy(values), deepcopy(rest))
             for weights in weightings
@@ -125,7 +125,7 @@ class Forks(Phase):
         return {name: value.detach().clone() for name, value in self._places().items()}
 
     def load(self, values: Values) -> None:
-        """Put the network into a state."""
+        """Load a state into the network."""
         with torch.no_grad():
             for name, place in self._places().items():
                 place.copy_(values[name])
@@ -143,7 +143,7 @@ class Forks(Phase):
         }
 
     def load_rest(self, rest: Mapping[str, Any]) -> None:
-        """Let phases and balancers go on from there."""
+        """Load a state into phases and balancers."""
         for phase, saved in zip(self.phases, rest["phases"], strict=True):
             phase.load_state_dict(saved)
         for own, saved in zip(self.context.balancers, rest["balancers"], strict=True):
@@ -151,7 +151,7 @@ class Forks(Phase):
         self.context.load_state_dict(rest["context"])
 
     def mixture(self, shares: Sequence[float]) -> Values:
-        """The forks' networks, averaged by shares that sum to 1."""
+        """Average the forks' networks with shares that sum to 1."""
         values: Values = mixed([fork.values for fork in self.forks], shares)
         return values
 
@@ -174,9 +174,9 @@ class Forks(Phase):
 
 
 def mixed(states: Sequence[Any], shares: Sequence[float]) -> Any:
-    """Averages of the floating-point tensors in trees of one shape.
+    """Average the floating-point tensors of trees with the same structure.
 
-    Anything else, such as a count or the state of random numbers, is that of the largest share.
+    Anything else, such as a counter or an RNG state, is taken from the tree with the largest share.
 
     >>> mixed([{"a": torch.ones(1), "n": 1}, {"a": torch.zeros(1), "n": 2}], [0.25, 0.75])
     {'a': tensor([0.2500]), 'n': 2}

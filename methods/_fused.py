@@ -21,8 +21,8 @@ from ._linked.links import Level
 class Trunks(nn.Module):
     """One backbone per task, fused; images [B, 3, H, W] -> {task: maps at the ends of the stages}.
 
-    `units` holds, per task, a module per place that makes the task's feature of the features of
-    all backbones. A task with fewer units than places ends there: nothing more is made for it.
+    `units` holds, per task, one module per place that computes the task's feature from those of
+    all backbones. A task with fewer units than places ends at its last unit.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FusedNetwork(nn.Module):
 
 
 class FusedBranches(Architecture):
-    """A network per task and a unit per task at every place, as `links` says.
+    """A network per task, with a unit per task at every place that `links` names.
 
     The branches are fused at every block, or at the ends of stages.
     """
@@ -119,7 +119,7 @@ class FusedBranches(Architecture):
 
 
 def shares(tasks: int, own: int, share: float) -> Tensor:
-    """The first weights of the tasks' features [T]: `share` for one's own, the rest for others.
+    """Return the initial weights [T] of the features: `share` for the task's own, the rest split.
 
     >>> shares(3, own=1, share=0.5).tolist()
     [0.25, 0.5, 0.25]

@@ -14,12 +14,12 @@ from ._solvers import Array
 
 
 class GramianBalancer(GradientBalancer):
-    """A rule that sees the Gramian alone; private parameters keep their own gradient.
+    """A rule that reads only the Gramian; private parameters keep their own gradients.
 
-    A task without a gradient on a batch, as where it has no labels there, is left out: it gets
-    weight 0, and the others get the weights that they would have without it. A task that remains
-    alone has weight 1. If no task has a gradient, or one is not finite, all weights are 1.
-    `limit` is the greatest length that a rule lets its combined gradient have of its own accord.
+    A task without a gradient on a batch, for lack of labels for instance, is left out: it gets
+    weight 0, and the others get the weights that they would have without it. A single remaining
+    task has weight 1. If no task has a gradient, or one is not finite, all weights are 1.
+    `limit` is the length to which the rule itself clips its combined gradient, if it does.
     """
 
     # A Gramian that is s times as large gives weights that are s^degree times as large.

@@ -37,22 +37,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from auxbench import DATASETS, Batch, Dataset, Samples
+from auxbench import DATASETS, Batch, Dataset
 from auxbench.data.arrays import Rows
 from auxbench.data.augment import augmented
-from auxbench.data.dataset import InMemory, Task, named
+from auxbench.data.dataset import Indices, Task, named
 from auxbench.data.kinds import Classes, Depth, Disparity
 from auxbench.data.metrics import BalancedAccuracy, MeanIoU
+from auxbench.data.prepared.dataset import PreparedDataset
 from auxbench.data.prepared.decode import Raw, chosen, pictures
-from auxbench.data.prepared.form import Prepared, place
-from auxbench.data.prepared.samples import Offered, PreparedSamples, decoded, refuse_enlarging
+from auxbench.data.prepared.samples import decoded
 from auxbench.data.splits import last_of_blocks
 from auxbench.data.views import MTAN, PLAIN
 from auxbench.errors import UsageError
@@ -106,7 +106,7 @@ def _lacking(layout: str, name: str) -> str:
 
 
 @DATASETS.register
-class Cityscapes(Dataset):
+class Cityscapes(PreparedDataset):
     """Cityscapes from one `layout`, prepared by `auxbench data prepare cityscapes --source DIR`.
 
     `data` is the prepared folder: a name in the cache folder (by default cityscapes-official for
@@ -123,6 +123,7 @@ class Cityscapes(Dataset):
     """
 
     licence = "non-commercial research and teaching only, after registration; not to be passed on"
+    name = "cityscapes"
     layouts = "auxbench.tasks._layouts.cityscapes"
     tasks: Mapping[str, Task] = TASKS
     primary = "segmentation7"
@@ -166,60 +167,39 @@ class Cityscapes(Dataset):
                 f"categories '{categories}' of 'cityscapes' needs label ids, which the layout "
                 "'mtan' lacks; choose cityscapes:layout=official."
             )
-        self.size = parse_size(size) if size else (side, side)
-        self.layout = layout
-        self.enlarge = enlarge
-        self.data = data or f"cityscapes-{layout}"
-        self.protocol = AUGMENTATIONS[augment]
         self.seven = SEVEN if categories == "all" else np.where(NINETEEN < 0, -1, SEVEN)
-        self.tasks = Offered(TASKS, self._names, partial(_lacking, layout))
+        super().__init__(
+            TASKS,
+            partial(_lacking, layout),
+            size=parse_size(size) if size else (side, side),
+            layout=layout,
+            data=data,
+            enlarge=enlarge,
+            protocol=AUGMENTATIONS[augment],
+        )
 
     @classmethod
     def tiny(cls) -> Dataset:
-        drawn = cls(side=32)
-        drawn.tasks = TASKS
+        return cls(side=32).from_drawn_rooms()
 
-        def samples(split: str) -> Samples:
-            rows = _drawn(split, 8 if split == "train" else 4, drawn.size[0])
-            return PreparedSamples(rows, drawn._finish)
-
-        return InMemory(drawn, samples)
-
-    def prepare(self) -> None:
-        for split in ("train", "validation", "test"):
-            self.samples(split)
-
-    def samples(self, split: str) -> Samples:
-        prepared = self.opened()
-        if not self.enlarge:
-            refuse_enlarging(prepared, self.size, "size=HxW")
-        source = "test" if split == "test" else "train"
-        arrays = prepared.arrays(source)
-        count = prepared.counts[source]
+    def rows(self, split: str, count: int) -> Indices:
         rows = np.arange(count)
-        if source == "train":
-            held = held_out(count, prepared.card["facts"].get("cities", ()))
-            if held.all() or not held.any():
-                raise UsageError(
-                    f"split 'train' of 'cityscapes' has {count} frames, too few to validate on "
-                    "some; prepare more."
-                )
-            rows = rows[held == (split == "validation")]
-        return PreparedSamples(arrays, self._finish, rows)
+        if split == "test":
+            return rows
+        held = held_out(count, self.opened().card["facts"].get("cities", ()))
+        if held.all() or not held.any():
+            raise UsageError(
+                f"split 'train' of 'cityscapes' has {count} frames, too few to validate on "
+                "some; prepare more."
+            )
+        chosen_rows: Indices = rows[held == (split == "validation")]
+        return chosen_rows
 
-    def identity(self) -> dict[str, Any]:
-        return self.opened().identity
+    @staticmethod
+    def drawn(split: str, count: int, side: int) -> Rows:
+        return _drawn(split, count, side)
 
-    @property
-    def frame(self) -> tuple[int, int]:
-        height, width = self.opened().card["arrays"]["image"]["shape"][-2:]
-        return height, width
-
-    def opened(self) -> Prepared:
-        """The prepared form; errors: `UsageError` if it is not there."""
-        return Prepared.open(place(self.data), "cityscapes", self.layout)
-
-    def _names(self) -> tuple[str, ...]:
+    def offered(self) -> tuple[str, ...]:
         """The tasks of what is prepared; of the layout at its best as long as nothing is."""
         try:
             arrays = self.opened().card["arrays"].keys()
@@ -229,7 +209,7 @@ class Cityscapes(Dataset):
             name for name, ways in NEEDS.items() if any(needed <= arrays for needed in ways)
         )
 
-    def _finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
+    def finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
         derived = {"depth": lambda rows: metres(rows["disparity"], rows["camera"])}
         if "ids" in rows:
             derived["segmentation7"] = lambda rows: chosen(rows["ids"], self.seven)

@@ -34,18 +34,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
-from auxbench import DATASETS, Batch, Dataset, Samples
+from auxbench import DATASETS, Batch, Dataset
 from auxbench.data.arrays import Rows
 from auxbench.data.augment import augmented
-from auxbench.data.dataset import Indices, InMemory, Task, named
+from auxbench.data.dataset import Indices, Task, named
 from auxbench.data.kinds import Classes, Depth, Label, Map, Normals
+from auxbench.data.prepared.dataset import PreparedDataset
 from auxbench.data.prepared.decode import chosen, pictures
-from auxbench.data.prepared.form import NORMAL, RESPONSE, Prepared, place
-from auxbench.data.prepared.samples import Offered, PreparedSamples, decoded, refuse_enlarging
+from auxbench.data.prepared.form import NORMAL, RESPONSE
+from auxbench.data.prepared.samples import decoded
 from auxbench.data.splits import last_of_blocks
 from auxbench.data.views import AUXNAS, MTAN, PLAIN
 from auxbench.errors import UsageError
@@ -89,7 +90,7 @@ def _lacking(layout: str, name: str) -> str:
 
 
 @DATASETS.register
-class Nyuv2(Dataset):
+class Nyuv2(PreparedDataset):
     """NYU Depth v2 from one `layout`, prepared by `auxbench data prepare nyuv2 --source DIR`.
 
     `data` is the prepared folder: a name in the cache folder (by default nyuv2-mtan for the layout
@@ -105,6 +106,8 @@ class Nyuv2(Dataset):
     """
 
     licence = "none stated; for research, not to be passed on"
+    name = "nyuv2"
+    views = True
     layouts = "auxbench.tasks._layouts.nyuv2"
     tasks: Mapping[str, Task] = TASKS
     primary = "segmentation13"
@@ -139,51 +142,21 @@ class Nyuv2(Dataset):
     ) -> None:
         if not 8 <= side <= 480:
             raise UsageError(f"side '{side}' of 'nyuv2' is not possible; choose 8 to 480.")
-        self.size = parse_size(size) if size else (side, side)
-        self.layout = layout
-        self.enlarge = enlarge
-        self.data = data or f"nyuv2-{layout}"
-        self.protocol = AUGMENTATIONS[augment]
-        self.tasks = Offered(TASKS, self._names, partial(_lacking, layout))
+        super().__init__(
+            TASKS,
+            partial(_lacking, layout),
+            size=parse_size(size) if size else (side, side),
+            layout=layout,
+            data=data,
+            enlarge=enlarge,
+            protocol=AUGMENTATIONS[augment],
+        )
 
     @classmethod
     def tiny(cls) -> Dataset:
-        drawn = cls(side=32)
-        drawn.tasks = TASKS
+        return cls(side=32).from_drawn_rooms()
 
-        def samples(split: str) -> Samples:
-            rows = _drawn(split, 8 if split == "train" else 4, drawn.size[0])
-            return PreparedSamples(rows, drawn._finish)
-
-        return InMemory(drawn, samples)
-
-    def prepare(self) -> None:
-        for split in ("train", "validation", "test"):
-            self.samples(split)
-
-    def samples(self, split: str) -> Samples:
-        prepared = self.opened()
-        if not self.enlarge:
-            refuse_enlarging(prepared, self.size, "size=HxW")
-        source = "test" if split == "test" else "train"
-        rows = self._rows(prepared.counts[source], split)
-        # 13 classes are not stored where they follow from 40
-        names = frozenset({"image", "segmentation40", *self.tasks})
-        return PreparedSamples(prepared.arrays(source, names), self._finish, rows, views=True)
-
-    def identity(self) -> dict[str, Any]:
-        return self.opened().identity
-
-    @property
-    def frame(self) -> tuple[int, int]:
-        height, width = self.opened().card["arrays"]["image"]["shape"][-2:]
-        return height, width
-
-    def opened(self) -> Prepared:
-        """The prepared form; errors: `UsageError` if it is not there."""
-        return Prepared.open(place(self.data), "nyuv2", self.layout)
-
-    def _names(self) -> tuple[str, ...]:
+    def offered(self) -> tuple[str, ...]:
         """The tasks of the layout; of some it depends on what lay there and was asked for."""
         (layout,) = (one for one in LAYOUTS if one.name == self.layout)
         names = (*layout.tasks, "edges", "keypoints")
@@ -193,7 +166,7 @@ class Nyuv2(Dataset):
             held = {*names} - ({"normals"} if layout.name == "official" else set())
         return tuple(name for name in names if name in held)
 
-    def _rows(self, count: int, split: str) -> Indices:
+    def rows(self, split: str, count: int) -> Indices:
         rows = np.arange(count)
         if split == "test":
             return rows
@@ -206,7 +179,15 @@ class Nyuv2(Dataset):
         chosen_rows: Indices = rows[held == (split == "validation")]
         return chosen_rows
 
-    def _finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
+    def arrays(self) -> frozenset[str]:
+        # 13 classes are not stored where they follow from 40
+        return frozenset({"image", "segmentation40", *self.tasks})
+
+    @staticmethod
+    def drawn(split: str, count: int, side: int) -> Rows:
+        return _drawn(split, count, side)
+
+    def finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
         derived = {"segmentation13": lambda rows: chosen(rows["segmentation40"], THIRTEEN)}
         if "segmentation13" in rows:
             derived.clear()

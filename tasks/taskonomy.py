@@ -45,15 +45,16 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from auxbench import DATASETS, Batch, Dataset, Samples
+from auxbench import DATASETS, Batch, Dataset
 from auxbench.data.arrays import Rows
 from auxbench.data.augment import augmented
-from auxbench.data.dataset import InMemory, Task, named
+from auxbench.data.dataset import Indices, Task, named
 from auxbench.data.kinds import Classes, Depth, Label, Map, Normals, Probabilities
 from auxbench.data.metrics import first_choice
+from auxbench.data.prepared.dataset import PreparedDataset
 from auxbench.data.prepared.decode import Raw, pictures, responses
-from auxbench.data.prepared.form import NORMAL, RESPONSE, Prepared, place
-from auxbench.data.prepared.samples import Offered, PreparedSamples, decoded, refuse_enlarging
+from auxbench.data.prepared.form import NORMAL, RESPONSE
+from auxbench.data.prepared.samples import decoded
 from auxbench.data.views import PLAIN, Protocol
 from auxbench.errors import UsageError
 from auxbench.spec.marks import Help, Place
@@ -133,7 +134,7 @@ def _lacking(name: str) -> str:
 
 
 @DATASETS.register
-class Taskonomy(Dataset):
+class Taskonomy(PreparedDataset):
     """Taskonomy's tree, prepared by `auxbench data prepare taskonomy --source DIR`.
 
     `data` is the prepared folder: a name in the cache folder (by default taskonomy-official) or a
@@ -147,6 +148,8 @@ class Taskonomy(Dataset):
     """
 
     licence = "research terms of Taskonomy and Omnidata: non-commercial research and education only"
+    name = "taskonomy"
+    larger = "side=N"
     layouts = "auxbench.tasks._layouts.taskonomy"
     tasks: Mapping[str, Task] = TASKS
     primary = "segmentation"
@@ -178,50 +181,45 @@ class Taskonomy(Dataset):
         ] = "hard",
     ) -> None:
         check_side("taskonomy", side)
-        self.size = (side, side)
-        self.layout = layout
-        self.enlarge = enlarge
-        self.data = data or f"taskonomy-{layout}"
-        self.protocol = AUGMENTATIONS[augment]
-        known = {**TASKS, **SOFT} if targets == "soft" else TASKS
-        self.tasks = Offered(known, self._names, _lacking)
+        super().__init__(
+            {**TASKS, **SOFT} if targets == "soft" else TASKS,
+            _lacking,
+            size=(side, side),
+            layout=layout,
+            data=data,
+            enlarge=enlarge,
+            protocol=AUGMENTATIONS[augment],
+        )
 
     @classmethod
     def tiny(cls) -> Dataset:
-        drawn = cls(side=32)
-        drawn.tasks = TASKS
+        return cls(side=32).from_drawn_rooms()
 
-        def samples(split: str) -> Samples:
-            rows = _drawn(split, 8 if split == "train" else 4, drawn.size[0])
-            return PreparedSamples(rows, drawn._finish)
+    @property
+    def frame(self) -> None:
+        """None, since `size` always shows the complete picture."""
 
-        return InMemory(drawn, samples)
+    def source(self, split: str) -> str:
+        return split
 
-    def prepare(self) -> None:
-        for split in ("train", "validation", "test"):
-            self.samples(split)
+    def rows(self, split: str, count: int) -> Indices:
+        return np.arange(count)
 
-    def samples(self, split: str) -> Samples:
-        prepared, names = self.opened(), frozenset({"image", *self.tasks})
-        if not self.enlarge:
-            refuse_enlarging(prepared, self.size, "side=N")
-        return PreparedSamples(prepared.arrays(split, names), self._finish)
+    def arrays(self) -> frozenset[str]:
+        return frozenset({"image", *self.tasks})
 
-    def identity(self) -> dict[str, Any]:
-        return self.opened().identity
+    @staticmethod
+    def drawn(split: str, count: int, side: int) -> Rows:
+        return _drawn(split, count, side)
 
-    def opened(self) -> Prepared:
-        """The prepared form; errors: `UsageError` if it is not there."""
-        return Prepared.open(place(self.data), "taskonomy", self.layout)
-
-    def _names(self) -> Sequence[str]:
+    def offered(self) -> Sequence[str]:
         """The tasks of what is prepared; all as long as nothing is."""
         try:
             return tuple(self.opened().card["arrays"])
         except UsageError:
             return tuple(TASKS)
 
-    def _finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
+    def finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
         batch = Batch(pictures(rows["image"]), decoded(self.tasks, rows, {}))
         return augmented(batch, self.tasks, self.size, self.protocol, rng)
 

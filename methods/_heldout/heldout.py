@@ -1,7 +1,7 @@
 """The base of rules that learn from the primary's loss on held-out data.
 
-The held-out samples are carved from the training data, so that neither validation nor test is
-read. Networks are run in training mode, but no running statistics move.
+The held-out samples are taken from the training data, so validation and test data stay unread.
+Networks run in training mode, but their running statistics are frozen.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ Alpha = Annotated[
 
 
 class BilevelStep(Phase):
-    """A phase before the descent that revises a balancer in every `every`-th iteration.
+    """A phase before the descent that updates a balancer every `every` iterations.
 
-    It reads the batch that the descent is about to read, and a held-out one.
+    It reads the batch that the descent will read next, and a held-out one.
     """
 
     def __init__(self, name: str, context: Context, every: int = 1) -> None:
@@ -83,7 +83,7 @@ class BilevelStep(Phase):
 
     @abstractmethod
     def revise(self, seen: Batch, unseen: Batch) -> Scalars:
-        """Learn from a training batch and a held-out one, and say what is worth logging."""
+        """Learn from a training batch and a held-out one; return what to log."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"waited": self.waited}
@@ -155,11 +155,11 @@ def inverse_hessian_product(
 
 
 class HeldOut(Balancer):
-    """A rule that is learned on held-out data with an Adam of its own.
+    """A rule that learns on held-out data with its own Adam.
 
-    Published rates belong to runs of many thousand steps. Unless a rate is given, it is set so
-    that what is learned can travel by `TRAVEL` in a run, however short: this is what the published
-    ones come to.
+    Published learning rates belong to runs of many thousand steps. By default the rate is scaled
+    so that the learned values can move by `TRAVEL` over a run of any length, as they can at the
+    published rates.
 
     """
 
@@ -191,7 +191,7 @@ class HeldOut(Balancer):
             group["lr"] = self.rate or TRAVEL / revisions
 
     def descend(self, gradients: Sequence[Tensor]) -> None:
-        """Take one step of what is learned against its gradients."""
+        """Take one optimiser step along the negative gradients."""
         for parameter, part in zip(self.learned, gradients, strict=True):
             parameter.grad = part
         self.optimizer.step()
@@ -204,7 +204,7 @@ class HeldOut(Balancer):
 
 
 class ImplicitDifferentiation(HeldOut):
-    """A rule that is learned by the implicit hypergradient of the primary's held-out loss."""
+    """A rule that learns from the implicit hypergradient of the primary's held-out loss."""
 
     def __init__(
         self,
@@ -232,16 +232,16 @@ class ImplicitDifferentiation(HeldOut):
 
     @abstractmethod
     def learn(self, losses: Sequence[SampleLosses], rises: Sequence[SampleLosses]) -> None:
-        """Take one step, given how fast the losses rise along the inverse Hessian's direction."""
+        """Take one step, given the losses' derivatives along the inverse-Hessian direction."""
 
 
 class ImplicitStep(BilevelStep):
-    """One step of what a balancer has learned against its implicit hypergradient.
+    """One step of a balancer against its implicit hypergradient.
 
-    Where training has converged, raising the weight of a loss with gradient g moves the network by
-    -H^-1 g, H being the Hessian of the training loss, and the primary's held-out loss by the inner
-    product of that with its own gradient v. All these products come from one: the slopes of the
-    losses along H^-1 v.
+    At a converged state, raising the weight of a loss with gradient g moves the network by -H^-1 g,
+    where H is the Hessian of the training loss, and changes the primary's held-out loss by the
+    inner product of that with its gradient v. One product gives all of these: the derivatives of
+    the losses along H^-1 v.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Single-task branches joined by links, from which Aux-G and Aux-NAS are made.
 
-What arrives over the links of one partner is concatenated, passed through a fusion that starts at
-zero, and added to the block's own output, so that the branches equal the single-task networks at
-first. Links carry what the source block puts out, before its own fusion.
+The features that arrive over the links from one partner are concatenated, passed through a fusion
+that starts at zero, and added to the block's output, so that the branches initially equal the
+single-task networks. A link carries the output of its source block before that block's own fusion.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .links import Connectivity, Direction, Level, link_pairs
 
 
 class LinkedBranches(Architecture):
-    """A network per task with links from the primary to the auxiliaries and perhaps back.
+    """A network per task with links from the primary to the auxiliaries and, optionally, back.
 
-    Gradients are balanced on the primary's backbone, which is what is deployed: most of an
-    auxiliary's gradient lies on its own branch, and would decide about directions and lengths
-    there. The pace of a task is read off the last block of its own branch, since the primary's last
-    block gets gradients of the auxiliaries through fusions only, which start at zero.
+    Gradients are balanced on the primary's backbone, which is deployed: most of an auxiliary's
+    gradient lies on its own branch and would dominate directions and lengths there. The pace of a
+    task is measured at the last block of its own branch, since auxiliary gradients reach the
+    primary's last block only through fusions, which start at zero.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class LinkedBranches(Architecture):
     def connectivity(self, direction: Direction, task: Task) -> Connectivity:
         """Return the strengths of the links between the primary and an auxiliary in one direction.
 
-        For every target the strength of its sources, or None, which leaves it out of the graph.
+        For every target block, the strengths of its sources, or None to leave it out of the graph.
         """
 
     def balanced(self) -> Iterator[Parameter]:

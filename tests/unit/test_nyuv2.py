@@ -212,10 +212,10 @@ def test_the_border_is_cut_and_the_rest_is_not_squeezed(tmp_path: Path) -> None:
 def test_validation_is_carved_from_training(prepared: Path, layout: str) -> None:
     data = dataset(layout, prepared, side=32)
     assert [len(data.samples(s)) for s in ("train", "validation", "test")] == [5, 1, 2]
-    held = data._rows(795, "validation")
+    held = data.rows("validation", 795)
     assert len(held) == 8 * 15 + 3
     assert held[:9].tolist() == [*range(42, 50), 92]
-    assert sorted({*held, *data._rows(795, "train")}) == list(range(795))
+    assert sorted({*held, *data.rows("train", 795)}) == list(range(795))
 
 
 @pytest.mark.parametrize("augment", ["mtan", "auxnas", "none"])
