@@ -7,7 +7,7 @@ form on a shared representation is not this one.
 
 Known flaws: with the smallest component the step shrinks as gradients become alike, and between
 nearly orthogonal gradients only its length tells the rule from other equalising ones. Public
-versions divide by the number of tasks, or call a routine that current PyTorch has no more.
+versions divide by the number of tasks, or call a routine that PyTorch no longer has.
 
 @inproceedings{senushkin2023alignedmtl,
   author = {Senushkin, D. and Patakin, N. and Kuznetsov, A. and Konushin, A.},

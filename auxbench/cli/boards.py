@@ -25,7 +25,7 @@ def leaderboard(
     style: str,
     **chosen: str | None,
 ) -> None:
-    """Show the methods of every problem in tiers, by their primary score."""
+    """Show methods in tiers, problem by problem. They are placed by their primary score."""
     from auxbench.report.board import boards
 
     found = rows(results, **chosen)
@@ -53,7 +53,7 @@ def compare(
     style: str,
     **chosen: str | None,
 ) -> None:
-    """Compare METHODS by their paired seeds, and say what can be concluded."""
+    """Compare METHODS by their paired seeds. Says in words what can be concluded."""
     from auxbench.records.looks import Looks
     from auxbench.report.comparison import compare as make_comparison
     from auxbench.report.matrix import matrix as make_matrix
@@ -71,7 +71,7 @@ def compare(
 @click.option("--results", help="Folder of records: resample its methods instead of simulating.")
 @format_option
 def calibrate(draws: int, results: str | None, style: str) -> None:
-    """Measure how often the decisions claim a difference where there is none."""
+    """Measure the rate of false claims. By simulation, or on recorded runs with --results."""
     from auxbench.report.calibration import real, table
     from auxbench.stats.calibrate import calibrate as simulate
 

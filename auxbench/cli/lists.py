@@ -44,7 +44,7 @@ def list_(kind: str, cite: str | None, style: str) -> None:
 @results_option
 @format_option
 def show(words: tuple[str, ...], results: str, style: str) -> None:
-    """Show a method, a data set, or the RUN whose id begins with these digits."""
+    """Show a method, a data set or a run. A RUN is named by the first digits of its id."""
     import json
 
     from auxbench.records.store import Store

@@ -22,7 +22,7 @@ from auxbench.cli.options import format_option, show, study_options
 def run(
     methods: str, dataset: str, until: str | None, max_seeds: int, control: str, **words: Any
 ) -> None:
-    """Train methods on data sets; runs that are recorded already are skipped."""
+    """Train methods on data sets. Runs that are recorded already are skipped."""
     from auxbench import run as carry_out
 
     if until:
@@ -46,7 +46,7 @@ def run(
 @click.option("--halving", is_flag=True, help="Drop the worse half of the trials after each seed.")
 @format_option
 def tune(methods: str, dataset: str, style: str, **words: Any) -> None:
-    """Tune every method by the same number of trials, then train the best with fresh seeds."""
+    """Tune all methods equally, then train them. Every method has the same number of trials."""
     from auxbench import tune as carry_out
     from auxbench.records.ledger import Ledger
     from auxbench.report.tuning import table
@@ -69,7 +69,7 @@ def plan(
     retry: bool,
     **words: Any,
 ) -> None:
-    """Show what a run would do: what is done, what is impossible, what it would cost."""
+    """Show what a run would do and cost. Says what is done and what is impossible."""
     from auxbench.execution.local import resolve, slots, threads_of
     from auxbench.execution.plan import plan as make_plan
     from auxbench.execution.study import Study

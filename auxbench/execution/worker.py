@@ -2,7 +2,8 @@
 
 Importing torch takes longer than many a run. It is imported once, here, and every run is a fork of
 this process, as clean as a new one and as easily killed. Where there is no fork, a process carries
-out one order and ends.
+out one order and ends. The forkserver of `multiprocessing` would do the same, but it imports the
+user's script first, so that `auxbench.run` would fail in every script without a main guard.
 """
 
 from __future__ import annotations

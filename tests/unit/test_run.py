@@ -175,3 +175,16 @@ def test_a_study_that_is_told_to_stop_saves_its_runs_and_goes_on_later(tmp_path:
     assert "the same command continues from here" in text
     assert Store(tmp_path).records() == []
     assert 0 < state.load(folder / "state")["training"]["step"] < 100_000
+
+
+def test_a_script_without_a_main_guard_can_run_a_study(tmp_path: Path) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import auxbench\n"
+        "frame = auxbench.run('single', 'toy', budget='demo', steps=2, seeds=2, jobs=2,\n"
+        f"    quiet=True, results={str(tmp_path / 'results')!r})\n"
+        "print(list(frame['status']))\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines() == ["['done', 'done']"], done.stderr
