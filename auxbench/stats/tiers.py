@@ -19,26 +19,26 @@ def rank_intervals(scores: Numbers, level: float = 0.95) -> tuple[Numbers, Numbe
     """The bounds [M] of the ranks of M methods by a bootstrap of their n seeds, [M, n].
 
     `scores` are oriented so that larger is better, NaN where there is no run; rank 1 is the best.
-    Seeds are drawn for all methods together, since they are paired. With one seed there is nothing
-    to draw, and every rank is possible.
+    Every draw weighs the deviations of the seeds at random, the same for all methods, since seeds
+    are paired, and widens them as Student's t does. Resampling instead would be far too sure of few
+    seeds. With one seed every rank is possible.
 
-    >>> low, high = rank_intervals(np.array([[3.0, 3.1, 2.9], [1.0, 1.1, 0.9]]))
+    >>> low, high = rank_intervals(np.array([[3.0, 3.1, 2.9, 3.0], [1.0, 1.1, 0.9, 1.0]]))
     >>> low.tolist(), high.tolist()
     ([1.0, 2.0], [1.0, 2.0])
     """
     methods, seeds = scores.shape
     if seeds < 2:
         return np.ones(methods), np.full(methods, float(methods))
-    chosen = np.random.default_rng(0).integers(0, seeds, (DRAWS, seeds))
-    drawn = scores[:, chosen]  # [M, draws, n]
-    known = ~np.isnan(drawn)
-    sums, counts = np.where(known, drawn, 0.0).sum(-1), known.sum(-1)
-    # a method whose runs were not drawn has its mean over all
-    overall = np.nanmean(scores, axis=1)[:, None]
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
-    ranks = rankdata(-means, axis=0)
-    tail = (1 - level) / 2
-    low, high = np.quantile(ranks, [tail, 1 - tail], axis=1, method="inverted_cdf")
+    rng = np.random.default_rng(0)
+    means = np.nanmean(scores, axis=1, keepdims=True)
+    counts = (~np.isnan(scores)).sum(1, keepdims=True)
+    errors = np.nan_to_num(scores - means) / np.sqrt(counts * np.maximum(counts - 1, 1))
+    tail = np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, DRAWS))
+    drawn = means + errors @ rng.standard_normal((seeds, DRAWS)) * tail
+    ranks = rankdata(-drawn, axis=0)
+    edge = (1 - level) / 2
+    low, high = np.quantile(ranks, [edge, 1 - edge], axis=1, method="inverted_cdf")
     return low, high
 
 

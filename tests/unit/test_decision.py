@@ -14,6 +14,7 @@ from auxbench.stats.calibrate import LIMITS, SHAPES, calibrate, measured, resamp
 from auxbench.stats.collapse import shared_depth
 from auxbench.stats.decision import STRICT, evidence, level
 from auxbench.stats.signflip import flip_interval, signflip
+from auxbench.stats.tiers import rank_intervals, tiers
 
 MANY = 5
 DIFFERENCES = np.array([0.9, -0.2, 1.4, 0.6, 1.1, 0.3, 0.8])
@@ -148,3 +149,28 @@ def test_real_runs_are_resampled_without_sharing_a_seed() -> None:
     scores = np.random.default_rng(4).normal(40, 1, 60).tolist()
     assert not resampled(scores, 10).excessive
     assert resampled([40.0] * 60, 5).rate == 0.0
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+def test_ranks_of_identical_methods_are_rarely_certain(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    certain = 0
+    for _ in range(400):
+        shared = rng.normal(0, 2, seeds)
+        low, high = rank_intervals(shared + rng.normal(size=(2, seeds)))
+        certain += bool((low == high).all())
+    assert certain / 400 < 0.05 + 4 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_ranks_of_methods_far_apart_are_certain_and_one_seed_says_nothing() -> None:
+    scores = np.arange(3)[:, None] + np.random.default_rng(0).normal(0, 0.05, (3, 5))
+    low, high = rank_intervals(scores)
+    assert low.tolist() == high.tolist() == [3, 2, 1]
+    low, high = rank_intervals(scores[:, :1])
+    assert (low.tolist(), high.tolist()) == ([1, 1, 1], [3, 3, 3])
+
+
+def test_a_tier_begins_with_its_best_method() -> None:
+    apart = {("a", "b"): False, ("a", "c"): True, ("a", "d"): True}
+    apart |= {("b", "c"): True, ("b", "d"): False, ("c", "d"): False}
+    assert tiers(["a", "b", "c", "d"], apart) == {"a": 1, "b": 1, "c": 2, "d": 2}
