@@ -73,7 +73,7 @@ def test_its_commands_parse(words: list[str]) -> None:
     context = command.make_context(name, rest)
     if name in {"run", "plan"}:
         skipped = {"results", "device", "jobs", "threads", "retry", "style"}
-        skipped |= {"until", "max_seeds", "control"}
+        skipped |= {"until", "max_seeds", "control", "declare"}
         assert Study.of(**{k: v for k, v in context.params.items() if k not in skipped}).runs
 
 

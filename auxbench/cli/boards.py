@@ -54,12 +54,19 @@ def compare(
     **chosen: str | None,
 ) -> None:
     """Compare METHODS by their paired seeds. Says in words what can be concluded."""
+    from auxbench.records.declared import Declared
     from auxbench.records.looks import Looks
     from auxbench.report.comparison import compare as make_comparison
     from auxbench.report.matrix import matrix as make_matrix
 
-    looks = Looks(results).latest()
-    comparison = make_comparison(rows(results, **chosen), methods, control, looks)
+    comparison = make_comparison(
+        rows(results),
+        methods,
+        control,
+        within=set(rows(results, **chosen)["problem"]),
+        looks=Looks(results).latest(),
+        declared=Declared(results).pairs(),
+    )
     show([make_matrix(comparison) if matrix else comparison.table()], style)
     if style == "text" and not matrix:
         for sentence in comparison.sentences():

@@ -9,9 +9,15 @@ import click
 
 from auxbench.cli.options import format_option, show, study_options
 
+declare_option = click.option(
+    "--declare",
+    help="Comparisons that reports call confirmatory, such as auxnas/single,pcgrad/hps.",
+)
+
 
 @click.command()
 @study_options
+@declare_option
 @click.option(
     "--until",
     type=click.Choice(["decided"]),
@@ -20,10 +26,18 @@ from auxbench.cli.options import format_option, show, study_options
 @click.option("--max-seeds", default=20, show_default=True, help="Most seeds of --until.")
 @click.option("--control", default="single", show_default=True, help="Control of --until.")
 def run(
-    methods: str, dataset: str, until: str | None, max_seeds: int, control: str, **words: Any
+    methods: str,
+    dataset: str,
+    declare: str | None,
+    until: str | None,
+    max_seeds: int,
+    control: str,
+    **words: Any,
 ) -> None:
     """Train methods on data sets. Runs that are recorded already are skipped."""
     from auxbench import run as carry_out
+
+    _declare(declare, words["results"])
 
     if until:
         from auxbench.cli.until import run_until_decided
@@ -41,16 +55,18 @@ def run(
 
 @click.command()
 @study_options
+@declare_option
 @click.option("--trials", default=8, show_default=True, help="Trials per method and problem.")
 @click.option("--tuning-seeds", default=2, show_default=True, help="Seeds per trial.")
 @click.option("--halving", is_flag=True, help="Drop the worse half of the trials after each seed.")
 @format_option
-def tune(methods: str, dataset: str, style: str, **words: Any) -> None:
+def tune(methods: str, dataset: str, declare: str | None, style: str, **words: Any) -> None:
     """Tune all methods equally, then train them. Every method has the same number of trials."""
     from auxbench import tune as carry_out
     from auxbench.records.ledger import Ledger
     from auxbench.report.tuning import table
 
+    _declare(declare, words["results"])
     carry_out(methods, dataset, **words)
     show([table(Ledger(words["results"]).tunings())], style)
 
@@ -82,3 +98,12 @@ def plan(
     store = Store(Path(results))
     cells = make_plan(study, store, device, threads_of(threads, at_once), retry)
     show([table(cells, at_once)], style)
+
+
+def _declare(text: str | None, results: str) -> None:
+    """Write declared comparisons down before anything runs."""
+    if text:
+        from auxbench.records.declared import Declared
+        from auxbench.records.store import Store
+
+        Declared(results).append(text, len(Store(results).records()))

@@ -19,6 +19,7 @@ def run_until_decided(
     `UsageError` for fewer seeds than the first look has, and for a control that is not run.
     """
     from auxbench import run
+    from auxbench.records.declared import Declared
     from auxbench.records.looks import Looks
     from auxbench.report.comparison import compare
     from auxbench.stats.sequential import LOOKS
@@ -40,7 +41,13 @@ def run_until_decided(
             for problem in problems
             for method in present - {control}
         }
-        comparison = compare(found, others, control, {**earlier, **now})
+        comparison = compare(
+            found,
+            others,
+            control,
+            looks={**earlier, **now},
+            declared=Declared(results).pairs(),
+        )
         for key in now:
             looks.append(*key, count)
         undecided = {d.method for d in comparison.differences if d.verdict == "undecided"}

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from auxbench.errors import UsageError, suggestion
 from auxbench.report.calibration import sentence
 from auxbench.report.difference import COLUMNS, FEW, WEAK, Difference, counted, listed
+from auxbench.report.family import Looks, Pair, judged
 from auxbench.report.scored import Metric, ScoredProblem, failures, problems
 from auxbench.report.tables import Table, decimals
 from auxbench.spec.grammar import split_list
-from auxbench.stats import Paired, decide, frame
-from auxbench.stats.collapse import shared_depth
+from auxbench.stats import Paired, frame
 from auxbench.stats.decision import ALPHA, STRICT
-from auxbench.stats.sequential import level_at
 
 if TYPE_CHECKING:
     import pandas
@@ -26,15 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences that are reported together: one family.
+    """The differences that are shown, judged in their families.
 
     `absent` says which of the pairs asked for could not be made, and where. `drawn` says whether
-    every seed drew its own data.
+    every seed drew its own data. `sizes` are the numbers of comparisons in the confirmatory and the
+    exploratory family, and `declared_after` is how many runs there were when the former was
+    declared.
     """
 
     differences: tuple[Difference, ...]
     absent: tuple[str, ...] = ()
     drawn: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    declared_after: int = 0
 
     def table(self) -> Table:
         """The differences as a table, with what they mean.
@@ -45,7 +46,7 @@ class Comparison:
         rows = [difference.row() for difference in self.differences]
         places, metrics = ({row[key] for row in rows} for key in ("place", "metric"))
         counts = ("unpaired", "failed", "control_failed", "collapsed", "control_collapsed")
-        hidden = {key for key in counts if not _any(rows, key)}
+        hidden = {key for key in (*counts, "kind") if not _any(rows, key)}
         title = ""
         if len(places) == 1:
             hidden.add("place")
@@ -72,17 +73,18 @@ class Comparison:
             "Estimand: the mean difference in the primary score, positive where the method is "
             f"better, in the metric's own unit, {data}"
         )
-        same = {difference.result.differences for difference in self.differences}
         count = len(self.differences)
-        family = f"the family of {count} comparisons (Holm)" if count > 1 else "this one comparison"
-        if len(same) < count and all(same):
-            family += f", of which {len(same)} differ"
         yield (
             f"Paired t-test by seed; each interval by itself covers at 95 %; verdicts hold at 5 % "
-            f"over {family}. 'equivalent': the difference is smaller than the margin that the data "
-            "set declares (two one-sided tests). Detectable: the true difference from which on "
-            "such a test has 80 % power."
+            f"over {self._families()}. 'equivalent': the difference is smaller than the margin "
+            "that the data set declares (two one-sided tests). Detectable: the true difference "
+            "from which on such a test has 80 % power."
         )
+        if self.declared_after:
+            yield (
+                f"The confirmatory comparisons were declared when {self.declared_after} runs had "
+                "been made."
+            )
         yield sentence()
         if looked := [one.claim.alpha for one in self.differences if one.claim.alpha < ALPHA]:
             levels = listed(f"{100 * alpha:g} %" for alpha in sorted(set(looked)))
@@ -129,6 +131,19 @@ class Comparison:
         if self.absent:
             yield f"Not compared, since not recorded there: {listed(self.absent)}."
 
+    def _families(self) -> str:
+        """The families in words; exact duplicates count as one comparison."""
+        confirmatory, exploratory = (
+            self.sizes.get(kind, 0) for kind in ("confirmatory", "exploratory")
+        )
+        if confirmatory:
+            text = f"the {counted(confirmatory, 'declared comparison')} (Holm)"
+            rest = f"the {counted(exploratory, 'other')}"
+            return f"{text}, and separately over {rest}" if exploratory else text
+        if exploratory == 1:
+            return "this one comparison"
+        return f"the family of {exploratory} comparisons recorded against the control (Holm)"
+
     def sentences(self) -> list[str]:
         """One sentence or two per difference."""
         return [difference.sentence() for difference in self.differences]
@@ -138,58 +153,55 @@ def compare(
     records: Iterable[Mapping[str, Any]] | pandas.DataFrame,
     methods: Sequence[str],
     control: str | None = None,
-    looks: Mapping[tuple[str, str, str], int] | None = None,
+    *,
+    within: Collection[str] | None = None,
+    looks: Looks | None = None,
+    declared: Mapping[Pair, int] | None = None,
 ) -> Comparison:
     """Compare methods inside every problem of the records.
 
     With a control every other method, or each of `methods`, is compared with it; without one the
-    last of `methods` is the control. Everything compared is one family. `looks` says up to how many
-    seeds a comparison (problem, method, control) was looked at before more were added, which lowers
-    its level. Errors: `UsageError` for
-    methods that are not recorded, for fewer than two, and where no problem has both sides.
+    last of `methods` is the control. What is shown, by `methods` and, if they are named, the
+    problems `within`, does not decide how it is judged: the family is everything that is recorded
+    against that control, but for the `declared` pairs (method, control), which are a family of
+    their own. `looks` says up to how many seeds a comparison (problem, method, control) was looked
+    at before more were added, which lowers its level. Errors: `UsageError` for methods that are not
+    recorded, for fewer than two, and where no problem has both sides.
     """
     rows = frame(records)
     if rows.empty:
         raise UsageError("no record is left to compare; auxbench run makes some.")
     others, control = _sides(rows, methods, control)
+    every = sorted(set(rows["method"]) - {control})
     pairs, absent = [], []
     for group in problems(rows):
-        problem = ScoredProblem.of(group, [*others, control])
-        for other in others:
-            if {other, control} <= problem.ranks.keys():
-                pairs.append((problem, other))
-            elif methods or control not in problem.ranks:
-                lacking = control if control not in problem.ranks else other
-                absent.append(f"{lacking} on {problem.name}")
-    if not pairs:
+        problem = ScoredProblem.of(group, [*every, control])
+        pairs += [(problem, one) for one in every if {one, control} <= problem.ranks.keys()]
+        for other in others if within is None or problem.name in within else ():
+            lacking = [one for one in (control, other) if one not in problem.ranks]
+            if lacking and (methods or control in lacking):
+                absent.append(f"{lacking[0]} on {problem.name}")
+    shown = [one in others and (within is None or problem.name in within) for problem, one in pairs]
+    if not any(shown):
         raise UsageError(
             f"no problem has '{control}' and {' or '.join(map(repr, others))}; "
             "run them on the same data, tasks, backbone and budget."
         )
-    unique = {problem.name: problem for problem, _ in pairs}
-    found = shared_depth(
-        np.array([problem.depth for problem in unique.values()]),
-        np.array([problem.spread for problem in unique.values()]),
-        np.array([problem.others for problem in unique.values()]),
+    named = {method for method, against in declared or {} if against == control}
+    claims, decisions = judged(pairs, control, named, looks or {})
+    order = list(dict.fromkeys(problem.name for problem, _ in pairs))
+    kept = sorted(
+        (place for place, visible in enumerate(shown) if visible),
+        key=lambda place: (order.index(pairs[place][0].name), others.index(pairs[place][1])),
     )
-    depths = dict(zip(unique, found.tolist(), strict=True))
-    family = [
-        problem.claim(
-            other,
-            control,
-            len(pairs),
-            depths[problem.name],
-            level_at(looks[key])
-            if looks and (key := (problem.name, other, control)) in looks
-            else ALPHA,
-        )
-        for problem, other in pairs
-    ]
-    decisions = decide(family)
-    digits = _digits([problem.metric for problem, _ in pairs], [claim.result for claim in family])
-    places = _places(dict.fromkeys(problem.name for problem, _ in pairs))
-    return Comparison(
-        tuple(
+    digits = _digits(
+        [pairs[place][0].metric for place in kept], [claims[place].result for place in kept]
+    )
+    places = _places(dict.fromkeys(pairs[place][0].name for place in kept))
+    differences = []
+    for place in kept:
+        problem, other = pairs[place]
+        differences.append(
             Difference(
                 _where(problem.group, problem.metric),
                 places[problem.name],
@@ -202,14 +214,22 @@ def compare(
                 problem.finished(other, control),
                 problem.collapses[other],
                 problem.collapses[control],
-                claim,
-                decision,
+                claims[place],
+                decisions[place],
                 digits[problem.metric],
+                "confirmatory" if other in named else "exploratory" if named else "",
             )
-            for (problem, other), claim, decision in zip(pairs, family, decisions, strict=True)
-        ),
+        )
+    known = {name for _, name in pairs}
+    return Comparison(
+        tuple(differences),
         tuple(dict.fromkeys(absent)),
-        all(problem.group["draw"].nunique() > 1 for problem, _ in pairs),
+        all(pairs[place][0].group["draw"].nunique() > 1 for place in kept),
+        {
+            kind: sum((name in named) is (kind == "confirmatory") for _, name in pairs)
+            for kind in ("confirmatory", "exploratory")
+        },
+        max(((declared or {})[name, control] for name in named & known), default=0),
     )
 
 

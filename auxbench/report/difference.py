@@ -50,6 +50,7 @@ COLUMNS = (
     Column("correlation", "correlation", 2, signed=True),
     Column("spread", "sd of differences", shown=False),
     Column("detectable", "detectable", "digits"),
+    Column("kind", "family"),
     Column("verdict", "verdict"),
     Column("why", "why undecided", shown=False),
 )
@@ -81,6 +82,7 @@ class Difference:
     claim: Claim
     decision: Decision
     digits: int
+    kind: str = ""
 
     @property
     def result(self) -> Paired:
@@ -120,6 +122,7 @@ class Difference:
             "why": self.decision.why,
             "p": result.p if tested else None,
             "p_holm": self.p_holm if tested else None,
+            "kind": self.kind,
             "verdict": self.verdict,
             "digits": self.digits,
         }

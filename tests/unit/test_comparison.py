@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from auxbench.errors import UsageError
+from auxbench.records.declared import Declared
 from auxbench.report.comparison import compare
 from auxbench.report.tables import render
 from auxbench.stats import frame, holm
@@ -51,7 +53,9 @@ def test_all_problems_are_one_family_and_keep_their_own_units() -> None:
     raised = [row["p"] * 0.05 / level for row, level in zip(rows, (0.01, 0.01, 0.001), strict=True)]
     assert [row["p_holm"] for row in rows] == pytest.approx(holm(raised).tolist())
     assert {row["place"].split(" with")[0] for row in rows} == {"rooms segmentation", "rooms depth"}
-    assert "the family of 3 comparisons (Holm)" in " ".join(comparison.notes())
+    assert "the family of 3 comparisons recorded against the control (Holm)" in " ".join(
+        comparison.notes()
+    )
     assert "| problem |" in render([comparison.table()], "markdown")
 
 
@@ -84,7 +88,7 @@ def test_a_verdict_reads_as_a_sentence() -> None:
     assert undecided == (
         "hps against single on rooms segmentation with depth (miou): undecided. The difference is "
         "+0.14 % [-0.26, +0.54] over 5 paired seeds, adjusted p = 0.385; the test has 80 % power "
-        "from a true difference of 0.66 % on."
+        "from a true difference of 0.84 % on."
     )
 
 
@@ -94,7 +98,7 @@ def test_identical_and_constant_differences_are_undecided_in_words() -> None:
     shift, copy = compare(study(copies), ["shift", "copy"], control="single").sentences()
     assert copy.endswith("undecided. The scores are identical on 5 paired seeds.")
     assert "undecided. The difference is +1.0 % on each of 5 paired seeds" in shift
-    assert "only their signs can be tested, adjusted p = 0.125." in shift
+    assert "only their signs can be tested, adjusted p = 0.188." in shift
     assert "nan" not in shift + copy
 
 
@@ -208,3 +212,43 @@ def test_what_cannot_be_compared_is_one_line(
     with pytest.raises(UsageError) as caught:
         compare(records, methods)
     assert message in str(caught.value)
+
+
+def test_a_family_is_what_is_recorded_and_not_what_is_typed() -> None:
+    everything = {d.method: d.decision for d in compare(ALL, [], "single").differences}
+    for name in ("hps", "auxnas", "uw"):
+        (alone,) = compare(ALL, [name], "single").differences
+        assert alone.decision == everything[name]
+    other = study(SCORES, primary="depth")
+    problem = compare(ALL, ["hps"], "single").differences[0].where["problem"]
+    whole = compare([*ALL, *other], [], "single").differences
+    part = compare([*ALL, *other], [], "single", within=[problem]).differences
+    assert {d.where["problem"] for d in part} == {problem}
+    judged = {d.method: d.decision for d in whole if d.where["problem"] == problem}
+    assert {d.method: d.decision for d in part} == judged
+
+
+def test_declared_comparisons_are_a_family_of_their_own() -> None:
+    declared = {("hps", "single"): 0, ("auxnas", "hps"): 0}
+    comparison = compare(ALL, [], "single", declared=declared)
+    kinds = {d.method: d.kind for d in comparison.differences}
+    assert kinds == dict.fromkeys(("auxnas", "dwa", "rlw", "uw"), "exploratory") | {
+        "hps": "confirmatory"
+    }
+    (hps,) = [d for d in comparison.differences if d.method == "hps"]
+    assert hps.decision.p == pytest.approx(hps.result.p)  # nothing to correct for
+    notes = " ".join(comparison.notes())
+    assert "the 1 declared comparison (Holm), and separately over the 4 others" in notes
+    assert "declared when" not in notes
+    late = compare(ALL, [], "single", declared={("hps", "single"): 7})
+    assert "were declared when 7 runs had been made." in " ".join(late.notes())
+
+
+def test_what_is_declared_stays_and_has_to_be_a_pair(tmp_path: Path) -> None:
+    declared = Declared(tmp_path)
+    declared.append("hps/single", 0)
+    declared.append("hps/single, uw/hps", 9)
+    assert declared.pairs() == {("hps", "single"): 0, ("uw", "hps"): 9}
+    for text in ("hps", "hps/", "a/b/c"):
+        with pytest.raises(UsageError, match=f"comparison '{text}' is not METHOD/CONTROL"):
+            declared.append(text, 0)

@@ -65,7 +65,7 @@ def test_seeds_that_are_added_after_a_look_lower_the_level() -> None:
     records = study(scores | more)
     (plain,) = compare(records, ["hps"], "single").differences
     key = (plain.where["problem"], "hps", "single")
-    looked = compare(records, ["hps"], "single", {key: 5})
+    looked = compare(records, ["hps"], "single", looks={key: 5})
     (strict,) = looked.differences
     assert (plain.verdict, strict.verdict) == ("better", "undecided")
     assert strict.decision.p == plain.decision.p
