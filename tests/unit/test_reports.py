@@ -73,10 +73,11 @@ def test_failures_are_counted_beside_the_pairs() -> None:
 
 
 def test_more_comparisons_make_every_verdict_harder() -> None:
-    alone = compare(RECORDS, ["hps", "single"]).differences[0]
-    family = next(
-        d for d in compare(RECORDS, [], control="single").differences if d.method == "hps"
-    )
+    scores = {f"m{place}": [40.0 + place, 41.2, 42.1 - place, 40.9] for place in range(10)}
+    scores |= {"single": [40.0, 41.0, 42.0, 41.5], "hps": [40.5, 41.2, 42.9, 41.7]}
+    many = study(scores)
+    few = [one for one in many if one["run"]["method"] in {"single", "hps", "m0", "m1", "m2", "m3"}]
+    alone, family = (compare(records, ["hps"], "single").differences[0] for records in (few, many))
     assert family.p_holm >= alone.p_holm
     assert family.result.detectable > alone.result.detectable
 
