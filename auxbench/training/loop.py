@@ -61,7 +61,7 @@ class Training:
                 scalars = self.iterate(stage, step)
                 self.step += 1
                 if stage is self.learner.stages[-1] and self.due(step):
-                    self.look(step, scalars)
+                    self.validate(step, scalars)
                 if not after_step(self):
                     return
             first += stage.steps
@@ -90,7 +90,7 @@ class Training:
         count = min(self.recipe.evaluations, steps)
         return done * count // steps > step * count // steps
 
-    def look(self, step: int, scalars: Mapping[str, float]) -> None:
+    def validate(self, step: int, scalars: Mapping[str, float]) -> None:
         """Score the deployed network on validation, and keep the state if it is to be selected."""
         architecture = self.learner.architecture
         headline: Score | None = None
@@ -110,12 +110,24 @@ class Training:
                 "scalars": {**scalars, **which},
                 "traces": dict(architecture.traces()),
             }
-            last = self.recipe.selection == "last"
-            if last or headline.better_than(self.best) or not self.selected:
+            whole = architecture.dropped_strength() == 0
+            if self.prefers(headline, whole):
                 self.best = headline
                 state = {key: value.clone() for key, value in architecture.state_dict().items()}
-                self.selected = {"step": step + 1, "state": state}
+                self.selected = {"step": step + 1, "whole": whole, "state": state}
         self.curve.append(look)
+
+    def prefers(self, score: Score, whole: bool) -> bool:
+        """Return whether a state is to be tested rather than the one selected so far.
+
+        `whole` says that deployment cuts nothing which the primary depends on. Such a state comes
+        before any that is not, because what is deployed has to be what was trained.
+        """
+        if self.recipe.selection == "last" or not self.selected:
+            return True
+        if whole != self.selected["whole"]:
+            return whole
+        return score.better_than(self.best)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the run carries."""

@@ -103,8 +103,9 @@ class SearchedBranches(LinkedBranches):
 
 
 def strongest(logits: list[Parameter]) -> float:
-    """The strength of the strongest of some links, 0 if there is none."""
-    return max((torch.sigmoid(part).max().item() for part in logits), default=0.0)
+    """The strength of the strongest of some links, exactly 0 if none of them is open."""
+    highest = max((part.max() for part in logits), default=torch.tensor(CLOSED))
+    return torch.sigmoid(highest).item() if highest > CLOSED else 0.0
 
 
 def logit(strength: float) -> float:

@@ -13,6 +13,7 @@ from auxbench.errors import UsageError
 from auxbench.methods.auxnas import Schedule, Search
 from auxbench.spec.budget import BUDGETS
 from auxbench.training.descent import Descent
+from auxbench.training.evaluate import Score
 from auxbench.training.gradients import Gradients
 from tests.contract._parts import BALANCERS, TASKS, training, weights_of
 
@@ -25,7 +26,7 @@ def closed(run: Any) -> bool:
     batch = next(run.batches["train"]["train/first"])
     before = architecture(batch.inputs)[architecture.primary.name]
     after = architecture.deploy()(batch.inputs)
-    return architecture.dropped_strength() < 0.01 and torch.equal(before, after)
+    return architecture.dropped_strength() == 0 and torch.equal(before, after)
 
 
 @pytest.mark.parametrize("steps", [20, 60, 150])
@@ -114,6 +115,37 @@ def test_without_a_ceiling_links_that_a_loss_needs_stay_open() -> None:
             logits.fill_(0.0)
     assert run.learner.architecture.dropped_strength() == 0.5
     assert not closed(run)
+
+
+def test_a_state_with_open_links_is_not_selected_once_they_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Validation is made to prefer the first state, in which every link is still open."""
+    run = training("auxnas", steps=20, evaluations=5, flops=False)
+    monkeypatch.setattr(Score, "better_than", lambda self, other: other is None)
+    run.run()
+    strengths = [max(map(max, links(look["traces"]))) for look in run.curve]
+    assert strengths[0] > 0.001
+    first = next(look for look, s in zip(run.curve, strengths, strict=True) if s < 1e-6)
+    assert run.selected["step"] == first["step"] < run.steps
+    run.learner.architecture.load_state_dict(run.selected["state"])
+    assert closed(run)
+
+
+def test_of_states_that_all_have_open_links_the_best_is_selected() -> None:
+    run = training("auxnas-official", steps=6, evaluations=3, flops=False)
+    with torch.no_grad():
+        for logits in run.learner.architecture.incoming:
+            logits.fill_(0.0)
+    run.run()
+    assert all(max(map(max, links(look["traces"]))) > 0.001 for look in run.curve)
+    values = [look["scores"][0]["value"] for look in run.curve]
+    assert run.selected["step"] == run.curve[values.index(max(values))]["step"]
+
+
+def links(traces: dict[str, list[float]]) -> list[list[float]]:
+    """The strengths of the links into the primary, per auxiliary."""
+    return [strengths for key, strengths in traces.items() if key.startswith("links/a2p/")]
 
 
 def test_a_rate_of_the_users_own_is_obeyed() -> None:

@@ -70,7 +70,7 @@ def test_the_best_subset_on_validation_is_selected() -> None:
     scores = []
     for _ in run.learner.descent.candidates():
         before = run.best
-        run.look(3, {})
+        run.validate(3, {})
         scores.append(run.best)
         run.best = before
     (look, *_) = run.curve
