@@ -67,7 +67,6 @@ FAR = 80.0  # metres, as is customary for streets
 VALIDATION = ("bochum", "tubingen", "ulm", "zurich")
 AUGMENTATIONS = {"mtan": MTAN, "none": PLAIN}
 
-
 TASKS: Mapping[str, Task] = named(
     {
         "segmentation7": Classes(NAMES7),

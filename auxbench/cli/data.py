@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,14 +36,15 @@ def list_(style: str) -> None:
         Column("name", "data set"),
         Column("layout", "layout"),
         Column("expects", "recognised by"),
-        Column("ready", "ready, or made so by"),
+        Column("ready", "prepared as, or by"),
         Column("licence", "licence"),
     )
     rows = []
     for name in layouts.names():
         known = layouts.layouts_of(name)
         for one in known:
-            ready = "yes" if _is_prepared(name, one.name) else f"auxbench data prepare {name}"
+            found = _prepared(name, one.name)
+            ready = ", ".join(found) or f"auxbench data prepare {name}"
             row = {"name": name, "layout": one.name, "expects": one.expects, "ready": ready}
             rows.append({**row, "licence": one.licence})
         if not known:
@@ -211,14 +212,17 @@ def _inner(folder: Path) -> Path:
     return folder
 
 
-def _is_prepared(dataset: str, layout: str) -> bool:
-    from auxbench.data.prepared.form import Prepared, place
+def _prepared(dataset: str, layout: str) -> list[str]:
+    """The names of the folders in the cache that were prepared from a layout."""
+    from auxbench.data.prepared import cache
+    from auxbench.data.prepared.form import MARKER, Prepared
 
-    try:
-        Prepared.open(place(f"{dataset}-{layout}"), dataset, layout)
-    except UsageError:
-        return False
-    return True
+    names = []
+    for marker in sorted(cache.root().glob(f"*/{MARKER}")):
+        with suppress(UsageError):
+            Prepared.open(marker.parent, dataset, layout)
+            names.append(marker.parent.name)
+    return names
 
 
 def _check_prepared(folder: Path) -> tuple[str, list[Finding], tuple[str, ...]]:
@@ -241,6 +245,6 @@ def _check_layout(
     title = f"{folder}: {found.dataset}, layout {found.name} ({found.summary})"
     licence = f"Licence: {found.licence}."
     if any(finding.status != "ok" for finding in findings):
-        return title, findings, (f"What is missing: {found.source}.", licence)
+        return title, findings, (f"Where to get it: {found.source}.", licence)
     prepare = f"auxbench data prepare {found.dataset} --source {folder} makes it ready."
     return title, findings, (prepare, licence)

@@ -14,8 +14,6 @@ import torch
 from auxbench.cost.flops import Flops
 
 __all__ = ["PASSES", "Meter"]
-
-
 PASSES = ("forward", "backward", "partial", "jvp")
 
 Counts = tuple[int, ...]  # of each of the PASSES, and the structure of the graph

@@ -13,10 +13,7 @@ from auxbench.report.tables import Column
 from auxbench.stats import Claim, Decision, Paired
 
 FEW = 5  # pairs; below, the test leans on normal differences and sees large ones only
-
-
 WEAK = 0.1  # correlation of pairs; below, pairing narrows the interval by next to nothing
-
 
 COLUMNS = (
     Column("problem", "problem", shown=False),

@@ -19,7 +19,6 @@ from auxbench.spec.marks import Help, NonNegative, Positive, Tune
 # streams, the selection rule, the tiers below, the definition of a score.
 PROTOCOL = "2"
 
-
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "cosine": lambda progress: 0.5 + 0.5 * math.cos(math.pi * progress),

@@ -22,14 +22,8 @@ from torch.nn import Parameter
 from auxbench.training.signals import Row, Signals
 
 FORWARD_FROM = 4  # tasks from which on inner products with the primary come from one jvp
-
-
 TOGETHER = 1 << 18  # numbers of a gradient that are held in float64 at a time
-
-
 Rule = Callable[[Sequence[Row]], Sequence[Row]]
-
-
 JVP = Callable[[Row], Tensor]
 
 

@@ -23,14 +23,8 @@ https://arxiv.org/abs/1911.12423
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .nyuv2_mtan import Mtan
 from .nyuv2_official import Official
 from .nyuv2_pictures import AdaShare, Nddr
-
-if TYPE_CHECKING:
-    pass
-
 
 LAYOUTS = (Official, Mtan, AdaShare, Nddr)

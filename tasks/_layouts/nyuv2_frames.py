@@ -28,30 +28,14 @@ from .encode import (
 from .nyuv2_classes import FORTY, NAMES13, NAMES40, SCENES
 
 FRAME = (480, 640)
-
-
 CUT: Box = (48, 41, 468, 601)  # sides of 3:4 inside of the 45..471 x 41..601 that have depth
-
-
 FRAMES = 1449
-
-
-LICENCE = "none stated; for research, not to be passed on"
-
-
-SITE = "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
-
-
-NORMAL_ORDER = "rfu"
-
-
-VOID = 255
-
-
 SPLITS = {"train": 795, "test": 654}
-
-
 WORDS = {"train": "training", "test": "testing"}  # of NDDR-CNN and Aux-NAS for the splits
+NORMAL_ORDER = "rfu"  # right, forward, up: the axes of red, green and blue
+VOID = 255
+LICENCE = "none stated; for research, not to be passed on"
+SITE = "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
 
 
 class Nyuv2Layout(Layout):

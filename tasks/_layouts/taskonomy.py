@@ -51,34 +51,15 @@ from .taskonomy_classes import OBJECT_NUMBERS, OBJECTS, SCENE_NUMBERS, SCENES, S
 from .taskonomy_files import FRAME, SPLITS, _chances, _frame, averaged, read_list
 
 LICENCE = "research terms of Taskonomy and Omnidata: non-commercial research and education only"
-
-
 SITE = "https://github.com/StanfordVL/taskonomy/tree/master/data"
-
-
 LISTS = "https://github.com/StanfordVL/taskonomy/raw/master/data/assets/splits_taskonomy.zip"
-
-
 NORMAL_ORDER = "rdf"
-
-
 METRE = 512  # steps of a metre of depth
-
-
 FARTHEST = 64500  # depths from here on are none; an absent one is 65535
-
-
 UNKNOWN = 65535  # steps of a response that means no label
-
-
 FLAT = 127  # the byte of no curvature
-
-
 BENT = -128  # of a curvature that means no label, after taking FLAT away
-
-
 EMPTY = 100  # bytes: smaller files hold nothing, as the authors' own code has it
-
 
 # The folder of every array of the prepared form.
 DOMAINS: Mapping[str, str] = {
@@ -96,16 +77,9 @@ DOMAINS: Mapping[str, str] = {
     "scene": "class_scene",
 }
 
-
 WORDS = {"segment_semantic": "segmentsemantic", "class_scene": "class_places"}
-
-
 GEOMETRIC = ("normals", "occlusions", "keypoints3d", "reshading", "curvature")
-
-
 RESPONSES = ("edges", "occlusions", "keypoints", "keypoints3d")
-
-
 VIEW = re.compile(r"point_(\d+)_view_(\d+)_domain_\w+\.(?:png|npy)")
 
 

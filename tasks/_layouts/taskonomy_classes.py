@@ -10,7 +10,6 @@ SEGMENTS = (
     "tv", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase",
 )
 
-
 # fmt: on
 
 # The 100 classes of ImageNet's 1000 that occur indoors, after their numbers there.
@@ -33,7 +32,6 @@ _OBJECTS = """
     861 toilet seat; 882 vacuum; 883 vase; 892 wall clock; 894 wardrobe; 897 washer;
     904 window screen; 905 window shade; 907 wine bottle; 923 plate; 968 cup; 999 toilet tissue
 """
-
 
 # The 63 classes of Places' 365 that are of homes and of work, after their numbers there.
 _SCENES = """
@@ -59,12 +57,6 @@ def _numbered(text: str) -> dict[str, int]:
 
 
 _OBJECT_NUMBERS, _SCENE_NUMBERS = _numbered(_OBJECTS), _numbered(_SCENES)
-
-
 OBJECTS, SCENES = tuple(_OBJECT_NUMBERS), tuple(_SCENE_NUMBERS)
-
-
 OBJECT_NUMBERS = np.array(list(_OBJECT_NUMBERS.values()))  # of the 1000 in a file
-
-
 SCENE_NUMBERS = np.array(list(_SCENE_NUMBERS.values()))  # of the 365 in a file

@@ -103,9 +103,8 @@ def test_from_a_folder_to_a_contact_sheet(source: Path, cache: Path, tmp_path: P
         assert page.size[0] == columns * (4 * 43 + 4), "the whole frame of 3:4, four times as large"
         assert len(page.getcolors(1 << 24) or []) > 20
     call("prepare", "nyuv2:size=36x48", "--source", str(source), "--out", "mine")
-    assert ready("nyuv2", "mtan") == "auxbench data prepare nyuv2"
-    call("prepare", "nyuv2:size=36x48", "--source", str(source), "--out", "nyuv2-mtan")
-    assert ready("nyuv2", "mtan") == "yes"
+    assert ready("nyuv2", "mtan") == f"mine, {name}"
+    assert ready("nyuv2", "nddr") == "auxbench data prepare nyuv2"
 
 
 def test_a_folder_of_two_data_sets_is_asked_about(

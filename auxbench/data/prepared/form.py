@@ -40,20 +40,10 @@ from auxbench.data.prepared.layout import Finding, Rows
 from auxbench.errors import UsageError, reason
 
 FORMAT = 1
-
-
 MARKER = "prepared.json"
-
-
 JOURNAL = "prepared.json.part"
-
-
 DEPTH = 4000  # steps per metre of a depth in uint16, which ends at 16.38 m
-
-
 NORMAL = 127  # steps per unit of a normal's component in int8
-
-
 RESPONSE = 65535  # steps of a filter's response in uint16
 
 
