@@ -63,7 +63,7 @@ def compare(
         rows(results),
         methods,
         control,
-        within=set(rows(results, **chosen)["problem"]),
+        within=set(rows(results, **chosen)["problem"]) if any(chosen.values()) else None,
         looks=Looks(results).latest(),
         declared=Declared(results).pairs(),
     )

@@ -55,15 +55,26 @@ def bar(what: str, total: int, done: int = 0, unit: str = "samples") -> Iterator
 def duration(seconds: float) -> str:
     """Seconds as people say them.
 
-    >>> duration(42), duration(200), duration(7_500)
-    ('42 s', '3 min 20 s', '2 h 5 min')
+    >>> duration(42), duration(200), duration(7_500), duration(200_000)
+    ('42 s', '3 min 20 s', '2 h 5 min', '2 days 7 h')
     """
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} days {whole % 86400 // 3600} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural but for one.
+
+    >>> counted(1, "run"), counted(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _amount(number: int, unit: str) -> str:

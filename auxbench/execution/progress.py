@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from auxbench.data.progress import duration
+from auxbench.data.progress import counted, duration
 from auxbench.spec.run import Run
 
 
@@ -52,11 +52,12 @@ class Progress:
         self.rows: dict[str, TaskID] = {}
 
     def __enter__(self) -> Progress:
-        recorded = f", {self.done} more are recorded" if self.done else ""
+        already = f"already done: {counted(self.done, 'run')}"
         if self.runs:
-            self.console.print(f"{len(self.runs)} runs, {self.jobs} at a time{recorded}")
+            after = f"; {already}" if self.done else ""
+            self.say(f"{counted(len(self.runs), 'run')}, {self.jobs} at a time{after}")
         elif self.done:
-            self.console.print(f"Nothing to run: all {self.done} runs are recorded.")
+            self.say(f"{already.capitalize()}.")
         for reason, count in self.stale.items():
             self.say(f"{count} of them {'was' if count == 1 else 'were'} recorded, but {reason}")
         total = sum(self.left.values())

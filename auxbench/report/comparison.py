@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from auxbench.data.progress import counted
 from auxbench.errors import UsageError, suggestion
 from auxbench.report.calibration import sentence
-from auxbench.report.difference import COLUMNS, FEW, WEAK, Difference, counted, listed
+from auxbench.report.difference import COLUMNS, FEW, WEAK, Difference
 from auxbench.report.family import Looks, Pair, judged
 from auxbench.report.scored import Metric, ScoredProblem, failures, problems
 from auxbench.report.tables import Table, decimals
@@ -87,7 +88,7 @@ class Comparison:
             )
         yield sentence()
         if looked := [one.claim.alpha for one in self.differences if one.claim.alpha < ALPHA]:
-            levels = listed(f"{100 * alpha:g} %" for alpha in sorted(set(looked)))
+            levels = ", ".join(f"{100 * alpha:g} %" for alpha in sorted(set(looked)))
             yield (
                 f"Seeds were added after looks at {len(looked)} of the comparisons, which are "
                 f"therefore decided at {levels}, so that all looks together keep to 5 %."
@@ -122,14 +123,15 @@ class Comparison:
                 "which the scores hardly correlate."
             )
         elif weak:
-            yield f"Pairing by seed gained little for scores that hardly correlate: {listed(weak)}."
+            names = ", ".join(weak)
+            yield f"Pairing by seed gained little for scores that hardly correlate: {names}."
         if any(difference.failed or difference.control_failed for difference in self.differences):
             yield (
                 "Some runs gave no score: each counts as the worst score that any run has on its "
                 "problem, since the seeds that finished would flatter a method that fails."
             )
         if self.absent:
-            yield f"Not compared, since not recorded there: {listed(self.absent)}."
+            yield f"Not compared, since not recorded there: {', '.join(self.absent)}."
 
     def _families(self) -> str:
         """The families in words; exact duplicates count as one comparison."""

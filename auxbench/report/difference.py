@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from auxbench.report.board import (
-    in_words,
-)
+from auxbench.data.progress import counted
+from auxbench.report.board import in_words
 from auxbench.report.tables import Column
 from auxbench.stats import Claim, Decision, Paired
 
@@ -168,16 +167,6 @@ class Difference:
                 yield f"{runs} of {method} gave no score ({why}), which counts as the worst."
         if self.result.unpaired:
             yield f"{counted(self.result.unpaired, 'score')} without a partner left out."
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural but for one."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names with commas between them."""
-    return ", ".join(names)
 
 
 def _p(value: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from auxbench.data.progress import duration
+from auxbench.data.progress import counted, duration
 from auxbench.report.tables import Column, Table
 from auxbench.spec.problem import network_of
 
@@ -69,7 +69,7 @@ def _notes(cells: Sequence[Cell], jobs: int) -> Iterator[str]:
     seconds = sum(cell.missing * (cell.seconds or 0.0) for cell in known) / jobs
     without = sum(cell.missing for cell in possible) - sum(cell.missing for cell in known)
     yield (
-        f"{done} runs are done, {missing} are missing: about {duration(seconds)} of training with "
+        f"{counted(done, 'run')} done, {missing} to do: about {duration(seconds)} of training with "
         f"{jobs} at a time, evaluation not included"
         + (f", and {without} runs whose time cannot be told." if without else ".")
     )

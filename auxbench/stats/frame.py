@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from auxbench.data.progress import counted
 from auxbench.records.ledger import Tuning
 from auxbench.records.provenance import stale
 from auxbench.spec.networks import HEAD
@@ -109,7 +110,7 @@ def _label(rows: Sequence[dict[str, Any]], tunings: Iterable[Tuning]) -> None:
         row["tuning"] = "set by hand" if ":" in entry else "default"
         if tuning := found.get((row["problem"], entry)):
             count = len(tuning.trials)
-            row["tuning"] = f"tuned ({count} {'trial' if count == 1 else 'trials'})"
+            row["tuning"] = f"tuned ({counted(count, 'trial')})"
             row["method"] = tuning.method
         elif (row["problem"], entry) in taken:
             row["method"] = f"{entry} ({row['tuning']})"

@@ -135,7 +135,8 @@ class Store:
     def _write(self, folder: Path) -> None:
         """Draw everything into a folder; the manifest comes last."""
         total = sum(self.counts.values())
-        what = f"rooms: drawing scenes of {self.side} x {self.side} pixels, which are kept"
+        draw = f" of draw {self.draw}" if self.draw else ""
+        what = f"rooms: drawing scenes{draw}, {self.side} x {self.side} pixels, which are kept"
         with bar(what, total, unit="scenes") as advance, ExitStack() as files:
             # written one after another and not through memory maps, which kill the process
             # instead of raising an error when the disk is full

@@ -85,7 +85,7 @@ def test_a_second_call_finds_everything_recorded(home: Path, cache: Path) -> Non
     file = home / "results" / "local" / "records.jsonl"
     before = file.read_bytes()
     done = call(home, cache, "run", "--methods", "single,auxnas+pcgrad", "--seeds", "2", *SMALL)
-    assert "Nothing to run: all 4 runs are recorded." in done.stderr
+    assert "Already done: 4 runs." in done.stderr
     assert file.read_bytes() == before
 
 

@@ -137,4 +137,4 @@ def test_what_cannot_be_trained_is_impossible_before_it_runs(tmp_path: Path) -> 
     maxl, hps = plan(study, Store(tmp_path))
     assert "divides the classes of the primary" in maxl.impossible
     assert hps.impossible == ""
-    assert "2 are missing" in render([table([maxl, hps], 1)], "text")
+    assert ", 2 to do" in render([table([maxl, hps], 1)], "text")
