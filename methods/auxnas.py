@@ -27,10 +27,10 @@ features. The published code starts elsewhere, and its penalty and rates are fix
 `auxnas-official`.
 
 Known flaws: the search doubles the passes and halves the data that the weights see in an epoch. A
-link that is still open at the end is dropped all the same, which the record and the boards say; an
-earlier state with open links is not selected once they are closed. The released fusion fails on the
-maps of convolutional networks, its option for how fusions into the primary are initialised has no
-effect, and its checkpoints are chosen on the test split.
+run learns with the auxiliaries' features in its first 60 % at most, and no state of that time is
+selected, since their links are open. The released fusion fails on the maps of convolutional
+networks, its option for how fusions into the primary are initialised has no effect, and its
+checkpoints are chosen on the test split.
 
 @inproceedings{gao2024auxnas,
   author = {Gao, Y. and Zhang, W. and Luo, W. and Ma, L. and Yu, J.-G. and Xia, G.-S. and Ma, J.},

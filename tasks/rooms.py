@@ -108,7 +108,7 @@ class Rooms(Dataset):
 
     def first(self, count: int) -> Dataset:
         fewer = {split: min(count, own) for split, own in self.counts.items()}
-        return Rooms(side=self.side, draw=self.draw, **fewer).drawn()
+        return type(self)(side=self.side, draw=self.draw, **fewer).drawn()
 
     def drawn(self) -> Dataset:
         """The same scenes, drawn in memory when they are read."""

@@ -43,12 +43,14 @@ def leaderboard(
 @click.argument("methods", nargs=-1)
 @click.option("--control", help="Compare all methods, or the named ones, with this one.")
 @click.option("--matrix", is_flag=True, help="One row per method, one column per problem.")
+@click.option("--profile", is_flag=True, help="How many runs gain how much over the control.")
 @filters
 @format_option
 def compare(
     methods: tuple[str, ...],
     control: str | None,
     matrix: bool,
+    profile: bool,
     results: str,
     style: str,
     **chosen: str | None,
@@ -56,6 +58,8 @@ def compare(
     """Compare METHODS by their paired seeds. Says in words what can be concluded."""
     from auxbench.records.declared import Declared
     from auxbench.records.looks import Looks
+    from auxbench.report.across import profiles
+    from auxbench.report.comparison import Comparison
     from auxbench.report.comparison import compare as make_comparison
     from auxbench.report.matrix import matrix as make_matrix
 
@@ -67,8 +71,11 @@ def compare(
         looks=Looks(results).latest(),
         declared=Declared(results).pairs(),
     )
-    show([make_matrix(comparison) if matrix else comparison.table()], style)
-    if style == "text" and not matrix:
+    if matrix and profile:
+        raise UsageError("--matrix and --profile are two tables; ask for one at a time.")
+    table = make_matrix if matrix else profiles if profile else Comparison.table
+    show([table(comparison)], style)
+    if style == "text" and not (matrix or profile):
         for sentence in comparison.sentences():
             click.echo(sentence)
 

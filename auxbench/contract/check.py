@@ -31,6 +31,7 @@ DOCUMENTATION: tuple[Check, ...] = (
     contract.it_names_its_source,
     contract.it_belongs_to_a_known_family,
     contract.its_options_have_types_and_defaults,
+    contract.its_options_are_not_those_of_training,
     contract.its_options_are_explained,
     contract.its_examples_run,
 )

@@ -23,6 +23,7 @@ import torch
 from auxbench.errors import UsageError
 from auxbench.report.cite import citations
 from auxbench.report.method import options
+from auxbench.spec.budget import TRAINING
 from auxbench.spec.grammar import Choice, options_of, spelled
 from auxbench.spec.registry import METHODS, Registry
 from auxbench.training.balancer import Balancer
@@ -118,6 +119,16 @@ def its_options_have_types_and_defaults(part: str, registry: Registry[Any] = MET
             f"the default of {subject} is {option.default!r}, and typed by a user it becomes "
             f"{read!r}; let the type fit the default.",
         )
+
+
+def its_options_are_not_those_of_training(part: str) -> None:
+    """No option has the name of one that every entry has, which would never reach the part."""
+    taken = [name for name in options_of(maker_of(part)) if name in TRAINING]
+    demand(
+        not taken,
+        f"option {listed(taken)} is read as the training's own, since every entry has "
+        f"{', '.join(TRAINING)}; choose another name.",
+    )
 
 
 def its_options_are_explained(part: str, registry: Registry[Any] = METHODS) -> None:

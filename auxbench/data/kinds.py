@@ -2,12 +2,18 @@
 
 A kind owns the shape of the prediction, the loss, the metrics, the value that stands for a missing
 label, how labels are decoded from the prepared form, what becomes of them under augmentation, and
-how they are coloured. A new kind, or another loss, is one class in a file of your own:
+how they are coloured. A new kind, or another loss, is one class in a file of your own, which a data
+set names in its tasks:
 
 >>> class Focal(Classes):
-...     def loss(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-...         sums, counts = super().loss(prediction, target)
-...         return sums, counts  # ... and so on
+...     def loss(self, prediction: Tensor, target: Tensor) -> Losses:
+...         log_p = prediction.log_softmax(1).gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1)
+...         focal = -((1 - log_p.exp()) ** 2) * log_p * (target >= 0)
+...         return focal.flatten(1).sum(1), (target >= 0).flatten(1).sum(1)
+>>> from auxbench.data.dataset import named
+>>> from auxbench.tasks.rooms import Rooms
+>>> class FocalRooms(Rooms):
+...     tasks = {**Rooms.tasks, **named({"segmentation": Focal(("wall", "floor"))})}
 
 | kind | label | missing | augmentation |
 |---|---|---|---|

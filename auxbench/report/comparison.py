@@ -29,7 +29,7 @@ class Comparison:
     `absent` says which of the pairs asked for could not be made, and where. `drawn` says whether
     every seed drew its own data. `sizes` are the numbers of comparisons in the confirmatory and the
     exploratory family, and `declared_after` is how many runs there were when the former was
-    declared.
+    declared. `problems` are those on which methods are compared.
     """
 
     differences: tuple[Difference, ...]
@@ -37,6 +37,7 @@ class Comparison:
     drawn: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict)
     declared_after: int = 0
+    problems: tuple[ScoredProblem, ...] = ()
 
     def table(self) -> Table:
         """The differences as a table, with what they mean.
@@ -232,6 +233,7 @@ def compare(
             for kind in ("confirmatory", "exploratory")
         },
         max(((declared or {})[name, control] for name in named & known), default=0),
+        tuple({pairs[place][0].name: pairs[place][0] for place in kept}.values()),
     )
 
 

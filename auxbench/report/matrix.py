@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
+from auxbench.report.across import notes as across_notes
+from auxbench.report.across import rank_intervals
 from auxbench.report.board import in_words
 from auxbench.report.comparison import Comparison
 from auxbench.report.difference import Difference
 from auxbench.report.tables import NOTHING, Column, Table
 
 MARKS = {"better": " better", "worse": " worse", "equivalent": " same", "undecided": ""}
+COUNTED = ("better", "equivalent", "worse")
 
 
 def matrix(comparison: Comparison) -> Table:
@@ -26,7 +29,14 @@ def matrix(comparison: Comparison) -> Table:
     for difference in comparison.differences:
         grid.setdefault(difference.method, {})[difference.place] = difference
 
-    columns = [Column("method", "method"), Column("rank", "mean rank", 1)]
+    columns = [
+        Column("method", "method"),
+        Column("rank", "mean rank", 1),
+        Column("rank_low", "95 % interval", 1, upto="rank_high"),
+        Column("rank_high", "rank high", shown=False),
+        Column("decided", "better/same/worse"),
+        *(Column(key, key, shown=False) for key in COUNTED),
+    ]
     for place in places:
         columns += [
             Column(f"{place}/text", place),
@@ -38,10 +48,23 @@ def matrix(comparison: Comparison) -> Table:
                 )
             ),
         ]
-    rows = [_row(method, places, cells) for method, cells in grid.items()]
+    intervals = rank_intervals(comparison.problems)
+    rows = [
+        _row(method, places, cells) | _standing(cells, intervals.get(method))
+        for method, cells in grid.items()
+    ]
     rows.sort(key=lambda row: (len(places) - len(grid[row["method"]]), row["rank"]))
     unit = next(iter(metrics)) if len(metrics) == 1 else "the metric of each problem"
     return Table("", tuple(columns), rows, (*_notes(comparison, unit), *comparison.notes()))
+
+
+def _standing(cells: dict[str, Difference], bounds: tuple[float, float] | None) -> dict[str, Any]:
+    """The interval of a method's mean rank, and how often it is better, the same and worse."""
+    low, high = bounds or (None, None)
+    verdicts = [cell.verdict for cell in cells.values()]
+    counts = {verdict: verdicts.count(verdict) for verdict in COUNTED}
+    decided = "/".join(map(str, counts.values()))
+    return {"rank_low": low, "rank_high": high, "decided": decided, **counts}
 
 
 def _row(method: str, places: list[str], cells: dict[str, Difference]) -> dict[str, Any]:
@@ -97,6 +120,7 @@ def _notes(comparison: Comparison, unit: str) -> Iterator[str]:
         "Sorted by mean rank: ranks are by mean score, ties averaged, and methods that are not "
         f"recorded on every problem come last. The mean rank of {control} is {own:.1f}."
     )
+    yield from across_notes(comparison.problems)
     for place, difference in places.items():
         if counts := difference.control_failed:
             yield f"{control} on {place}: runs without score, {in_words(counts)}."

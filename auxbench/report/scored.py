@@ -133,7 +133,7 @@ class ScoredProblem:
             )
             p.append(float(found.p[0]))
         apart = dict(zip(pairs, holm(p) <= ALPHA, strict=True)) if pairs else {}
-        scores = _oriented({name: self.scores[name] for name in order}, self.metric[2])
+        scores = self.oriented(order)
         if not scores.size:
             return {name: (1, 1.0, float(len(order))) for name in order}
         low, high = rank_intervals(scores)
@@ -142,6 +142,10 @@ class ScoredProblem:
             name: (tier[name], float(low[place]), float(high[place]))
             for place, name in enumerate(order)
         }
+
+    def oriented(self, methods: Sequence[str]) -> npt.NDArray[np.float64]:
+        """The scores of methods by seed, [M, n], larger being better; NaN where there is no run."""
+        return _oriented({name: self.scores[name] for name in methods}, self.metric[2])
 
     @property
     def others(self) -> int:

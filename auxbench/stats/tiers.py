@@ -30,16 +30,22 @@ def rank_intervals(scores: Numbers, level: float = 0.95) -> tuple[Numbers, Numbe
     methods, seeds = scores.shape
     if seeds < 2:
         return np.ones(methods), np.full(methods, float(methods))
-    rng = np.random.default_rng(0)
+    edge = (1 - level) / 2
+    drawn = drawn_ranks(scores, np.random.default_rng(0))
+    low, high = np.quantile(drawn, [edge, 1 - edge], axis=1, method="inverted_cdf")
+    return low, high
+
+
+def drawn_ranks(scores: Numbers, rng: np.random.Generator) -> Numbers:
+    """The ranks [M, DRAWS] of M methods with at least two seeds, [M, n], in every draw."""
+    seeds = scores.shape[1]
     means = np.nanmean(scores, axis=1, keepdims=True)
     counts = (~np.isnan(scores)).sum(1, keepdims=True)
     errors = np.nan_to_num(scores - means) / np.sqrt(counts * np.maximum(counts - 1, 1))
     tail = np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, DRAWS))
     drawn = means + errors @ rng.standard_normal((seeds, DRAWS)) * tail
-    ranks = rankdata(-drawn, axis=0)
-    edge = (1 - level) / 2
-    low, high = np.quantile(ranks, [edge, 1 - edge], axis=1, method="inverted_cdf")
-    return low, high
+    ranks: Numbers = rankdata(-drawn, axis=0)
+    return ranks
 
 
 def tiers(order: Sequence[Name], apart: Mapping[tuple[Name, Name], bool]) -> dict[Name, int]:

@@ -194,8 +194,9 @@ class Gradients:
         weights = {True: shared.tolist(), False: private.tolist()}
         if self._rows_are_known:
             columns = zip(*self.rows, strict=True)
-            for parameter, column, of in zip(self.parameters, columns, self.shared, strict=True):
-                parameter.grad = _combine(column, weights[of])
+            places = zip(self.parameters, columns, self.shared, strict=True)
+            for parameter, column, is_shared in places:
+                parameter.grad = _combine(column, weights[is_shared])
             return
         self.passes.full += 1
         if torch.equal(shared, private):
@@ -230,12 +231,12 @@ class Gradients:
             pairs = zip(self.reach, self.paced, strict=True)
             return [self._last_used(reached, own) for reached, own in pairs]
         several = min(2, len(self.losses))
-        shared = {
+        common = {
             id(parameter)
             for parameter in self.parameters
             if sum(id(parameter) in reached for reached in self.reach) >= several
         }
-        return [self._last_used(self.reach[0], shared)] * len(self.losses)
+        return [self._last_used(self.reach[0], common)] * len(self.losses)
 
     def _last_used(self, reached: Mapping[int, int], among: Collection[int]) -> int | None:
         """The place of the weight that a loss used last in its forward pass.

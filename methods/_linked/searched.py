@@ -32,8 +32,8 @@ WarmUp = Annotated[
 class SearchedBranches(LinkedBranches):
     """Branches whose links have strengths sigmoid(logit), from those in `start` on.
 
-    The descent reads one half of the training data if there is something to search, which reads the
-    other. A target all of whose links are closed leaves the graph, which makes the passes shorter.
+    If any link is searched, the descent reads one half of the training data and the search the
+    other. A target whose links are all closed leaves the graph, which makes passes shorter.
     """
 
     def __init__(

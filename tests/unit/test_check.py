@@ -317,6 +317,11 @@ BALANCERS = {
         {"options": ", *, alpha: tuple = (1, 2)"},
         "the default of option 'alpha' is (1, 2), which cannot be typed",
     ),
+    "an option that every entry has": (
+        "its_options_are_not_those_of_training",
+        {"options": ", *, lr: float = 0.5"},
+        "option 'lr' is read as the training's own, since every entry has lr, weight_decay,",
+    ),
     "an option without help": (
         "its_options_are_explained",
         {"options": ", *, alpha: float = 0.5"},

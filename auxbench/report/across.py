@@ -1,0 +1,119 @@
+"""Across problems: the ranks of methods, how much they gain, and what many problems would show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+import numpy as np
+
+from auxbench.data.progress import counted
+from auxbench.report.comparison import Comparison
+from auxbench.report.scored import ScoredProblem
+from auxbench.report.tables import Column, Table
+from auxbench.stats.across import (
+    MANY,
+    critical_difference,
+    friedman,
+    mean_rank_interval,
+    profile,
+)
+from auxbench.stats.tiers import DRAWS, drawn_ranks
+
+SIZES = (-0.2, -0.1, -0.05, -0.02, 0.0, 0.02, 0.05, 0.1, 0.2)  # gains, in shares of the control
+
+
+def everywhere(problems: Sequence[ScoredProblem]) -> list[str]:
+    """The methods that are recorded on every one of the problems."""
+    names = list(problems[0].scores) if problems else []
+    return [name for name in names if all(name in problem.scores for problem in problems)]
+
+
+def rank_intervals(problems: Sequence[ScoredProblem]) -> dict[str, tuple[float, float]]:
+    """The bounds of the mean ranks of the methods that are recorded on every problem."""
+    rng = np.random.default_rng(0)
+    names = everywhere(problems)
+    drawn: dict[str, list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]] = {
+        name: [] for name in names
+    }
+    for problem in problems:
+        every = list(problem.scores)
+        scores = problem.oriented(every)
+        if scores.shape[1] < 2:  # one seed leaves every rank possible
+            ranks = rng.permuted(np.tile(np.arange(1.0, len(every) + 1), (DRAWS, 1)), axis=1).T
+        else:
+            ranks = drawn_ranks(scores, rng)
+        for place, name in enumerate(every):
+            if name in drawn:
+                drawn[name].append(ranks[place])
+    return {name: mean_rank_interval(ranks, rng) for name, ranks in drawn.items() if ranks}
+
+
+def notes(problems: Sequence[ScoredProblem]) -> Iterator[str]:
+    """The estimand of ranks, and what Friedman's and Nemenyi's tests make of these problems."""
+    count, names = len(problems), everywhere(problems)
+    if count >= MANY:
+        yield "Intervals of ranks are from a bootstrap over seeds and over problems."
+    else:
+        yield (
+            "Intervals of ranks are from a bootstrap over seeds and about these problems alone: "
+            f"{counted(count, 'problem')} cannot stand for others (from {MANY} on they do)."
+        )
+    if count < 2 or len(names) < 3:
+        return
+    apart, largest = critical_difference(len(names), count), len(names) - 1
+    if apart >= largest:
+        yield (
+            f"With {count} problems and {len(names)} methods Nemenyi's critical difference of mean "
+            f"ranks is {apart:.1f}, and no two can be further apart than {largest}: a "
+            "critical-difference diagram would show nothing."
+        )
+        return
+    means = np.array([np.nanmean(problem.oriented(names), axis=1) for problem in problems])
+    p = friedman(-means)
+    yield (
+        f"Friedman's test on the means of the {count} problems: p = {p:.3f}. Nemenyi's critical "
+        f"difference of mean ranks is {apart:.1f}; two methods that are closer are not told apart "
+        "by the problems."
+    )
+
+
+def profiles(comparison: Comparison) -> Table:
+    """The share of runs that gain at least so much over the control, in shares of its mean score.
+
+    A row per method, averaged over the problems, each of which weighs the same. A failed run counts
+    as the worst score.
+    """
+    control = comparison.differences[0].control
+    methods = list(dict.fromkeys(difference.method for difference in comparison.differences))
+    rows = []
+    for method in methods:
+        gains = [_gains(problem, method, control) for problem in comparison.problems]
+        shares = profile([part for part in gains if part is not None], SIZES).tolist()
+        row = {f"{size:+.0%}": 100 * share for size, share in zip(SIZES, shares, strict=True)}
+        rows.append({"method": method, "problems": sum(g is not None for g in gains), **row})
+    rows.sort(key=lambda row: -fmean(row[f"{size:+.0%}"] for size in SIZES))
+    columns = (
+        Column("method", "method"),
+        Column("problems", "problems"),
+        *(Column(f"{size:+.0%}", f"{size:+.0%}".replace("+0%", "0%"), 0) for size in SIZES),
+    )
+    text = (
+        f"Percentage of paired runs whose score is better than that of {control} by at least that "
+        f"share of the mean score of {control}; every problem weighs the same. Nothing is tested "
+        "here: auxbench compare decides."
+    )
+    return Table(f"Gains over {control}", columns, rows, (text,))
+
+
+def _gains(
+    problem: ScoredProblem, method: str, control: str
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
+    """The gains of a method's paired runs, None where it or the control has none."""
+    if not {method, control} <= problem.scores.keys():
+        return None
+    ours, theirs = problem.oriented([method, control])
+    size = abs(float(np.nanmean(theirs)))
+    gains = ours - theirs
+    gains = gains[~np.isnan(gains)]
+    return gains / size if size and gains.size else None

@@ -1,0 +1,88 @@
+"""Across problems: mean ranks and their intervals, profiles of gains, Nemenyi's difference.
+
+No test is made on cells of problems and seeds pooled together: seeds of one problem say nothing of
+another problem, and pooled they would make any number of problems look like many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
+
+MANY = 6  # problems from which on they can stand for others like them
+
+
+def mean_rank_interval(
+    ranks: Sequence[Numbers], rng: np.random.Generator, level: float = 0.95
+) -> tuple[float, float]:
+    """The bounds of a method's mean rank from its drawn ranks on every problem, [DRAWS] each.
+
+    With at least `MANY` problems every draw also takes the problems with replacement, so that the
+    interval is about problems like these; with fewer it is about these problems alone.
+
+    >>> constant = [np.full(DRAWS, 2.0), np.full(DRAWS, 3.0)]
+    >>> mean_rank_interval(constant, np.random.default_rng(0))
+    (2.5, 2.5)
+    """
+    drawn, count = np.stack(ranks), len(ranks)
+    times = np.ones(drawn.shape, dtype=np.int64)
+    if count >= MANY:
+        times = rng.multinomial(count, np.full(count, 1 / count), drawn.shape[1]).T
+    edge = (1 - level) / 2
+    low, high = np.quantile((times * drawn).sum(0) / count, [edge, 1 - edge])
+    return float(low), float(high)
+
+
+def profile(gains: Sequence[Numbers], sizes: Sequence[float]) -> Numbers:
+    """The share [K] of runs whose gain is at least each of K sizes; every problem weighs the same.
+
+    `gains` are those of the seeds of each problem, in shares of the control's score.
+
+    Source: Agarwal, Schwarzer, Castro, Courville and Bellemare, Deep Reinforcement Learning at the
+    Edge of the Statistical Precipice, NeurIPS 2021, https://arxiv.org/abs/2108.13264 (run-score
+    distributions)
+
+    >>> profile([np.array([-0.1, 0.1]), np.array([0.2, 0.3])], [0.0, 0.2]).tolist()
+    [0.75, 0.5]
+    """
+    steps = np.asarray(sizes, dtype=np.float64)
+    shares = [(part[:, None] >= steps).mean(0) for part in gains if part.size]
+    return np.mean(shares, axis=0) if shares else np.full(len(steps), math.nan)
+
+
+def friedman(scores: Numbers) -> float:
+    """Friedman's p-value for N problems and M methods, [N, M]: that all have the same mean rank.
+
+    It is 1 where there are fewer than three methods or two problems, or where all are equal.
+
+    >>> round(friedman(np.array([[1.0, 2, 3]] * 4)), 3)
+    0.018
+    """
+    from scipy.stats import friedmanchisquare
+
+    problems, methods = scores.shape
+    if methods < 3 or problems < 2 or (scores == scores[:, :1]).all():
+        return 1.0
+    return float(friedmanchisquare(*scores.T).pvalue)
+
+
+def critical_difference(methods: int, problems: int, alpha: float = 0.05) -> float:
+    """Nemenyi's critical difference of two mean ranks.
+
+    It shows nothing where it reaches the largest difference that there can be, `methods` - 1.
+
+    Source: Demsar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006,
+    https://jmlr.org/papers/v7/demsar06a.html (table 5 and the formula above it)
+
+    >>> round(critical_difference(5, 3), 2)
+    3.52
+    """
+    from scipy.stats import studentized_range
+
+    quantile = float(studentized_range.ppf(1 - alpha, methods, math.inf)) / math.sqrt(2)
+    return quantile * math.sqrt(methods * (methods + 1) / (6 * problems))
