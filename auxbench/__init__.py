@@ -100,6 +100,7 @@ def tune(
     trials: int = 8,
     tuning_seeds: int = 2,
     halving: bool = False,
+    sampler: str = "sobol",
     results: str | Path = "results/local",
     retry: bool = False,
     **words: Any,
@@ -107,9 +108,9 @@ def tune(
     """Tune every method by the same number of trials, and train what was selected.
 
     Trials are judged on validation data over `tuning_seeds` seeds of their own; with `halving` the
-    worse half is dropped after each of these. Returns one row per final run, whose seeds are fresh;
-    the other words are those of `run`. The folder `results` keeps the trials and a ledger of them
-    beside the records. Errors: `UsageError` as for `run`, and for fewer than one trial or seed.
+    worse half is dropped after each of these. `sampler` is 'sobol', or 'tpe' by optuna. Returns one
+    row per final run, whose seeds are fresh; the other words are those of `run`. The folder
+    `results` keeps the trials and a ledger of them beside the records. Errors: `UsageError` as for `run`, and for fewer than one trial or seed.
     """
     from auxbench.execution.local import carry_out
     from auxbench.execution.tuning import tune as search
@@ -128,6 +129,7 @@ def tune(
         trials=trials,
         tuning_seeds=tuning_seeds,
         halving=halving,
+        sampler=sampler,
         **machine,
         **words,
     )

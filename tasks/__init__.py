@@ -1,4 +1,4 @@
-"""One file per data set; the file's name is the registered name, and _names are helpers."""
+"""One file per data set; its name is the registered name, names with a leading _ are helpers."""
 
 if __name__ != "auxbench.tasks":
     raise ImportError(

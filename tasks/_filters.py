@@ -1,4 +1,4 @@
-"""The two filters of Taskonomy, edges and keypoints, of a picture."""
+"""Taskonomy's two filters of a picture: edges and keypoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def edges(image: npt.NDArray[np.uint8]) -> Floats:
 
     The Gaussian has a standard deviation of 3 pixels per 512 pixels of side, but at least one
     pixel, below which sensor noise would dominate; derivatives are Sobel's, scaled so that a
-    black and white step gives at most 1.
+    step from black to white gives at most 1.
 
     Source: Zamir, Sax, Shen, Guibas, Malik and Savarese, Taskonomy: Disentangling Task Transfer
     Learning, CVPR 2018, https://arxiv.org/abs/1804.08328 (task `edge_texture`)
@@ -41,9 +41,9 @@ def edges(image: npt.NDArray[np.uint8]) -> Floats:
 def keypoints(image: npt.NDArray[np.uint8]) -> Floats:
     """Response [H, W], at least 0, of a blob and corner detector on the grey picture.
 
-    For drawn rooms, of Taskonomy's kind but not by its formula, which is `surf_keypoints`: on
+    It is used for drawn rooms and resembles Taskonomy's, whose formula is `surf_keypoints`: on
     genuine pictures the two correlate at 0.64. It is the determinant of the Hessian, normalised by
-    the fourth power of the scale, of which the largest over ten scales counts: Gaussians of 1 to 30
+    the fourth power of the scale, and the maximum over ten scales is taken: Gaussians of 1 to 30
     pixels per 512 pixels of side, but of at least one pixel. Saddles, where the determinant is
     negative, count as 0.
 
@@ -69,7 +69,7 @@ def surf_keypoints(image: npt.NDArray[np.uint8]) -> Floats:
     """Taskonomy's keypoints [H, W], at least 0: SURF's blob response, the largest of ten scales.
 
     The scales are 1 to 30 pixels per 512 pixels of height, but at least one pixel. On a genuine
-    picture of Taskonomy the formula gives its label (a correlation of 0.99999).
+    picture of Taskonomy the formula reproduces the label (a correlation of 0.99999).
 
     Sources: as for `keypoints`
 
@@ -88,17 +88,17 @@ def surf_keypoints(image: npt.NDArray[np.uint8]) -> Floats:
 
 
 def box_hessian(integral: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
-    """The determinant of the Hessian [H, W] by box filters of a size, from an integral image.
+    """The determinant of the Hessian [H, W] by box filters of one size, from an integral image.
 
-    As in SURF: second derivatives are differences of sums over boxes, which cost the same at every
-    size, and the mixed one counts 0.9. Boxes end at the border. Source: Bay et al. as for
+    As in SURF, second derivatives are differences of sums over boxes, which cost the same at every
+    size, and the mixed one has weight 0.9. Boxes end at the border. Source: Bay et al. as for
     `keypoints`, in the variant of scikit-image's `hessian_matrix_det`.
     """
     height, width = integral.shape
     half, third = (size - 1) // 2, size // 3
 
     def box(top: int, left: int, rows: int, columns: int) -> npt.NDArray[np.float64]:
-        """Sums over a box whose corner lies so far from every pixel."""
+        """Sums over a box whose corner is at this offset from every pixel."""
         first = np.clip(np.arange(height) + top, 0, height - 1)
         last = np.clip(first + rows, 0, height - 1)
         near = np.clip(np.arange(width) + left, 0, width - 1)

@@ -1,4 +1,4 @@
-"""IDX files: arrays of bytes behind a short header, as the MNIST family is published in."""
+"""IDX files: arrays of bytes after a short header, the format of the MNIST family."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_idx(file: Path, tail: tuple[int, ...] = ()) -> npt.NDArray[np.uint8]:
 
     The header is two zero bytes, the element type, the number of axes, and the length of every
     axis as a big-endian 32-bit integer. Errors: `OSError` when the file cannot be read,
-    `ValueError` that says in a few words how it is not what it should be.
+    `ValueError` that says in a few words what is wrong with it.
 
     Source: LeCun, Cortes and Burges, The MNIST Database of Handwritten Digits, 1998,
     http://yann.lecun.com/exdb/mnist

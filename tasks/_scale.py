@@ -1,4 +1,4 @@
-"""The size of small pictures: from their own side to the side that a network gets."""
+"""Scaling small pictures from their own side to the side that a network gets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_side(dataset: str, side: int) -> None:
 def scaled(images: Bytes, side: int) -> Bytes:
     """Square pictures at `side` x `side` pixels: RGB [B, H, H, 3] or grey [B, H, H].
 
-    Bilinear, and smoothed against aliasing where they shrink.
+    Bilinear, with antialiasing where they shrink.
 
     >>> scaled(np.zeros((2, 32, 32, 3), np.uint8), 64).shape
     (2, 64, 64, 3)

@@ -1,23 +1,23 @@
-"""Small photographs in 20 coarse and 100 fine classes: the classic pair of auxiliary learning.
+"""Small photographs in 20 coarse and 100 fine classes: a classic task pair of auxiliary learning.
 
-The primary task is one of 20 superclasses (fish, flowers, vehicles, ...), the auxiliary task which
-of its five classes (ray, shark, trout, ...): labels that say more than the primary task asks for.
-The 60,000 colour pictures have 32 x 32 pixels and are scaled to the side asked for.
+The primary task is to name one of 20 superclasses (fish, flowers, vehicles, ...), the auxiliary
+task one of 100 classes, five in each (ray, shark, trout, ...): its labels say more than the primary
+task needs. The 60,000 colour pictures have 32 x 32 pixels and are scaled to `side`.
 
-The official 50,000 training pictures are cut once and for all: a tenth of every fine class is for
-validation. The test is the official one. Training mirrors half of the pictures and shifts them by
-up to 4 pixels, black coming in from the edges.
+The official 50,000 training pictures are divided once and for all: a tenth of every fine class is
+for validation. The test split is the official one. Training mirrors half of the pictures and shifts
+all by up to 4 pixels, with black coming in from the edges.
 
-The files are those of the official binary version, since the version for Python consists of
-pickles, which can run any code and are therefore not read. `train.bin` and `test.bin`, or the
-archive that holds them, are looked for in the folder `data`, which is one in the cache folder
-unless it is given, and are downloaded there from their authors' page if it was not.
+The files are those of the official binary version; the version for Python consists of pickles,
+which can run any code and are therefore not read. `train.bin` and `test.bin`, or the archive that
+holds them, are looked for in the folder `data`. If no folder is given, it is one in the cache
+folder, and missing files are downloaded there from their authors' page.
 
 Sources: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, University of Toronto,
-2009, https://www.cs.toronto.edu/~kriz/cifar.html; of the augmentation, He, Zhang, Ren and Sun, Deep
-Residual Learning for Image Recognition, CVPR 2016, https://arxiv.org/abs/1512.03385; coarse and
-fine classes as primary and auxiliary task, Liu, Davison and Johns, Self-Supervised Generalisation
-with Meta Auxiliary Learning, NeurIPS 2019, https://arxiv.org/abs/1901.08933
+2009, https://www.cs.toronto.edu/~kriz/cifar.html; for the augmentation, He, Zhang, Ren and Sun,
+Deep Residual Learning for Image Recognition, CVPR 2016, https://arxiv.org/abs/1512.03385; for
+coarse and fine classes as primary and auxiliary task, Liu, Davison and Johns, Self-Supervised
+Generalisation with Meta Auxiliary Learning, NeurIPS 2019, https://arxiv.org/abs/1901.08933
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ Bytes = npt.NDArray[np.uint8]
 class Cifar100(Dataset):
     """CIFAR-100 at `side` x `side` pixels, with a chosen number of pictures in each split.
 
-    There are up to 45,000, 5,000 and 10,000; a smaller split has all fine classes in the same
+    The splits have up to 45,000, 5,000 and 10,000; a smaller one has all fine classes in the same
     shares, and a larger one begins with the pictures of a smaller one.
 
     Errors: `UsageError` for files that are missing and cannot be downloaded, that are not what
@@ -124,7 +124,7 @@ class Cifar100(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        """Sixteen drawn pictures, of noise on a colour and a stripe that tell the classes."""
+        """Sixteen drawn pictures: noise, and a colour and a stripe that tell the classes."""
         data, rng = cls(side=32, train=8, validation=4, test=4), np.random.default_rng(100)
         data.sources = {
             split: (_drawn(count, rng), np.arange(count)) for split, count in data.counts.items()
@@ -147,7 +147,7 @@ class Cifar100(Dataset):
 
     @cached_property
     def sources(self) -> dict[str, tuple[Bytes, Indices]]:
-        """Per split the records of its file, left on disk, and which of them are its own."""
+        """For each split, the records of its file, left on disk, and which of them belong to it."""
         folder = self.folder()
         known, test = (_open(folder / name) for name in FILES)
         train, validation = _carved(known[:, 1])
@@ -178,7 +178,7 @@ class Cifar100(Dataset):
 
 
 def _unpacked(archive: Path) -> Path:
-    """The folder beside the archive that holds its two files; nothing else is taken out of it."""
+    """The folder beside the archive that holds its two files; nothing else is extracted."""
     try:
         if not check_md5(archive, MD5):
             raise ValueError("its MD5 is not the official one")
@@ -225,7 +225,7 @@ def _open(file: Path) -> Bytes:
 
 
 def _carved(fine: Bytes, share: float = 0.9) -> tuple[Indices, Indices]:
-    """The first `share` of every fine class and the rest, the classes taking turns in both."""
+    """The first `share` of every fine class, and the rest; the classes take turns in both."""
     order = np.random.default_rng([2009, len(fine)]).permutation(len(fine))
     rank, size = np.empty(len(fine), np.int64), np.bincount(fine, minlength=len(FINE))
     for label in range(len(FINE)):

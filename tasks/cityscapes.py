@@ -1,8 +1,8 @@
 """Cityscapes: street scenes with 19 or 7 classes, disparity, depth and instance boundaries.
 
-The data are not part of auxbench: the user registers with the authors for them, or has them in the
-form of MTAN, and `auxbench data prepare cityscapes --source DIR` makes fast local files of them
-once. Which tasks there are depends on the layout:
+The data are not part of auxbench: the user registers with the authors to get them, or has MTAN's
+version, and `auxbench data prepare cityscapes --source DIR` converts them once into fast local
+files. The tasks depend on the layout:
 
 | layout | what it is | tasks |
 |---|---|---|
@@ -10,22 +10,23 @@ once. Which tasks there are depends on the layout:
 | mtan | .npy files at 128 x 256 or 256 x 512 | segmentation7, disparity, and maybe segmentation19 |
 
 `disparity` is what the multi-task literature calls depth here: the number in the authors' 16-bit
-file over 65535, as in MTAN's files. It is 0.996 at 255 pixels, larger where things are closer, and
-0 where there is none. `depth` is in metres, baseline times focal length over disparity by the
-frame's own camera, up to 80 m; beyond, an error of a pixel is one of tens of metres. When training
-zooms in by s, depth is divided by s and disparity multiplied by s: all is s times closer.
+file divided by 65535, as in MTAN's files. It is 0.996 at 255 pixels, larger where things are
+closer, and 0 where there is none. `depth` is in metres, up to 80 m: baseline times focal length of
+the frame's own camera, divided by disparity. Beyond that, an error of one pixel is an error of tens
+of metres. When training zooms in by s, everything is s times closer, so depth is divided by s and
+disparity multiplied by s.
 
-`segmentation7` are the categories of the ids (flat, construction, object, nature, sky, human,
-vehicle). With `categories=evaluated` ids that the 19 classes leave out, such as parking and
-caravan, have none; which of the two MTAN's own labels are is written nowhere.
+`segmentation7` has the categories of the ids (flat, construction, object, nature, sky, human,
+vehicle). With `categories=evaluated`, ids that the 19 classes leave out, such as parking and
+caravan, have no label; which of the two MTAN's own labels follow is not documented.
 
-`boundaries` says where single persons, riders and vehicles end, as two classes, no and yes; they
-are few, so mIoU leads.
+`boundaries` says where single persons, riders and vehicles end, as two classes, elsewhere and
+boundary. Boundary pixels are few, so mIoU is the main metric.
 
 The test split is the official validation split of 500 frames, since the labels of the official
 test split are secret. For validation, whole cities are kept out of training: Bochum, Tübingen, Ulm
-and Zürich, 457 of 2975 frames. The layout mtan does not say which city a frame is from: there the
-last 8 of every 50 validate, and so they do where those cities are not there or nothing else is.
+and Zürich, 457 of 2975 frames. The layout mtan does not say which city a frame is from; there, and
+where these cities are missing or the only ones, validation uses the last 8 of every 50 frames.
 
 Sources: Cordts, Omran, Ramos, Rehfeld, Enzweiler, Benenson, Franke, Roth and Schiele, The
 Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016,
@@ -79,7 +80,7 @@ TASKS: Mapping[str, Task] = named(
     }
 )
 
-# The arrays of the prepared form, any of which a task can be made from.
+# Sets of arrays of the prepared form; a task can be made from any one of its sets.
 NEEDS: Mapping[str, tuple[frozenset[str], ...]] = {
     "segmentation7": (frozenset({"ids"}), frozenset({"segmentation7"})),
     "segmentation19": (frozenset({"ids"}), frozenset({"segmentation19"})),
@@ -94,7 +95,7 @@ def _lacking(layout: str, name: str) -> str:
     if name in layouts[layout]:
         return (
             f"task '{name}' has no files in what 'cityscapes' was prepared from; prepare "
-            "it from a folder that auxbench data check says has them."
+            "it from a folder in which auxbench data check finds them."
         )
     others = " or ".join(one for one, tasks in layouts.items() if name in tasks)
     hint = ", or the task 'disparity'" if name == "depth" else ""
@@ -109,16 +110,16 @@ class Cityscapes(PreparedDataset):
     """Cityscapes from one `layout`, prepared by `auxbench data prepare cityscapes --source DIR`.
 
     `data` is the prepared folder: a name in the cache folder (by default cityscapes-official for
-    the layout official, and so on) or a path. Pictures have `side` x `side` pixels, a random square
-    of the picture at its full height when training and the middle one otherwise, or `size` (such as
-    128x256, which the literature uses) for the whole picture. `augment` is what training does: the
-    scales 1, 1.2, 1.5 and the mirror of MTAN, or none. `categories` says whether all ids have one
-    of the 7 classes or only those that are among the 19.
+    the layout official, and so on) or a path. Pictures are squares of full height, scaled to `side`
+    x `side` pixels: at a random place in training and in the middle otherwise; `size` (such as
+    128x256, which the literature uses) takes the whole picture instead. `augment` is the
+    augmentation in training: the scales 1, 1.2, 1.5 and the mirroring of MTAN, or none.
+    `categories` says whether all ids have one of the 7 classes or only those among the 19.
 
-    Prepared pictures are never enlarged unless `enlarge` says so.
+    Prepared pictures are never enlarged unless `enlarge` is set.
 
-    Errors: `UsageError` for data that are not prepared, a size that is none, and a task that the
-    data lack.
+    Errors: `UsageError` for data that are not prepared, an invalid size, and a task that the data
+    lack.
     """
 
     licence = "non-commercial research and teaching only, after registration; not to be passed on"
@@ -199,7 +200,7 @@ class Cityscapes(PreparedDataset):
         return _drawn(split, count, side)
 
     def offered(self) -> tuple[str, ...]:
-        """The tasks of what is prepared; of the layout at its best as long as nothing is."""
+        """The tasks of the prepared data; all that the layout can have if nothing is prepared."""
         try:
             arrays = self.opened().card["arrays"].keys()
         except UsageError:
@@ -218,9 +219,9 @@ class Cityscapes(PreparedDataset):
 
 
 def metres(steps: Raw, camera: Raw) -> Tensor:
-    """Depths, float32 [B, 1, H, W], by disparity's steps [B, H, W] and the cameras [B].
+    """Depths, float32 [B, 1, H, W], from steps of disparity [B, H, W] and cameras [B].
 
-    0, which means no label, where there is no disparity and beyond `FAR`.
+    They are 0, which means no label, where there is no disparity and beyond `FAR`.
 
     >>> metres(np.array([[[0, 1, 2561]]], np.uint16), np.array([470.0], np.float32)).tolist()
     [[[[0.0, 0.0, 47.0]]]]
@@ -245,7 +246,7 @@ def held_out(count: int, cities: Sequence[tuple[str, int]]) -> npt.NDArray[np.bo
 @cache
 def _drawn(split: str, count: int, side: int) -> Rows:
     scenes = draw(split, 0, count, side + side // 4)
-    # an id for each of the rooms' 13 classes; the last is for what has none
+    # an id for each of the rooms' 13 classes; the last is for pixels without a class
     known = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 23, 24, 26, 33, 0])
     ids = known[scenes["segmentation"]]
     camera = np.full(count, 470.0, np.float32)

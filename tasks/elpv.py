@@ -4,16 +4,16 @@ The 2,624 grey images of 300 x 300 pixels were cut from electroluminescence imag
 The primary task is the grade (defective with probability 0, 1/3, 2/3 or 1; more than half of the
 cells are sound); the auxiliary task is the kind of cell, mono- or polycrystalline.
 
-The data set cannot show that an auxiliary task helps by its labels: the kind of a cell says next to
+The data set cannot show that the labels of an auxiliary task help: the kind of a cell says next to
 nothing about its grade (0.2 % of the grade's entropy, Cramér's V 0.07). It can show what a method
-costs on real photographs, and whether it does harm when there is nothing to learn.
+costs on real photographs, and whether it does harm when there is nothing to gain.
 
 The data are not part of auxbench: they come with the package `elpv-dataset` and are licensed
 CC BY-NC-SA 4.0, so they may be used for non-commercial purposes only. The package does not say
 which module a cell comes from, but lists neighbours together, so the splits are made of blocks of
-72 neighbours. In the first of them 14 of 656 test cells have a training cell that looks the same (a
-correlation above 0.99 at 64 x 64 pixels), where a split at random over cells has 102 of 654. Grades
-and kinds have other shares in training than in the test.
+72 neighbours. In the first such split, 14 of 656 test cells have a training cell that looks the
+same (a correlation above 0.99 at 64 x 64 pixels); in a random split of single cells, 102 of 654 do.
+The shares of grades and kinds differ between training and test.
 
 Source: Buerhop-Lutz, Deitsch, Maier, Gallwitz, Berger, Doll, Hauch, Camus and Brabec, A Benchmark
 for Visual Identification of Defective Solar Cells in Electroluminescence Imagery, EU PVSEC 2018,
@@ -52,7 +52,7 @@ from auxbench.spec.marks import Help
 GRADES = ("sound", "perhaps sound", "perhaps defective", "defective")
 KINDS = ("mono", "poly")
 SPLITS = ("train", "validation", "test")
-BLOCK = 72  # cells that stay together: modules of the package have 60 or 72 in a row
+BLOCK = 72  # cells that stay together: the package lists 60 or 72 per module in a row
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -101,7 +101,7 @@ class Elpv(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        """Sixteen drawn cells, two of every grade and kind, of which training has one each."""
+        """Sixteen drawn cells, two of every grade and kind, one of them for training."""
         data, rng = cls(side=32), np.random.default_rng(2624)
         grades, kinds = np.repeat([0, 3, 1, 2, 2, 1, 3, 0], 2), np.tile([0, 0, 1, 1], 4)
         images = [_drawn(*both, data.side, rng) for both in zip(grades, kinds, strict=True)]
@@ -154,7 +154,7 @@ class Elpv(Dataset):
 
     @cached_property
     def images(self) -> Bytes:
-        """All cells in grey, [N, side, side], from the cache if it holds them unharmed."""
+        """All cells in grey, [N, side, side], from the cache if it holds them intact."""
         # the name must change with anything that changes a pixel
         file = cache.root() / f"elpv-{version('elpv-dataset')}-bicubic-{self.side}.npz"
 
@@ -185,7 +185,7 @@ def _unreadable(path: Path, error: OSError) -> UsageError:
 def _shrunk(path: Path, side: int) -> Bytes:
     try:
         with Image.open(path) as image:
-            # Pillow widens the filter to the reduction, so that thin cracks do not alias
+            # Pillow widens the filter with the reduction, so that thin cracks do not alias
             small = image.convert("L").resize((side, side), Image.Resampling.BICUBIC)
     except OSError as error:
         raise _unreadable(path, error) from None

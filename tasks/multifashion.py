@@ -1,27 +1,26 @@
-"""Two garments laid over each other in one picture, made from Fashion-MNIST: tell both apart.
+"""Two overlapping garments in one picture, made from Fashion-MNIST: classify both.
 
 Every picture holds two grey garments of different classes, one shifted to the upper left and one
-to the lower right, so that they overlap for the most part. The primary task is the class of the
-left garment, the auxiliary task that of the right one: the same features serve both, and who
-knows one garment knows what of the other it hides.
+to the lower right, so that most of their area overlaps. The primary task is the class of the left
+garment, the auxiliary task that of the right one: the same features serve both, and knowing one
+garment tells what it hides of the other.
 
 The construction is that of MultiMNIST (Sabour et al.): a canvas of 36 x 36 pixels, two items of
 the same part of the source and of different classes, each shifted by up to 4 pixels from the
 middle. As in Sener and Koltun's loader and in Pareto MTL, which applied it to Fashion-MNIST, one
 lies towards the upper left and one towards the lower right, and the brighter pixel shows. The
-choices made here: each is shifted by 1 to 4 pixels along both axes, so that left and right always
-can be told; training pictures draw their shifts again every time they are used; the canvas is
-scaled to the side asked for and never reduced to 28 pixels first; every source picture is the
-left garment of one pair, and pairs do not change. Scores therefore do not compare with published
-ones.
+choices made here: each is shifted by 1 to 4 pixels along both axes, so that left and right can
+always be told apart; training pictures get new shifts every time they are used; the canvas is
+scaled to `side` and never reduced to 28 pixels first; every source picture is the left garment of
+one pair, and pairs do not change. Scores are therefore not comparable with published ones.
 
 Training and validation pairs come from disjoint pictures of Fashion-MNIST's training part, the
 test pairs from its test part. The four files are looked for in the folder `data` if that is given,
-else in the cache folder and where Debian's package dataset-fashion-mnist puts them, and are
-downloaded from where torchvision gets them if they are in neither.
+else in the cache folder and where Debian's package dataset-fashion-mnist puts them. If they are in
+neither, they are downloaded from where torchvision gets them.
 
 Sources: Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
-Learning Algorithms, 2017, https://arxiv.org/abs/1708.07747; of the construction, Sabour, Frosst
+Learning Algorithms, 2017, https://arxiv.org/abs/1708.07747; for the construction, Sabour, Frosst
 and Hinton, Dynamic Routing Between Capsules, NeurIPS 2017, https://arxiv.org/abs/1710.09829;
 Sener and Koltun, Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018,
 https://arxiv.org/abs/1810.04650; Lin, Zhen, Li, Zhang and Kwong, Pareto Multi-Task Learning,
@@ -80,7 +79,7 @@ class Garments(NamedTuple):
 class MultiFashion(Dataset):
     """Overlaid garments at `side` x `side` pixels, with a chosen number of pairs in each split.
 
-    There are up to 50,000, 10,000 and 10,000; a larger split begins with the pairs of a smaller
+    The splits have up to 50,000, 10,000 and 10,000; a larger one begins with the pairs of a smaller
     one. `data` is the folder with the four files of Fashion-MNIST, or the root folder that
     torchvision was given.
 
@@ -121,7 +120,7 @@ class MultiFashion(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        """A few drawn garments per split: bars whose place tells their class."""
+        """A few drawn garments per split: bars whose position tells their class."""
         data, rng = cls(side=32, train=8, validation=4, test=4), np.random.default_rng(28)
         data.sources = {
             split: _drawn(max(count, CLASSES), rng) for split, count in data.counts.items()
@@ -144,7 +143,7 @@ class MultiFashion(Dataset):
 
     @cached_property
     def sources(self) -> dict[str, Garments]:
-        """The garments of each split, no picture in two of them."""
+        """The garments of each split; no picture is in two of them."""
         folder = self.folder()
         known, test = (_read(*(folder / name for name in FILES[part])) for part in FILES)
         order = np.random.default_rng([2017, 0]).permutation(len(known.labels))
@@ -196,7 +195,7 @@ def _read(images: Path, labels: Path) -> Garments:
 
 
 def _pairs(labels: Indices, split: str) -> Rows:
-    """Per pair the numbers of the left and the right garment, and both shifts [N, 2, 2]."""
+    """For each pair, the numbers of the left and right garments, and both shifts [N, 2, 2]."""
     rng = np.random.default_rng([2017, 1, SPLITS.index(split)])
     left = np.arange(len(labels))
     right = rng.integers(0, len(labels), len(labels))

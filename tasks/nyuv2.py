@@ -1,24 +1,24 @@
 """NYU Depth v2: photographs of rooms with 40 or 13 classes, depth, normals, edges, scene types.
 
 The data are not part of auxbench: the user gets them in one of four layouts, and
-`auxbench data prepare nyuv2 --source DIR` makes fast local files of them once. Which tasks there
-are depends on the layout:
+`auxbench data prepare nyuv2 --source DIR` converts them once into fast local files. The tasks
+depend on the layout:
 
-| layout | what it is | tasks, beside edges and keypoints |
+| layout | what it is | tasks, besides edges and keypoints |
 |---|---|---|
 | mtan | .npy files at 288 x 384 | segmentation13, depth, normals |
 | official | the authors' .mat file | segmentation40, segmentation13, depth, scene |
 | nddr | PNG files of NDDR-CNN and Aux-NAS | segmentation40, segmentation13, normals |
-| adashare | the same and depth | segmentation40, segmentation13, depth, normals |
+| adashare | the same with depth | segmentation40, segmentation13, depth, normals |
 
-'official' has normals too if Eigen's normals_gt lie beside the file. Edges are computed from the
-pictures by Taskonomy's formulas, and so are keypoints if they are asked for, which takes longer
-than all the rest: `auxbench data prepare nyuv2:keypoints=yes --source DIR`. Depth is in metres,
+'official' also has normals if Eigen's folder normals_gt is beside the file. Edges are computed from
+the pictures by Taskonomy's formulas. So are keypoints, but only on request, since they take longer
+than all the rest: `auxbench data prepare nyuv2:keypoints=yes --source DIR`. Depth is in metres;
 normals are unit vectors with x right, y down and z forward.
 
 The test split is the official one of 654 frames. There is no official validation split and the
-literature selects on the test split; here the last 8 of every 50 training frames validate, so that
-few pairs of neighbouring frames, which show one room, lie on both sides.
+literature selects on the test split; here validation uses the last 8 of every 50 training frames,
+so that few pairs of neighbouring frames, which show the same room, are split between the two sets.
 
 Sources: Silberman, Hoiem, Kohli and Fergus, Indoor Segmentation and Support Inference from RGBD
 Images, ECCV 2012, https://doi.org/10.1007/978-3-642-33715-4_54; Gupta, Arbeláez and Malik,
@@ -61,7 +61,7 @@ from ._rooms.scenes import KEYPOINTS as ROOMS_KEYPOINTS
 from ._rooms.scenes import NORMALS as ROOMS_NORMALS
 from ._rooms.store import draw
 
-EDGE_RANGE = 0.08  # responses from here on are targets of 1, as in Taskonomy's own training
+EDGE_RANGE = 0.08  # responses from here on give a target of 1, as in Taskonomy's own training
 KEYPOINT_RANGE = 0.005
 AUGMENTATIONS = {"mtan": MTAN, "auxnas": AUXNAS, "none": PLAIN}
 
@@ -94,15 +94,15 @@ class Nyuv2(PreparedDataset):
     """NYU Depth v2 from one `layout`, prepared by `auxbench data prepare nyuv2 --source DIR`.
 
     `data` is the prepared folder: a name in the cache folder (by default nyuv2-mtan for the layout
-    mtan, and so on) or a path. Pictures have `side` x `side` pixels, a random square of the
-    picture at its full height when training and the middle one otherwise, or `size` (such as
-    288x384) for the whole picture. `augment` is what training does: the scales 1, 1.2, 1.5 and the
-    mirror of MTAN, or the zoom, mirror and rotation of Aux-NAS, or none.
+    mtan, and so on) or a path. Pictures are squares of full height, scaled to `side` x `side`
+    pixels: at a random place in training and in the middle otherwise; `size` (such as 288x384)
+    takes the whole picture instead. `augment` is the augmentation in training: the scales 1, 1.2,
+    1.5 and the mirroring of MTAN, or the zoom, mirroring and rotation of Aux-NAS, or none.
 
-    Prepared pictures are never enlarged unless `enlarge` says so.
+    Prepared pictures are never enlarged unless `enlarge` is set.
 
-    Errors: `UsageError` for data that are not prepared, a size that is none, and a task that the
-    layout lacks.
+    Errors: `UsageError` for data that are not prepared, an invalid size, and a task that the layout
+    lacks.
     """
 
     licence = "none stated; for research, not to be passed on"
@@ -157,7 +157,7 @@ class Nyuv2(PreparedDataset):
         return cls(side=32).from_drawn_rooms()
 
     def offered(self) -> tuple[str, ...]:
-        """The tasks of the layout; of some it depends on what lay there and was asked for."""
+        """The tasks of the layout that were prepared, or can be as long as nothing is."""
         (layout,) = (one for one in LAYOUTS if one.name == self.layout)
         names = (*layout.tasks, "edges", "keypoints")
         try:
@@ -180,7 +180,7 @@ class Nyuv2(PreparedDataset):
         return chosen_rows
 
     def arrays(self) -> frozenset[str]:
-        # 13 classes are not stored where they follow from 40
+        # the 13 classes are not stored where they follow from the 40
         return frozenset({"image", "segmentation40", *self.tasks})
 
     @staticmethod

@@ -1,28 +1,29 @@
-"""Small organic molecules, of which nine properties computed by quantum chemistry are predicted.
+"""Small organic molecules: predict nine properties that were computed by quantum chemistry.
 
 The primary task is the gap between the highest occupied and the lowest unoccupied orbital; the
 auxiliary tasks are dipole moment, polarisability, electronic spatial extent, zero-point vibrational
 energy, energy of atomisation and heat capacity, from which a linear regression explains 47 % of the
-gap's variance. The energies of the two orbitals, `homo` and `lumo`, are tasks too, but none unless
-asked for: the gap is their difference, so labels of both contain the answer. QM9 is a usual
-benchmark of multi-task learning, on graphs of atoms. Here a molecule is a vector: the numbers of
-its H, C, N, O and F atoms, and the eigenvalues of its Coulomb matrix by falling size. Few labels
-train a perceptron (1,000 unless told otherwise), and many test it, which makes scores precise.
+gap's variance. The energies of the two orbitals, `homo` and `lumo`, are tasks too, but only on
+request: the gap is their difference, so the labels of both contain the answer. QM9 is a common
+benchmark of multi-task learning on graphs of atoms. Here a molecule is a vector: the numbers of its
+H, C, N, O and F atoms, and the eigenvalues of its Coulomb matrix by decreasing magnitude. A
+perceptron is trained on few labels (1,000 by default) and tested on many, which makes scores
+precise.
 
 Inputs and targets are standardised by the training split, so an error of 1 is what predicting the
-mean achieves; inputs are cut at 5 deviations, because few molecules are large enough for the last
-eigenvalues. The 130,831 molecules are those that passed the authors' test of consistency.
+mean achieves; inputs are clipped at 5 standard deviations, because few molecules are large enough
+for the last eigenvalues. The 130,831 molecules are those that passed the authors' test of
+consistency.
 
 The data are not part of auxbench: they come with the package `qm9pack`, by the first author of the
-data, under the MIT licence. There is no official
-split: every seed draws its own.
+data, under the MIT licence. There is no official split: every seed draws its own.
 
 Sources: Ramakrishnan, Dral, Rupp and von Lilienfeld, Quantum Chemistry Structures and Properties of
-134 Kilo Molecules, Scientific Data 1, 2014, https://doi.org/10.1038/sdata.2014.22; of the Coulomb
+134 Kilo Molecules, Scientific Data 1, 2014, https://doi.org/10.1038/sdata.2014.22; for the Coulomb
 matrix, Rupp, Tkatchenko, Müller and von Lilienfeld, Fast and Accurate Modeling of Molecular
 Atomization Energies with Machine Learning, Physical Review Letters 108, 2012,
-https://doi.org/10.1103/PhysRevLett.108.058301; of a perceptron that predicts many properties at
-once, Montavon, Rupp, Gobre, Vazquez-Mayagoitia, Hansen, Tkatchenko, Müller and von Lilienfeld,
+https://doi.org/10.1103/PhysRevLett.108.058301; for a perceptron that predicts many properties
+at once, Montavon, Rupp, Gobre, Vazquez-Mayagoitia, Hansen, Tkatchenko, Müller and von Lilienfeld,
 Machine Learning of Molecular Electronic Properties in Chemical Compound Space, New Journal of
 Physics 15, 2013, https://doi.org/10.1088/1367-2630/15/9/095003
 """
@@ -65,7 +66,7 @@ COLUMNS = {
     "heat": "Heatcapacity_Cv_cal_mol_K",
 }
 CHARGES = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9}
-# of the single atoms, in Hartree, by the method that the molecules were computed with
+# energies of single atoms in Hartree, by the method used for the molecules
 ATOMS = np.array([-0.500273, -37.846772, -54.583861, -75.064579, -99.718730])
 COUNT = 130_831  # molecules
 LARGEST = 29  # atoms
@@ -79,7 +80,7 @@ class QM9(Dataset):
 
     The molecules are shuffled once per draw; the test split is taken from the front, then
     validation, then training, so a larger training split begins with a smaller one. What is
-    computed of all molecules is kept in the cache folder.
+    computed from all molecules is kept in the cache folder.
 
     Errors: `UsageError` when a split is empty or there are not enough molecules, and when the
     package `qm9pack` is missing or cannot be read.
@@ -155,7 +156,7 @@ class QM9(Dataset):
 
     @cached_property
     def molecules(self) -> Arrays:
-        """Inputs [N, F] and properties [N, tasks] of all molecules, as they are."""
+        """Inputs [N, F] and properties [N, tasks] of all molecules, not standardised."""
         folder = _folder()
         # the name must change with anything that changes a number
         file = cache.root() / f"qm9-{version('qm9pack')}-eigenvalues.npz"
@@ -163,7 +164,7 @@ class QM9(Dataset):
 
 
 def _folder() -> Path:
-    # found without importing it, since it needs packages that it does not name
+    # found without importing it, since it needs packages that it does not declare
     found = find_spec("qm9pack")
     if found is None or found.origin is None:
         raise UsageError("data set 'qm9' needs the package qm9pack; pip install 'auxbench[qm9]'.")
@@ -206,7 +207,7 @@ def _counts(charges: Indices) -> Numbers:
 
 
 def _eigenvalues(charges: Sequence[Indices], places: Sequence[Numbers]) -> Numbers:
-    """The eigenvalues of molecules' Coulomb matrices by falling size, [N, 29] with zeros behind."""
+    """Eigenvalues of Coulomb matrices by decreasing magnitude, padded with zeros to [N, 29]."""
     sizes = np.array([len(of) for of in charges])
     result = np.zeros((len(sizes), LARGEST))
     for size in np.unique(sizes):

@@ -4,16 +4,16 @@ Furnished bedrooms, living rooms, offices, dining rooms and studies are drawn by
 textures, shadows, sunlight and sensor noise. Segmentation has the 13 classes of NYU Depth v2 in
 their usual order, depth is in metres, normals are unit vectors with x right, y down and z forward,
 edges and keypoints are computed from the picture as Taskonomy does, and the scene is the use of
-the room. Some labels are missing on purpose, as in data that were measured: about 5 % of the
-segmentation, 4 % of the depth and 8 % of the normals.
+the room. Some labels are missing on purpose, as in measured data: about 5 % of the segmentation,
+4 % of the depth and 8 % of the normals.
 
-The scenes are drawn by all cores when they are first needed (about 35 a second and core at 64
+The scenes are drawn on all cores when they are first needed (about 35 per second and core at 64
 pixels) and kept in the cache folder.
 
-Sources: of the classes, Silberman, Hoiem, Kohli and Fergus, Indoor Segmentation and Support
+Sources: for the classes, Silberman, Hoiem, Kohli and Fergus, Indoor Segmentation and Support
 Inference from RGBD Images, ECCV 2012, https://doi.org/10.1007/978-3-642-33715-4_54, in the
 grouping of Couprie, Farabet, Najman and LeCun, Indoor Semantic Segmentation using Depth
-Information, ICLR 2013, https://arxiv.org/abs/1301.3572; of edges and keypoints, Zamir, Sax, Shen,
+Information, ICLR 2013, https://arxiv.org/abs/1301.3572; for edges and keypoints, Zamir, Sax, Shen,
 Guibas, Malik and Savarese, Taskonomy: Disentangling Task Transfer Learning, CVPR 2018,
 https://arxiv.org/abs/1804.08328
 """
@@ -40,7 +40,7 @@ from ._rooms.scenes import DEPTH, EDGES, KEYPOINTS, NORMALS, SPLITS
 from ._rooms.shapes import CLASSES
 from ._rooms.store import Store, draw
 
-EDGE_RANGE = 0.2  # responses from here on are targets of 1; about one in a hundred is larger
+EDGE_RANGE = 0.2  # responses from here on give a target of 1; about one in a hundred is larger
 KEYPOINT_RANGE = 0.01
 SIDES = (16, 512)
 
@@ -49,9 +49,9 @@ SIDES = (16, 512)
 class Rooms(Dataset):
     """Drawn rooms of `side` x `side` pixels, with a chosen number of them in each split.
 
-    Every seed draws its own. A scene depends on the draw, its split, its number and the version of
-    the generator alone, so a larger split begins with the scenes of a smaller one. Training mirrors
-    half of the samples.
+    Every seed draws its own. A scene depends only on the draw, its split, its number and the
+    version of the generator, so a larger split begins with the scenes of a smaller one. Training
+    mirrors half of the samples.
 
     Errors: `UsageError` for a side outside 16..512, an empty split, and a cache folder that cannot
     hold the data.

@@ -1,12 +1,12 @@
 """Taskonomy: scanned buildings with the labels of twelve tasks, from geometry and from teachers.
 
 The data are not part of auxbench: the user gets as many domains and buildings as there is room for,
-and `auxbench data prepare taskonomy --source DIR` makes fast local files of them once. There is a
-task for every domain that was there:
+and `auxbench data prepare taskonomy --source DIR` converts them once into fast local files. Every
+domain that is present gives a task:
 
 | task | domain | label |
 |---|---|---|
-| segmentation | segment_semantic | one of 16 things or background, by a teacher |
+| segmentation | segment_semantic | one of 16 objects or background, by a teacher |
 | depth, distance | depth_zbuffer, depth_euclidean | metres |
 | normals | normal | unit vectors with x right, y down, z forward |
 | edges, keypoints | edge_texture, keypoints2d | responses of filters on the picture |
@@ -17,13 +17,13 @@ task for every domain that was there:
 
 `depth` is measured along the optical axis, as in NYU v2 and in the literature on this data set;
 `distance` is measured from the camera. Beyond 16 m, where scans see out of windows, neither has a
-label. Segmentation, object and scene are what networks said: scores on them are agreement with a
-teacher. Where the teacher of segmentation was unsure there is no label. `targets=soft` trains
-object and scene on all of the teacher's probabilities, as the authors did; they are scored against
-its first choice in any case.
+label. The labels of segmentation, object and scene are predictions of networks: scores on them
+measure agreement with a teacher. Where the teacher of segmentation was unsure, there is no label.
+`targets=soft` trains object and scene on all of the teacher's probabilities, as the authors did;
+they are scored against its first choice in any case.
 
-Training, validation and test are the official ones, of different buildings. The superpixels, which
-are numbers without a meaning across pictures, and tasks on pairs of pictures are left out.
+The splits are the official ones, which share no building. Superpixels, whose numbers have no
+meaning across pictures, and tasks on pairs of pictures are left out.
 
 Sources: Zamir, Sax, Shen, Guibas, Malik and Savarese, Taskonomy: Disentangling Task Transfer
 Learning, CVPR 2018, https://arxiv.org/abs/1804.08328 (tasks, classes, ranges of edges and
@@ -71,7 +71,7 @@ from ._scale import check_side
 
 FAR = 16.0  # metres
 
-# Responses from here on are targets of 1.
+# Responses from here on give a target of 1.
 RANGES = {
     "edges": 0.08,
     "occlusions": 0.00625,
@@ -80,12 +80,12 @@ RANGES = {
     "reshading": 1.0,
 }
 
-# no zoom: it would bring things closer, and distances do not follow it as depths do
+# no zoom, which would bring things closer: it scales depths, but not distances
 AUGMENTATIONS = {"mirror": Protocol(), "none": PLAIN}
 
 
 class Response(Map):
-    """A filter's response, of which some elements are not known."""
+    """A filter's response, some elements of which are unknown."""
 
     def decode(self, stored: Any) -> Tensor:
         return maps(stored, self.full)
@@ -103,7 +103,7 @@ class Curvature(Map):
 
 
 class FirstChoice(Label):
-    """The class that a teacher finds most probable, stored as its probabilities of all classes."""
+    """The class that a teacher finds most probable, stored as its probabilities for all classes."""
 
     def decode(self, stored: Any) -> Tensor:
         return first_choice(Probabilities(self.names).decode(stored))
@@ -138,11 +138,11 @@ class Taskonomy(PreparedDataset):
     """Taskonomy's tree, prepared by `auxbench data prepare taskonomy --source DIR`.
 
     `data` is the prepared folder: a name in the cache folder (by default taskonomy-official) or a
-    path. Pictures have `side` x `side` pixels and are always complete; `augment` is what training
-    does, the mirror or nothing. `targets` says what object and scene are trained on: the teacher's
-    first choice (hard) or all its probabilities (soft).
+    path. Pictures have `side` x `side` pixels and are always complete; `augment` says whether
+    training mirrors them at random, and `targets` what object and scene are trained on: the
+    teacher's first choice (hard) or all its probabilities (soft).
 
-    Prepared pictures are never enlarged unless `enlarge` says so.
+    Prepared pictures are never enlarged unless `enlarge` is set.
 
     Errors: `UsageError` for data that are not prepared, and a task that the data lack.
     """
@@ -213,7 +213,7 @@ class Taskonomy(PreparedDataset):
         return _drawn(split, count, side)
 
     def offered(self) -> Sequence[str]:
-        """The tasks of what is prepared; all as long as nothing is."""
+        """The tasks of the prepared data; all tasks if nothing is prepared."""
         try:
             return tuple(self.opened().card["arrays"])
         except UsageError:
@@ -274,6 +274,6 @@ def _steps(values: Raw, lost: Raw | None = None) -> Raw:
 
 
 def _likely(chosen: npt.ArrayLike, count: int) -> Raw:
-    """Probabilities [N, count] of nine tenths for the chosen classes."""
+    """Probabilities [N, count], nine tenths for the chosen classes."""
     hot = np.asarray(chosen)[:, None] == np.arange(count)
     return np.where(hot, 0.9, 0.1 / (count - 1)).astype(np.float32)

@@ -2,32 +2,33 @@
 
 The answer is known by construction, and a run takes seconds. Inputs x are standard normal vectors.
 With z = Q x for a fixed rotation Q, the primary is y = A + B + noise, where A = 2 z0 is easy and
-B = (|z1| - m) + (|z2| - m), with m the mean of |z|, takes hidden units of its own. The auxiliaries
+B = (|z1| - m) + (|z2| - m), with m the mean of |z|, needs hidden units of its own. The auxiliaries
 have no noise:
 
-* `helpful` = 3 (z0, z1, z2), the coordinates that the primary is a function of. Few noisy labels
-  do not tell these three directions from the others; the backbone learns them from this task, and
-  what is left for the primary is a function of three numbers. Sharing a representation pays when
-  the tasks need the same one and the primary's samples are too few to find it (Baxter; Maurer,
+* `helpful` = 3 (z0, z1, z2), the coordinates that the primary is a function of. A few noisy labels
+  cannot tell these three directions from the others; the backbone learns them from this task, and
+  what is left for the primary is a function of three numbers. Sharing a representation pays off
+  when the tasks need the same one and the primary's samples are too few to find it (Baxter; Maurer,
   Pontil and Romera-Paredes).
 * `useless` = z3 / 2, which is independent of the primary and needs a direction that the primary
-  does not use. It is small and linear, hence learned within a few steps, after which it sends no
-  gradient. A backbone that is wide enough holds it besides the rest: without a shortage of capacity
+  does not use. It is small and linear, so it is learned within a few steps, after which it sends no
+  gradient. A backbone that is wide enough has room for it as well: without a shortage of capacity
   there is no transfer, good or bad (Wu, Zhang and Ré).
 * `harmful` = 16 z4 z5, just as independent, but hard, and in units that make its loss some forty
-  times the primary's: it takes the steps and the capacity of the backbone. The two gradients are
+  times the primary's: it takes up the steps and the capacity of the backbone. The two gradients are
   nearly orthogonal, so methods that look at directions find little to correct; a small weight (such
   as `static:harmful=0.01`) undoes the harm.
-* `conflicting` = A - 5 B. A is quickly learned by both, so the two heads read the same hidden
-  units with weights of the same sign; what is missing then is B for the one and -5 B for the
+* `conflicting` = A - 5 B. Both tasks learn A quickly, so the two heads read the same hidden units
+  with weights of the same sign; what then remains to be learned is B for one and -5 B for the
   other, and the gradients on those units point in opposite directions. This is the misaligned
   covariance of Wu, Zhang and Ré in a non-linear network, and what gradient surgery (Yu et al.) and
   weighting by the gradients' cosine (Du et al.) were made for. Multiplying the task by -1 changes
-  nothing, since its head is its own.
+  nothing, since it has its own head.
 
-What the names promise holds for tuned methods at every length. The gain of the plain sum (`hps`)
-on the single-task network in root mean square error, both tuned by 8 trials, with 95 % intervals
-over 20 seeds (150 steps of the budget demo) and 10 (600 and 2,000 steps):
+Tuned methods behave as the names promise at every length of training. The table gives the gain of
+the plain sum (`hps`) over the single-task network in root mean square error, both tuned by 8
+trials, with 95 % intervals over 20 seeds (150 steps of the budget demo) and 10 (600 and 2,000
+steps):
 
 | auxiliary | 150 steps | 600 steps | 2,000 steps |
 |---|--:|--:|--:|
@@ -35,10 +36,10 @@ over 20 seeds (150 steps of the budget demo) and 10 (600 and 2,000 steps):
 | `useless` | -0.01 [-0.01, 0.00] | 0.00 [-0.01, 0.01] | 0.00 [-0.02, 0.01] |
 | `harmful` | -0.30 [-0.33, -0.27] | -0.23 [-0.27, -0.19] | -0.23 [-0.27, -0.19] |
 
-Training has 200 noisy samples and validation 100 unless told otherwise, so that selection and
-tuning work with what a user has; the test labels have no noise, so that the score is the distance
-to the truth, where predicting the mean is 2.2 off. Every seed draws its own samples, unless `draw`
-names one draw for all.
+By default, training has 200 noisy samples and validation 100, so that selection and tuning have no
+more data than a user would; the test labels have no noise, so the score is the distance to the
+truth, which is 2.2 for predicting the mean. Every seed draws its own samples, unless `draw` names
+one draw for all.
 
 Sources: Baxter, A Model of Inductive Bias Learning, JAIR 12, 2000,
 https://arxiv.org/abs/1106.0245; Maurer, Pontil and Romera-Paredes, The Benefit of Multitask
@@ -74,7 +75,7 @@ USED = 6  # coordinates that some task depends on
 
 @DATASETS.register
 class Toy(Dataset):
-    """Vectors with this many `dimensions`, with normal `noise` on the primary's labels.
+    """Vectors of `dimensions` numbers, with normal `noise` on the primary's labels.
 
     Errors: `UsageError` for an empty split, fewer than 6 dimensions and negative noise.
     """
@@ -141,7 +142,7 @@ class Toy(Dataset):
 
     @property
     def rotation(self) -> Numbers:
-        """Q, whose rows are the directions in which the tasks look: [dimensions, dimensions]."""
+        """Q, whose rows are the directions that the tasks depend on: [dimensions, dimensions]."""
         draws = np.random.default_rng([self.features, len(SPLITS) + 1])
         rotation: Numbers = np.linalg.qr(draws.standard_normal((self.features,) * 2))[0]
         return rotation

@@ -59,6 +59,13 @@ def run(
 @click.option("--trials", default=8, show_default=True, help="Trials per method and problem.")
 @click.option("--tuning-seeds", default=2, show_default=True, help="Seeds per trial.")
 @click.option("--halving", is_flag=True, help="Drop the worse half of the trials after each seed.")
+@click.option(
+    "--sampler",
+    type=click.Choice(["sobol", "tpe"]),
+    default="sobol",
+    show_default=True,
+    help="How trials are chosen; tpe needs optuna.",
+)
 @format_option
 def tune(methods: str, dataset: str, declare: str | None, style: str, **words: Any) -> None:
     """Tune all methods equally, then train them. Every method has the same number of trials."""

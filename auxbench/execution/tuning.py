@@ -1,16 +1,16 @@
 """Tuning: the same number of trials for every method, judged on validation alone.
 
 The first trial of every method is the method as it is, by the budget's defaults; the others are
-points of a Sobol sequence in the space of the entry, which agree between methods in the dimensions
-that these share. A trial is trained with some seeds that no final run has, on data of their own
-where a seed draws the data, and the best mean validation score is selected. Test scores play no
-part in it. Trials are runs: recorded, resumed and reused like any other.
+points in the space of the entry, which a sampler chooses. A trial is trained with some seeds that
+no final run has, on data of their own where a seed draws the data, and the best mean validation
+score is selected. Test scores play no part in it. Trials are runs: recorded, resumed and reused
+like any other.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -18,6 +18,8 @@ from typing import Any
 
 from auxbench.errors import UsageError
 from auxbench.execution.local import carry_out
+from auxbench.execution.sampling import Point, Sampler
+from auxbench.execution.sampling import sampler as sampler_of
 from auxbench.execution.study import Study
 from auxbench.records.ledger import Ledger, Trial, Tuning
 from auxbench.spec.grammar import Choice
@@ -38,6 +40,7 @@ def tune(
     trials: int = 8,
     tuning_seeds: int = 2,
     halving: bool = False,
+    sampler: str = "sobol",
     device: str = "auto",
     jobs: int | None = None,
     threads: int | None = None,
@@ -47,26 +50,29 @@ def tune(
     """Tune every method on every problem, and return what was found and the study of the winners.
 
     With `halving` the trials get their seeds one after the other, and the worse half is dropped
-    before each: a full run each time, which is fair to methods that start slowly. The words are
-    those of a study. Errors: `UsageError` as for studies.
+    before each: a full run each time, which is fair to methods that start slowly. `sampler` is
+    'sobol', or 'tpe' by optuna. The words are those of a study. Errors: `UsageError` as for
+    studies.
     """
     for name, count in (("trials", trials), ("tuning_seeds", tuning_seeds)):
         if count < 1:
             raise UsageError(f"{name} is {count}; ask for at least 1.")
+    chosen = sampler_of(sampler)
+    if halving and len(list(chosen.rounds(trials))) > 1:
+        raise UsageError(
+            f"sampler '{sampler}' needs the score of every trial, and halving drops trials; leave "
+            "one of them out."
+        )
     ledger = Ledger(results)
     wanted = Study.of(methods, dataset, **words)
-    cells = list(dict.fromkeys(replace(run, seed=FIRST_SEED) for run in wanted.runs))
-    entries = {cell: _entries(cell, trials) for cell in cells}
+    cells = dict.fromkeys(replace(run, seed=FIRST_SEED) for run in wanted.runs)
     seeds = range(FIRST_SEED, FIRST_SEED + tuning_seeds)
-    for rung in ([seed] for seed in seeds) if halving else [list(seeds)]:
-        runs = [
-            replace(cell, method=entry, seed=seed)
-            for seed in rung
-            for cell in cells
-            for entry in entries[cell]
-        ]
+    searches = [Search(cell, seeds) for cell in cells]
+
+    def train(seeds: Sequence[int]) -> None:
+        runs = [run for seed in seeds for one in searches for run in one.runs(seed, halving)]
         carry_out(
-            Study(tuple(runs)),
+            Study(tuple(dict.fromkeys(runs))),
             ledger.trials,
             device=device,
             jobs=jobs,
@@ -74,63 +80,102 @@ def tune(
             quiet=quiet,
         )
         records = {record["id"]: record for record in ledger.trials.records()}
-        if halving and rung[-1] != seeds[-1]:
-            for cell in cells:
-                direction = _direction(cell, records)
-                done = [
-                    _trial(cell, entry, seeds[: rung[-1] - FIRST_SEED + 1], records)
-                    for entry in entries[cell]
-                ]
-                done.sort(key=_order(direction))
-                entries[cell] = [trial.entry for trial in done[: max(1, math.ceil(len(done) / 2))]]
-    tunings = []
-    for cell in cells:
-        done = [_trial(cell, entry, seeds, records) for entry in _entries(cell, trials)]
-        direction = _direction(cell, records)
-        full = [trial for trial in done if trial.seeds == len(seeds)]
-        selected = min(full, key=_order(direction)).entry
-        problem = problem_of(cell.to_json())
-        tuning = Tuning(problem, cell.method, selected, direction, tuple(done))
+        for one in searches:
+            one.records = records
+
+    for count in chosen.rounds(trials - 1):
+        for one in searches:
+            one.extend(chosen, count)
+        for some in ([seed] for seed in seeds) if halving else [seeds]:
+            train(some)
+    tunings = [one.tuning(sampler) for one in searches]
+    for tuning in tunings:
         ledger.append(tuning)
-        tunings.append(tuning)
-    best = {cell: tuning.selected for cell, tuning in zip(cells, tunings, strict=True)}
+    best = {one.cell: tuning.selected for one, tuning in zip(searches, tunings, strict=True)}
     final = [replace(run, method=best[replace(run, seed=FIRST_SEED)]) for run in wanted.runs]
     return tunings, Study(tuple(dict.fromkeys(final)))
 
 
-def _entries(cell: Run, trials: int) -> list[str]:
-    """The entries that are tried for a method: itself, and points of its space."""
-    from scipy.stats import qmc
+class Search:
+    """The trials of one method on one problem: their entries, where they lie, and their scores.
 
-    method = Method.parse(cell.method)
-    auxiliaries = [Choice.parse(text).name for text in cell.auxiliaries]
-    space = Space.of(method, auxiliaries)
-    if not space.dimensions:
-        return [cell.method]
-    count = 2 ** math.ceil(math.log2(max(trials, 2)))
-    points = qmc.Sobol(len(space.dimensions), scramble=False).random(count)[1:trials]
-    tasks = [Choice.parse(cell.primary).name, *auxiliaries]
-    made = [
-        str(Method.parse(str(space.entry(point.tolist())), tasks).within(cell.recipe))
-        for point in points
-    ]
-    return list(dict.fromkeys([cell.method, *made]))
+    `cell` is the method's run with defaults, `records` what is known of runs so far, by id.
+    """
 
+    def __init__(self, cell: Run, seeds: Sequence[int]) -> None:
+        self.cell, self.seeds = cell, seeds
+        self.records: dict[str, dict[str, Any]] = {}
+        self.entries = [cell.method]
+        auxiliaries = [Choice.parse(text).name for text in cell.auxiliaries]
+        self.tasks = [Choice.parse(cell.primary).name, *auxiliaries]
+        self.space = Space.of(Method.parse(cell.method), auxiliaries)
+        self.points: list[tuple[Point, str]] = []  # where entries lie, but for the defaults
 
-def _trial(
-    cell: Run, entry: str, seeds: Sequence[int], records: dict[str, dict[str, Any]]
-) -> Trial:
-    runs = [replace(cell, method=entry, seed=seed) for seed in seeds]
-    found = [records[run.id] for run in runs if run.id in records]
-    scores = [_validation(record) for record in found]
-    known = [score for score in scores if score is not None]
-    return Trial(
-        entry,
-        fmean(known) if known and len(known) == len(scores) else None,
-        len(found),
-        sum((record["training"] or {}).get("seconds", 0.0) for record in found),
-        sum((record["training"] or {}).get("flops", 0.0) for record in found),
-    )
+    def extend(self, sampler: Sampler, count: int) -> None:
+        """Add the sampler's next points; a method without options has none."""
+        if not self.space.dimensions:
+            return
+        sign = self.sign
+        known: list[tuple[Point, float | None]] = []
+        for point, entry in self.points:
+            score = self.trial(entry).score
+            known.append((point, None if score is None else sign * score))
+        for point in sampler.next(len(self.space.dimensions), known, count):
+            method = Method.parse(str(self.space.entry(point)), self.tasks)
+            self.points.append((point, str(method.within(self.cell.recipe))))
+        self.entries = list(dict.fromkeys([self.cell.method, *(entry for _, entry in self.points)]))
+
+    def runs(self, seed: int, halving: bool) -> list[Run]:
+        """The runs of a seed: of all entries, or with halving of those that are left."""
+        entries = self.left(seed) if halving else self.entries
+        return [replace(self.cell, method=entry, seed=seed) for entry in entries]
+
+    def left(self, seed: int) -> list[str]:
+        """The entries that halving leaves for a seed: the better half after the seeds before it."""
+        earlier = [one for one in self.seeds if one < seed]
+        if not earlier:
+            return self.entries
+        before = self.left(earlier[-1])
+        done = sorted((self.trial(entry, earlier) for entry in before), key=self._key)
+        return [trial.entry for trial in done[: max(1, math.ceil(len(done) / 2))]]
+
+    def trial(self, entry: str, seeds: Sequence[int] | None = None) -> Trial:
+        """An entry with its score over some seeds, by default all of them."""
+        runs = [replace(self.cell, method=entry, seed=seed) for seed in seeds or self.seeds]
+        found = [self.records[run.id] for run in runs if run.id in self.records]
+        scores = [_validation(record) for record in found]
+        known = [score for score in scores if score is not None]
+        return Trial(
+            entry,
+            fmean(known) if known and len(known) == len(scores) else None,
+            len(found),
+            sum((record["training"] or {}).get("seconds", 0.0) for record in found),
+            sum((record["training"] or {}).get("flops", 0.0) for record in found),
+        )
+
+    def tuning(self, sampler: str) -> Tuning:
+        """The trials and the best of those that have all seeds."""
+        done = [self.trial(entry) for entry in self.entries]
+        full = [trial for trial in done if trial.seeds == len(self.seeds)]
+        direction = "down" if self.sign > 0 else "up"
+        problem = problem_of(self.cell.to_json())
+        selected = min(full, key=self._key).entry
+        return Tuning(problem, self.cell.method, selected, direction, tuple(done), sampler)
+
+    @property
+    def sign(self) -> int:
+        """1 if small scores are better, -1 if large ones are or no run has finished."""
+        problem = problem_of(self.cell.to_json())
+        known = (
+            record["primary"]["direction"]
+            for record in self.records.values()
+            if record["primary"] and problem_of(record["run"]) == problem
+        )
+        return -1 if next(known, "up") == "up" else 1
+
+    def _key(self, trial: Trial) -> float:
+        """The sort key of trials, the best first and failed ones last."""
+        return math.inf if trial.score is None else self.sign * trial.score
 
 
 def _validation(record: dict[str, Any]) -> float | None:
@@ -140,20 +185,3 @@ def _validation(record: dict[str, Any]) -> float | None:
     step = record["selected"]["step"]
     score = next(look for look in record["curve"] if look["step"] == step)["scores"][0]
     return None if score["value"] is None else float(score["value"])
-
-
-def _direction(cell: Run, records: dict[str, dict[str, Any]]) -> str:
-    """Return the direction of a problem's primary score, 'up' if no run has finished."""
-    problem = problem_of(cell.to_json())
-    known = (
-        record["primary"]["direction"]
-        for record in records.values()
-        if record["primary"] and problem_of(record["run"]) == problem
-    )
-    return next(known, "up")
-
-
-def _order(direction: str) -> Callable[[Trial], float]:
-    """The sort key of trials, the best first and failed ones last."""
-    sign = -1 if direction == "up" else 1
-    return lambda trial: math.inf if trial.score is None else sign * trial.score

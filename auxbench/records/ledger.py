@@ -29,7 +29,7 @@ class Trial:
 class Tuning:
     """The tuning of one method on one problem: the trials, and the entry that was selected.
 
-    `direction` is 'up' where a larger score is better.
+    `direction` is 'up' where a larger score is better, `sampler` how the trials were chosen.
     """
 
     problem: str
@@ -37,6 +37,7 @@ class Tuning:
     selected: str
     direction: str
     trials: tuple[Trial, ...]
+    sampler: str = "sobol"
 
     @property
     def seconds(self) -> float:

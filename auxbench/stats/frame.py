@@ -109,8 +109,8 @@ def _label(rows: Sequence[dict[str, Any]], tunings: Iterable[Tuning]) -> None:
         entry = row["entry"] = row["method"]
         row["tuning"] = "set by hand" if ":" in entry else "default"
         if tuning := found.get((row["problem"], entry)):
-            count = len(tuning.trials)
-            row["tuning"] = f"tuned ({counted(count, 'trial')})"
+            how = "" if tuning.sampler == "sobol" else f", {tuning.sampler}"
+            row["tuning"] = f"tuned ({counted(len(tuning.trials), 'trial')}{how})"
             row["method"] = tuning.method
         elif (row["problem"], entry) in taken:
             row["method"] = f"{entry} ({row['tuning']})"

@@ -1,1 +1,1 @@
-"""Layouts: the forms in which NYU v2, Cityscapes and Taskonomy lie on a disk."""
+"""Layouts: the forms in which users store NYU v2, Cityscapes and Taskonomy on disk."""

@@ -1,19 +1,19 @@
-"""The layouts of Cityscapes on the user's disk; what `auxbench data` reads, without torch.
+"""The layouts of Cityscapes on the user's disk, read by `auxbench data` without torch.
 
-Both become pictures of `size`, 128x256 unless the user says otherwise: an eighth of what the
-camera saw, to which nothing is squeezed. Labels are picked, never averaged.
+Both are converted to pictures of `size`, by default 128x256: an eighth of the camera's resolution,
+without distortion. Labels are taken from the nearest pixel, never averaged.
 
-Disparities stay what the files say, steps of 1/256 pixel of pictures 2048 wide, from 1 up: no
-resizing changes them. The .npy files hold the same steps, divided by 65535.
+Disparities keep the values of the files: steps of 1/256 pixel in pictures 2048 pixels wide, counted
+from 1. Resizing does not change them. The .npy files hold the same steps, divided by 65535.
 
-Instance boundaries are drawn at the prepared size: a pixel is on one if a neighbour above, below,
+Instance boundaries are found at the prepared size: a pixel is on one if a neighbour above, below,
 left or right belongs to something else and one of the two is a single person, rider or vehicle.
-Where the annotators saw a group and drew nobody in it, and where they drew nothing at all, it is
-not known, nor is it right beside that.
+Where the annotators marked only a group, or nothing at all, boundaries are unknown, both there and
+where an instance touches such an area.
 
 Sources: Cordts, Omran, Ramos and others, The Cityscapes Dataset for Semantic Urban Scene
 Understanding, CVPR 2016, https://arxiv.org/abs/1604.01685, and the tables of its code,
-https://github.com/mcordts/cityscapesScripts; of the .npy files, Liu, Johns and Davison,
+https://github.com/mcordts/cityscapesScripts; for the .npy files, Liu, Johns and Davison,
 End-to-End Multi-Task Learning with Attention, CVPR 2019, https://arxiv.org/abs/1803.10704
 
 Long because the two layouts share labels and their encoding.
@@ -44,9 +44,9 @@ SITE = "https://www.cityscapes-dataset.com"
 SPLITS = {"train": 2975, "test": 500}
 FOLDERS = {"train": "train", "test": "val"}  # the labels of the official test split are secret
 
-FULL = 65535  # steps of a disparity of 1 in the .npy files
-PIXEL = 256  # steps of a disparity of one pixel
-SINGLE = 1000  # numbers of single things begin here: 1000 times the id, and a count
+FULL = 65535  # disparity steps that the .npy files store as 1
+PIXEL = 256  # steps per pixel of disparity
+SINGLE = 1000  # instance numbers begin here: 1000 times the id, plus a count
 
 # fmt: off
 NAMES19 = (
@@ -60,10 +60,10 @@ _TRAINED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32
 # fmt: on
 
 IDS = 34
-UNDRAWN = 3  # ids up to this one are no things: unlabelled, the own car, the picture's border
-THINGS = 24  # ids from here on are of what is drawn one by one
+UNDRAWN = 3  # ids up to this one are not objects: unlabelled, the own car, the picture's border
+THINGS = 24  # objects with ids from here on are annotated one by one
 
-NINETEEN = np.full(IDS, -1)  # the class of 19 by id, -1 for what is not evaluated
+NINETEEN = np.full(IDS, -1)  # the class of 19 by id; -1 if not evaluated
 NINETEEN[list(_TRAINED)] = np.arange(len(_TRAINED))
 SEVEN = np.repeat(np.arange(-1, 7), (7, 4, 6, 4, 2, 1, 2, 8))  # the class of 7 by id
 
@@ -74,7 +74,7 @@ class CityscapesLayout(Layout):
     dataset = "cityscapes"
     licence = LICENCE
     official = SPLITS
-    tasks: ClassVar[tuple[str, ...]]  # that the layout can have
+    tasks: ClassVar[tuple[str, ...]]  # all that the layout can have
 
     def __init__(self, folder: Path, *, size: str = "128x256") -> None:
         super().__init__(folder)
@@ -100,11 +100,11 @@ class CityscapesLayout(Layout):
 
     @abstractmethod
     def parts(self) -> tuple[str, ...]:
-        """The arrays, beside the image, for which there are files."""
+        """The arrays, apart from the image, for which there are files."""
 
 
 class Official(CityscapesLayout):
-    """The authors' own tree, with disparities and cameras as far as the user unpacked them."""
+    """The authors' own tree, with disparities and cameras if the user has unpacked them."""
 
     name = "official"
     summary = "leftImg8bit and gtFine of the authors, with disparity and camera"
@@ -122,7 +122,7 @@ class Official(CityscapesLayout):
 
     @cached_property
     def frames(self) -> dict[str, list[tuple[str, str]]]:
-        """The city and the name of every frame, in the order of the alphabet."""
+        """The city and the name of every frame, in alphabetical order."""
         end = "_leftImg8bit.png"
         return {
             split: sorted(
@@ -160,7 +160,7 @@ class Official(CityscapesLayout):
     def findings(self) -> Iterator[Finding]:
         for part, lost in (("disparity", "tasks disparity and depth"), ("camera", "task depth")):
             if not self.has[part]:
-                yield Finding(part, "note", f"no folder {part}, hence no {lost}")
+                yield Finding(part, "note", f"no folder {part}, so no {lost}")
         kinds = ["gtFine_labelIds.png", "gtFine_instanceIds.png"]
         kinds += [f"{part}.{'json' if part == 'camera' else 'png'}" for part in self.has]
         for kind in kinds:
@@ -179,7 +179,7 @@ class Official(CityscapesLayout):
                 yield Finding(kind, "ok", f"{len(every)} files")
 
     def path(self, split: str, index: int, kind: str) -> Path:
-        """A file of a frame by the end of its name, which begins with the folder it is in."""
+        """The file of a frame whose name ends in `kind`, which begins with its folder's name."""
         city, frame = self.frames[split][index]
         top = kind.partition(".")[0].partition("_")[0]
         return self.folder / top / FOLDERS[split] / city / f"{frame}_{kind}"
@@ -215,10 +215,10 @@ class Official(CityscapesLayout):
 
 
 class Mtan(CityscapesLayout):
-    """The arrays of MTAN, which most code of the field reads: 7 classes and disparity.
+    """The arrays of MTAN, which most code in the field reads: 7 classes and disparity.
 
-    Its `depth` is the disparity, whose meaning its README calls inverse depth; there are no
-    cameras, so metres cannot be had. 19 classes are there in its larger version, `label_19`.
+    Its `depth` is the disparity, which its README calls inverse depth; without cameras it cannot
+    be converted to metres. The larger version also has 19 classes, in `label_19`.
     """
 
     name = "mtan"
@@ -238,14 +238,14 @@ class Mtan(CityscapesLayout):
 
     @classmethod
     def recognise(cls, folder: Path) -> bool:
-        if (folder / "train" / "normal").is_dir():  # of NYU v2
+        if (folder / "train" / "normal").is_dir():  # this is NYU v2
             return False
         found = cls._found(folder)
         return len(found) > 1 and "disparity" in found and _has(folder, "image")
 
     @classmethod
     def _found(cls, folder: Path) -> dict[str, str]:
-        """The folder of every array that is there."""
+        """The folder of every array that is present."""
         there = {
             name: next((one for one in known if _has(folder, one)), "")
             for name, known in cls.folders.items()
@@ -278,7 +278,7 @@ class Mtan(CityscapesLayout):
                     yield Finding(f"{name}/{part}", "wrong", said)
         lacking = ", ".join(name for name in self.folders if name not in self.places)
         if lacking:
-            yield Finding("labels", "note", f"no folder of {lacking}, hence no such task")
+            yield Finding("labels", "note", f"no folder of {lacking}, so no such task")
 
     def read(self, split: str, index: int) -> Rows:
         path = self._path(split, "image", index)
@@ -307,7 +307,7 @@ LAYOUTS = (Official, Mtan)
 
 
 def boundaries(instances: Raw) -> npt.NDArray[np.int8]:
-    """Find the boundaries of instances in a map of their numbers: 1, 0 elsewhere, -1 unknown.
+    """Find boundaries in a map of instance numbers: 1 on a boundary, 0 elsewhere, -1 unknown.
 
     >>> boundaries(np.array([[7, 7, 26000, 26000, 26001, 24, 7]])).tolist()
     [[0, 1, 1, 1, 1, -1, 0]]
@@ -329,7 +329,7 @@ def boundaries(instances: Raw) -> npt.NDArray[np.int8]:
 
 
 def read_camera(path: Path) -> npt.NDArray[np.float32]:
-    """The baseline in metres times the focal length in pixels, which depth times disparity is.
+    """The baseline in metres times the focal length in pixels: depth times disparity.
 
     Errors: `UsageError` for a file that is missing or lacks one of them.
     """
@@ -363,7 +363,7 @@ def _has(folder: Path, part: str) -> bool:
 
 
 def _within(path: Path, array: Raw) -> Raw:
-    """The array, which must lie between 0 and 1 but for what an interpolation may add."""
+    """The array, clipped to [0, 1]; only the overshoot of an interpolation may lie outside."""
     if not (array.min() >= -0.01 and array.max() <= 1.01):
         raise UsageError(
             f"array '{path}' has values from {array.min():g} to {array.max():g}, not 0 to 1; "

@@ -1,6 +1,6 @@
-"""From somebody else's files to the compact types of the prepared form; nothing here needs torch.
+"""Reading others' files into the compact types of the prepared form; nothing here needs torch.
 
-What every layout shares: reading pictures and arrays with errors in one line, cutting and scaling
+What all layouts share: reading pictures and arrays with errors in one line, cutting and scaling
 a picture with its labels, axis orders of normals, and the two filters of Taskonomy.
 """
 
@@ -22,9 +22,9 @@ from .._rooms.shapes import Floats
 
 Raw = npt.NDArray[Any]
 Size = tuple[int, int]
-Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are not in it
+Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are exclusive
 
-KEYPOINT = 10 * RESPONSE  # steps of a keypoint's response, which is below 0.1 in uint16
+KEYPOINT = 10 * RESPONSE  # steps of a keypoint response of 1; uint16 reaches 0.1
 
 # Where a channel of a normal points: the letters of an axis order, one per channel.
 _WAYS = {
@@ -57,15 +57,15 @@ def parse_size(text: str, least: int = 8) -> Size:
 def read_image(path: Path, *modes: str) -> Raw:
     """The pixels of a picture in one of Pillow's `modes`: RGB, L, I;16 and so on.
 
-    A palette is not applied: a picture of mode P, as some labels are, has its indices as pixels
-    and passes where L does.
+    Palettes are not applied: the pixels of a picture of mode P, as some labels are, are its
+    indices, and it is accepted wherever L is.
 
-    Errors: `UsageError` for a file that is missing, truncated, no picture or of another mode.
+    Errors: `UsageError` for a file that is missing, truncated, not a picture or of another mode.
     """
     try:
         with Image.open(path) as image:
             mode = "L" if image.mode == "P" else image.mode
-            if mode == "I" and "I;16" in modes:  # what older versions of Pillow make of 16 bits
+            if mode == "I" and "I;16" in modes:  # how older versions of Pillow read 16 bits
                 pixels, mode = np.asarray(image).astype(np.uint16), "I;16"
             else:
                 pixels = np.asarray(image)
@@ -80,7 +80,7 @@ def read_image(path: Path, *modes: str) -> Raw:
 
 
 def read_array(path: Path, *shapes: tuple[int, ...], integers: bool = False) -> Raw:
-    """The numbers of an .npy file of one of those shapes; integers pass too if they are wanted.
+    """The numbers of an .npy file of one of these shapes: floats, or also `integers`.
 
     Errors: `UsageError` for a file that is missing, truncated, or of another type or shape.
     """
@@ -111,16 +111,16 @@ def picture(rgb: npt.NDArray[np.uint8], size: Size, box: Box | None = None) -> R
     top, left, bottom, right = box or (0, 0, *rgb.shape[:2])
     piece = np.ascontiguousarray(rgb[top:bottom, left:right])
     if piece.shape[:2] != size:
-        # Pillow widens the filter to the reduction
+        # Pillow widens the filter with the reduction
         image = Image.fromarray(piece).resize((size[1], size[0]), Image.Resampling.BILINEAR)
         piece = np.asarray(image)
     return np.ascontiguousarray(piece.transpose(2, 0, 1))
 
 
 def picked(labels: Raw, size: Size, box: Box | None = None) -> Raw:
-    """Labels [H, W, ...] cut to the box and scaled by picking: none is made up by averaging.
+    """Labels [H, W, ...] cut to the box and scaled by nearest neighbour, never averaged.
 
-    Picked are the elements in which the middles of the result's pixels lie.
+    Each pixel of the result takes the element in which its centre lies.
 
     >>> picked(np.arange(16).reshape(4, 4), (2, 2)).tolist()
     [[5, 7], [13, 15]]
@@ -133,15 +133,15 @@ def picked(labels: Raw, size: Size, box: Box | None = None) -> Raw:
 
 
 def depth_steps(metres: Raw, per_metre: float = DEPTH) -> npt.NDArray[np.uint16]:
-    """Depths as uint16 steps; 0 where they are not positive and finite, hence no label.
+    """Depths as uint16 steps; those that are not positive and finite become 0, no label.
 
-    Errors: `ValueError` for a depth that the type does not reach.
+    Errors: `ValueError` for a depth that is too large for the type.
     """
     known = np.isfinite(metres) & (metres > 0)
     steps = np.where(known, metres, 0) * per_metre
     if steps.max(initial=0) >= 65535.5:
         raise ValueError(f"a depth of {steps.max() / per_metre:g} m is out of range")
-    # what is measured, if ever so close, is not the value of what is not
+    # a measured depth, however small, must not become 0, which means no label
     return np.where(known, np.maximum(np.rint(steps), 1), 0).astype(np.uint16)
 
 
@@ -169,8 +169,8 @@ def is_order(order: str) -> bool:
 def normal_steps(vectors: Raw, order: str) -> npt.NDArray[np.int8]:
     """Normals as int8 [3, H, W] in the house convention, from [H, W, 3] of any length.
 
-    A vector shorter than a half has no direction worth the name: it means no label, hence zero. So
-    is one that is not finite.
+    A vector that is shorter than a half or not finite has no reliable direction: it becomes zero,
+    which means no label.
     """
     x, y, z = np.moveaxis(house(vectors.astype(np.float32), order), -1, 0)
     length = np.sqrt(x * x + y * y + z * z)
@@ -190,10 +190,10 @@ FILTERS: Mapping[str, Callable[[npt.NDArray[np.uint8]], Floats]] = {
 def filtered(
     planar: npt.NDArray[np.uint8], names: Collection[str]
 ) -> dict[str, npt.NDArray[np.uint16]]:
-    """Compute Taskonomy's edges and keypoints of a picture [3, H, W], as far as `names` asks.
+    """Compute Taskonomy's edges and keypoints of a picture [3, H, W], those in `names` only.
 
-    They are steps of uint16 [H, W]: `RESPONSE` steps of an edge and `KEYPOINT` steps of a keypoint
-    are a response of 1.
+    They are uint16 [H, W]: a response of 1 is `RESPONSE` steps for edges and `KEYPOINT` steps for
+    keypoints.
     """
     rgb = np.ascontiguousarray(planar.transpose(1, 2, 0))
     return {

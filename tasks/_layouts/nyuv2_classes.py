@@ -1,7 +1,7 @@
 """The class numbers of NYU Depth v2: from 894 names to 40 and to 13 classes, and its scene types.
 
-Sources: of the 40 classes, Gupta, Arbeláez and Malik, Perceptual Organization and Recognition of
-Indoor Scenes from RGB-D Images, CVPR 2013, https://doi.org/10.1109/CVPR.2013.79; of the 13,
+Sources: for the 40 classes, Gupta, Arbeláez and Malik, Perceptual Organization and Recognition of
+Indoor Scenes from RGB-D Images, CVPR 2013, https://doi.org/10.1109/CVPR.2013.79; for the 13,
 Couprie, Farabet, Najman and LeCun, Indoor Semantic Segmentation using Depth Information, ICLR 2013,
 https://arxiv.org/abs/1301.3572
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# The class of 1..40 of the labels 1..894, in the order of the data set's own list of names.
+# The classes (1..40) of the labels 1..894, in the order of the data set's own list of names.
 _FORTY = """
     40 40 3 22 5 40 12 38 40 40 2 39 40 40 26 40 24 40 7 40 1 40 40 34 38 29 40 8 40 40 40 40 38
     40 40 14 40 38 40 40 40 15 39 40 30 40 40 39 40 39 38 40 38 40 37 40 38 38 9 40 40 38 40 11
@@ -43,7 +43,7 @@ _FORTY = """
     40 40 40 38 40 40 40 40 40 40 40 39 40 40 40 40 40 40 40 40 40 39 40 40
 """
 
-# The class of 1..13 of the classes 1..40.
+# The classes (1..13) to which the classes 1..40 belong.
 _THIRTEEN = """
     12 5 6 1 4 9 10 12 13 6 8 6 13 10 6 13 6 7 7 5 7 3 2 6 11 7 7 7 7 7 7 6 7 7 7 7 7 7 6 7
 """

@@ -28,10 +28,10 @@ from .encode import (
 from .nyuv2_classes import FORTY, NAMES13, NAMES40, SCENES
 
 FRAME = (480, 640)
-CUT: Box = (48, 41, 468, 601)  # sides of 3:4 inside of the 45..471 x 41..601 that have depth
+CUT: Box = (48, 41, 468, 601)  # sides of 3:4 within the 45..471 x 41..601 that have depth
 FRAMES = 1449
 SPLITS = {"train": 795, "test": 654}
-WORDS = {"train": "training", "test": "testing"}  # of NDDR-CNN and Aux-NAS for the splits
+WORDS = {"train": "training", "test": "testing"}  # what NDDR-CNN and Aux-NAS call the splits
 NORMAL_ORDER = "rfu"  # right, forward, up: the axes of red, green and blue
 VOID = 255
 LICENCE = "none stated; for research, not to be passed on"
@@ -44,7 +44,7 @@ class Nyuv2Layout(Layout):
     dataset = "nyuv2"
     licence = LICENCE
     official = SPLITS
-    tasks: ClassVar[tuple[str, ...]]  # that the layout has labels for, beside edges and keypoints
+    tasks: ClassVar[tuple[str, ...]]  # that the layout has labels for, besides edges and keypoints
 
     def __init__(self, folder: Path, *, size: str = "288x384", keypoints: bool = False) -> None:
         super().__init__(folder)
@@ -65,12 +65,12 @@ class Nyuv2Layout(Layout):
             "scene": Array("int8", (), "scene type, -1 means no label", 0, len(SCENES) - 1, -1),
         }
         names = ("image", *self.labels(), "edges", *(["keypoints"] * self.keypoints))
-        # 13 classes follow from 40 at no cost, so they are not stored beside them
+        # the 13 classes follow from the 40 at no cost, so they are not stored as well
         names = tuple(n for n in names if n != "segmentation13" or "segmentation40" not in names)
         return {name: known[name] for name in known if name in names}
 
     def labels(self) -> tuple[str, ...]:
-        """The tasks of this folder that come from files."""
+        """The tasks whose labels come from files of this folder."""
         return self.tasks
 
     def facts(self) -> dict[str, Any]:
@@ -139,9 +139,9 @@ class Frames(Nyuv2Layout):
 
 
 def forty(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
-    """The class of 0..39 of labels 1..894; -1 for the label 0, which is none.
+    """The classes 0..39 of labels 1..894; -1 for the label 0, which means none.
 
-    Errors: `ValueError` for a label that does not exist.
+    Errors: `UsageError` for a label that does not exist.
     """
     if labels.min() < 0 or labels.max() >= len(FORTY):
         worst = labels.min() if labels.min() < 0 else labels.max()
@@ -153,12 +153,12 @@ def forty(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
 
 
 def decoded_normals(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Vectors [H, W, 3] from 8-bit colours; (127, 127, 127) comes close to zero, as it should."""
+    """Vectors [H, W, 3] from 8-bit colours; (127, 127, 127) becomes almost zero, as it should."""
     return colours.astype(np.float32) / np.float32(127.5) - 1
 
 
 def frame_image(path: Path, *modes: str) -> Raw:
-    """A picture of a whole frame; errors: `UsageError` for one that is none."""
+    """The pixels of a whole frame; errors: `UsageError` for a picture that is not one."""
     pixels = read_image(path, *modes)
     if pixels.shape[:2] != FRAME:
         raise UsageError(

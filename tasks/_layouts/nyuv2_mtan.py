@@ -25,10 +25,10 @@ from .nyuv2_frames import NORMAL_ORDER, Nyuv2Layout
 
 
 class Mtan(Nyuv2Layout):
-    """The arrays of MTAN, which most code of the field reads: 13 classes, depth and normals.
+    """The arrays of MTAN, which most code in the field reads: 13 classes, depth and normals.
 
-    `axes` is where the three channels of the normals point (letters r, l, u, d, f, b for right,
-    left, up, down, forward, backward), if measuring it from the normals themselves fails.
+    `axes` says where the three channels of the normals point (letters r, l, u, d, f, b for right,
+    left, up, down, forward, backward); it is needed only if they cannot be told from the normals.
     """
 
     name = "mtan"
@@ -93,7 +93,7 @@ class Mtan(Nyuv2Layout):
 
     @cached_property
     def order(self) -> str:
-        """Return the axis order of the normals: the user's, or as measured on up to 32 files."""
+        """Return the axis order of the normals: the user's, or one measured on up to 32 files."""
         if self.axes != "auto":
             return self.axes
         count = self._counts["train"]
@@ -147,12 +147,12 @@ class Mtan(Nyuv2Layout):
 
 
 def measured_order(samples: list[Raw]) -> str:
-    """The axis order of normals [H, W, 3] of rooms, by what they must look like; "" if unclear.
+    """The axis order of normals [H, W, 3] of rooms, inferred from their values; "" if unclear.
 
-    The horizontal channel points to the right on the left and to the left on the right, where side
-    walls are. Of the other two the one along the view stands out in the upper half, where walls
-    are, and has one sign, since a camera sees no backs; the vertical one points up in the lower
-    third, where floors and seats are.
+    The horizontal channel points right on the left of a picture and left on the right, where the
+    side walls are. Of the other two, the one along the view is larger in the upper half, where
+    walls are, and has a single sign, since a camera never sees the back of a surface; the vertical
+    one points up in the lower third, where floors and seats are.
     """
     vectors = np.stack(samples).astype(np.float32)
     height, width = vectors.shape[1:3]

@@ -55,7 +55,7 @@ class Official(Frames):
 
     @property
     def has_normals(self) -> bool:
-        """Return whether Eigen's normals lie next to the file."""
+        """Return whether Eigen's normals are next to the file."""
         return (self.folder / "normals_gt" / "normals").is_dir()
 
     def find_splits(self) -> dict[str, list[int]]:
@@ -63,7 +63,7 @@ class Official(Frames):
 
     @cached_property
     def file(self) -> h5py.File:
-        """The opened file, every part of which has been compared with what it should be."""
+        """The opened file, once the shapes of its parts have been checked."""
         path = self.folder / "nyu_depth_v2_labeled.mat"
         try:
             import h5py
@@ -77,7 +77,7 @@ class Official(Frames):
         except OSError as error:
             raise unreadable(path, error) from None
         frames = 1 + max(max(numbers, default=0) for numbers in self.splits.values())
-        tall = (FRAME[1], FRAME[0])  # MATLAB counts the first axis fastest, so all are reversed
+        tall = (FRAME[1], FRAME[0])  # MATLAB varies the first axis fastest, so all are reversed
         for name, shape in (("images", (3, *tall)), ("depths", tall), ("labels", tall)):
             if name not in file:
                 raise UsageError(f"file '{path}' lacks '{name}'; get it again.")
@@ -111,7 +111,7 @@ class Official(Frames):
         if self.has_normals:
             yield Finding("normals", "ok", "normals_gt is there")
         else:
-            yield Finding("normals", "note", "no folder normals_gt, hence no task 'normals'")
+            yield Finding("normals", "note", "no folder normals_gt, so no task 'normals'")
 
     def raw(self, split: str, index: int) -> Rows:
         frame = self.splits[split][index]

@@ -36,8 +36,8 @@ from .nyuv2_frames import (
 class Nddr(Frames):
     """The pictures that NDDR-CNN and Aux-NAS train on: 40 classes and normals.
 
-    They lie in three ways: as NDDR-CNN ships them, in nyu_train_val beside the folder of the lists;
-    with both in one folder; and as Aux-NAS reads them, with a folder for each split.
+    Three arrangements are read: that of NDDR-CNN, with nyu_train_val beside the folder of the
+    lists; both in one folder; and that of Aux-NAS, with a folder for each split.
     """
 
     name = "nddr"
@@ -91,7 +91,7 @@ class Nddr(Frames):
         if official is None:
             raise UsageError(
                 f"folder '{self.folder}' does not say which frames are for training; put "
-                f"splits.mat of {SITE} into it."
+                f"splits.mat from {SITE} into it."
             )
         return read_splits(official)
 
@@ -101,7 +101,7 @@ class Nddr(Frames):
         return [path for path in paths if not path.is_file()]
 
     def file(self, part: str, split: str, index: int) -> Path:
-        """The file of one kind of a sample."""
+        """The file of one part of a sample."""
         folder = self.pictures if self.holds(self.pictures) else self.pictures / WORDS[split]
         return folder / part / f"{self.key(split, index).split()[1]}.{self.parts[part]}"
 
@@ -125,14 +125,14 @@ class Nddr(Frames):
         }
 
     def _listed(self, folder: Path) -> list[int]:
-        """The frames of which a folder has a file of some kind, in their order."""
+        """The frames for which a folder has a file of any kind, in order."""
         kinds = self.parts.items()
         files = [path for part, kind in kinds for path in (folder / part).glob(f"*.{kind}")]
         return sorted({_number(path.name, path) for path in files})
 
 
 class AdaShare(Nddr):
-    """The files that AdaShare trains on: those of NDDR-CNN, and depth."""
+    """The files that AdaShare trains on: those of NDDR-CNN plus depth."""
 
     name = "adashare"
     summary = "PNG files of NDDR-CNN with AdaShare's depth: img, seg, normal_mask, depth"

@@ -1,32 +1,32 @@
-"""The official tree of Taskonomy on the user's disk; what `auxbench data` reads, without torch.
+"""The official tree of Taskonomy on the user's disk, read by `auxbench data` without torch.
 
-A folder per domain, in it one per building, in it one file per view, such as
+Every domain is a folder with a subfolder per building, which holds one file per view, such as
 depth_zbuffer/hanson/point_3_view_0_domain_depth_zbuffer.png; the download tool of Omnidata puts a
-folder 'taskonomy' between domain and building. Two domains write another name into their files than
-that of their folder: segmentsemantic and class_places. Which domains there are decides which tasks
-there are. Views are those that have a picture in rgb; they are converted building by building.
+folder 'taskonomy' between domain and building. Two domains use a name in their files that is not
+that of their folder: segmentsemantic and class_places. Every domain that is present gives a task.
+Views are the pictures in rgb, converted building by building.
 
-A view may lack the file of any domain, or have an empty one, as happens in the release: it has no
-label of that task. Where the scan has no surface there is no depth, and no label of anything that
-comes from the geometry either.
+A view may lack the file of any domain, or have an empty one, as happens in the release: it then has
+no label for that task. Where the scan has no surface, there is no depth, and no label for any other
+task that is computed from the geometry.
 
-Pictures of 512 x 512 pixels are scaled to `side`. Classes, depths and normals are picked, never
-averaged. Responses of filters, shading and curvature are averaged over what becomes one pixel, so
-that thin lines stay as strong on average as they were.
+Pictures of 512 x 512 pixels are scaled to `side`. Classes, depths and normals are taken from the
+nearest pixel, never averaged. Filter responses, shading and curvature are averaged over the area
+that becomes one pixel, so that thin lines keep their strength on average.
 
-At side 256 a view takes 1.5 MB with all domains, and 0.6 MB with classes, depth and normals alone.
+At side 256 a view takes 1.5 MB with all domains, and 0.6 MB with only classes, depth and normals.
 
-`split` names the official list of buildings, whose lines end as those of old Macintoshes do.
-`buildings`, such as hanson+merom+wiconisco, takes only those of the list.
+`split` names the official list of buildings, which may have the line ends of old Macintoshes.
+`buildings`, such as hanson+merom+wiconisco, restricts it to these buildings.
 
 Sources: Zamir, Sax, Shen, Guibas, Malik and Savarese, Taskonomy: Disentangling Task Transfer
 Learning, CVPR 2018, https://arxiv.org/abs/1804.08328, its data, code and lists of classes,
 https://github.com/StanfordVL/taskonomy; Eftekhar, Sax, Malik and Zamir, Omnidata, ICCV 2021,
-https://arxiv.org/abs/2110.04994 (the tree of its tool); of the numbers of the scenes, Zhou,
+https://arxiv.org/abs/2110.04994 (the tree of its tool); for the numbers of the scenes, Zhou,
 Lapedriza, Khosla, Oliva and Torralba, Places, TPAMI 40, 2018,
 https://doi.org/10.1109/TPAMI.2017.2723009
 
-Long because the one layout has twelve domains, each with an encoding of its own.
+Long because the one layout has twelve domains, each with its own encoding.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ LICENCE = "research terms of Taskonomy and Omnidata: non-commercial research and
 SITE = "https://github.com/StanfordVL/taskonomy/tree/master/data"
 LISTS = "https://github.com/StanfordVL/taskonomy/raw/master/data/assets/splits_taskonomy.zip"
 NORMAL_ORDER = "rdf"
-METRE = 512  # steps of a metre of depth
-FARTHEST = 64500  # depths from here on are none; an absent one is 65535
-UNKNOWN = 65535  # steps of a response that means no label
-FLAT = 127  # the byte of no curvature
-BENT = -128  # of a curvature that means no label, after taking FLAT away
-EMPTY = 100  # bytes: smaller files hold nothing, as the authors' own code has it
+METRE = 512  # steps per metre of depth
+FARTHEST = 64500  # values from here on are not depths; a missing depth is 65535
+UNKNOWN = 65535  # the stored response that means no label
+FLAT = 127  # the byte that means no curvature
+BENT = -128  # the curvature that means no label, once FLAT is subtracted
+EMPTY = 100  # bytes; smaller files count as empty, as in the authors' own code
 
-# The folder of every array of the prepared form.
+# The folder that each array of the prepared form comes from.
 DOMAINS: Mapping[str, str] = {
     "segmentation": "segment_semantic",
     "depth": "depth_zbuffer",
@@ -84,7 +84,7 @@ VIEW = re.compile(r"point_(\d+)_view_(\d+)_domain_\w+\.(?:png|npy)")
 
 
 class View(NamedTuple):
-    """One picture: the building, a point in it, and the number of a camera that looks there."""
+    """One picture: the building, a point in it, and the number of a camera that looks at it."""
 
     building: str
     point: int
@@ -99,15 +99,15 @@ class Official(Layout):
 
     dataset = "taskonomy"
     name = "official"
-    summary = "the authors' tree: a folder per domain, in it one per building"
+    summary = "the authors' tree: a folder per domain, with a subfolder per building"
     expects = "the folder rgb and others such as depth_zbuffer, with the same buildings in each"
     source = (
-        "the domains that you want with the tool of Omnidata (omnitools.download, --components "
-        f"taskonomy --subset tiny) as {SITE} says, and the lists of buildings, to be unpacked into "
-        f"the same folder, from {LISTS}"
+        "the domains that you want with Omnidata's tool (omnitools.download, --components "
+        f"taskonomy --subset tiny), as {SITE} explains, and the lists of buildings from {LISTS}, "
+        "unpacked into the same folder"
     )
     licence = LICENCE
-    tasks: ClassVar[tuple[str, ...]] = tuple(DOMAINS)  # that the layout can have
+    tasks: ClassVar[tuple[str, ...]] = tuple(DOMAINS)  # all that the layout can have
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class Official(Layout):
         return str(self.view(split, index))
 
     def view(self, split: str, index: int) -> View:
-        """The view of that number in a split: buildings follow one another."""
+        """The view with that number in a split, counted building by building."""
         ends = self._ends[split]
         place = int(np.searchsorted(ends, index, side="right"))
         building, views = self._views[split][place]
@@ -194,7 +194,7 @@ class Official(Layout):
             if name in self.parts:
                 yield self._completeness(domain)
             else:
-                yield Finding(domain, "note", f"no such folder, hence no task {name}")
+                yield Finding(domain, "note", f"no such folder, so no task {name}")
 
     def read(self, split: str, index: int) -> Rows:
         view = self.view(split, index)
@@ -214,7 +214,7 @@ class Official(Layout):
         return rows
 
     def path(self, domain: str, view: View) -> Path | None:
-        """The file of a view in a domain; None if there is none or nothing is in it."""
+        """The file of a view in a domain; None if it is missing or empty."""
         end = "npy" if domain.startswith("class_") else "png"
         place = _place(self.folder, domain) / view.building
         for word in (WORDS.get(domain, domain), domain):
@@ -228,7 +228,7 @@ class Official(Layout):
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
-        """The arrays, beside the image, of which some building has files."""
+        """The arrays, apart from the image, for which some building has files."""
         names = {name for within in self.chosen.values() for name in within}
         return tuple(
             name
@@ -252,7 +252,7 @@ class Official(Layout):
 
     @cached_property
     def _ends(self) -> dict[str, list[int]]:
-        """The number of the first view of a split after each building."""
+        """The total number of views in a split up to and including each building."""
         return {
             split: list(accumulate(len(views) for _, views in within))
             for split, within in self._views.items()
@@ -268,7 +268,7 @@ class Official(Layout):
         )
 
     def _choose(self, named: list[str]) -> dict[str, list[str]]:
-        """The buildings of every split that are there and, if any are named, among these."""
+        """The buildings of every split that have pictures and, if any are named, are among them."""
         for name in named:
             if name not in self.listed:
                 raise UsageError(
@@ -326,7 +326,7 @@ class Official(Layout):
         return picked(np.where(seen, steps, 0).astype(np.uint16), self.size), seen
 
     def _label(self, name: str, path: Path | None, seen: Raw | None) -> Raw:
-        """A label in the type of the prepared form, `seen` being where there can be one."""
+        """A label in the type of the prepared form; `seen` marks where there can be one."""
         if path is None:
             return self._nothing(name)
         if name == "object":

@@ -12,7 +12,7 @@ SEGMENTS = (
 
 # fmt: on
 
-# The 100 classes of ImageNet's 1000 that occur indoors, after their numbers there.
+# The 100 of ImageNet's 1000 classes that occur indoors, each after its number there.
 _OBJECTS = """
     401 accordion; 402 acoustic guitar; 409 analog clock; 412 ashcan; 414 backpack; 430 basketball;
     431 bassinet; 435 bathtub; 453 bookcase; 462 broom; 463 bucket; 470 candle; 478 carton;
@@ -33,7 +33,7 @@ _OBJECTS = """
     904 window screen; 905 window shade; 907 wine bottle; 923 plate; 968 cup; 999 toilet tissue
 """
 
-# The 63 classes of Places' 365 that are of homes and of work, after their numbers there.
+# The 63 of Places' 365 classes that are homes or workplaces, each after its number there.
 _SCENES = """
     3 alcove; 23 assembly line; 25 public atrium; 26 attic; 28 auto factory; 37 bank vault;
     43 basement; 45 bathroom; 51 bedchamber; 52 bedroom; 56 biology laboratory; 61 indoor booth;

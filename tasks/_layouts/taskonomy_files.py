@@ -14,16 +14,16 @@ from auxbench.errors import UsageError
 from .encode import Raw, read_array, read_image, unreadable
 
 FRAME = (512, 512)
-SPLITS = {"train": "train", "validation": "val", "test": "test"}  # and their columns
+SPLITS = {"train": "train", "validation": "val", "test": "test"}  # with their columns
 
 
 def read_list(path: Path) -> dict[str, str]:
-    """The split of every building, by an official list: id,train,val,test with one 1 a line.
+    """The split of every building, from an official list: id,train,val,test, one 1 per line.
 
     Errors: `UsageError` for a file that is missing or not such a list.
     """
     try:
-        # with universal ends of lines, since most of these files have lone carriage returns
+        # with universal newlines, since most of these files end lines with a lone carriage return
         with path.open(encoding="utf-8-sig", newline=None) as file:
             table = list(csv.reader(file))
     except (OSError, ValueError, csv.Error) as error:
@@ -81,9 +81,9 @@ def _frame(path: Path, mode: str) -> Raw:
 
 
 def _chances(path: Path, count: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """The teacher's probabilities of the classes that are kept, which become 1 together.
+    """The teacher's probabilities of the classes that are kept, rescaled to a sum of 1.
 
-    A file holds probabilities of all classes or what a softmax makes them of.
+    A file holds either the probabilities of all classes or their logits.
     """
     array = read_array(path, (count,), (1, count)).reshape(count).astype(np.float64)
     if not np.isfinite(array).all():

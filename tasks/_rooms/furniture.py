@@ -1,4 +1,4 @@
-"""Furniture: each function draws one piece, with sizes and kind of its own, as a list of solids.
+"""Furniture: each function draws one piece of random size and kind as a list of solids.
 
 A piece stands on y = 0 around the origin, its front towards +z and its back towards -z.
 """
@@ -90,7 +90,7 @@ def sofa(style: Style, seats: int | None = None) -> Parts:
 
 
 def chair(style: Style) -> Parts:
-    """A chair with four legs, with a pedestal or of bent tube; upright, slatted or a stool."""
+    """A chair with square or round legs and a solid or slatted back, or a stool."""
     rng, parts = style.rng, Parts()
     wide, deep = rng.uniform(0.4, 0.48), rng.uniform(0.4, 0.48)
     seat, back = rng.uniform(0.43, 0.48), rng.uniform(0.8, 1.0)
@@ -128,7 +128,7 @@ def chair(style: Style) -> Parts:
 
 
 def swivel(style: Style) -> Parts:
-    """An office chair on a star of five feet."""
+    """An office chair on five feet."""
     rng, parts = style.rng, Parts()
     cloth = style.cloth if style.one_in(2) else style.dark
     seat = rng.uniform(0.43, 0.52)
@@ -153,7 +153,7 @@ def swivel(style: Style) -> Parts:
 
 
 def table(style: Style, wide: float, deep: float, high: float) -> Parts:
-    """A table: four legs, a pedestal under a round top, or two side panels."""
+    """A table with four legs, a pedestal under a round top, or two side panels."""
     rng, parts = style.rng, Parts()
     kind, leg, frame = rng.integers(4), rng.uniform(0.05, 0.09), style.frame()
     top = style.wood
@@ -184,7 +184,7 @@ def table(style: Style, wide: float, deep: float, high: float) -> Parts:
 
 
 def desk(style: Style) -> Parts:
-    """A desk with what lies on it: screens, books, a lamp, papers, cups."""
+    """A desk with things on it: screens, books, a lamp, papers, trinkets."""
     rng = style.rng
     wide, deep, high = rng.uniform(1.1, 1.7), rng.uniform(0.6, 0.8), rng.uniform(0.71, 0.77)
     parts = table(style, wide, deep, high) if style.one_in(1.6) else Parts()
@@ -235,7 +235,7 @@ def shelf(style: Style) -> Parts:
 
 
 def cabinet(style: Style, wide: float, deep: float, high: float) -> Parts:
-    """A cupboard, chest of drawers, sideboard or wardrobe, by its size."""
+    """A cupboard, chest of drawers, sideboard or wardrobe, depending on its size."""
     parts = Parts()
     foot = 0.0 if style.one_in(2) else 0.08
     columns = max(1, round(wide / style.rng.uniform(0.4, 0.6)))

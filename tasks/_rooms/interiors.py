@@ -1,4 +1,4 @@
-"""Interiors: what stands in a room, by the room's use."""
+"""Interiors: what stands in a room, depending on its use."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def study(plan: Plan) -> None:
 
 
 def litter(plan: Plan) -> None:
-    """Things that lie about on the floor."""
+    """Put things on the floor."""
     for _ in range(int(plan.rng.integers(0, 4))):
         small = plan.style.one_in(1.5)
         thing = objects.trinket(plan.style, 0.34) if small else objects.pile(plan.style)

@@ -1,7 +1,7 @@
 """Objects: the small things of a room, from screens and books to lamps and plants.
 
-Each function draws one thing, with sizes and kind of its own, that stands on y = 0 around the
-origin with its front towards +z.
+Each function draws one thing of random size and kind, which stands on y = 0 around the origin with
+its front towards +z.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def books(style: Style, wide: float, tall: float) -> Parts:
 
 
 def pile(style: Style) -> Parts:
-    """A few books lying on each other."""
+    """A few books lying on top of each other."""
     parts, y = Parts(), 0.0
     for _ in range(int(style.rng.integers(1, 5))):
         size = (style.rng.uniform(0.2, 0.3), style.rng.uniform(0.025, 0.05), 0.2)
@@ -64,7 +64,7 @@ def pile(style: Style) -> Parts:
 
 
 def lamp(style: Style, high: float) -> Parts:
-    """A lamp with a conical shade: on a table, or on the floor when it is high."""
+    """A lamp with a conical shade: a table lamp, or a floor lamp if it is high."""
     rng, parts = style.rng, Parts()
     wide = 0.1 + 0.05 * high
     glow = rng.choice((0.0, 0.9))
@@ -105,7 +105,7 @@ def plant(style: Style, high: float) -> Parts:
 
 
 def trinket(style: Style, high: float) -> Parts:
-    """A vase, ball, box, bottle, bowl or small plant that is at most so high."""
+    """A vase, ball, box, bottle, bowl or small plant, at most `high` tall."""
     rng, parts = style.rng, Parts()
     size, what = rng.uniform(0.4, 0.95) * min(high, 0.34), rng.integers(6)
     paint = style.paint(1.0)

@@ -1,4 +1,4 @@
-"""Plans: rooms while they are being furnished, so that no two pieces stand in one place."""
+"""Plans: rooms while they are being furnished, so that no two pieces stand in the same place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .shapes import Parts
 from .style import Rng, Style
 
 Rectangle = tuple[float, float, float, float]
-YAWS = (0.0, math.pi, math.pi / 2, -math.pi / 2)  # fronts of what stands at walls -z, z, -x, x
+YAWS = (0.0, math.pi, math.pi / 2, -math.pi / 2)  # of furniture at the walls -z, z, -x, x
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Plan:
         return self.wide if wall < 2 else self.deep
 
     def at_wall(self, wall: int, along: float, off: float) -> tuple[float, float]:
-        """The floor point at `along` of a wall and `off` away from it."""
+        """The floor point that is `along` a wall and `off` away from it."""
         return (
             (along, off),
             (along, self.deep - off),
@@ -70,7 +70,7 @@ class Plan:
         return True
 
     def somewhere(self, item: Parts, *, tries: int = 14, gap: float = 0.02) -> int:
-        """Put an item at a random wall; the wall's number, or -1 when there was no room for it."""
+        """Put an item at a random wall; return the wall's number, or -1 if there was no room."""
         for _ in range(tries):
             wall = int(self.rng.integers(4))
             along = self.rng.uniform(0.3, self.length(wall) - 0.3)
@@ -79,7 +79,7 @@ class Plan:
         return -1
 
     def free(self, item: Parts, *, tries: int = 10, middle: float = 1.0) -> bool:
-        """Put an item anywhere on the floor, turned at will; nearer the middle when asked."""
+        """Put an item anywhere on the floor, at a random angle; `middle` < 1 keeps it central."""
         for _ in range(tries):
             x = self.wide * (0.5 + middle * self.rng.uniform(-0.5, 0.5))
             z = self.deep * (0.5 + middle * self.rng.uniform(-0.5, 0.5))

@@ -3,7 +3,7 @@
 Camera axes are x right, y down, z forward. Rays have z = 1, so the distance travelled along one
 is its z-depth in metres.
 
-Long because a ray meets six solids, each with a formula of its own.
+Long because every kind of solid needs its own formulas.
 """
 
 from __future__ import annotations
@@ -60,8 +60,7 @@ class Light:
     """The light sources of a room; all strengths are linear.
 
     `lamp` [3] is a point light of some `size` (its shadows get a small penumbra); `sun` [3] is the
-    direction towards the sun, seen through the `panes` [K, 5]: axis, place on the axis, and the
-    rectangle's middle and half sizes are given as (solid index) rows of the scene's solids.
+    direction towards the sun, seen through the `panes` [K], the numbers of solids that are windows.
     """
 
     lamp: Floats
@@ -128,7 +127,7 @@ def surface(solids: Solids, camera: Camera, depth: Floats, index: Whole) -> Hits
     tubes = np.flatnonzero(kinds == FRUSTUM)
     normal[:, tubes] = _tube_normal(local[:, tubes], half[:, tubes], solids.taper[n[tubes]])
     normal /= np.sqrt((normal * normal).sum(0))
-    # textures: the face of a box or a wall by its axis; round things are wrapped or seen from afar
+    # texture coordinates: the point projected along the main axis of its normal
     across = np.abs(normal[0]) > 0.6
     flat = np.abs(normal[1]) > 0.6
     u = np.where(across, local[2], local[0])
@@ -156,7 +155,7 @@ def picture(solids: Solids, materials: Floats, light: Light, camera: Camera, sid
     albedo = colours(rows, hits.uv, hits.st, hits.local, hits.long)
     point, normal = hits.point, hits.normal
 
-    # four lamp positions, one for each ray of a pixel: shadows get a penumbra for nothing
+    # four lamp positions, one for each ray of a pixel: a penumbra at no extra cost
     corner = (np.arange(count)[:, None] & 1) * 2 + (np.arange(count) & 1)
     spread = np.array(((-1, 0, -0.4), (1, 0, -0.6), (0.5, 0, 1), (-0.6, 0, 0.8)), np.float32).T
     lamp = light.lamp[:, None] + spread[:, corner.ravel()] * np.float32(light.size)
@@ -244,7 +243,7 @@ def _turned_back(rotation: Floats, vectors: Floats) -> Floats:
 
 
 def _box_normal(start: Floats, ray: Floats, half: Floats) -> Floats:
-    """The side of a box through which a ray enters is the one whose plane it crosses last."""
+    """Normals of the sides through which rays enter: those whose planes they cross last."""
     safe = np.where(ray == 0, np.float32(1e-9), ray)
     near = -start / safe - half / np.abs(safe)
     axis = near.argmax(0)
@@ -296,7 +295,7 @@ def _blocked(solids: Solids, n: int, point: Floats, way: Floats, far: Floats) ->
 
 
 def _corners(solids: Solids, point: Floats) -> Floats:
-    """Ambient light [n] that is left near walls, floor and ceiling."""
+    """The share of ambient light [n] that remains near walls, floor and ceiling."""
     left = np.ones(point.shape[1], np.float32)
     for axis in range(3):
         size = 2 * float(solids.room[axis])

@@ -1,6 +1,6 @@
 """Rooms: walls with doors, windows and pictures, furniture that fits the room's use, a camera.
 
-Long because walls, doors, windows, furniture and camera are placed in one order of draws.
+Long because walls, doors, windows, furniture and camera are drawn in one fixed order.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _wallpaper(plan: Plan, accent: bool = False) -> int:
 
 
 def _pillar(plan: Plan, paper: int) -> None:
-    """A chimney breast, or a piece that is missing from a corner of the room."""
+    """A chimney breast, or a corner that is cut out of the room."""
     rng, pillar = plan.rng, Parts()
     wide, deep = rng.uniform(0.5, 1.4), rng.uniform(0.3, 0.9)
     pillar.box((0, 0, deep / 2), (wide, plan.high, deep), WALL, paper)
@@ -288,7 +288,7 @@ def _picture(style: Style) -> Parts:
 
 
 def _ceiling(plan: Plan, scene: int) -> tuple[float, float, float]:
-    """Lamps and beams; the place of the main lamp."""
+    """Add lamps and beams, and return the place of the main lamp."""
     rng, style = plan.rng, plan.style
     x, z = plan.wide * rng.uniform(0.3, 0.7), plan.deep * rng.uniform(0.3, 0.7)
     drop = 0.12
@@ -346,7 +346,7 @@ def _light(plan: Plan, lamp: tuple[float, float, float]) -> Light:
 
 
 def _camera(plan: Plan) -> Camera:
-    """Of some places to stand, the one from which most is to be seen."""
+    """The camera that sees most, of 24 random ones."""
     rng = plan.rng
     best, chosen = -math.inf, None
     sights = np.array(plan.sights)

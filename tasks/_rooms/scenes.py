@@ -1,7 +1,7 @@
 """Scenes: pictures of generated rooms with exact labels, as compact arrays.
 
-A scene is named by its draw, its split and its number, and by nothing else: neither how many scenes
-there are nor which process draws it changes a bit of it.
+A scene is determined by its draw, its split and its number alone: neither the number of scenes nor
+the process that draws it changes a bit of it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .sensing import unlabelled, unmeasured
 from .shapes import Floats
 from .style import Rng
 
-VERSION = 1  # of the generator: any change that moves a pixel or a label raises it
+VERSION = 1  # of the generator; raise it with any change that alters a pixel or a label
 SPLITS = ("train", "validation", "test")
 IGNORE = -1
 
-# numbers are kept as whole ones: what 1 is worth in the arrays
+# values are stored as integers: what stands for 1 in each array
 DEPTH = 1000
 NORMALS = 32767
 EDGES = 65535
@@ -34,10 +34,10 @@ Scene = dict[str, npt.NDArray[Any]]
 def layout(side: int) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
     """The arrays of a scene: the type and shape of each.
 
-    `image` is RGB. `segmentation` holds places in `CLASSES`, -1 for none; `depth` millimetres
+    `image` is RGB. `segmentation` holds indices into `CLASSES`, -1 for none; `depth` millimetres
     along the optical axis, 0 for none; `normals` components in 1/32767 with x right, y down and
     z forward, the zero vector for none; `edges` 1/65535 of a response in [0, 1]; `keypoints`
-    1/16 of that; `scene` a place in `SCENES`. Rounding is thus at most 0.5 mm of depth and 0.002
+    1/16 of that; `scene` an index into `SCENES`. Rounding is thus at most 0.5 mm of depth and 0.002
     degrees of a normal.
     """
     return {
@@ -52,7 +52,7 @@ def layout(side: int) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
 
 
 def scene(split: str, index: int, side: int, draw: int = 0) -> Scene:
-    """The scene of that number in a split of a draw, at `side` x `side` pixels.
+    """The scene with that number in a split of a draw, at `side` x `side` pixels.
 
     Its arrays are those of `layout`. Depth, normals and segmentation are exact at the pixels'
     centres, the picture is the mean of 2 x 2 rays per pixel, and edges and keypoints are computed
@@ -81,14 +81,14 @@ def scene(split: str, index: int, side: int, draw: int = 0) -> Scene:
 
 
 def _slant(normal: Floats, grid: Floats) -> Floats:
-    """The cosine [side, side] between the normals and the way back to the camera."""
+    """The cosine [side, side] between the normals and the direction to the camera."""
     ray = np.stack((*np.meshgrid(grid, grid), np.ones((len(grid), len(grid)), np.float32)))
     cosine: Floats = -(normal * ray).sum(0) / np.sqrt((ray * ray).sum(0))
     return cosine
 
 
 def _developed(light: Floats, rng: Rng) -> npt.NDArray[np.uint8]:
-    """The picture that a camera of some exposure, white balance and grain takes of the light."""
+    """The picture that a camera with random exposure, white balance and grain takes."""
     side = len(light)
     balance = rng.uniform(0.93, 1.07, 3).astype(np.float32)
     exposure = rng.uniform(0.36, 0.66) / max(float(np.median(light)), 1e-3)

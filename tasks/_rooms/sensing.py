@@ -1,4 +1,4 @@
-"""Labels that are derived from a picture or its geometry: edges, keypoints, and what is missing."""
+"""Missing labels: the pixels that an annotator or a depth sensor would have left out."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .style import Rng
 def unlabelled(labels: Whole, number: Whole, rng: Rng) -> Mask:
     """Mark the pixels [H, W] that a human annotator would have left without a class.
 
-    `labels` are the classes and `number` the solids of the pixels. Missing are some small things,
-    slivers along some class borders, and in half of the pictures a band at one side.
+    `labels` are the classes and `number` the solids of the pixels. Some small things are missing,
+    as are slivers along some class borders and, in half of the pictures, a band at one side.
     """
     side = len(labels)
     missed = rng.random(int(number.max()) + 1) < 0.04
@@ -34,9 +34,9 @@ def unlabelled(labels: Whole, number: Whole, rng: Rng) -> Mask:
 def unmeasured(depth: Floats, labels: Whole, slant: Floats, rng: Rng) -> tuple[Mask, Mask]:
     """Mark the pixels without depth, and without normals, of a structured-light sensor, [H, W].
 
-    `slant` is the cosine between surface and ray. Missing are patches of glass and screens,
-    surfaces seen at a grazing angle, the sensor's own shadow beside things in front, and a few
-    blobs anywhere; of the normals also the pixels next to these, for they come from neighbours.
+    `slant` is the cosine between normal and ray. Depth is missing on patches of glass and screens,
+    on surfaces at a grazing angle, in the sensor's shadow beside things in front, and in a few
+    blobs anywhere. Normals are also missing next to these, since they come from neighbours.
     """
     side = len(depth)
     glass = (labels == WINDOW) | (labels == TV)
@@ -51,7 +51,7 @@ def unmeasured(depth: Floats, labels: Whole, slant: Floats, rng: Rng) -> tuple[M
 
 
 def _blobs(side: int, share: float, rng: Rng) -> Mask:
-    """Smooth spots that cover about that share of a square."""
+    """Smooth spots that cover about `share` of a square."""
     rough = rng.standard_normal((side, side), dtype=np.float32)
     smooth = ndimage.gaussian_filter(rough, side / 24, mode="wrap")
     spots: Mask = smooth > np.quantile(smooth, 1 - share * rng.uniform(0.2, 1.8))

@@ -1,7 +1,7 @@
-"""Solid shapes: boxes, ellipsoids and frusta in metres, built as parts and joined to one table.
+"""Solid shapes: boxes, ellipsoids and frusta in metres, built as parts and joined into one table.
 
-The world has x and z in the floor and y upwards. A part is given by the middle of its underside
-and by its full width (x), height (y) and depth (z), the way one would describe furniture.
+In the world, x and z lie in the floor and y points up. A part is given by the middle of its
+underside and by its full width (x), height (y) and depth (z), the way one would describe furniture.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BED, BOOKS, CEILING, CHAIR, FLOOR, FURNITURE, OBJECTS, PICTURE, SOFA, TABLE, TV,
 )
 BOX, ELLIPSOID, FRUSTUM, SHELL = range(4)
 NEAR = 0.1  # metres; nothing closer is seen
-_TINY = np.float32(1e-9)  # keeps rays that run along a face from dividing by zero
+_TINY = np.float32(1e-9)  # avoids a division by zero for rays that run along a face
 
 
 def turn(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Floats:
@@ -194,7 +194,7 @@ class Solids:
         half = np.array([room] * shell + [np.array(p.half) for p in solids], np.float32)
         kind = np.array([SHELL] * shell + [p.kind for p in solids])
         taper = np.array([1.0] * shell + [p.taper for p in solids], np.float32)
-        # the wider end of a frusta counts; for the others the corner does
+        # the wider end of a frustum counts; for the others the corner does
         bound = half.copy()
         bound[:, (0, 2)] *= np.maximum(taper, 1.0)[:, None]
         radius = np.sqrt((bound * bound).sum(1))
@@ -217,7 +217,7 @@ class Solids:
 def entry(kind: int, half: Floats, taper: float, origin: Floats, d: Floats) -> Floats:
     """Return the distances at which rays enter a solid; infinity where they miss it.
 
-    `origin` [3] or [3, ...] and `d` [3, ...] are in the solid's frame; the result [...] counts in
+    `origin` [3] or [3, ...] and `d` [3, ...] are in the solid's frame; the result [...] is in
     lengths of `d`. A ray that starts inside gets a negative number.
     """
     if kind == BOX:

@@ -1,4 +1,4 @@
-"""Stores: generated scenes on disk, drawn once by all cores, checked whenever they are opened."""
+"""Stores: generated scenes on disk, drawn once on all cores, checked whenever they are opened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from auxbench.data.progress import bar
 from .scenes import SPLITS, VERSION, layout, scene
 
 CHUNK = 8  # scenes that a worker draws before it reports
-FEW = 32  # scenes that one process draws in the time that another one needs to start
+FEW = 32  # scenes that one process draws while another one starts
 
 Rows = dict[str, npt.NDArray[Any]]
 Job = tuple[str, int, int, int, int]
@@ -35,7 +35,7 @@ _verified: set[str] = set()  # stamps of the stores whose checksums this process
 
 
 class Damaged(Exception):
-    """A store that is not what it should be; the message says in what way."""
+    """A store that is not what it should be; the message says how."""
 
 
 class Store:
@@ -51,10 +51,10 @@ class Store:
         self.folder = root / f"rooms-v{VERSION}-{side}px-{sizes}{which}"
 
     def prepare(self) -> None:
-        """Draw the scenes unless they are there and sound.
+        """Draw the scenes unless they are already there and intact.
 
         Several processes may do so at once: one draws and the others wait for it. Where files
-        cannot be locked each draws for itself, and the first result stays.
+        cannot be locked, each draws for itself, and the first result is kept.
 
         Errors: `OSError` when the folder cannot be written.
         """
@@ -103,7 +103,7 @@ class Store:
         for name, entry in manifest["files"].items():
             with (self.folder / name).open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
-                    raise Damaged(f"{name} has another checksum than when it was written")
+                    raise Damaged(f"{name} no longer has the checksum it was written with")
         _verified.add(key)
 
     def _sound(self, aloud: bool = False) -> bool:
@@ -138,7 +138,7 @@ class Store:
         draw = f" of draw {self.draw}" if self.draw else ""
         what = f"rooms: drawing scenes{draw}, {self.side} x {self.side} pixels, which are kept"
         with bar(what, total, unit="scenes") as advance, ExitStack() as files:
-            # written one after another and not through memory maps, which kill the process
+            # written sequentially and not through memory maps, which kill the process
             # instead of raising an error when the disk is full
             pens = {
                 (split, name): files.enter_context((folder / f"{split}-{name}.npy").open("wb"))
@@ -166,7 +166,7 @@ class Store:
         (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
     def _publish(self, made: Path) -> None:
-        """Give a finished folder its name, in place of a damaged one but not of a sound one."""
+        """Give a finished folder its final name, replacing a damaged one but not an intact one."""
         aside = made.with_suffix(".old")
         for last in (False, True):
             try:
@@ -193,10 +193,10 @@ def draw(split: str, start: int, stop: int, side: int, number: int = 0) -> Rows:
 
 
 def drawn(side: int, counts: Mapping[str, int], number: int = 0) -> Iterator[tuple[str, Rows]]:
-    """All scenes in order, some at a time with their split's name, drawn by all cores.
+    """All scenes in order, in chunks with their split's name, drawn on all cores.
 
-    Fewer than 64 scenes are drawn by this process alone, and so are those of a process that may
-    not start others.
+    Fewer than 64 scenes are drawn by this process alone, and so are all scenes if it may not start
+    others.
     """
     jobs: list[Job] = [
         (split, start, min(start + CHUNK, count), side, number)
@@ -228,10 +228,10 @@ def _draw(job: Job) -> Rows:
 
 @contextmanager
 def _no_main() -> Iterator[None]:
-    """Start processes that do not run this process's script first, as spawned ones do.
+    """Keep spawned processes from running this process's script first, as they usually do.
 
-    They need nothing of it, it may import a lot, and a script that is not guarded by its name
-    would start its work again in every one of them.
+    They need nothing from it, it may import a lot, and a script without a `__main__` guard would
+    start its work again in every one of them.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -243,7 +243,7 @@ def _no_main() -> Iterator[None]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock, which is freed with the process."""
+    """Hold a lock, which is released at the latest when the process ends."""
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)

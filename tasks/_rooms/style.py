@@ -74,7 +74,7 @@ class Style:
         return (self.wood, self.wood, self.dark, self.metal)[self.rng.integers(4)]
 
     def one_in(self, n: float) -> bool:
-        """True once in n draws."""
+        """True once in n draws on average."""
         return bool(self.rng.random() * n < 1)
 
 

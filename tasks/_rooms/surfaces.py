@@ -1,6 +1,6 @@
 """Surfaces: what solids are made of; procedural textures in metres, evaluated where rays hit.
 
-Long because there are a dozen textures, each with a formula of its own.
+Long because there are twenty textures, each with its own formula.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def hue(h: float, saturation: float, value: float) -> Colour:
 
 
 def dye(rng: np.random.Generator, strength: float = 1.0) -> Colour:
-    """A colour as rooms have them: mostly warm or grey-blue, seldom vivid."""
+    """A colour that is common in rooms: mostly warm or grey-blue, seldom vivid."""
     kind = rng.random()
     if kind < 0.2:  # nearly grey
         return hue(rng.random(), rng.uniform(0, 0.12), rng.uniform(0.15, 0.95))
@@ -103,7 +103,7 @@ class Places:
     seed: Whole
 
     def noise(self, metres: float | Floats, stretch: float = 1.0) -> Floats:
-        """1/f noise in [0, 1] of that period; stretched along the longest axis of the solid."""
+        """1/f noise in [0, 1] that repeats after `metres`, stretched along the longest axis."""
         q = self.p * (np.float32(PERIOD) / np.asarray(metres, np.float32))
         if stretch != 1.0:
             for axis in range(3):
@@ -134,7 +134,7 @@ def _part(x: Floats) -> Floats:
 
 
 def _odd(x: Floats) -> Floats:
-    """1 in the odd ones of the unit intervals, else 0."""
+    """1 in the odd unit intervals, else 0."""
     return (np.floor(x).astype(np.int64) & 1).astype(np.float32)
 
 
@@ -323,7 +323,7 @@ class Materials:
     ) -> int:
         """Add a material and return its number.
 
-        `gloss` in [0, 1] is the strength of highlights, `glow` the light that it sends itself.
+        `gloss` in [0, 1] is the strength of highlights, `glow` the light that it emits.
         """
         b = a if b is None else b
         self.rows.append((_CODES[texture], seed, *a, *b, scale, extra, gloss, glow))

@@ -595,7 +595,7 @@ def test_a_task_that_a_folder_lacks_is_refused(copy: Path, tmp_path: Path) -> No
     for domain in ("segment_semantic", "depth_zbuffer", "normal", "class_scene"):
         shutil.rmtree(copy / domain)
     notes = [f.detail for f in layout(copy).findings() if f.status == "note"]
-    assert "no such folder, hence no task scene" in notes
+    assert "no such folder, so no task scene" in notes
     prepare(layout(copy), tmp_path / "out")
     data = dataset(tmp_path / "out")
     assert set(Taskonomy.tasks) - set(data.tasks) == {"segmentation", "depth", "normals", "scene"}

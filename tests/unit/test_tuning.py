@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 
 import auxbench
 from auxbench.errors import UsageError
-from auxbench.execution.tuning import FIRST_SEED
+from auxbench.execution.sampling import Point, Sobol, Tpe
+from auxbench.execution.study import Study
+from auxbench.execution.tuning import FIRST_SEED, Search
 from auxbench.records.ledger import Ledger, Tuning
 from auxbench.records.store import Store
 from auxbench.report.board import boards
@@ -85,6 +88,56 @@ def test_halving_drops_trials_after_a_seed(tmp_path: Path) -> None:
     (tuning,) = Ledger(tmp_path).tunings()
     assert sorted(trial.seeds for trial in tuning.trials) == [1, 1, 2, 2]
     assert next(t for t in tuning.trials if t.entry == tuning.selected).seeds == 2
+
+
+def test_halving_again_drops_the_same_trials(tmp_path: Path) -> None:
+    """Also when scores of later seeds are known already, as after a tuning without halving."""
+    words = {**WORDS, "steps": 12}
+    auxbench.tune("single", "toy", results=tmp_path, trials=4, halving=True, **words)
+    before = (tmp_path / "trials" / "records.jsonl").read_bytes()
+    auxbench.tune("single", "toy", results=tmp_path, trials=4, halving=True, **words)
+    assert (tmp_path / "trials" / "records.jsonl").read_bytes() == before
+    auxbench.tune("single", "toy", results=tmp_path, trials=4, **words)
+    (tuning,) = Ledger(tmp_path).tunings()
+    assert [trial.seeds for trial in tuning.trials] == [2, 2, 2, 2]
+
+
+def test_optuna_learns_from_scores_and_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    auxbench.tune("single", "toy", results=tmp_path, trials=6, sampler="tpe", **WORDS)
+    (tuning,) = Ledger(tmp_path).tunings()
+    assert tuning.sampler == "tpe"
+    tried = [trial.entry for trial in tuning.trials]
+    assert len(set(tried)) == 6
+    sobol = Search(Study.of("single", "toy", auxiliary="helpful").runs[0], [0])
+    sobol.extend(Sobol(), 5)
+    assert tried[:4] == sobol.entries[:4]
+    assert not set(tried[4:]) & set(sobol.entries)
+    before = (tmp_path / "trials" / "records.jsonl").read_bytes()
+    auxbench.tune("single", "toy", results=tmp_path, trials=6, sampler="tpe", **WORDS)
+    assert (tmp_path / "trials" / "records.jsonl").read_bytes() == before
+    rows = frame(Store(tmp_path).records(), Ledger(tmp_path).tunings())
+    assert set(rows["tuning"]) == {"tuned (6 trials, tpe)"}
+
+
+def test_optuna_moves_towards_better_scores() -> None:
+    """Of a score that is the distance from a corner of the space."""
+    tpe, known = Tpe(), list[tuple[Point, float | None]]()
+    for count in tpe.rounds(30):
+        new = tpe.next(2, known, count)
+        known += [(point, sum(point)) for point in new]
+    early, late = (fmean(sum(p) for p, _ in part) for part in (known[:15], known[15:]))
+    assert late < early / 2
+    failed = [(point, None) for point, _ in known[:3]]
+    assert len(tpe.next(2, failed, 1)) == 1
+
+
+def test_a_sampler_that_needs_every_score_refuses_halving(tmp_path: Path) -> None:
+    words = {**WORDS, "halving": True, "sampler": "tpe"}
+    with pytest.raises(UsageError, match="halving drops trials; leave one of them out"):
+        auxbench.tune("single", "toy", results=tmp_path, **words)
+    with pytest.raises(UsageError, match="no sampler is called 'tpa'; did you mean 'tpe'"):
+        auxbench.tune("single", "toy", results=tmp_path, sampler="tpa", **WORDS)
 
 
 def test_what_is_set_or_fixed_is_not_tuned() -> None:
