@@ -110,7 +110,8 @@ def tune(
     Trials are judged on validation data over `tuning_seeds` seeds of their own; with `halving` the
     worse half is dropped after each of these. `sampler` is 'sobol', or 'tpe' by optuna. Returns one
     row per final run, whose seeds are fresh; the other words are those of `run`. The folder
-    `results` keeps the trials and a ledger of them beside the records. Errors: `UsageError` as for `run`, and for fewer than one trial or seed.
+    `results` keeps the trials and a ledger of them beside the records. Errors: `UsageError` as for
+    `run`, and for fewer than one trial or seed.
     """
     from auxbench.execution.local import carry_out
     from auxbench.execution.tuning import tune as search

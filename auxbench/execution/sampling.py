@@ -55,7 +55,7 @@ class Sobol(Sampler):
 
 
 class Tpe(Sampler):
-    """The first half of the points as `Sobol`, each other one by optuna's tree of Parzen estimators.
+    """Optuna's tree of Parzen estimators; the first half of the points is that of `Sobol`.
 
     Source: Bergstra, Bardenet, Bengio and Kegl, Algorithms for Hyper-Parameter Optimization,
     NeurIPS 2011, https://papers.nips.cc/paper/4443

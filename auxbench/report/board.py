@@ -159,9 +159,9 @@ def _spent(part: pandas.DataFrame, key: str) -> float:
 
     A mean over all runs would make a method cheaper by those that fail early.
     """
-    known = part.dropna(subset=[key])
-    scored = int(known["value"].notna().sum())
-    return float(known[key].sum()) / scored if scored else math.nan
+    known = part[key].notna()
+    scored = int((known & part["value"].notna()).sum())
+    return float(part[key].sum()) / scored if scored else math.nan
 
 
 def _present(value: float) -> float | None:

@@ -52,8 +52,9 @@ def metric_of(group: pandas.DataFrame) -> tuple[str, str, str]:
 
 def scores(group: pandas.DataFrame, method: str) -> dict[int, float]:
     """The scores of a method's finished runs by seed."""
-    done = group[group["method"] == method].dropna(subset=["value"])
-    return {int(seed): float(v) for seed, v in zip(done["seed"], done["value"], strict=True)}
+    done = (group["method"] == method) & group["value"].notna()
+    pairs = zip(group.loc[done, "seed"], group.loc[done, "value"], strict=True)
+    return {int(seed): float(value) for seed, value in pairs}
 
 
 def with_failures(group: pandas.DataFrame) -> dict[str, dict[int, float]]:
