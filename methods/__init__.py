@@ -1,4 +1,4 @@
-"""One file per method; the file's name is the registered name, and _names are helpers."""
+"""One file per method, which is registered under the name of the file; _names are helpers."""
 
 if __name__ != "auxbench.methods":
     raise ImportError(

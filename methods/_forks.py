@@ -1,9 +1,9 @@
-"""Forks: several states of one method in training, side by side on the same batches.
+"""Forks: several states of one method, trained side by side on the same batches.
 
-The forks share one set of objects and take turns in using it. A fork owns everything that its
-training changes: the network with its running statistics, what a search or another balancer has
-learned, optimiser states and random number generators. Each fork is therefore, bit for bit, a
-training of the rest of the method under the fork's weights, and its passes are charged to it.
+The forks share one set of objects and take turns using it. A fork owns everything that its training
+changes: the network with its running statistics, what a search or another balancer has learned,
+optimiser states and random number generators. Training a fork is therefore bit-identical to
+training the rest of the method with the fork's weights, and all its passes are counted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Forked(Balancer):
 
     def __init__(self, tasks: Sequence[str], rng: torch.Generator) -> None:
         super().__init__(tasks, rng)
-        # Of the fork that takes its turn.
+        # The weights of the fork whose turn it is.
         self.current = torch.ones(len(tasks), dtype=torch.float64)
 
     def weights(self, signals: Signals) -> Tensor:
@@ -39,14 +39,14 @@ class Forked(Balancer):
 
     @abstractmethod
     def around(self, context: Context, phases: Sequence[Phase]) -> Forks:
-        """Replace all phases by the forks."""
+        """Replace all phases with the forks."""
 
 
 @dataclass
 class Fork:
-    """One state of the training with its own weights [T].
+    """One state of the training with its own task weights [T].
 
-    `values` are the network's, and `rest` is what phases and balancers carry.
+    `values` is the state of the network, and `rest` that of phases and balancers.
     """
 
     weights: Tensor
@@ -57,8 +57,8 @@ class Fork:
 class Forks(Phase):
     """Run all phases of every fork on the same batches, one fork after another.
 
-    `weightings` are the weights [T] of the forks, which start from the network as the first
-    iteration finds it.
+    `weightings` are the task weights [T] of the forks. All forks start from the state of the
+    network at the first iteration.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Forks(Phase):
             self.load_rest(fork.rest)
             self.balancer.current = fork.weights
             own = batches.again() if isinstance(batches, LazyBatches) else batches
-            with state.replay():  # as if it were the only one
+            with state.replay():  # as if this fork were the only one
                 for phase in self.phases:
                     scalars |= phase.step(own)
             fork.values, fork.rest = self.values(), self.rest()
@@ -101,7 +101,7 @@ class Forks(Phase):
 
     @abstractmethod
     def proposals(self) -> list[list[float]]:
-        """The shares of the forks in every mixture that may be selected."""
+        """The shares of the forks, for every mixture that may be selected."""
 
     def candidates(self) -> Iterator[Scalars]:
         names = [task.name for task in self.context.tasks]
@@ -114,7 +114,7 @@ class Forks(Phase):
     def branch(
         self, weightings: Sequence[Sequence[float]], values: Values, rest: dict[str, Any]
     ) -> None:
-        """Restart fresh forks from one state."""
+        """Start new forks from one state."""
         self.forks = [
             Fork(torch.tensor(weights).double(), deepcopy(values), deepcopy(rest))
             for weights in weightings
@@ -133,8 +133,8 @@ class Forks(Phase):
     def rest(self) -> dict[str, Any]:
         """Return the state of phases and balancers.
 
-        Optimisers of phases keep the tensors that they are given, so these change hands and are
-        not copied; balancers copy.
+        The optimisers of phases adopt the tensors that they load, so these are handed over and
+        not copied. Balancers copy what they load, so a copy of their state is returned.
         """
         return {
             "phases": [phase.state_dict() for phase in self.phases],
@@ -189,7 +189,7 @@ def _mixed(pairs: Sequence[tuple[Any, float]]) -> Any:
     first = pairs[0][0]
     if isinstance(first, Tensor) and first.is_floating_point():
         if all(torch.equal(first, part) for part, _ in pairs[1:]):
-            return first  # without rounding, as of a count of steps
+            return first  # avoids rounding, for example of a step count
         return sum((share * part for part, share in pairs), start=torch.zeros_like(first))
     if isinstance(first, Mapping):
         return {key: _mixed([(part[key], share) for part, share in pairs]) for key in first}

@@ -1,7 +1,7 @@
-"""Branches that are fused inside the backbone, from which cross-stitch and NDDR are made.
+"""Branches that are fused inside the backbone: the basis of cross-stitch and NDDR.
 
-Every task has a backbone, and after each place a unit computes its feature from those of all; the
-deployed network therefore needs all backbones.
+Every task has a backbone. After each place, a unit computes the task's feature from the features of
+all tasks, so the deployed network needs all backbones.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ._linked.links import Level
 class Trunks(nn.Module):
     """One backbone per task, fused; images [B, 3, H, W] -> {task: maps at the ends of the stages}.
 
-    `units` holds, per task, one module per place that computes the task's feature from those of
-    all backbones. A task with fewer units than places ends at its last unit.
+    For each task, `units` holds one module per place, which computes the task's feature from the
+    features of all backbones. A task with fewer units than places ends at its last unit.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class FusedNetwork(nn.Module):
 
 
 class FusedBranches(Architecture):
-    """A network per task, with a unit per task at every place that `links` names.
+    """One network per task, with one unit per task at every place given by `links`.
 
-    The branches are fused at every block, or at the ends of stages.
+    The places are all blocks or the ends of stages.
     """
 
     def __init__(self, builder: Builder, *, links: Level) -> None:
         super().__init__(builder)
-        # The primary comes last: its blocks are then the last shared layers of a forward pass.
+        # The primary comes last, so that its blocks are the last shared layers of a forward pass.
         order = [*self.tasks[1:], self.primary]
         networks = {task.name: builder.network(task) for task in order}
         trunks = {name: network.backbone for name, network in networks.items()}
@@ -99,7 +99,7 @@ class FusedBranches(Architecture):
 
     @abstractmethod
     def unit(self, trunk: Backbone, block: int, own: int) -> nn.Module:
-        """Build the unit that makes a task's feature from all; `own` is the index of the task."""
+        """Build the unit that fuses the features of all tasks for the task with index `own`."""
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         maps, size = self.trunks(images), tuple(images.shape[-2:])
@@ -113,7 +113,7 @@ class FusedBranches(Architecture):
         units = {}
         for key, some in self.trunks.units.items():
             assert isinstance(some, nn.ModuleList)
-            # What the others make at the last place would feed their own heads only.
+            # The units of other tasks at the last place would feed only those tasks' heads.
             units[key] = list(some) if key == name else list(some)[:-1]
         return FusedNetwork(Trunks(trunks, units, self.places), name, self.heads[name])
 

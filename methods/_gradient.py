@@ -1,4 +1,4 @@
-"""Rules that combine the tasks' gradients by their Gramian alone."""
+"""Rules that combine the tasks' gradients using only their Gramian."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ._solvers import Array
 class GramianBalancer(GradientBalancer):
     """A rule that reads only the Gramian; private parameters keep their own gradients.
 
-    A task without a gradient on a batch, for lack of labels for instance, is left out: it gets
-    weight 0, and the others get the weights that they would have without it. A single remaining
-    task has weight 1. If no task has a gradient, or one is not finite, all weights are 1.
-    `limit` is the length to which the rule itself clips its combined gradient, if it does.
+    A task without a gradient on a batch, for example because labels are missing, is left out: it
+    gets weight 0, and the others get the weights that they would have without it. A single
+    remaining task has weight 1. If no task has a gradient, or any gradient is not finite, all
+    weights are 1. `limit` is the length to which the rule itself clips its combined gradient.
     """
 
-    # A Gramian that is s times as large gives weights that are s^degree times as large.
+    # Scaling the Gramian by s scales the weights by s^degree.
     degree: float = 0.0
 
     def __init__(self, tasks: Sequence[str], rng: torch.Generator) -> None:
@@ -44,7 +44,7 @@ class GramianBalancer(GradientBalancer):
         return weights
 
     def _together(self, gramian: Tensor) -> Tensor:
-        """The weights of tasks that all have a gradient."""
+        """The weights for tasks that all have a gradient."""
         scale = float(gramian.diagonal().max())
         unit = (gramian / scale).numpy()
         weights = self.direction(unit)
@@ -63,4 +63,4 @@ def with_gradient(gramian: Tensor) -> Tensor:
     [True, False]
     """
     squares = gramian.diagonal()
-    return squares / squares.max() > 0  # what is lost next to the largest is zero, too
+    return squares / squares.max() > 0  # underflow relative to the largest is zero too

@@ -1,4 +1,4 @@
-"""The base of rules that weigh tasks by their loss values alone."""
+"""Base classes for rules that weight tasks by their loss values alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLOOR, CEILING = 1e-8, 1e30
 
 
 def bounded(losses: Tensor) -> Tensor:
-    """The losses, kept where their logarithms, inverses and ratios are finite.
+    """The losses, clamped so that their logarithms, inverses and ratios are finite.
 
     >>> bounded(torch.tensor([0.0, 2.0, torch.inf], dtype=torch.float64)).tolist()
     [1e-08, 2.0, 1e+30]
@@ -25,7 +25,7 @@ def bounded(losses: Tensor) -> Tensor:
 
 
 class LossBalancer(Balancer):
-    """A rule that needs no gradients; it applies from two tasks on, and one task keeps weight 1."""
+    """A rule that needs no gradients, for two or more tasks; a single task keeps weight 1."""
 
     family = "loss weighting"
 
@@ -40,7 +40,7 @@ class LossBalancer(Balancer):
 
 
 class LearnedLosses(LossBalancer):
-    """A rule with one learned number per task, which starts at 0 and has an Adam of its own."""
+    """A rule with one learned number per task, which starts at 0 and is updated by its own Adam."""
 
     def __init__(
         self, tasks: Sequence[str], rng: torch.Generator, *, rate: float, decay: float = 0.0
@@ -50,7 +50,7 @@ class LearnedLosses(LossBalancer):
         self.optimizer = torch.optim.Adam([self.current], rate, weight_decay=decay)
 
     def learn(self, gradient: Tensor) -> None:
-        """Take one step of the learned numbers against `gradient` [T]."""
+        """Update the learned numbers by one step against `gradient` [T]."""
         self.current.grad = gradient
         self.optimizer.step()
 

@@ -1,13 +1,14 @@
-"""Aligned-MTL: the gradients turned into an orthogonal system of one length, then summed.
+"""Aligned-MTL: the gradients are turned into an orthogonal system of equal lengths, then summed.
 
-The Gramian's principal components are all brought to one scale: the smallest non-zero one's, as
-published, or their median or root mean square (`scale`). Of an even number the median is the lower
-one in the middle, and the tasks' preferences are 1, as in the authors' code. The paper's cheaper
-form on a shared representation is not this one.
+All principal components of the Gramian are brought to one scale (`scale`): that of the smallest
+non-zero one, as published, or their median or root mean square. The median of an even number is the
+lower middle one. As in the authors' code, all task preferences are 1. The paper's cheaper variant,
+which works on a shared representation, is not implemented.
 
-Known flaws: with the smallest component the step shrinks as gradients become alike, and between
-nearly orthogonal gradients only its length tells the rule from other equalising ones. Public
-versions divide by the number of tasks, or call a routine that PyTorch no longer has.
+Known flaws: with the smallest component as the scale, the step shrinks as the gradients become more
+alike, and for nearly orthogonal gradients the rule differs from other equalising rules only in the
+length of its step. Public versions divide by the number of tasks, or call a routine that PyTorch no
+longer has.
 
 @inproceedings{senushkin2023alignedmtl,
   author = {Senushkin, D. and Patakin, N. and Kuznetsov, A. and Konushin, A.},
@@ -66,7 +67,7 @@ class AlignedMTL(GramianBalancer):
     def direction(self, gramian: Array) -> Array:
         _, rows = unit_rows(gramian)
         eigenvalues, vectors = np.linalg.eigh(gramian)
-        # A short gradient is not noise of a long one: it is exact to its own length.
+        # A short gradient is not noise of a long one: its precision is relative to its own length.
         first = max(
             len(gramian) - rank(rows),
             int(np.searchsorted(eigenvalues, ROUNDING * len(gramian) * eigenvalues[-1])),

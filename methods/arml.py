@@ -1,15 +1,15 @@
-"""ARML: auxiliary weights for which the auxiliaries' weighted gradients sum to the primary's.
+"""ARML: auxiliary weights that make the weighted auxiliary gradients sum to the primary's.
 
-On one batch in `every` the weights descend at the rate `rate` on |g_p - sum alpha_a g_a|^2, whose
-derivative needs the Gramian only, and are projected onto what is at least 0 and sums to the number
-of auxiliaries. They weigh the losses, so the auxiliaries' private parameters too, and the primary
-keeps weight 1. The optional noise of the model's steps is left out; it is off in the authors' code
-as well.
+On one batch in `every`, the weights take a step with learning rate `rate` down
+|g_p - sum alpha_a g_a|^2, whose derivative needs only the Gramian. They are then projected onto
+non-negative values that sum to the number of auxiliaries. The weights multiply the losses, so they
+also scale the gradients of the auxiliaries' private parameters. The primary keeps weight 1. The
+optional noise on the model's steps is left out; it is off in the authors' code as well.
 
-Known flaws: a step of the weights is proportional to squared lengths of gradients, so one rate
-does not suit all losses. The authors' code gives up the model's step on the batches that it learns
-from, drops the last tensors from the gradients, and clamps after it has set the sum, which undoes
-it; a copy in the code of ForkMerge projects and clamps nothing.
+Known flaws: a step of the weights is proportional to squared gradient lengths, so no single rate
+suits all losses. The authors' code skips the model's step on the batches that the weights learn
+from, drops the last tensors from the gradients, and clamps the weights after normalising their sum,
+which undoes the normalisation. A copy in the code of ForkMerge neither projects nor clamps.
 
 @inproceedings{shi2020arml,
   author = {Shi, B. and Hoffman, J. and Saenko, K. and Darrell, T. and Xu, H.},
@@ -86,14 +86,14 @@ class ARML(Balancer):
 
 
 def onto_simplex(point: Tensor) -> Tensor:
-    """The closest point with entries of at least 0 that sum to their number: [K].
+    """The closest point [K] with non-negative entries that sum to K.
 
     >>> onto_simplex(torch.tensor([5.0, 1.0])).tolist()
     [2.0, 0.0]
     """
     if not len(point):
         return point
-    point = point - point.max()  # equal shifts change nothing, and large numbers lose the sum
+    point = point - point.max()  # the result is the same, and large values would absorb the sum
     ordered = point.sort(descending=True).values
     counts = torch.arange(1, len(point) + 1, dtype=point.dtype)
     shifts = (len(point) - ordered.cumsum(dim=0)) / counts

@@ -1,17 +1,18 @@
 """Auto-Lambda: task weights that descend on the primary's held-out loss after a look-ahead step.
 
-Before every descent the network takes a trial step along the weighed gradients of the batch, and
-the weights an Adam step against the derivative of the primary's held-out loss there: minus the
-learning rate times the inner product of the task's gradient with the held-out one. The exact
-product comes from one forward-mode pass, where the released code takes a finite difference of two.
-All weights, the primary's too, start at `start`. The rate of their Adam lets them travel by 4 in a
-run of any length, which is what the paper's 1e-4 comes to on NYU v2, unless `rate` sets it. The
-trial step is one of plain gradient descent, with the weights up to this rule's own in a chain.
+Before every descent, the network takes a trial step along the weighted gradients of the batch. The
+weights then take an Adam step against the derivative of the primary's held-out loss at that point,
+which is minus the learning rate times the inner product of the task's gradient with the held-out
+one. One forward-mode pass gives the exact product, where the released code takes a finite
+difference of two passes. All weights, including the primary's, start at `start`. Unless `rate` is
+set, Adam's learning rate lets the weights move by 4 in a run of any length, which is what the
+paper's 1e-4 amounts to on NYU v2. The trial step is plain gradient descent; in a chain, it uses the
+weights up to and including this rule's own.
 
-Known flaws: the weights are not normalised, so the learning rate of the network drifts with them;
-they are kept at 0 or above here, because minimising a negative multiple of a loss has no end, and
-`negative=yes` lifts that as in the released code, which also takes reshuffled training data for
-held-out ones and moves the running statistics of BatchNorm in its additional passes.
+Known flaws: the weights are not normalised, so the network's learning rate drifts with them. Here
+they are kept at 0 or above, because minimising a negative multiple of a loss is unbounded;
+`negative=yes` lifts this, as in the released code. That code also uses reshuffled training data as
+held-out data, and its extra passes move BatchNorm's running statistics.
 
 @article{liu2022autolambda,
   author = {Liu, S. and James, S. and Davison, A. J. and Johns, E.},
@@ -69,7 +70,7 @@ class AutoLambda(HeldOut):
         learned = torch.full((len(tasks),), start, dtype=torch.float64)
         super().__init__(tasks, rng, [learned], rate=rate)
         self.negative = negative
-        # What the balancers before this one multiplied the losses by in the last descent.
+        # The factors that earlier balancers in the chain gave the losses in the last descent.
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(len(tasks), dtype=torch.float64))
 
@@ -91,7 +92,7 @@ class AutoLambda(HeldOut):
 
 
 class LookAhead(BilevelStep):
-    """A trial step of the network, and a step of the weights by what it did to the primary."""
+    """A trial step of the network, and a step of the weights by its effect on the primary."""
 
     def __init__(self, name: str, context: Context, balancer: AutoLambda) -> None:
         super().__init__(name, context)
@@ -102,7 +103,7 @@ class LookAhead(BilevelStep):
         return {}
 
     def hypergradient(self, seen: Batch, unseen: Batch) -> Tensor:
-        """The derivative of the primary's held-out loss in the weights, after a trial step: [T]."""
+        """The derivative [T], in the weights, of the primary's held-out loss after a trial step."""
         objective, rate = self.objective, self.context.learning_rate
         weights = self.balancer.numbers * self.balancer.scale
         parameters = self.parameters

@@ -1,13 +1,13 @@
-"""Aux-G: an auxiliary branch that reads the primary's features over fixed links.
+"""Aux-G: an auxiliary branch that reads the primary's features through fixed links.
 
-There are links from the primary to the auxiliaries only, at full strength, and no fusion on the
-primary branch; `links` says where they are, `norm` and `act` what follows a block of an auxiliary
-branch. The auxiliary losses reach the primary's weights through the links, and the deployed
-network is the single-task one exactly.
+All links lead from the primary to the auxiliaries, at full strength, so the primary branch has no
+fusion. `links` sets where the links are; `norm` and `act` set what follows a block of an auxiliary
+branch. The auxiliary losses reach the primary's weights through the links, and the deployed network
+is exactly the single-task network.
 
-Known flaws: auxiliaries help by their gradients alone, since none of their features comes back,
-and training pays for a branch per task. The released code cannot run this variant: its entry point
-calls a function that does not exist.
+Known flaws: auxiliaries help only through their gradients, since the primary receives none of their
+features, and training pays for one branch per task. The released code cannot run this variant,
+because its entry point calls a function that does not exist.
 
 @inproceedings{gao2024auxnas,
   author = {Gao, Y. and Zhang, W. and Luo, W. and Ma, L. and Yu, J.-G. and Xia, G.-S. and Ma, J.},

@@ -1,16 +1,17 @@
 """AuxiLearn, linear: auxiliary weights learned by implicit differentiation on held-out data.
 
-The training loss is L_p + sum_a w_a L_a with weights of at least 0 that start at 1. Every `every`
-steps they descend on the primary's held-out loss as if the network had converged: the derivative
-is -v' H^-1 g_a with v the held-out gradient of the primary, H the Hessian of the training loss and
-H^-1 approximated by `terms` terms of Neumann's series at the rate `alpha`. The weights' steps are
-Adam's, whose rate lets them travel by 4 in a run of any length unless `rate` sets it; the paper's
-rate belongs to the hypergradients of the released code, which are 1 / alpha too long.
+The training loss is L_p + sum_a w_a L_a with non-negative weights that start at 1. Every `every`
+steps, the weights descend on the primary's held-out loss as if the network had converged. The
+derivative is -v' H^-1 g_a, where v is the primary's held-out gradient, H is the Hessian of the
+training loss, and H^-1 is approximated by `terms` terms of Neumann's series with rate `alpha`. The
+weights are updated by Adam. Unless `rate` is set, its learning rate lets them move by 4 in a run of
+any length; the paper's rate is meant for the hypergradients of the released code, which are too
+long by a factor of 1 / alpha.
 
-Known flaws: with the paper's alpha of 1e-4 and 3 terms the inverse Hessian is all but a multiple
-of the identity, so the rule is a one-step approximation at the price of second derivatives. The
-released code leaves out the last factor alpha, which its clipping hides, and the copy in the code
-of AuxiNash also hands the weights to the network's optimiser, where they follow the training loss.
+Known flaws: with the paper's alpha of 1e-4 and 3 terms, the inverse Hessian is almost a multiple of
+the identity, so the rule is a one-step approximation at the cost of second derivatives. The
+released code omits the last factor alpha, which its clipping hides. The copy in the code of
+AuxiNash also passes the weights to the network's optimiser, where they follow the training loss.
 
 @inproceedings{navon2021auxilearn,
   author = {Navon, A. and Achituve, I. and Maron, H. and Chechik, G. and Fetaya, E.},

@@ -1,15 +1,15 @@
 """AuxiLearn, non-linear: a small monotone network combines the losses of every sample.
 
 The training loss is L_p + mean_n h(l_1n, ..., l_Tn), where h has one hidden layer of `hidden`
-softplus units and weights of at least 0, so that no loss is ever rewarded for rising; what the
-descent gives a sample's loss is its derivative. h descends on the primary's held-out loss by
-implicit differentiation, every `every` steps, as in the linear variant. It starts random, with
-slopes between 0 and 8 whose mean rises from 1 to 2 with the losses. Only the descent weighs
-samples: the search of `auxnas` sees plain losses.
+softplus units and non-negative weights, so that no loss is ever rewarded for rising. The descent
+weights each sample loss by the derivative of this training loss. Every `every` steps, h descends on
+the primary's held-out loss by implicit differentiation, as in the linear variant. It starts at
+random, with slopes between 0 and 8 whose mean rises from 1 to 2 with the losses. Only the descent
+weights samples: the search of `auxnas` uses plain losses.
 
-Known flaws: those of the linear variant; h sees losses, not samples, so it cannot tell a hard
-sample from a mislabelled one. The released example does not run as printed, and its losses have
-to be stacked, which lets every loss reach every parameter.
+Known flaws: those of the linear variant, and since h sees losses rather than samples, it cannot
+tell a hard sample from a mislabelled one. The released example does not run as printed, and its
+losses have to be stacked, which lets every loss reach every parameter.
 
 @inproceedings{navon2021auxilearn,
   author = {Navon, A. and Achituve, I. and Maron, H. and Chechik, G. and Fetaya, E.},
@@ -61,8 +61,8 @@ class AuxiLearnNonlinear(ImplicitDifferentiation):
         alpha: Alpha = 1e-4,
         rate: Rate = None,
     ) -> None:
-        # The mean slope in every loss is 1 at losses of 0, and 2 where they are large: the plain
-        # sum or twice that, and the primary once more. The draws differ by task.
+        # The mean slope in every loss is 1 at losses of 0 and 2 at large losses: this is the plain
+        # sum or twice that, with the primary added once more. Each task has its own draws.
         inner = 2 * torch.rand(hidden, len(tasks), generator=rng)
         outer = 2 * torch.rand(hidden, generator=rng) * 2 / hidden
         learned = [inner, torch.zeros(hidden), outer]
@@ -76,12 +76,12 @@ class AuxiLearnNonlinear(ImplicitDifferentiation):
         return [loss.weighed(factor) for loss, factor in zip(losses, factors, strict=True)]
 
     def combine(self, each: Tensor, learned: Sequence[Tensor]) -> Tensor:
-        """h of every sample, [B], from its losses [B, T]."""
+        """The value of h for every sample, [B], from its losses [B, T]."""
         inner, bias, outer = (part.to(each) for part in learned)
         return softplus(each @ inner.T + bias) @ outer
 
     def slopes(self, losses: Sequence[SampleLosses]) -> Tensor:
-        """The derivatives of h in every sample's losses, [B, T], with a graph."""
+        """The derivatives [B, T] of h with respect to every sample's losses, with a graph."""
         each = torch.stack([loss.each().detach() for loss in losses], dim=1).requires_grad_()
         (slopes,) = torch.autograd.grad(
             self.combine(each, list(self.learned)).sum(), each, create_graph=True
@@ -89,10 +89,10 @@ class AuxiLearnNonlinear(ImplicitDifferentiation):
         return slopes
 
     def factors(self, losses: Sequence[SampleLosses], slopes: Tensor) -> Tensor:
-        """Return the factors [T, B] of the samples' losses that give their means the gradient of h.
+        """Return factors [T, B] for the samples' losses such that their means have h's gradient.
 
-        A batch loss is a mean over valid elements and h one over samples, so the labels that a
-        sample lacks are weighed out.
+        A batch loss is a mean over valid elements, while h is averaged over samples, so the factors
+        compensate for labels that a sample lacks.
         """
         counts = torch.stack([loss.counts for loss in losses])
         shares = counts.sum(dim=1, keepdim=True) / (counts.clamp(min=1) * counts.shape[1])

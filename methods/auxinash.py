@@ -1,22 +1,23 @@
-"""AuxiNash: a Nash bargain of the tasks' gradients with bargaining powers learned on held-out data.
+"""AuxiNash: a Nash bargain between the tasks' gradients, with powers learned on held-out data.
 
-The weights a solve G a = p / a for the Gramian G of the shared gradients and powers p that sum to
-T and start at 1, where the rule is Nash-MTL's. Every `every` steps the powers descend on the
-primary's held-out loss: its derivative in the weights is AuxiLearn's, -v' H^-1 g_i, and that of
-the weights in the powers is (G + diag(p / a^2))^-1 diag(1 / a), at the Gramian of the last
-descent. Powers stay above 1e-4. The powers' steps are Adam's, whose rate lets them travel by 4 in a
-run of any length unless `rate` sets it.
+The weights a solve G a = p / a, where G is the Gramian of the shared gradients and the powers p sum
+to T. The powers start at 1, where the rule is Nash-MTL. Every `every` steps, they descend on the
+primary's held-out loss. The derivative of this loss with respect to the weights is AuxiLearn's,
+-v' H^-1 g_i, and that of the weights with respect to the powers is
+(G + diag(p / a^2))^-1 diag(1 / a), at the Gramian of the last descent. Powers stay above 1e-4. They
+are updated by Adam; unless `rate` is set, its learning rate lets them move by 4 in a run of any
+length.
 
-As in the released code the weights also multiply the gradients of private parameters, heads among
-them. Two things differ there: a combined gradient longer than `max_norm` is shortened by shrinking
-the weights, so the heads' steps as well, where the release clips shared gradients alone; and the
-products with v are taken over all parameters that are trained, as in the paper, where the release
-leaves the heads out.
+As in the released code, the weights also multiply the gradients of private parameters, including
+the heads. This version differs in two ways. A combined gradient longer than `max_norm` is shortened
+by shrinking all weights, which also shortens the heads' steps, whereas the release clips only the
+shared gradients. The products with v are taken over all trained parameters, as in the paper,
+whereas the release leaves out the heads.
 
-Known flaws: there is no bargain where some convex combination of the gradients vanishes; all
-weights are then 0. The released code mixes weights that belong to a rescaled Gramian with the
-Gramian itself, so that its derivatives in the powers have the wrong direction, and the options of
-its command line do not reach the method.
+Known flaws: there is no bargain if some convex combination of the gradients vanishes; all weights
+are then 0. The released code combines the weights of a rescaled Gramian with the original Gramian,
+so that its derivatives in the powers have the wrong direction, and its command-line options do not
+reach the method.
 
 @inproceedings{shamsian2023auxinash,
   author = {Shamsian, A. and Navon, A. and Glazer, N. and Kawaguchi, K. and Chechik, G. and
@@ -81,7 +82,7 @@ class AuxiNash(ImplicitDifferentiation):
         super().__init__(tasks, rng, [powers], every=every, terms=terms, alpha=alpha, rate=rate)
         self.bargain = Bargain(tasks, rng)
         self.bargain.limit = max_norm
-        # What the last descent saw and did; the balancers before this one gave `scale`.
+        # The state of the last descent; `scale` comes from earlier balancers in the chain.
         self.gramian: Tensor
         self.current: Tensor
         self.scale: Tensor
@@ -109,9 +110,9 @@ class AuxiNash(ImplicitDifferentiation):
 
 
 def weights_by_powers(gramian: Tensor, powers: Tensor, weights: Tensor) -> Tensor:
-    """The derivatives of the weights [T] in the powers [T]: [T, T]; 0 where there is no bargain.
+    """The derivatives [T, T] of the weights [T] in the powers [T]; 0 if there is no bargain.
 
-    The weights may be any positive multiple of the bargain's own, for which a'Ga = sum p.
+    The weights may be any positive multiple of the bargain's solution, where a'Ga = sum p.
 
     >>> gramian = torch.tensor([[4.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     >>> powers = torch.ones(2, dtype=torch.float64)
@@ -128,7 +129,7 @@ def weights_by_powers(gramian: Tensor, powers: Tensor, weights: Tensor) -> Tenso
 
 
 class Bargain(GramianBalancer):
-    """The bargain of the tasks that have a gradient, whose powers are `shares`."""
+    """The bargain between the tasks that have a gradient, with powers `shares`."""
 
     degree = -0.5
     shares: Array

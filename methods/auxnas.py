@@ -1,36 +1,39 @@
-"""Aux-NAS: branches with searched links both ways, of which those into the primary die out.
+"""Aux-NAS: branches joined by searched links, with those into the primary closed during training.
 
-Features and gradients of the auxiliaries help the primary while the search lasts; an l1 penalty
+During the search, the features and gradients of the auxiliaries help the primary. An l1 penalty
 closes the auxiliary-to-primary links, so that the deployed network is the primary branch alone.
-With `norm=batch:act=relu`, as in the paper's equations, one norm and activation per block stays on
-it; the default has none, as in the released configuration, and deploys the single-task network
-exactly.
+With `norm=batch:act=relu`, as in the paper's equations, that branch keeps one norm and activation
+per block. The default, as in the released configuration, has neither and deploys exactly the
+single-task network.
 
-With h_i^t the output of block i of task t's branch before fusion, alpha the strengths of links, and
-W a 1x1 convolution that starts at zero, a block's feature is
+Let h_i^t be the output of block i of task t's branch before fusion, alpha the strengths of the
+links (the paper's architecture weights), and W a 1x1 convolution initialised at zero. The feature
+after block i is
 
     f_i^t = h_i^t + sum over partners s of W [alpha_j h_j^s : j = i - 2, i - 1, i in one stage]
 
-where the partners of the primary are all auxiliaries and the partner of an auxiliary is the
-primary. In every iteration alpha takes one step on one half of the training data and the weights
-one step on the other half, both on the losses of all tasks. alpha also pays
+where the brackets concatenate channels. The partners of the primary are all auxiliaries, and the
+only partner of an auxiliary is the primary. Each iteration takes one step of alpha on one half of
+the training data and one step of the network weights on the other half, both on the losses of all
+tasks. The objective of alpha also includes
 
     l1(t) * sum over auxiliaries of the mean strength of their links into the primary
 
-in units of the mean weighted loss, so that neither the number of auxiliaries nor the size of the
-losses decides how fast links close. While l1 rises, between 30 and 60 % of the run, a ceiling on
-these strengths falls to 0, because links that the losses hold open would otherwise be dropped while
-the primary depends on them; below 0.001 a link is closed for good. The paper has the penalty alone.
+in units of the mean weighted loss, so that neither the number of auxiliaries nor the scale of the
+losses affects how fast links close. While l1(t) rises, between 30 and 60 % of the run, an upper
+bound on these strengths falls to 0. Otherwise deployment would drop links that the losses hold open
+while the primary depends on them. A link below 0.001 is closed permanently. The paper uses only the
+penalty.
 
-The search starts with every link at 0.5. `directions=p2a` is the ablation without the auxiliaries'
-features. The published code starts elsewhere, and its penalty and rates are fixed: that is
-`auxnas-official`.
+The search starts with every link at 0.5. The ablation `directions=p2a` has no links that carry
+auxiliary features into the primary. The published code starts elsewhere, with a fixed penalty and
+fixed learning rates: see `auxnas-official`.
 
-Known flaws: the search doubles the passes and halves the data that the weights see in an epoch. A
-run learns with the auxiliaries' features in its first 60 % at most, and no state of that time is
-selected, since their links are open. The released fusion fails on the maps of convolutional
-networks, its option for how fusions into the primary are initialised has no effect, and its
-checkpoints are chosen on the test split.
+Known flaws: the search doubles the passes and halves the data on which the network weights are
+trained in an epoch. The primary uses auxiliary features in the first 60 % of a run at most, and no
+state from that period is selected, since its links are still open. In the released code, the fusion
+fails on the feature maps of convolutional networks, the option for initialising the fusions into
+the primary has no effect, and checkpoints are chosen on the test split.
 
 @inproceedings{gao2024auxnas,
   author = {Gao, Y. and Zhang, W. and Luo, W. and Ma, L. and Yu, J.-G. and Xia, G.-S. and Ma, J.},
@@ -104,11 +107,11 @@ class AuxNAS(SearchedBranches):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Adam at `rate`, decaying as (1 - t)^0.9, and the penalty's ramp.
+    """Adam at `rate`, decaying as (1 - t)^0.9, and the ramp of the penalty.
 
-    The penalty is 0 until `ramp[0]` of the run, `l1` from `ramp[1]` on, and linear in between. If
-    it is `relative`, it is measured in mean weighted losses, and otherwise as it is. With `closes`,
-    the ceiling on links into the primary falls from 0.99 to 0 over the same stretch.
+    The penalty is 0 until `ramp[0]` of the run, `l1` from `ramp[1]` on, and linear in between. With
+    `relative`, it is in units of the mean weighted loss, otherwise it is not scaled. With `closes`,
+    the ceiling on links into the primary falls from 0.99 to 0 during the ramp.
     """
 
     rate: float
@@ -120,12 +123,12 @@ class Schedule:
 
     @classmethod
     def scaled(cls, steps: int, rate: float | None, l1: float) -> Schedule:
-        """A search that closes the links in a run of any length; None chooses the rate for it.
+        """A search that closes the links in a run of any length; if `rate` is None, it is derived.
 
-        Adam moves a logit by about its rate in a step, and (1 - t)^0.9 integrated over the ramp
-        leaves a quarter of the steps: 80 / steps gives some 16 units, enough from 0.99 to 0.001.
-        Its memory is kept to a thirtieth of the run, because a penalty that fades with the
-        strength would otherwise be measured against its own past peak.
+        Adam moves a logit by about its rate per step, and (1 - t)^0.9 integrated over the ramp
+        leaves 0.175 of the steps. A rate of 80 / steps thus moves a logit by some 14 units, and
+        getting from 0.99 to 0.001 takes 11.5. Adam's memory is limited to a thirtieth of the run:
+        a penalty that fades with the strength would otherwise be normalised by its past peak.
         """
         second = min(0.999, max(0.5, 1 - 30 / steps))
         betas = (min(0.9, second), second)
@@ -138,10 +141,10 @@ class Schedule:
         return min(1.0, max(0.0, (progress - start) / (end - start)))
 
     def ceiling(self, progress: float) -> float:
-        """The largest logit of a link into the primary after a share `progress` of the run.
+        """The upper bound on logits of links into the primary after a share `progress` of the run.
 
-        A penalty alone cannot close a link that a loss depends on: the fusion's weights grow while
-        the link weakens, and the loss pulls the harder the weaker it is.
+        A penalty alone cannot close a link that a loss depends on: the weaker the link, the more
+        the fusion's weights grow and the harder the loss pulls to keep the link open.
         """
         if not self.closes:
             return math.inf
@@ -150,7 +153,7 @@ class Schedule:
 
 
 class Search(Phase):
-    """One step of the links' logits; the weights get no gradient and are not touched."""
+    """One step on the links' logits; the network weights get no gradient and do not change."""
 
     name = "search"
     splits = ("train/second",)
@@ -175,7 +178,7 @@ class Search(Phase):
         return {"links/a2p": strongest(self.incoming)}
 
     def descend(self, total: Tensor, tasks: int) -> None:
-        """Move the logits down the weighted loss and the penalty, and close the weakest links."""
+        """Step down the weighted loss plus the penalty, and close the weakest links."""
         schedule, progress = self.schedule, self.context.progress
         mean = abs(total.item()) / tasks
         unit = mean if schedule.relative and mean > 0 else 1.0

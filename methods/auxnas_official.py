@@ -1,15 +1,16 @@
-"""Aux-NAS in its released configuration: links into the primary start at 0.001, rates are fixed.
+"""Aux-NAS as released: links into the primary start at 0.001, and learning rates are fixed.
 
-Where the published code differs from the paper's text the two are registered apart. Here the search
-runs Adam at 1e-2 and the l1 penalty reaches 1000 between 50 and 80 % of the run, whatever its
-length and whatever the size of the losses, and the weights are trained by Adam at 1e-4 without
-weight decay, both decaying as (1 - t)^0.9, as in https://github.com/ethanygao/Aux-NAS. The release
-also starts from single-task training (`warmup`) and weighs its two losses 20 to 1, which is
-`auxnas-official+static:normals=20` here; it trains with batches of 20.
+The published code differs from the paper's text, so the two are registered separately. Here the
+search uses Adam at 1e-2, and the l1 penalty rises to 1000 between 50 and 80 % of the run,
+regardless of the run's length and the scale of the losses. The network weights are trained by Adam
+at 1e-4 without weight decay. Both learning rates decay as (1 - t)^0.9, as in
+https://github.com/ethanygao/Aux-NAS. The release also starts from single-task training (`warmup`),
+trains with batches of 20, and weights its two losses 20 to 1, which here is
+`auxnas-official+static:normals=20`.
 
-Known flaws: in a short run its fixed rates leave links open that deployment drops, and the rate of
-the weights belongs to pretrained branches. Links into the primary start all but closed, so that the
-auxiliaries hardly reach it unless the search opens them.
+Known flaws: in a short run, its fixed learning rates leave links open that deployment drops, and
+the rate of the network weights is meant for pretrained branches. Links into the primary start
+almost closed, so the auxiliaries hardly influence it unless the search opens them.
 
 @inproceedings{gao2024auxnas,
   author = {Gao, Y. and Zhang, W. and Luo, W. and Ma, L. and Yu, J.-G. and Xia, G.-S. and Ma, J.},

@@ -1,12 +1,12 @@
-"""CAGrad: near the mean gradient, the direction that helps the worst-served task most.
+"""CAGrad: the direction near the mean gradient that helps the worst-served task most.
 
-"Near" is a ball around the mean gradient whose radius is `c` times its length. The problem is
-solved exactly through its dual, and the length is the paper's. A task without a gradient on a batch
-is left out of the mean, too.
+"Near" means inside a ball around the mean gradient whose radius is `c` times the mean gradient's
+length. The problem is solved exactly through its dual, and the result has the length that the paper
+gives it. A task without a gradient on a batch is also left out of the mean.
 
-Known flaws: the result hangs on `c`, which at 0 gives the mean gradient and has to be tuned.
-Public versions multiply the result by the number of tasks, divide it by 1 + c^2, or both, so that
-one learning rate means different steps, and solve with a constant under the root.
+Known flaws: the result depends strongly on `c`, which gives the mean gradient at 0 and has to be
+tuned. Public versions multiply the result by the number of tasks, divide it by 1 + c^2, or both, so
+that one learning rate means different steps, and their solvers have a constant under the root.
 
 @inproceedings{liu2021cagrad,
   author = {Liu, B. and Liu, X. and Jin, X. and Stone, P. and Liu, Q.},

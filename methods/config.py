@@ -1,12 +1,12 @@
-"""ConFIG: the direction with equal cosines to all gradients, as long as their projections' sum.
+"""ConFIG: equal cosines to all gradients, with the sum of their projections as the length.
 
-The cosines are positive, so that all losses fall. Where the gradients leave no such direction, the
-least-squares one is taken, and all weights are 0 where that vanishes. The authors' second variant,
-which looks at one task per step and keeps momenta, is not this one.
+The cosines are positive, so all losses fall. If the gradients allow no such direction, the
+least-squares solution is used, and if that vanishes, all weights are 0. The authors' second
+variant, which uses one task per step and keeps momenta, is not implemented.
 
-Known flaws: gradients of too small a rank leave no equal cosines, only a least-squares compromise.
-Between nearly orthogonal gradients the direction is that of IMTL-G, Nash-MTL and Aligned-MTL, and
-only the length differs.
+Known flaws: gradients of insufficient rank allow no equal cosines, only a least-squares compromise.
+For nearly orthogonal gradients, the direction is that of IMTL-G, Nash-MTL and Aligned-MTL, and only
+the length differs.
 
 @inproceedings{liu2025config,
   author = {Liu, Q. and Chu, M. and Thuerey, N.},

@@ -1,14 +1,14 @@
-"""Cross-stitch networks: a network per task, whose features are mixed linearly at places.
+"""Cross-stitch networks: one network per task, with features linearly mixed between networks.
 
-Behind a place, the feature of task i is the sum of A_ij x_j over all tasks j, with one number per
-pair of tasks or one per pair and channel (`per`); the places are the ends of stages or all blocks
-(`links`). A starts at `own` on the diagonal and shares the rest evenly. The paper trains the units
-at 100 to 1000 times the network's rate and starts from trained single-task networks; here both
-follow the recipe that all methods share.
+At each mixing point, the feature of task i becomes the sum of A_ij x_j over all tasks j. A has one
+number per pair of tasks, or one per pair and channel (`per`). The mixing points are the ends of
+stages or all blocks (`links`). A starts with `own` on the diagonal and the rest spread evenly. The
+paper trains the mixing units at 100 to 1000 times the network's learning rate and starts from
+trained single-task networks; here both follow the recipe that all methods share.
 
-Known flaws: the deployed network needs all branches, so its inference costs that of T networks. A
+Known flaws: the deployed network needs all branches, so inference costs as much as T networks. A
 widespread public version starts A at ones, so that activations grow with the number of tasks, and
-calls all branches shared.
+declares all branches shared.
 
 @inproceedings{misra2016crossstitch,
   author = {Misra, I. and Shrivastava, A. and Gupta, A. and Hebert, M.},
@@ -38,7 +38,7 @@ Grain = Literal["pair", "channel"]
 
 
 class Stitch(nn.Module):
-    """A row of A: a weighted sum of T features of one shape."""
+    """A row of A: a weighted sum of T features of equal shape."""
 
     def __init__(self, start: Tensor, channels: int, channel_dim: int, per: Grain) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Stitch(nn.Module):
         self.weight = Parameter(lines.expand(-1, *shape).clone())
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """The sum over the tasks, in the features' shape."""
+        """The weighted sum over the tasks; its shape is that of each feature."""
         weights: tuple[Tensor, ...] = self.weight.unbind()
         terms = [weight * x for weight, x in zip(weights, features, strict=True)]
         return sum(terms[1:], start=terms[0])

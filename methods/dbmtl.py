@@ -1,13 +1,14 @@
-"""DB-MTL: logarithms of the losses, and averaged gradients of the length of the largest one.
+"""DB-MTL: logarithms of the losses, and averaged gradients scaled to the largest norm among them.
 
-Loss scale is taken out by descending on log L, gradient scale by bringing every task's moving
-average of grad log L to the largest norm among them; their sum is the step. `beta` is the memory of
-the averages; beta=0 uses the gradients of the batch. Private parameters follow the gradient of
-log L.
+Loss scales are removed by descending on log L. Gradient scales are removed by scaling every task's
+moving average of grad log L to the largest norm among them; the step is the sum of the scaled
+averages. `beta` is the decay of the moving averages; beta=0 uses the gradients of the batch.
+Private parameters follow the gradient of log L.
 
-Known flaws: the averages hold a copy of the shared gradients per task, and as they start at zero
-without a correction, in the published code and here, the first steps are too short by the factor
-1 - beta. As only shared gradients are balanced, heads and backbone learn at different paces.
+Known flaws: the averages hold a copy of the shared gradients per task. Since they start at zero
+without bias correction, both in the published code and here, the first steps are too short by the
+factor 1 - beta. Since only shared gradients are balanced, heads and backbone learn at different
+speeds.
 
 @misc{lin2023dbmtl,
   author = {Lin, B. and Jiang, W. and Ye, F. and Zhang, Y. and Chen, P. and Chen, Y.-C. and Liu,
@@ -37,7 +38,7 @@ FLOOR = 1e-8
 
 @METHODS.register
 class DBMTL(Balancer):
-    """Dual balancing; a single task is left as it is.
+    """Dual balancing; a single task is left unchanged.
 
     >>> balancer = DBMTL(["a", "b"], torch.Generator(), beta=0.0)
     >>> rows = balancer.edit([(torch.tensor([2.0, 0.0]),), (torch.tensor([0.0, 0.5]),)])
@@ -72,7 +73,7 @@ class DBMTL(Balancer):
         fits = [[g is None for g in row] for row in rows]
         if [[m is None for m in mean] for mean in self.means] != fits:
             self.means = [[None if g is None else torch.zeros_like(g) for g in r] for r in rows]
-        self.means = [  # a checkpoint brings them back on the CPU
+        self.means = [  # a checkpoint restores them on the CPU
             [m if m is None or g is None else m.to(g) for m, g in zip(mean, row, strict=True)]
             for mean, row in zip(self.means, rows, strict=True)
         ]

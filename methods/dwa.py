@@ -1,14 +1,15 @@
-"""DWA: dynamic weight averaging, more weight for tasks whose losses fall more slowly.
+"""DWA: dynamic weight averaging, with more weight for tasks whose losses fall more slowly.
 
-With r_i the mean loss of task i over the latest finished window of steps relative to the window
-before it, the weights are T softmax(r / tau); during the first two windows they are 1. The paper
-averages over epochs. Budgets here are counted in steps, so a window is `window` steps instead.
-Losses of 0, as of batches without labels, do not count, and a task that had no others in one of the
-two windows has pace 1.
+Let r_i be the mean loss of task i over the latest completed window of steps, divided by that of the
+window before it. The weights are T softmax(r / tau); during the first two windows they are 1. The
+paper averages over epochs; since budgets here are counted in steps, a window is `window` steps.
+Losses of 0, as on batches without labels, are ignored, and a task with no other losses in one of
+the two windows gets r_i = 1.
 
-Known flaws: it sees how fast losses fall but not how large they are, nor that one has reached what
-noise allows. Some public versions let the weights sum to 1 instead of T, which divides the learning
-rate by T, and one compares two windows of 25 steps as here rather than epochs.
+Known flaws: it sees how fast losses fall, but neither how large they are nor whether one has
+reached its noise floor. Some public versions let the weights sum to 1 instead of T, which divides
+the learning rate by T. One public version compares two windows of 25 steps, as here, rather than
+epochs.
 
 @inproceedings{liu2019mtan,
   author = {Liu, S. and Johns, E. and Davison, A. J.},

@@ -1,14 +1,14 @@
-"""FairGrad: alpha-fair gains for all tasks, from the sum (alpha 0) to the worst-served (infinity).
+"""FairGrad: alpha-fair gains, from the largest sum (alpha 0) to the best worst case (infinity).
 
 With G the Gramian, the weights solve G w = w^(-1/alpha); alpha = 1 is Nash-MTL. The authors solve
-it by general least squares, here damped Newton steps find the solution to full precision, for
+this by general least squares. Here, damped Newton steps find the solution to full precision for
 `alpha` from 0.1 to 10 and gradients whose lengths differ by up to six orders of magnitude. The
-combined gradient is clipped to the length `max_norm`, as in the authors' code. Where the gradients
-cancel, no finite solution exists and weights are 0.
+combined gradient is clipped to the length `max_norm`, as in the authors' code. If the gradients
+cancel, no finite solution exists and all weights are 0.
 
-Known flaws: as in Nash-MTL there is nothing to solve where some convex combination of the gradients
-vanishes. The authors' code multiplies the gradient by the number of tasks before it clips it; a
-public version neither multiplies nor clips, and weighs the heads.
+Known flaws: as in Nash-MTL, there is no solution if some convex combination of the gradients
+vanishes. The authors' code multiplies the gradient by the number of tasks before clipping it; a
+public version neither multiplies nor clips, and weights the heads as well.
 
 @inproceedings{ban2024fairgrad,
   author = {Ban, H. and Ji, K.},

@@ -1,16 +1,16 @@
 """FAMO: weights that let all losses fall at the same relative pace, without T gradients.
 
-With z = softmax(w) and D_i = L_i + 1e-8 the weights are (z_i / D_i) / sum_j (z_j / D_j). After the
-descent the losses of the same batch are computed again, and the logits w descend on the paces
-log D_i - log D_i' with an Adam of their own, so that the slowest task gains weight. The second
-forward pass moves no running statistics and is counted. The clipping of gradients in the official
-experiments belongs to the optimiser and is left out. The weights sum to 1. A loss of 0, as of a
-batch without labels, gets weight 0, because its share would take all of the others', and its logit
-learns nothing from that batch. A single task keeps weight 1.
+With z = softmax(w) and D_i = L_i + 1e-8, the weights are (z_i / D_i) / sum_j (z_j / D_j), which sum
+to 1. After the descent, the losses of the same batch are computed again, and the logits w descend
+on the paces log D_i - log D_i' with their own Adam, so that the slowest task gains weight. The
+second forward pass leaves running statistics unchanged, and its cost is counted. The gradient
+clipping of the official experiments belongs to the optimiser and is left out. A loss of 0, as on a
+batch without labels, gets weight 0, because it would otherwise take all of the weight, and its
+logit gets no gradient from that batch. A single task keeps weight 1.
 
 Known flaws: losses have to be positive, and each step costs a second forward pass. Public versions
-disagree on the decay of the logits (1e-5 to 1e-2), keep the graph of the first pass alive, or
-forget w in checkpoints.
+disagree on the weight decay of the logits (1e-5 to 1e-2), keep the graph of the first pass alive,
+or omit w from checkpoints.
 
 @inproceedings{liu2023famo,
   author = {Liu, B. and Feng, Y. and Stone, P. and Liu, Q.},
@@ -61,7 +61,7 @@ class FAMO(LearnedLosses):
         decay: Annotated[NonNegative, Help("Weight decay of the logits' Adam.")] = 1e-3,
     ) -> None:
         super().__init__(tasks, rng, rate=rate, decay=decay)
-        # What the descent has seen, needed until the end of the iteration only.
+        # The losses and factors of the descent, needed only until the end of the iteration.
         self.first = self.scale = torch.ones(len(tasks), dtype=torch.float64)
 
     def rule(self, signals: Signals) -> Tensor:
@@ -71,10 +71,10 @@ class FAMO(LearnedLosses):
         return share / share.sum() if share.any() else torch.ones_like(share)
 
     def gradient(self, after: Tensor) -> Tensor:
-        """The gradient in the logits [T] from the losses [T] of the same batch after the step.
+        """The gradient [T] in the logits, given the losses [T] of the same batch after the step.
 
-        The losses come as they are; what the balancers before this one did to the first ones is
-        done to them here.
+        The given losses are unscaled. The factors that earlier balancers in the chain applied to
+        the first losses are applied to these here.
         """
         first, second = (bounded(loss + FLOOR) for loss in (self.first, after * self.scale))
         pace = first.log() - second.log()
@@ -87,9 +87,9 @@ class FAMO(LearnedLosses):
 
 
 class Relook(Phase):
-    """The losses of the descent's batch once more, and one step of the logits.
+    """Compute the losses of the descent's batch again, and take one step on the logits.
 
-    Its state is the balancer's own.
+    The balancer holds all state.
     """
 
     def __init__(self, context: Context, balancer: FAMO) -> None:
@@ -100,7 +100,7 @@ class Relook(Phase):
 
     @property
     def claimed(self) -> Sequence[Parameter]:
-        return []  # the logits are no part of the architecture
+        return []  # the logits are not part of the architecture
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
         with torch.no_grad():

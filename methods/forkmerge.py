@@ -1,17 +1,18 @@
-"""ForkMerge: networks trained with and without auxiliary tasks, merged again and again.
+"""ForkMerge: networks trained with and without auxiliary tasks, and merged periodically.
 
-A period begins with forks of the network: one for the primary alone, and in the first period one
-for the primary and each auxiliary. At its end the forks are merged: starting from the one with the
-lowest loss of the primary on held-out data, every other one in turn is mixed in at the share (0,
-0.2, ..., 1) that gives the lowest loss. From the second period on the forks are nested: the
-primary alone, with the best auxiliary of the first period, with the `top` best. There are as many
-periods as looks at validation unless `merges` says otherwise, and each ends right before one;
-between merges the average of the forks is judged. Optimiser moments, and what other parts of the
-method have learned, are merged like the parameters.
+A period begins with forks of the network. In the first period, these are the primary alone and the
+primary with each auxiliary. At the end of a period, the forks are merged. Starting from the fork
+with the lowest primary loss on held-out data, every other fork in turn is mixed in with the share
+(0, 0.2, ..., 1) that gives the lowest loss. From the second period on, the forks have nested sets
+of tasks: the primary alone, the primary with the best auxiliary of the first period, and so on up
+to the `top` best. Unless `merges` is set, there are as many periods as validations, and each period
+ends right before one. Between merges, the average of the forks is evaluated. Optimiser moments and
+the learned state of other parts of the method are merged like the parameters.
 
-Known flaws: all forks are trained, so it costs a multiple of the plain sum, and the merges read
+Known flaws: all forks are trained, so it costs a multiple of the plain sum, and the merges use
 held-out data that other methods train on. The released code keeps the best score from before a
-merge, so that a fork can bring back parameters that were merged away, and it forgets the moments.
+merge, so that a fork can bring back parameters that were merged away, and discards the optimiser
+moments.
 
 @inproceedings{jiang2023forkmerge,
   author = {Jiang, J. and Chen, B. and Pan, J. and Wang, X. and Liu, D. and Jiang, J. and Long,
@@ -37,7 +38,7 @@ from auxbench.training.phase import Scalars
 from ._forks import Forked, Forks, Values, mixed
 
 HELD_OUT = "holdout/whole"
-GRID = (0.2, 0.4, 0.6, 0.8)  # at 1 the mixture is a fork that has lost already
+GRID = (0.2, 0.4, 0.6, 0.8)  # at 1 the mixture is a fork that has already lost
 
 
 @METHODS.register
@@ -102,7 +103,7 @@ class Merging(Forks):
         self.shares = even(alone)
 
     def subsets(self, *chosen: Sequence[int]) -> list[list[float]]:
-        """Weightings of 1 for the primary and for the chosen auxiliaries, by their places."""
+        """Weightings with 1 for the primary and for the auxiliaries at the chosen indices."""
         return [[1.0, *(float(i in places) for i in range(1, self.count))] for places in chosen]
 
     def proposals(self) -> list[list[float]]:
@@ -130,7 +131,7 @@ class Merging(Forks):
         self.shares = even(self.forks)
 
     def merge(self, batch: Batch) -> None:
-        """Find the shares of the mixture, greedily, and after the first period the nested sets."""
+        """Choose the mixture's shares greedily and, after the first period, the nested sets."""
         losses = [self.loss(fork.values, batch) for fork in self.forks]
         order = sorted(range(len(losses)), key=losses.__getitem__)
         best = losses[order[0]]
@@ -150,7 +151,7 @@ class Merging(Forks):
             self.nested = self.subsets(*(ranked[:size] for size in range(depth + 1)))
 
     def loss(self, values: Values, batch: Batch) -> float:
-        """The primary's loss of the deployed network in a state, as it would be at inference."""
+        """The primary's loss on a batch, with the network deployed from `values`."""
         context, size = self.context, self.context.recipe.batch
         primary, meter = context.primary, context.objective.meter
         self.load(values)

@@ -1,14 +1,14 @@
-"""GCS: an auxiliary counts on a batch only if its gradient points the primary's way.
+"""GCS: an auxiliary counts on a batch only if its gradient agrees with the primary's.
 
-The weight of an auxiliary is 1 where the cosine of its gradient with the primary's, over all
-shared parameters, is positive, and 0 otherwise; with `weighted` it is the cosine itself. The
-primary has weight 1. An auxiliary's private parameters always get their full own gradient, as in
-most public code.
+An auxiliary has weight 1 if the cosine between its gradient and the primary's, over all shared
+parameters, is positive, and weight 0 otherwise. With `weighted`, a positive cosine is itself the
+weight. The primary has weight 1. An auxiliary's private parameters always get their own full
+gradient, as in most public code.
 
 Known flaws: gradients of many parameters are nearly orthogonal, so the weighted variant is close to
-single-task training, and the gate decides by the sign of noise. Public versions take the cosine on
-the last tensor of a block every 20 steps, or sum it over layers of gradients that were never reset
-between tasks.
+single-task training, and the gate is decided by the sign of noise. Public versions compute the
+cosine on the last tensor of a block every 20 steps, or sum it over layers of gradients that were
+never reset between tasks.
 
 @misc{du2018gcs,
   author = {Du, Y. and Czarnecki, W. M. and Jayakumar, S. M. and Farajtabar, M. and Pascanu, R.

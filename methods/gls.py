@@ -1,11 +1,11 @@
 """GLS: the geometric mean of the losses, whose gradient gives the weights GLS / (T L_i).
 
-It is computed from logarithms, since the product itself overflows. A batch without labels for a
-task has a loss of 0 there, which would stop all others; such a task is left out of the mean. A
-single task keeps weight 1.
+The mean is computed from logarithms, since the product itself overflows. A task without labels on a
+batch has a loss of 0, which would set the mean to 0 and stop all other tasks, so it is left out of
+the mean. A single task keeps weight 1.
 
 Known flaws: a loss that is nearly 0 takes almost all of the weight from the others. Public versions
-multiply the losses, which overflows for many tasks, and one takes the right gradient but reports
+multiply the losses, which overflows for many tasks, and one computes the right gradient but reports
 other weights.
 
 @inproceedings{chennupati2019gls,

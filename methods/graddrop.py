@@ -1,15 +1,15 @@
-"""GradDrop: every coordinate follows the tasks of one sign, drawn with the odds of that sign.
+"""GradDrop: every coordinate keeps the gradients of one sign, drawn with that sign's probability.
 
-For each coordinate of the shared parameters P = (1 + sum g / sum |g|) / 2 is the purity of the
-positive sign; a uniform draw below P keeps the positive parts of all tasks and drops the negative
-ones, and the other way round. On average that is the plain sum. `leak` lets so much of every
-gradient through. The paper masks the gradients of a shared representation, after multiplying by
-its signs; like most public versions this one masks those of the shared parameters, so that it works
-where tasks share no single representation.
+For each coordinate of the shared parameters, P = (1 + sum g / sum |g|) / 2 is the purity of the
+positive sign. If a uniform draw is below P, the positive parts of all tasks are kept and the
+negative ones dropped; otherwise the reverse. In expectation, the result is the plain sum. `leak` is
+the share of every gradient that always passes. The paper masks the gradients of a shared
+representation, after multiplying by its signs. Like most public versions, this one masks the
+gradients of the shared parameters, so that it also works if tasks share no single representation.
 
-Known flaws: as its mean is the plain sum, what it adds is noise, and it needs the rows themselves,
-T copies of the shared gradients. One public version draws one sign for a whole tensor, and another
-restores the norm of the sum.
+Known flaws: since its expectation is the plain sum, all that it adds is noise, and it needs the
+individual gradients, T copies of the shared ones. One public version draws one sign for a whole
+tensor, and another restores the norm of the sum.
 
 @inproceedings{chen2020graddrop,
   author = {Chen, Z. and Ngiam, J. and Huang, Y. and Luong, T. and Kretzschmar, H. and Chai, Y.

@@ -1,16 +1,17 @@
-"""GradNorm: loss weights that bring the tasks' gradients to a common norm, at the pace they learn.
+"""GradNorm: loss weights that balance the tasks' gradient norms by how fast each task learns.
 
-With n_i = w_i |grad L_i| on the last shared layer and r_i the loss of task i relative to its first
-value, over the mean of these, the weights descend on sum |n_i - mean(n) r_i^alpha| with the targets
-held constant, and are renormalised to sum to the number of tasks. Only the heads are passed
-backwards for it: |grad w L| = w |grad L| needs no second derivative. Linked branches share no last
-layer; there a task's norm is taken on the last block of its own branch. A task whose loss is 0, as
-on a batch without its labels, has no part in the means, and its first value is the first above 0.
+Let n_i = w_i |grad L_i| on the last shared layer, and let r_i be the ratio of task i's loss to its
+first value, divided by the mean of these ratios. The weights descend on
+sum |n_i - mean(n) r_i^alpha| with the targets held constant, and are renormalised to sum to the
+number of tasks. Only the heads need extra backward passes: |grad w L| = w |grad L| needs no second
+derivative. Linked branches share no last layer; there, a task's norm is measured on the last block
+of its own branch. A task whose loss is 0, as on a batch without its labels, is left out of the
+means, and its first value is its first loss above 0.
 
-Known flaws: all paces are measured against the loss of one first batch, and without a floor, which
-the paper does not mention, weights can become negative. Public versions take the entire backbone or
-only the first tensor of the layer, hand the weights to the network's optimiser and its weight
-decay, or leave the heads unweighted.
+Known flaws: all learning speeds are measured against the loss of a single first batch, and without
+a floor, which the paper does not mention, weights can become negative. Public versions use the
+entire backbone or only the first tensor of the layer, pass the weights to the network's optimiser
+and its weight decay, or leave the heads unweighted.
 
 @inproceedings{chen2018gradnorm,
   author = {Chen, Z. and Badrinarayanan, V. and Lee, C.-Y. and Rabinovich, A.},
@@ -74,18 +75,18 @@ class GradNorm(Balancer):
         self.current.grad = self.gradient(signals)
         self.optimizer.step()
         with torch.no_grad():
-            # A negative weight would climb the loss; the paper does not say what then.
+            # A negative weight would increase the loss; the paper does not cover this case.
             self.current.clamp_(min=1e-3)
             self.current.mul_(len(weights) / self.current.sum())
         return weights
 
     def gradient(self, signals: Signals) -> Tensor:
-        """The derivative of the imbalance in the weights, [T]."""
+        """The derivative [T] of the imbalance with respect to the weights."""
         scaled = self.current.detach() * signals.norms
         return signals.norms * torch.sign(scaled - self.targets(signals))
 
     def targets(self, signals: Signals) -> Tensor:
-        """The norms that the weighted gradients should have, [T], held constant."""
+        """The norms [T] that the weighted gradients should have, held constant."""
         losses, norms = signals.losses, self.current.detach() * signals.norms
         present = losses > 0
         self.initial = torch.where(self.initial.isnan() & present, losses, self.initial)

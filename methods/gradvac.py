@@ -1,14 +1,14 @@
-"""GradVac: a gradient less aligned with another task's than usual is bent until it is.
+"""GradVac: a gradient that is less aligned with another task's than usual is turned towards it.
 
-For every task i the other tasks j are visited in random order, and where the cosine of i's
-gradient, as bent so far, with the original one of j is below a target, just so much of the latter
-is added that it meets the target; the results are summed. The targets are running means of these
-cosines, from 0, which move by a share `beta`. This is the variant on the whole model; the paper
-also keeps targets per layer.
+For every task i, the other tasks j are visited in random order. If the cosine between i's gradient,
+as changed so far, and j's original gradient is below a target, just enough of j's gradient is added
+to meet the target. The results are summed. The targets are running means of these cosines, which
+start at 0 and are updated with rate `beta`. This is the variant on the whole model; the paper also
+keeps targets per layer.
 
 Known flaws: the result depends on the order of the visits, and until the targets have moved away
-from 0 it is PCGrad. Some public versions move a target only when it was missed, and two take 0.5
-for `beta`, fifty times the paper's.
+from 0, the rule is PCGrad. Some public versions update a target only when it was missed, and two
+set `beta` to 0.5, fifty times the paper's value.
 
 @inproceedings{wang2021gradvac,
   author = {Wang, Z. and Tsvetkov, Y. and Firat, O. and Cao, Y.},
@@ -32,7 +32,7 @@ from torch import Tensor
 from auxbench import METHODS, GradientBalancer, Signals
 from auxbench.spec.marks import Help, Share, Tune
 
-# A cosine of 1 is met by no finite multiple of the other gradient.
+# No finite multiple of the other gradient reaches a cosine of 1.
 HIGHEST = 0.999
 
 

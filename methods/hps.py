@@ -1,10 +1,10 @@
-"""Hard parameter sharing: one backbone and a head per task, also called Aux-Head.
+"""Hard parameter sharing: one backbone and one head per task, also called Aux-Head.
 
 The auxiliary heads are dropped at deployment, so the deployed network is the single-task one. An
-auxiliary weight of 0 gives the single-task training bit for bit.
+auxiliary weight of 0 reproduces single-task training bit for bit.
 
-Known flaws: every auxiliary, useful or not, influences the entire backbone, and where heads
-branch off is a choice that is fixed here to the backbone's end.
+Known flaws: every auxiliary, useful or not, influences the entire backbone, and the choice of where
+heads branch off is fixed here to the backbone's end.
 
 @article{caruana1997hps,
   author = {Caruana, R.},

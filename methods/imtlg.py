@@ -1,12 +1,12 @@
-"""IMTL-G: the combination whose projections on all tasks' unit gradients are equal.
+"""IMTL-G: the combination whose projections onto all tasks' unit gradients are equal.
 
-The weights sum to 1. Where every such combination is zero, all weights are 0. A pseudo-inverse
-serves parallel gradients, and heads keep their own gradient.
+The weights sum to 1. If every such combination is zero, all weights are 0. A pseudo-inverse handles
+parallel gradients, and heads keep their own gradients.
 
-Known flaws: weights may be negative: where the gradients point to nearly opposite sides, the
-combination climbs the primary's loss, which the paper allows and so happens here. Public versions
-invert a matrix that is singular for parallel gradients, weigh the heads as well, or offer no way to
-leave the loss-balancing half out.
+Known flaws: weights may be negative. If the gradients point in nearly opposite directions, the
+combination increases the primary's loss; the paper allows this, and so does this version. Public
+versions invert a matrix that is singular for parallel gradients, weight the heads as well, or offer
+no way to leave out the loss-balancing half.
 
 @inproceedings{liu2021imtlg,
   author = {Liu, L. and Li, Y. and Kuang, Z. and Xue, J.-H. and Chen, Y. and Yang, W. and Liao,

@@ -1,13 +1,14 @@
 """IMTL-L: loss weights that bring all weighted losses to the same size.
 
-The exponents s, which start at 0, descend on the sum of exp(s_i) L_i - s_i together with the
-network, so that every exp(s_i) L_i approaches 1; the weights are exp(s_i). Here s has an Adam of
-its own at the rate `rate`, which the network's rate and weight decay do not touch. A single task
-keeps weight 1. In the descent of s a loss counts as at least 1e-8, so a task without labels cannot
-run away.
+The exponents s start at 0 and descend on the sum of exp(s_i) L_i - s_i together with the network,
+so that every exp(s_i) L_i approaches 1; the weights are exp(s_i). Here s has its own Adam with
+learning rate `rate`, unaffected by the network's learning rate and weight decay. A single task
+keeps weight 1. In the updates of s, a loss counts as at least 1e-8, so that the exponent of a task
+without labels cannot diverge.
 
-Known flaws: it is uncertainty weighting with s = -log variance and twice the weights, and both come
-to weights 1 / L. A widespread public version has it only together with the gradient half.
+Known flaws: it is uncertainty weighting with s = -log variance and twice the weights, and the
+weights of both become proportional to 1 / L. A widespread public version offers it only together
+with the gradient half.
 
 @inproceedings{liu2021imtlg,
   author = {Liu, L. and Li, Y. and Kuang, Z. and Xue, J.-H. and Chen, Y. and Yang, W. and Liao,

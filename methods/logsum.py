@@ -1,11 +1,11 @@
-"""The sum of the losses' logarithms, whose gradient weighs every task by 1 / L_i.
+"""The sum of the losses' logarithms, whose gradient weights every task by 1 / L_i.
 
-Multiplying a loss by a constant then changes nothing, which is why it is also known as the
-scale-invariant baseline; the paper uses it as one. 1e-8 is added to every loss, so that one of 0,
-as of a batch without labels, stays finite. A single task keeps weight 1.
+Multiplying a loss by a constant then changes nothing, so the sum is also known as the
+scale-invariant baseline; the paper uses it as one. Adding 1e-8 to every loss keeps a loss of 0, as
+on a batch without labels, finite. A single task keeps weight 1.
 
-Known flaws: losses have to be positive; public versions give NaN for negative ones, which count as
-0 here. A task that is nearly solved gets a huge weight.
+Known flaws: losses have to be positive; public versions give NaN for negative losses, which count
+as 0 here. A task that is nearly solved gets a huge weight.
 
 @inproceedings{navon2022nashmtl,
   author = {Navon, A. and Shamsian, A. and Achituve, I. and Maron, H. and Kawaguchi, K. and

@@ -1,12 +1,12 @@
-"""MetaBalance: auxiliary gradients are brought towards the primary's magnitude, tensor by tensor.
+"""MetaBalance: auxiliary gradients are scaled towards the primary's magnitude, tensor by tensor.
 
-With m a moving average, of memory `beta`, of the norm of a task's gradient in one tensor, an
-auxiliary gradient is multiplied by r m_primary / m_auxiliary + 1 - r; the primary's stays. A zero
-gradient stays zero.
+Let m be a moving average, with decay `beta`, of the norm of a task's gradient in one tensor. An
+auxiliary gradient is multiplied by r m_primary / m_auxiliary + 1 - r, and the primary's is left
+unchanged. A zero gradient stays zero.
 
 Known flaws: only magnitudes are balanced, so an auxiliary that opposes the primary does so at the
-primary's own size. Public code hangs its averages on the parameters, where no checkpoint sees them,
-divides by zero norms, and at a missing gradient skips all later tensors.
+primary's own magnitude. Public code attaches its averages to the parameters, where checkpoints miss
+them, divides by zero norms, and skips all later tensors after a missing gradient.
 
 @inproceedings{he2022metabalance,
   author = {He, Y. and Feng, X. and Cheng, C. and Ji, G. and Guo, Y. and Caverlee, J.},
@@ -70,11 +70,11 @@ class MetaBalance(GradientBalancer):
         if self.means.shape != norms.shape:
             self.means = torch.zeros_like(norms)
         self.means = self.beta * self.means + (1 - self.beta) * norms
-        # A task that has been silent in a tensor has nothing to scale there.
+        # A task that has had no gradient in a tensor has nothing to scale there.
         ratios = self.means[0] / torch.where(self.means > 0, self.means, torch.inf)
         factors = torch.where(self.means > 0, self.r * ratios + 1 - self.r, 1.0)
         factors[0] = 1.0
-        # The primary does not reach every shared parameter; there it sets no magnitude.
+        # The primary sets no magnitude for shared parameters in which it has no gradient.
         factors[:, [g is None for g in rows[0]]] = 1.0
         return [
             tuple(None if g is None else g * f for g, f in zip(row, line, strict=True))

@@ -1,13 +1,14 @@
-"""MGDA: the shortest convex combination of the gradients, which no task objects to.
+"""MGDA: the shortest convex combination of the gradients, which conflicts with no task.
 
-Its negative descends all losses at once, or is zero where none can fall without another rising.
-A task without a gradient, as on a batch without labels for it, is left out: with it the shortest
-combination would always be zero. The active set is found exactly, and the heads keep their own
-gradient.
+Its negative descends all losses at once, or is zero if no loss can fall without another rising. A
+task without a gradient, as on a batch without its labels, is left out, because the shortest
+combination would otherwise always be zero. The active set is found exactly, and heads keep their
+own gradients.
 
-Known flaws: it follows the smallest gradient and starves the tasks of large ones. The original
-solver keeps weights off 0 and 1 and fails on gradients longer than 1e4, other public versions stop
-Frank-Wolfe early or multiply by the number of tasks, and the original weighs the heads too.
+Known flaws: it follows the smallest gradient and neglects the tasks with large ones. The original
+solver keeps weights away from 0 and 1 and fails on gradients longer than 1e4, and the original code
+weights the heads too. Other public versions stop Frank-Wolfe early or multiply by the number of
+tasks.
 
 @inproceedings{sener2018mgda,
   author = {Sener, O. and Koltun, V.},

@@ -1,15 +1,15 @@
-"""MTAN: one shared trunk, from which every task picks features by attention masks of its own.
+"""MTAN: one shared trunk, from which every task selects features by its own attention masks.
 
-At the end of every stage a task multiplies the backbone's map by a mask in [0, 1], computed from
-that map and the task's own masked map of the stage before, with `reduction` times fewer channels
-inside; the task's head reads the masked maps. This simplifies the paper, where masks compare two
-layers within a stage: here they see the ends of the stages only, which every backbone has, and the
-earlier map is brought to size by interpolation instead of max pooling. The attention of a task
+At the end of every stage, a task multiplies the backbone's map by a mask in [0, 1]. The mask is
+computed from that map and the task's own masked map of the previous stage, with `reduction` times
+fewer channels inside. The task's head reads the masked maps. This simplifies the paper, where masks
+compare two layers within a stage. Here they use only the ends of stages, which every backbone has,
+and the earlier map is resized by interpolation instead of max pooling. The attention of a task
 costs a few convolutions, not a trunk.
 
-Known flaws: the deployed network keeps the primary's attention, so inference costs more than the
-single-task network's. In a widespread public version the attention modules on a plain ResNet get no
-gradient at all as soon as a method asks for one gradient per task.
+Known flaws: the deployed network keeps the primary's attention, so inference costs more than with
+the single-task network. In a widespread public version, the attention modules on a plain ResNet get
+no gradient at all once a method asks for one gradient per task.
 
 @inproceedings{liu2019mtan,
   author = {Liu, S. and Johns, E. and Davison, A. J.},
@@ -38,7 +38,7 @@ class Attention(nn.Module):
     """The masks of one task; maps [B, C, h, w] of all stages -> the masked maps."""
 
     def __init__(self, channels: Sequence[int], reduction: int) -> None:
-        """Take the channels of every stage; a mask is computed in `reduction` times fewer."""
+        """Take the channels of every stage; masks are computed with `reduction` times fewer."""
         super().__init__()
         incoming = [0, *channels[1:]]
         self.masks = nn.ModuleList(
@@ -54,7 +54,7 @@ class Attention(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The maps times their masks, in the shapes of the maps."""
+        """The maps times their masks; the shapes are unchanged."""
         masked = [self.masks[0](maps[0]) * maps[0]]
         for feature, mask, carry in zip(maps[1:], self.masks[1:], self.carries, strict=True):
             earlier = carry(masked[-1])
@@ -80,7 +80,7 @@ class AttendedNetwork(nn.Module):
 
 @METHODS.register
 class MTAN(Architecture):
-    """A backbone with attention per task; forward: images [B, 3, H, W] -> {task: prediction}."""
+    """A backbone with per-task attention; forward: images [B, 3, H, W] -> {task: prediction}."""
 
     def __init__(
         self,

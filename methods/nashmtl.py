@@ -1,15 +1,16 @@
-"""Nash-MTL: the bargaining solution between the tasks, each valuing its own descent.
+"""Nash-MTL: the bargaining solution between the tasks, each of which values its own descent.
 
 With G the Gramian, the weights solve G a = 1 / a, so that every task gets the same relative gain
-whatever its gradient's length; damped Newton steps find the solution to full precision. The
-combined gradient is clipped to the length `max_norm`, as in the authors' code, and as its own
-length is the root of the number of tasks, this fixes it; max_norm=none leaves it. The heads keep
-their own gradient. Where the gradients cancel, there is no finite solution and weights are 0.
+regardless of its gradient's length. Damped Newton steps find the solution to full precision. The
+combined gradient is clipped to the length `max_norm`, as in the authors' code. Since its own length
+is the square root of the number of tasks, clipping makes it constant; max_norm=none turns this off.
+The heads keep their own gradients. If the gradients cancel, there is no finite solution and all
+weights are 0.
 
-Known flaws: the length says nothing of the gradients, being fixed, and there is no solution where
-a convex combination of them vanishes. The authors' solver often stops early, more often the more
-tasks there are, and gives up silently when a row of G sums to zero; their weights multiply the
-heads too.
+Known flaws: the length of the step is fixed and says nothing about the gradients, and there is no
+solution if a convex combination of them vanishes. The authors' solver often stops early, the more
+often the more tasks there are, and fails silently when a row of G sums to zero. The authors'
+weights multiply the heads too.
 
 @inproceedings{navon2022nashmtl,
   author = {Navon, A. and Shamsian, A. and Achituve, I. and Maron, H. and Kawaguchi, K. and

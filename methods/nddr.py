@@ -1,15 +1,14 @@
-"""NDDR-CNN: a network per task, whose features are concatenated and reduced by 1x1 convolutions.
+"""NDDR-CNN: one network per task, with features concatenated and reduced by 1x1 convolutions.
 
-Behind a place, the end of a stage or any block (`links`), the feature of a task is a 1x1
-convolution without bias over the features of all tasks, followed by normalisation and activation
-(`norm`, `act`). The convolution starts at `own` times the identity for the own feature and shares
-the rest evenly among the others' identities. The paper trains these layers at 100 times the
-network's rate, starts from trained single-task networks and decays weights; here all methods share
-one recipe and random or ImageNet weights.
+At each fusion point, which is the end of a stage or any block (`links`), the feature of a task is a
+1x1 convolution without bias over the features of all tasks, followed by normalisation and
+activation (`norm`, `act`). The convolution starts as `own` times the identity on the task's own
+feature, with the rest spread evenly over identities on the other features. The paper trains these
+layers at 100 times the network's learning rate, starts from trained single-task networks and uses
+weight decay; here all methods share one recipe and start from random or ImageNet weights.
 
-Known flaws: the deployed network needs all branches, so its inference costs that of T networks.
-Where the convolution stays diagonal it is a cross-stitch unit per channel, at the price of a full
-matrix.
+Known flaws: the deployed network needs all branches, so inference costs as much as T networks. If
+the convolution stays diagonal, it is a cross-stitch unit per channel at the cost of a full matrix.
 
 @inproceedings{gao2019nddr,
   author = {Gao, Y. and Ma, J. and Zhao, M. and Liu, W. and Yuille, A. L.},
@@ -39,7 +38,7 @@ from ._linked.links import Level
 
 
 class Reduction(nn.Module):
-    """T features of one shape, concatenated and reduced to one of that shape."""
+    """T features of equal shape, concatenated and reduced to one feature of that shape."""
 
     def __init__(
         self,
@@ -65,7 +64,7 @@ class Reduction(nn.Module):
         self.after = After(channels, channel_dim, norm, act)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """The fused feature, in the features' shape."""
+        """The fused feature; its shape is that of each input feature."""
         mixed: Tensor = self.after(self.mix(torch.cat(list(features), dim=self.channel_dim)))
         return mixed
 

@@ -1,13 +1,13 @@
-"""Noise: the auxiliary tasks with the labels of other samples.
+"""Noise: auxiliary tasks trained with the labels of other samples.
 
-A control that shows what training on auxiliary losses does by itself, as a regulariser or as a
-burden: on every batch of the training data all auxiliary labels are handed on by a random number
-of samples, so that they keep their distribution and tell nothing of the input. What a method
-gains with them it does not owe to its auxiliary tasks. Any architecture and any chain can be
-tried with it. Validation and test keep their labels.
+A control that shows what training on auxiliary losses does by itself, whether it regularises or
+hurts. In every training batch, the labels of each auxiliary are shifted by a random number of
+samples, so that they keep their distribution but carry no information about the input. What a
+method gains with these labels is not due to its auxiliary tasks. The control works with any
+architecture and any chain. Validation and test data keep their labels.
 
-Known flaws: maps of labels keep what all images have in common, such as where the floor is, so
-for dense tasks the noise is not quite free of information on the average image.
+Known flaws: label maps keep what all images have in common, such as where the floor is, so for
+dense tasks the noise still carries some information about the average image.
 
 @inproceedings{kurin2022sum,
   author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},

@@ -1,14 +1,14 @@
 """OL-AUX: auxiliary weights that rise while an auxiliary's gradient agrees with the primary's.
 
-Every `horizon` steps the weight of auxiliary a moves by `beta` eta times the sum of the inner
-products of its gradient with the primary's over these steps, and is kept at 0 or above; eta is the
-learning rate of the network and the primary keeps weight 1. The horizon accumulates, nothing is
-unrolled. The official experiments also take logarithms of the losses and smooth the gradients,
-which belongs to their reinforcement-learning setting and is left out.
+Every `horizon` steps, the weight of auxiliary a moves by `beta` eta times the sum, over these
+steps, of the inner products of its gradient with the primary's. It is kept at 0 or above. Here eta
+is the network's learning rate, and the primary keeps weight 1. The inner products are accumulated
+over the horizon; nothing is unrolled. The official experiments also take logarithms of the losses
+and smooth the gradients, which belongs to their reinforcement-learning setting and is left out.
 
-Known flaws: inner products carry the scale of both losses, so one `beta` does not suit all. Public
-copies compare cosines at a beta that hardly moves the weights, leave the clipping at 0 out, or
-count steps so that the weights never change at all.
+Known flaws: inner products depend on the scale of both losses, so no single `beta` suits all.
+Public copies use cosines with a beta that hardly moves the weights, leave out the clipping at 0, or
+count steps in such a way that the weights never change at all.
 
 @inproceedings{lin2019olaux,
   author = {Lin, X. and Baweja, H. and Kantor, G. and Held, D.},

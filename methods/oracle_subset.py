@@ -1,11 +1,11 @@
-"""Oracle subset: one network for every subset of the auxiliary tasks, the best by validation.
+"""Oracle subset: one network per subset of the auxiliary tasks, with the best chosen by validation.
 
-A control that shows what choosing auxiliary tasks alone can give. All 2^K subsets are trained for
-the whole budget on the plain sum of their tasks, the empty one included, and wherever validation
-is read it is read for all of them; the best state of all is tested. All passes are charged.
+A control that shows what can be gained by choosing auxiliary tasks alone. All 2^K subsets,
+including the empty one, are trained for the whole budget on the plain sum of their tasks. Every
+validation evaluates all of them, and the best state overall is tested. All passes are counted.
 
-Known flaws: it costs 2^K trainings and takes the best of as many looks at validation, which
-flatters its validation score though not its test score. It knows subsets, not weights.
+Known flaws: it costs 2^K trainings and takes the best of 2^K networks at every validation, which
+flatters its validation score but not its test score. It considers subsets, not weights.
 
 @inproceedings{standley2020oracle-subset,
   author = {Standley, T. and Zamir, A. and Chen, D. and Guibas, L. and Malik, J. and Savarese,
@@ -32,7 +32,7 @@ MOST = 4
 
 @METHODS.register
 class OracleSubset(Forked):
-    """The subset of auxiliary tasks that validation likes best; at most four of them.
+    """The subset of auxiliary tasks with the best validation score; at most four auxiliaries.
 
     >>> import torch
     >>> from auxbench import Signals
@@ -55,7 +55,7 @@ class OracleSubset(Forked):
 
 
 class Subsets(Forks):
-    """A fork for every subset, each of which may be selected."""
+    """One fork per subset, each of which may be selected."""
 
     def proposals(self) -> list[list[float]]:
         count = len(self.forks)

@@ -1,12 +1,12 @@
-"""PCGrad: a gradient that conflicts with another task's loses its part along that one.
+"""PCGrad: a gradient that conflicts with another task's loses its component along the other.
 
-For every task i the other tasks j are visited in random order, and where the inner product with
-the original gradient of j is negative the component along it is removed; the results are summed.
-It only needs inner products, so it runs on the Gramian.
+For every task i, the other tasks j are visited in random order. If the inner product with j's
+original gradient is negative, the component along that gradient is removed. The results are summed.
+The method needs only inner products, so it runs on the Gramian.
 
-Known flaws: where gradients are nearly orthogonal there is next to nothing to remove, and the step
-is the plain sum's. Public versions keep a fixed order, visit j = i as well, which changes the
-result from three tasks on, or take the mean instead of the sum.
+Known flaws: if gradients are nearly orthogonal, there is next to nothing to remove, and the step is
+that of the plain sum. Public versions use a fixed order, visit j = i as well, which changes the
+result for three or more tasks, or take the mean instead of the sum.
 
 @inproceedings{yu2020pcgrad,
   author = {Yu, T. and Kumar, S. and Gupta, A. and Levine, S. and Hausman, K. and Finn, C.},

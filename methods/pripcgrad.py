@@ -1,11 +1,11 @@
-"""PriPCGrad: an auxiliary gradient that conflicts with the primary's loses its part along it.
+"""PriPCGrad: auxiliary gradients that conflict with the primary's lose their component along it.
 
-PCGrad for one task that counts more than the others: the primary's gradient is kept, auxiliaries
-do not see each other, and the sum descends the primary at least as fast as its own gradient does.
-The paper uses it as a baseline. Unlike in PCGrad there is no order to draw.
+This is PCGrad for one task that matters more than the others. The primary's gradient is kept,
+auxiliaries are not compared with each other, and the sum descends the primary at least as fast as
+its own gradient does. The paper uses it as a baseline. Unlike PCGrad, it needs no random order.
 
 Known flaws: an auxiliary that does not conflict passes unchanged, however large or useless it is.
-It has no paper of its own.
+The method has no paper of its own.
 
 @inproceedings{jiang2023forkmerge,
   author = {Jiang, J. and Chen, B. and Pan, J. and Wang, X. and Liu, D. and Jiang, J. and Long,

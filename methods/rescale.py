@@ -1,12 +1,12 @@
-"""Rescale: the combined gradient at the length of the plain sum of the tasks' gradients.
+"""Rescale: the combined gradient, scaled to the length of the plain sum of the tasks' gradients.
 
-A part that stands last in a chain, as in `pcgrad+rescale`. Where gradients are nearly orthogonal
-many rules give one direction at lengths that differ by a factor of hundreds, so that comparing them
-at one learning rate compares learning rates. Behind this part every rule's combined gradient on the
-shared parameters is as long as that of `sum` on the same batch: zero where that is zero, and left
-alone where the rule's own direction is zero. Private parameters keep their gradients.
+This part goes last in a chain, as in `pcgrad+rescale`. For nearly orthogonal gradients, many rules
+give the same direction with lengths that differ by a factor of hundreds, so that comparing them at
+one learning rate compares learning rates. With this part, every rule's combined gradient on the
+shared parameters is as long as that of `sum` on the same batch. It is zero if the sum is zero, and
+left alone if the rule's own direction is zero. Private parameters keep their gradients.
 
-Known flaws: a rule may mean the length that it gives, such as a short step where tasks disagree.
+Known flaws: the length may be intended by the rule, such as a short step when tasks disagree.
 
 @inproceedings{kurin2022sum,
   author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},

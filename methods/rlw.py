@@ -1,10 +1,10 @@
 """RLW: random loss weights, drawn again on every batch.
 
-The weights are T softmax(z) with z standard normal: their mean is that of equal weighting, and a
+The weights are T softmax(z) with z standard normal. Their mean is that of equal weighting, and a
 method that does not beat them has shown little.
 
-Known flaws: it learns nothing; what it changes is the noise of the steps. Some public versions let
-the weights sum to 1 instead of T, which divides the learning rate by T.
+Known flaws: it learns nothing and changes only the noise of the steps. Some public versions let the
+weights sum to 1 instead of T, which divides the learning rate by T.
 
 @article{lin2022rlw,
   author = {Lin, B. and Ye, F. and Zhang, Y. and Tsang, I. W.},

@@ -1,14 +1,15 @@
 """The single-task network: the primary alone, without any auxiliary task.
 
-The anchor of every comparison. It gets the same steps, data and tuning as everybody else; a
-baseline that is trained less is not a baseline. Why it has to be trained as hard as the rest is
-argued in the paper.
+The reference of every comparison. It gets the same steps, data and tuning as all others, since a
+baseline that is trained less is not a baseline. The paper argues why.
 
-`holdout=yes` goes without the tenth of the training samples that methods which learn on held-out
-data do not train on: beside these it tells what the lack of those samples does. Nothing reads them.
+`holdout=yes` leaves out the tenth of the training samples on which methods that learn on held-out
+data do not train. Compared with them, it shows the effect of the missing samples, which nothing
+reads.
 
-Known flaws: with as many steps as everybody it gets less computation than methods that pass several
-tasks forwards and backwards. Published comparisons often tune and regularise it less than the rest.
+Known flaws: with as many steps as all others, it gets less computation than methods that run
+several tasks forwards and backwards. Published comparisons often tune and regularise it less than
+the rest.
 
 @inproceedings{kurin2022sum,
   author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},

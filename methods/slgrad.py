@@ -1,14 +1,14 @@
-r"""SLGrad: every sample of every task counts by how well its gradient serves the primary.
+r"""SLGrad: every sample of every task is weighted by how well its gradient serves the primary.
 
 The weight of a sample's loss is the inner product of its gradient with that of the primary's
-held-out loss, 0 if negative, and all weights of a batch, over tasks and samples, sum to 1. One
-forward-mode pass along the held-out gradient gives all products. A batch on which nothing serves
-the primary moves nothing. The weights belong to the batch of the descent: the search of `auxnas`,
-which reads other samples, sees plain losses.
+held-out loss, or 0 if the product is negative. All weights of a batch, over tasks and samples, sum
+to 1. One forward-mode pass along the held-out gradient gives all products. A batch on which no
+sample serves the primary leaves the network unchanged. The weights apply only to the batch of the
+descent: the search of `auxnas`, which reads other samples, uses plain losses.
 
-Known flaws: on a small held-out set the products follow its noise, and the weights rule single
-mislabelled samples out as well as hard ones. The released code computes one backward pass per
-sample and leaves its trial step in place, so that it takes two steps a batch.
+Known flaws: on a small held-out set, the products follow its noise, and the weights exclude hard
+samples as well as mislabelled ones. The released code computes one backward pass per sample and
+does not undo its trial step, so that it takes two steps per batch.
 
 @misc{gregoire2023slgrad,
   author = {Gr{\'e}goire, E. and Chaudhary, H. and Verboven, S.},
@@ -35,7 +35,7 @@ from ._heldout.heldout import BilevelStep, primary_gradient
 
 @METHODS.register
 class SLGrad(Balancer):
-    """Weights of samples by their agreement with the primary; the weights per task are all 1.
+    """Sample weights by agreement with the primary; all task weights are 1.
 
     >>> from auxbench.data.dataset import SampleLosses
     >>> balancer = SLGrad(["a", "b"], torch.Generator())
@@ -49,11 +49,11 @@ class SLGrad(Balancer):
 
     def __init__(self, tasks: Sequence[str], rng: torch.Generator) -> None:
         super().__init__(tasks, rng)
-        # Of the batch that the descent is about to read.
+        # The shares for the batch that the descent is about to read.
         self.shares = torch.ones(len(tasks), 1) / len(tasks)
 
     def learn(self, rises: Sequence[SampleLosses]) -> None:
-        """Set the shares [T, B] from how fast the samples' losses rise along the held-out slope."""
+        """Set the shares [T, B] by how fast sample losses rise along the held-out gradient."""
         agreement = torch.stack([rise.each() for rise in rises]).clamp(min=0)
         total = agreement.sum()
         self.shares = agreement / total if total > 0 else torch.zeros_like(agreement)
@@ -61,7 +61,7 @@ class SLGrad(Balancer):
     def weigh_samples(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
         if len(losses) == 1:
             return losses
-        # A batch loss divides by the valid elements of the batch, a sample's by its own.
+        # A batch loss divides by the valid elements of the batch, a sample's loss by its own.
         return [
             loss.weighed(share * loss.counts.sum() / loss.counts.clamp(min=1))
             for loss, share in zip(losses, self.shares, strict=True)
@@ -72,7 +72,7 @@ class SLGrad(Balancer):
 
 
 class Weighing(BilevelStep):
-    """The shares of a batch's samples, found before the descent reads it."""
+    """Set the shares of a batch's samples before the descent reads the batch."""
 
     def __init__(self, name: str, context: Context, balancer: SLGrad) -> None:
         super().__init__(name, context)

@@ -1,10 +1,10 @@
 """Fixed weights per task, given as options: `static:depth=0.1:normals=2`.
 
-Tasks that are not named keep weight 1. Tuned on validation data this is the strongest of the
+Tasks that are not named keep weight 1. When tuned on validation data, this is the strongest of the
 simple baselines, so it deserves the same number of trials as any other method.
 
-Known flaws: the search for the weights is the cost, and it grows with the number of auxiliaries.
-Gains that papers report over it often stem from a grid that was too coarse.
+Known flaws: its cost is the search for the weights, which grows with the number of auxiliaries.
+Gains over it that papers report often stem from too coarse a grid.
 
 @inproceedings{xin2022static,
   author = {Xin, D. and Ghorbani, B. and Garg, A. and Firat, O. and Gilmer, J.},

@@ -1,14 +1,14 @@
 """STCH: a smooth maximum of the losses relative to a nadir point.
 
-Minimised is T mu log sum exp(log(L_i / nadir_i) / mu), whose derivatives are the weights
-T softmax(log(L / nadir) / mu)_i / L_i. During the first `warmup` steps the sum of log L_i is
-minimised instead, and the nadir is the mean loss over the last quarter of these steps; the
-published code warms up for some epochs, but budgets here are counted in steps. Losses of 0, as of
-batches without labels, do not count for it. A single task keeps weight 1.
+The rule minimises T mu log sum exp(log(L_i / nadir_i) / mu), whose derivatives are the weights
+T softmax(log(L / nadir) / mu)_i / L_i. During the first `warmup` steps it minimises the
+sum of log L_i instead, and the nadir is the mean loss over the last quarter of these steps. The
+published code warms up for some epochs, but budgets here are counted in steps. Losses of 0, as on
+batches without labels, do not count towards the nadir. A single task keeps weight 1.
 
-Known flaws: with mu = 1, the default of public code, the weights are in the fixed ratio of
-1 / nadir; only a smaller `mu` adapts. The logarithm, here as in the published code, is not in the
-paper's own formula.
+Known flaws: with mu = 1, the default of public code, the weights have the fixed ratio of 1 / nadir;
+only a smaller `mu` adapts. The logarithm, used here as in the published code, is not in the paper's
+own formula.
 
 @inproceedings{lin2024stch,
   author = {Lin, X. and Zhang, X. and Yang, Z. and Liu, F. and Wang, Z. and Zhang, Q.},
@@ -78,7 +78,7 @@ class STCH(LossBalancer):
 
     @property
     def nadir(self) -> Tensor:
-        """The mean losses at the end of the warm-up, [T]; 1 for what was never seen."""
+        """The mean losses [T] at the end of the warm-up; 1 for a task that was never seen."""
         return torch.where(self.counted > 0, self.total / self.counted, 1.0)
 
     def rule(self, signals: Signals) -> Tensor:

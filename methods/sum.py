@@ -1,10 +1,10 @@
 """The plain sum of all losses, also known as equal weighting or unitary scalarization.
 
 The baseline that specialised methods have to beat: with ordinary regularisation it often matches
-them. A chain without any balancer is this one.
+them. A chain without any balancer uses this sum.
 
-Known flaws: the unit of a loss decides its say. Public versions that take the mean instead divide
-the learning rate by the number of tasks, and at least one documents the mean and computes the sum.
+Known flaws: the unit of a loss determines its influence. Public versions that take the mean divide
+the learning rate by the number of tasks, and at least one documents the mean but computes the sum.
 
 @inproceedings{kurin2022sum,
   author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},

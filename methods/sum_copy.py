@@ -1,9 +1,9 @@
 """The plain sum under another name and with another private random stream.
 
-A control of the suite itself: it has to tie with `sum`, number by number. If it does not, names or
+A control of the suite itself: it has to match `sum` number by number. If it does not, names or
 private draws leak into what methods have in common.
 
-Known flaws: none are known, and one in the suite would show here.
+Known flaws: none are known, and a flaw of the suite would show here.
 
 @inproceedings{kurin2022sum,
   author = {Kurin, V. and De Palma, A. and Kostrikov, I. and Whiteson, S. and Kumar, M. P.},
@@ -34,5 +34,5 @@ class SumCopy(Balancer):
     family = "control"
 
     def weights(self, signals: Signals) -> Tensor:
-        torch.rand(len(self.tasks), generator=self.rng)  # moves the private stream, and no other
+        torch.rand(len(self.tasks), generator=self.rng)  # advances only the private stream
         return torch.ones(len(self.tasks), dtype=torch.float64)

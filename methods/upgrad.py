@@ -1,11 +1,11 @@
-"""UPGrad: every gradient is projected onto what conflicts with no task, and the mean is taken.
+"""UPGrad: the mean of the gradients, after each is projected so that it conflicts with no task.
 
 The mean conflicts with no task either. Here the projections are exact, and a task without a
 gradient on a batch is left out of the mean.
 
-Known flaws: for two tasks it is half of PCGrad's sum, and between nearly orthogonal gradients the
-plain mean, 1 / T of the sum's length. The public version adds a small multiple of the identity to
-the Gramian, which moves the result by about as much.
+Known flaws: for two tasks it is half of PCGrad's sum, and for nearly orthogonal gradients it is the
+plain mean, at 1 / T of the sum's length. The public version adds a small multiple of the identity
+to the Gramian, which changes the result by about as much.
 
 @misc{quinton2024upgrad,
   author = {Quinton, P. and Rey, V.},
@@ -29,7 +29,7 @@ from ._solvers import Array, dual_cone_weights, inverse_lengths, unit_rows
 
 @METHODS.register
 class UPGrad(GramianBalancer):
-    """Unconflicting projection of gradients, all tasks being preferred alike.
+    """Unconflicting projection of gradients, with equal preference for all tasks.
 
     >>> import torch
     >>> from auxbench import Signals

@@ -1,13 +1,13 @@
 """UW: loss weights from a learned homoscedastic uncertainty of every task.
 
-The log variances s, which start at 0, descend on the sum of exp(-s_i) L_i / 2 + s_i / 2 together
-with the network, so that exp(s_i) approaches L_i and the weights are exp(-s_i) / 2. They have an
-Adam of their own at the rate `rate`. A single task keeps weight 1. In the descent of s a loss
-counts as at least 1e-8, so a task without labels cannot run away.
+The log variances s start at 0 and descend on the sum of exp(-s_i) L_i / 2 + s_i / 2 together with
+the network, so that exp(s_i) approaches L_i; the weights are exp(-s_i) / 2. Here s has its own Adam
+with learning rate `rate`. A single task keeps weight 1. In the updates of s, a loss counts as at
+least 1e-8, so that the variance of a task without labels cannot collapse.
 
-Known flaws: it comes to weights in proportion to 1 / L, whatever the uncertainty, and for
-cross-entropies the half is a convention. Public versions often leave s in the network's optimiser,
-where weight decay pulls the variances to 1, and start it at -0.5 or -0.7.
+Known flaws: the weights become proportional to 1 / L, whatever the uncertainty, and for
+cross-entropies the factor of one half is a convention. Public versions often leave s in the
+network's optimiser, where weight decay pulls the variances to 1, and start it at -0.5 or -0.7.
 
 @inproceedings{kendall2018uw,
   author = {Kendall, A. and Gal, Y. and Cipolla, R.},

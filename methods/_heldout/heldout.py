@@ -1,6 +1,6 @@
-"""The base of rules that learn from the primary's loss on held-out data.
+"""Base classes for rules that learn from the primary's loss on held-out data.
 
-The held-out samples are taken from the training data, so validation and test data stay unread.
+The held-out samples are taken from the training data, so validation and test data are never read.
 Networks run in training mode, but their running statistics are frozen.
 """
 
@@ -22,7 +22,7 @@ from auxbench.training.objective import Objective
 from auxbench.training.phase import Scalars
 
 HELD_OUT = "holdout"
-TRAVEL = 4.0  # Auto-Lambda's 1e-4 over the 40,000 steps of its NYU v2 experiments
+TRAVEL = 4.0  # Auto-Lambda's 1e-4 times the 40,000 steps of its NYU v2 experiments
 REVISIONS, LONGEST = 200, 25
 
 Direction = dict[str, Tensor]
@@ -60,7 +60,7 @@ Alpha = Annotated[
 class BilevelStep(Phase):
     """A phase before the descent that updates a balancer every `every` iterations.
 
-    It reads the batch that the descent will read next, and a held-out one.
+    It reads the batch that the descent will read next, and a held-out batch.
     """
 
     def __init__(self, name: str, context: Context, every: int = 1) -> None:
@@ -103,7 +103,7 @@ class BilevelStep(Phase):
 
 
 def primary_gradient(objective: Objective, batch: Batch, at: Mapping[str, Tensor]) -> Direction:
-    """The gradient of the primary's loss on a batch, where the parameters have the values `at`."""
+    """The gradient of the primary's loss on a batch, with the parameters set to `at`."""
     point = {name: value.detach().requires_grad_() for name, value in at.items()}
     loss = objective.samples(batch, point)[0].mean()
     objective.meter.backward()
@@ -116,7 +116,7 @@ def means(losses: Sequence[SampleLosses]) -> Tensor:
 
 
 def weighed_sum(weights: Tensor, losses: Sequence[SampleLosses]) -> Tensor:
-    """The sum of the batch losses, each times its weight [T]: a scalar with a graph."""
+    """The weighted sum of the batch losses, with weights [T]: a scalar with a graph."""
     pairs = zip(weights.tolist(), losses, strict=True)
     terms: list[Tensor] = [weight * loss.mean() for weight, loss in pairs]
     return sum(terms[1:], start=terms[0])
@@ -125,10 +125,10 @@ def weighed_sum(weights: Tensor, losses: Sequence[SampleLosses]) -> Tensor:
 def inverse_hessian_product(
     loss: Tensor, parameters: Mapping[str, Tensor], vector: Direction, terms: int, rate: float
 ) -> Direction:
-    """Approximately H^-1 v for the Hessian H of a scalar `loss` in its parameters.
+    """Approximate H^-1 v for the Hessian H of a scalar `loss` in its parameters.
 
-    It is `rate` times the sum of (I - rate H)^j v for j up to `terms`, which tends to H^-1 v if
-    all eigenvalues of H lie between 0 and 2 / rate.
+    The result is `rate` times the sum of (I - rate H)^j v for j up to `terms`, which converges to
+    H^-1 v if all eigenvalues of H lie between 0 and 2 / rate.
 
     Source: J. Lorraine, P. Vicol, D. Duvenaud, "Optimizing Millions of Hyperparameters by Implicit
     Differentiation", AISTATS 2020, https://arxiv.org/abs/1911.02590
@@ -157,9 +157,9 @@ def inverse_hessian_product(
 class HeldOut(Balancer):
     """A rule that learns on held-out data with its own Adam.
 
-    Published learning rates belong to runs of many thousand steps. By default the rate is scaled
-    so that the learned values can move by `TRAVEL` over a run of any length, as they can at the
-    published rates.
+    Published learning rates are meant for runs of many thousands of steps. By default, the rate is
+    scaled so that the learned values can move by `TRAVEL` over a run of any length, as they can at
+    the published rates.
 
     """
 
@@ -180,13 +180,13 @@ class HeldOut(Balancer):
 
     @property
     def numbers(self) -> Tensor:
-        """Return the learned values without their graph, if they are one tensor."""
+        """Return the learned values, which must be one tensor, without their graph."""
         (learned,) = self.learned
         value: Tensor = learned.detach()
         return value
 
     def pace(self, revisions: int) -> None:
-        """Set the rate for this number of learning steps."""
+        """Set the learning rate for this number of learning steps."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate or TRAVEL / revisions
 
@@ -238,10 +238,10 @@ class ImplicitDifferentiation(HeldOut):
 class ImplicitStep(BilevelStep):
     """One step of a balancer against its implicit hypergradient.
 
-    At a converged state, raising the weight of a loss with gradient g moves the network by -H^-1 g,
-    where H is the Hessian of the training loss, and changes the primary's held-out loss by the
-    inner product of that with its gradient v. One product gives all of these: the derivatives of
-    the losses along H^-1 v.
+    At convergence, raising the weight of a loss with gradient g moves the network by -H^-1 g, where
+    H is the Hessian of the training loss. The primary's held-out loss, with gradient v, changes by
+    the inner product of v with that move. One product with H^-1 is enough for all losses: these
+    changes are minus the derivatives of the losses along H^-1 v.
     """
 
     def __init__(
@@ -262,7 +262,7 @@ class ImplicitStep(BilevelStep):
                 self.balancer.terms,
                 self.balancer.alpha,
             )
-        # A product with the Hessian goes back through the backward pass as well.
+        # A product with the Hessian backpropagates through the backward pass as well.
         objective.meter.backward(1 + 2 * self.balancer.terms)
         detached = [SampleLosses(loss.sums.detach(), loss.counts) for loss in losses]
         self.balancer.learn(detached, objective.jvp(seen, direction))

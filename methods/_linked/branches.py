@@ -1,7 +1,7 @@
-"""Single-task branches joined by links, from which Aux-G and Aux-NAS are made.
+"""Single-task branches joined by links: the basis of Aux-G and Aux-NAS.
 
 The features that arrive over the links from one partner are concatenated, passed through a fusion
-that starts at zero, and added to the block's output, so that the branches initially equal the
+that starts at zero, and added to the block's output. The branches therefore start out equal to the
 single-task networks. A link carries the output of its source block before that block's own fusion.
 """
 
@@ -22,11 +22,11 @@ from .links import Connectivity, Direction, Level, link_pairs
 
 
 class LinkedBranches(Architecture):
-    """A network per task with links from the primary to the auxiliaries and, optionally, back.
+    """One network per task, with links from the primary to the auxiliaries and, optionally, back.
 
-    Gradients are balanced on the primary's backbone, which is deployed: most of an auxiliary's
-    gradient lies on its own branch and would dominate directions and lengths there. The pace of a
-    task is measured at the last block of its own branch, since auxiliary gradients reach the
+    Gradients are balanced only on the primary's backbone, which is deployed. Most of an auxiliary's
+    gradient lies on its own branch and would otherwise dominate directions and lengths. The pace of
+    a task is measured at the last block of its own branch, since auxiliary gradients reach the
     primary's last block only through fusions, which start at zero.
     """
 
@@ -71,7 +71,7 @@ class LinkedBranches(Architecture):
     def connectivity(self, direction: Direction, task: Task) -> Connectivity:
         """Return the strengths of the links between the primary and an auxiliary in one direction.
 
-        For every target block, the strengths of its sources, or None to leave it out of the graph.
+        Each target block has the strengths of its sources, or None to leave out its links.
         """
 
     def balanced(self) -> Iterator[Parameter]:
@@ -94,7 +94,7 @@ class LinkedBranches(Architecture):
             for direction in self.directions
             for task in self.tasks[1:]
         }
-        # The primary comes last in every round: its blocks are then the last shared layers.
+        # The primary comes last in every round, so that its blocks are the last shared layers.
         order = [*self.tasks[1:], self.primary]
         branches = {task.name: self.network(task).backbone for task in order}
         state = {name: backbone.stem(images) for name, backbone in branches.items()}
@@ -132,7 +132,7 @@ class LinkedBranches(Architecture):
         return Network(primary.backbone, primary.head, _listed(self.after, self.primary.name))
 
     def _partners(self, task: Task) -> Iterator[tuple[tuple[Direction, str], str]]:
-        """The links that lead to a task's branch, and the tasks that they come from."""
+        """The links into a task's branch, with the tasks that they come from."""
         if task is not self.primary:
             yield ("p2a", task.name), self.primary.name
         elif "a2p" in self.directions:

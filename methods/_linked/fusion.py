@@ -1,4 +1,4 @@
-"""Fusions: how the features that arrive over links are joined to a block's own."""
+"""Fusions: how features that arrive over links are combined with a block's own feature."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Activation = Annotated[ActivationName, Help("Activation after every block that l
 def fusion(backbone: Backbone, target: int, sources: int) -> nn.Module:
     """A 1x1 convolution without bias that starts at zero, for the sources of a target block."""
     channels = backbone.channels[target]
-    # Initialised on 'meta', so that the zeros cost no draw from the global random state.
+    # Built on 'meta', so that nothing is drawn from the global random state before zeroing.
     convolution: nn.Conv2d | nn.Linear
     if backbone.channel_dim == 1:
         convolution = nn.Conv2d(sources * channels, channels, 1, bias=False, device="meta")
@@ -32,14 +32,14 @@ def fusion(backbone: Backbone, target: int, sources: int) -> nn.Module:
 
 
 def gather(sources: Sequence[Tensor], strength: Tensor, channel_dim: int) -> Tensor:
-    """The sources, each times the strength of its link, concatenated along their channels."""
-    # The strength scales the features and not the convolution: its gradient then needs none of
-    # the convolution's weights, which a search step must not pay for.
+    """The sources, each scaled by the strength of its link, concatenated along the channels."""
+    # The strength scales the features and not the convolution, so that its gradient does not need
+    # that of the convolution's weights, which a search step must not pay for.
     return torch.cat([c * x for c, x in zip(strength, sources, strict=True)], dim=channel_dim)
 
 
 class After(nn.Module):
-    """Norm and activation on a feature whose channels lie on `channel_dim`."""
+    """Norm and activation of a feature with its channels in dimension `channel_dim`."""
 
     def __init__(
         self, channels: int, channel_dim: int, norm: NormName, act: ActivationName
@@ -52,7 +52,7 @@ class After(nn.Module):
         self.act = acts.get(act, nn.Identity())
 
     def forward(self, feature: Tensor) -> Tensor:
-        """The feature, normalised over its channels and activated; the shape stays."""
+        """The normalised and activated feature, in the same shape."""
         if self.batch is not None:
             lines = feature.movedim(self.channel_dim, 1)
             feature = self.batch(lines.flatten(2)).view_as(lines).movedim(1, self.channel_dim)
@@ -66,7 +66,7 @@ class After(nn.Module):
 def after_blocks(
     backbone: Backbone, targets: Collection[int], norm: NormName, act: ActivationName
 ) -> list[nn.Module]:
-    """One module per block, which does something behind the targets of links."""
+    """One module per block: norm and activation after targets of links, and otherwise identity."""
     return [
         After(channels, backbone.channel_dim, norm, act) if block in targets else nn.Identity()
         for block, channels in enumerate(backbone.channels)

@@ -1,8 +1,8 @@
-"""Links: which block of one branch leads to which block of another.
+"""Links: which blocks of one branch feed which blocks of another.
 
-A link leads from a block to the same block, or one up to two later, of another branch, inside one
-stage, where channels and resolution agree. There are links between the primary and each auxiliary
-and none among auxiliaries, so their number grows linearly with the auxiliaries.
+A link leads from a block to the same block of another branch, or to one up to two blocks later,
+within one stage, where channels and resolution agree. Links join the primary with each auxiliary
+but no two auxiliaries, so their number grows linearly with the number of auxiliaries.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor
 
 from auxbench.spec.marks import Help
 
-REACH = 3  # a target takes its sources from the same block and the two before it
+REACH = 3  # the sources of a target are the same block and the two before it
 
 Level = Literal["block", "stage"]
 Links = Annotated[Level, Help("Where the links are: at every block, or at the ends of stages.")]
 Direction = Literal["p2a", "a2p"]  # from the primary to an auxiliary, and back
-Connectivity = Sequence[Tensor | None]  # per target the strength of its sources; None: closed
+Connectivity = Sequence[Tensor | None]  # per target, the strengths of its sources; None: closed
 
 
 def link_pairs(stages: Sequence[int], level: Level) -> dict[int, list[int]]:

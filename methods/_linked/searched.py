@@ -1,4 +1,4 @@
-"""Branches whose links have strengths that are learned, and the bookkeeping of these."""
+"""Branches whose links have learned strengths, and the bookkeeping of these links."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .branches import LinkedBranches
 from .fusion import ActivationName, NormName
 from .links import Connectivity, Direction, Level
 
-CLOSED = -50.0  # the logit of a link that leaves the graph; finite, so that states can be averaged
+CLOSED = -50.0  # the logit of a closed link; finite, so that states can be averaged
 
 WarmUp = Annotated[
     CountOrZero,
@@ -30,10 +30,10 @@ WarmUp = Annotated[
 
 
 class SearchedBranches(LinkedBranches):
-    """Branches whose links have strengths sigmoid(logit), from those in `start` on.
+    """Branches whose links have strengths sigmoid(logit), initialised with those in `start`.
 
     If any link is searched, the descent reads one half of the training data and the search the
-    other. A target whose links are all closed leaves the graph, which makes passes shorter.
+    other. A target whose links are all closed leaves the graph, which makes passes cheaper.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class SearchedBranches(LinkedBranches):
         return [strength if is_open else None for strength, is_open in pairs]
 
     def _open(self, logits: Tensor) -> list[bool]:
-        """For every target whether some link of these leads to it."""
-        # On 'meta' there is nothing to see, as when a plan counts what the complete graph costs.
+        """For every target, whether any of these links into it is open."""
+        # Tensors on 'meta' have no values; a plan uses them to count the cost of the full graph.
         targets = torch.split(logits > CLOSED, self.counts)
         return [links.is_meta or bool(links.any()) for links in targets]
 
@@ -95,7 +95,7 @@ class SearchedBranches(LinkedBranches):
         return strongest(self.incoming)
 
     def traces(self) -> dict[str, list[float]]:
-        """The strength of every link by direction and auxiliary, target by target."""
+        """The strength of every link, by direction and auxiliary, in the order of targets."""
         return {
             f"links/{key}": [round(value, 6) for value in torch.sigmoid(logits).tolist()]
             for key, logits in self.logits.items()
@@ -103,11 +103,11 @@ class SearchedBranches(LinkedBranches):
 
 
 def strongest(logits: list[Parameter]) -> float:
-    """The strength of the strongest of some links, exactly 0 if none of them is open."""
+    """The strength of the strongest of these links; exactly 0 if none of them is open."""
     highest = max((part.max() for part in logits), default=torch.tensor(CLOSED))
     return torch.sigmoid(highest).item() if highest > CLOSED else 0.0
 
 
 def logit(strength: float) -> float:
-    """The number whose sigmoid is a strength in (0, 1)."""
+    """The number whose sigmoid is `strength`, in (0, 1)."""
     return math.log(strength / (1 - strength))
