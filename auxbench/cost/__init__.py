@@ -1,1 +1,1 @@
-"""The costs of a method: passes, FLOPs and seconds of training, and the deployed network."""
+"""The costs of a method: passes, FLOPs and seconds of training, and those of deployment."""

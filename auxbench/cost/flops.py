@@ -1,4 +1,4 @@
-"""Floating-point operations of what runs inside a context, counted from the operators' shapes."""
+"""Floating-point operations of code run in a context, counted from the operators' shapes."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def _convolution_backward(
     output_mask: list[bool],
     out_val: object = None,
 ) -> int:
-    """Each of the two gradients of a convolution takes as many products as its forward pass.
+    """Count both gradients of a convolution; each takes as many products as the forward pass.
 
-    torch's own formula forgets `groups` in the gradient of the weight and so charges a depth-wise
-    convolution of C channels C times too much.
+    torch's own formula ignores `groups` in the gradient of the weight, and thus counts C times too
+    much for a depth-wise convolution with C channels.
     """
     places = inputs if transposed else grad_output
     products = len(inputs) * prod(places.shape[2:]) * weight.numel()
     return 2 * products * sum(output_mask[:2])
 
 
-# Formulas take the operator's arguments and, as `out_val`, its result. The registry has lacked the
-# attention kernel of the CPU for many releases, which made attention free of charge there.
+# Formulas take the operator's arguments and, as `out_val`, its result. torch's registry has lacked
+# the CPU's attention kernel for many releases, so that attention there counted as free.
 _FORMULAS: dict[Any, Callable[..., int]] = {
     _aten._scaled_dot_product_flash_attention_for_cpu: flop_counter.flop_registry[
         _aten._scaled_dot_product_flash_attention
@@ -58,12 +58,12 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the floating-point operations of matrix products, convolutions and attention.
 
     A multiplication and an addition are two operations; element-wise work, normalisation and
-    pooling are not counted, as in the literature. `total` grows while the context is open. What
-    runs inside computes the same bits as outside.
+    pooling are not counted, as in the literature. `total` grows while the context is open. Counting
+    does not change any result.
 
     The formulas are those of `torch.utils.flop_counter`, with two corrections (see above).
-    torch's `FlopCounterMode` itself also follows the module hierarchy by hooks on the graph,
-    which raise an error when gradients are taken by `torch.autograd.grad` more than once.
+    torch's `FlopCounterMode` also tracks the module hierarchy with hooks on the graph, which raise
+    an error when `torch.autograd.grad` takes gradients more than once.
 
     >>> with Flops() as flops:
     ...     _ = torch.nn.Linear(3, 4)(torch.ones(5, 3))
@@ -81,7 +81,7 @@ class Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         formula = _FORMULAS.get(func.overloadpacket)
         if formula is None:
-            # Under inference_mode composite operators arrive whole: their parts are counted.
+            # Under inference_mode, composite operators arrive whole; their parts are counted.
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:

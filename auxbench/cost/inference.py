@@ -1,4 +1,4 @@
-"""The cost of the deployed network, and the proof that it is the single-task network's."""
+"""The cost of the deployed network, and a check that it equals the single-task network's."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from auxbench.cost.flops import Flops
 
 __all__ = ["inference"]
 
-_SECONDS = 0.5  # timing stops when they are spent,
-_FEWEST, _MOST = 5, 100  # bounds on the number of timed forward passes
+_SECONDS = 0.5  # time limit for timing
+_FEWEST, _MOST = 5, 100  # limits on the number of timed forward passes
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Lists the operators that run inside, by name and in order."""
+    """Lists the operators that run in its context, by name and in order."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -33,7 +33,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         name = func.name().partition(".")[0]  # without the overload
-        if not name.startswith("aten::empty"):  # scratch memory of a kernel: no work
+        if not name.startswith("aten::empty"):  # only allocates scratch memory of a kernel
             self.names.append(name)
         return func(*args, **(kwargs or {}))
 
@@ -67,9 +67,9 @@ def inference(
 ) -> dict[str, Any]:
     """The cost of one prediction of `network`, and its difference from `reference`.
 
-    For the record of a run: `network` is what the run deploys and `reference` the single-task
-    network of the same backbone. Both run in evaluation mode without gradients and are left as
-    they were, mode by mode. `example` is a batch [B, ...], of which the first element is used.
+    For the record of a run: `network` is the deployed network and `reference` the single-task
+    network of the same backbone. Both run in evaluation mode without gradients; the mode of every
+    module is restored. `example` is a batch [B, ...], of which only the first element is used.
 
     Returns a JSON-able dict: parameters; macs (multiply-accumulates of matrix products,
     convolutions and attention); latency_ms, latency_ms_q25 and latency_ms_q75, the quartiles of
@@ -104,8 +104,11 @@ def inference(
 
 @contextmanager
 def _evaluation(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, set flag by flag: `train()` and `eval()` of a network
-    may be overridden to fuse layers or to keep some of them frozen, and could not be undone."""
+    """Put a network in evaluation mode without gradients, by setting each module's flag.
+
+    A network's `train()` and `eval()` may be overridden, for example to fuse layers or to keep some
+    of them frozen, and could then not be undone.
+    """
     modes = [(module, module.training) for module in network.modules()]
     for module, _ in modes:
         module.training = False
@@ -142,7 +145,7 @@ def _latency(network: nn.Module, example: Tensor) -> list[float]:
 
 
 def _difference(ours: _Graph, single: _Graph) -> list[str]:
-    """The differences of `ours` from `single`, in short sentences; empty when alike."""
+    """The differences of `ours` from `single`, in short sentences; empty if there are none."""
     sentences = [
         _more(ours.parameters - single.parameters, "parameter", "parameters"),
         _more(ours.buffers - single.buffers, "buffer element", "buffer elements"),

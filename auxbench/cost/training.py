@@ -1,4 +1,4 @@
-"""The meter of a run: what training costs, counted first and timed second."""
+"""The meter of a run: the cost of training, in counts and in time."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Counts = tuple[int, ...]  # of each of the PASSES, and the structure of the grap
 
 @dataclass
 class _Kind:
-    """The steps of a phase that made the same passes over the same graph; one stands for all."""
+    """The steps of a phase that made the same passes over the same graph; only one is counted."""
 
     passes: Counts
     steps: int = 0
     examples: int = 0
     last: int = -1  # number of the latest step of this kind
-    flops: int | None = None  # of the step that was counted
-    counted: int = 0  # examples of the step that was counted
+    flops: int | None = None  # of the counted step
+    counted: int = 0  # examples in the counted step
 
     def total(self, sample: _Kind | None) -> int:
-        """FLOPs of all steps of this kind, from its own counted step or else from `sample`."""
+        """The FLOPs of all steps of this kind, from its own counted step or else from `sample`."""
         source = self if self.flops is not None else sample
         if source is None or source.flops is None:
             return 0
@@ -46,11 +46,11 @@ class _Phase:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     steps: int = 0
-    due: set[int] = field(default_factory=lambda: {0})  # numbers of the steps to be counted
+    due: set[int] = field(default_factory=lambda: {0})  # numbers of the steps to count
     kinds: dict[Counts, _Kind] = field(default_factory=dict)
 
     def record(self, passes: Counts, examples: int, flops: int | None) -> None:
-        """Book one finished step; `flops` is None when they were not counted."""
+        """Add one finished step; `flops` is None if they were not counted."""
         number = self.steps
         self.steps += 1
         self.due.discard(number)
@@ -62,7 +62,7 @@ class _Phase:
         if kind.flops is None:
             if flops is not None:
                 kind.flops, kind.counted = flops, examples
-            else:  # it is expected again after as many steps as it took to come this time
+            else:  # it is expected again after the same number of steps as since the last time
                 self.due.add(number + (number - kind.last if kind.last >= 0 else 1))
         kind.last = number
 
@@ -83,26 +83,24 @@ class _Phase:
 
 
 class Meter:
-    """Counts passes, examples and floating-point operations of a training, and times it by phase.
+    """Counts passes, examples and floating-point operations of training, and times it by phase.
 
-    For the training loop, which opens a phase around each piece of work, and for the objective,
-    which reports the passes it makes; the summary goes into the record. `device` is where the
-    training runs; on a GPU a phase waits for it at both ends and the peak of its memory restarts.
-    Counting FLOPs makes a step about twice as long; without `flops` none are counted.
+    The training loop opens a phase around each piece of work, and the objective reports the passes
+    that it makes; the summary goes into the record. `device` is where the training runs; on a GPU,
+    a phase synchronises at both ends, and the peak memory statistics are reset at the start.
+    Counting FLOPs makes a step take about twice as long; without `flops` none are counted.
 
-    Seconds are those spent inside the phases of training, the counted steps included although
-    counting slows them down; those of evaluation stand apart. CPU seconds are the process's own
-    over all its threads, and waiting seconds those in which a thread was ready and found no free
-    core: where these are many, the machine was busy and the seconds are not the method's. Peak
-    memory is that of a GPU; a process's on a CPU says nothing of a method, since libraries take
-    most of it.
+    Seconds are those spent in training phases, including the counted steps although counting slows
+    them down; evaluation seconds are separate. CPU seconds are those of all threads of the process.
+    Waiting seconds are those in which a thread was ready but found no free core: if there are many,
+    the machine was busy and the seconds say little about the method. Peak memory is that of a GPU;
+    on a CPU it would say little about a method, since libraries take most of a process's memory.
 
     FLOPs are extrapolated. The first step of a phase is counted (see `auxbench.cost.flops.Flops`;
-    the numbers it computes are unchanged, bit for bit) and the result is multiplied by the number
-    of steps, in proportion to their examples. Some methods do more in every n-th step only, so
-    steps that made different numbers of passes, or whose graph has another structure, are kept
-    apart: such a kind is counted when it is
-    next expected and, if it never is, taken to cost what the first kind costs per example.
+    its results are unchanged, bit for bit), and the count is multiplied by the number of steps, in
+    proportion to their examples. Some methods do more work only in every n-th step, so steps with
+    different numbers of passes or another graph structure form separate kinds: a kind is counted
+    when it is next expected; until then it is assumed to cost as much per example as the first.
 
     >>> meter, layer = Meter(), torch.nn.Linear(3, 4)
     >>> for _ in range(10):
@@ -128,7 +126,7 @@ class Meter:
         self._earlier_waiting = 0.0
         self._waiting_before = _waiting()
         if self._cuda:
-            torch.cuda.init()  # type: ignore[no-untyped-call]  # there are no statistics before
+            torch.cuda.init()  # type: ignore[no-untyped-call]  # no statistics exist before
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def forward(self, examples: int) -> None:
@@ -145,17 +143,17 @@ class Meter:
         self._passes["partial"] += partial
 
     def jvp(self, examples: int) -> None:
-        """Report one forward-mode product: a forward pass that carries a direction along."""
+        """Report one forward-mode pass, which computes a Jacobian-vector product."""
         self._passes["jvp"] += 1
         self._examples += examples
 
     @contextmanager
     def phase(self, name: str, training: bool = True, structure: int = 0) -> Iterator[None]:
-        """Charge what happens inside to the phase `name`, as one step of it.
+        """Charge the work inside the context to the phase `name`, as one step of it.
 
-        What is not `training`, such as an evaluation, has seconds only. `structure` is a number
-        that changes with the graph of the step. A step that raises is charged too. Errors:
-        `RuntimeError` when another phase is open.
+        FLOPs are not counted unless it is `training`, as opposed to evaluation. `structure` is a
+        number that changes with the graph of the step. A step that raises is charged too. Errors:
+        `RuntimeError` if another phase is open.
         """
         if self._open:
             raise RuntimeError(f"phase '{name}' was opened inside phase '{self._open}'")
@@ -182,10 +180,10 @@ class Meter:
             )
 
     def summary(self) -> dict[str, Any]:
-        """The costs so far, JSON-able; passes made outside any phase are in the totals only.
+        """The costs so far, JSON-able; passes made outside any phase are only in the totals.
 
-        Keys: seconds, cpu_seconds, evaluation_seconds, waiting_seconds (None where the system does
-        not tell), forward, backward, partial, jvp, examples, flops, peak_memory_bytes (of a
+        Keys: seconds, cpu_seconds, evaluation_seconds, waiting_seconds (None if the system does
+        not report them), forward, backward, partial, jvp, examples, flops, peak_memory_bytes (of a
         GPU, else None) and phases: {name: seconds, cpu_seconds, steps, forward, backward, partial,
         jvp, examples, flops}, in the order in which they were first opened.
         """
@@ -205,7 +203,7 @@ class Meter:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """All counts, JSON-able, from which a resumed run goes on counting."""
+        """All counts, JSON-able, from which a resumed run continues counting."""
         return {
             **self._passes,
             "examples": self._examples,
@@ -228,7 +226,7 @@ class Meter:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from the counts of an earlier part of the run."""
+        """Continue from the counts of an earlier part of the run."""
         self._passes = {name: state[name] for name in PASSES}
         self._examples = state["examples"]
         self._earlier_peak = state["peak_memory_bytes"]
@@ -251,12 +249,12 @@ class Meter:
         return time.perf_counter()
 
     def _peak(self) -> int:
-        """The largest memory of the GPU in bytes over all parts of the run, 0 on a CPU."""
+        """The peak GPU memory in bytes over all parts of the run; 0 on a CPU."""
         now = torch.cuda.max_memory_allocated(self.device) if self._cuda else 0
         return max(now, self._earlier_peak)
 
     def _waited(self) -> float | None:
-        """For how long threads of this process were ready and found no free core, in seconds."""
+        """The seconds in which threads of this process were ready but found no free core."""
         now = _waiting()
         if now is None or self._waiting_before is None:
             return None
@@ -264,10 +262,10 @@ class Meter:
 
 
 def _waiting() -> float | None:
-    """The seconds that the threads of this process have waited for a core; Linux counts them."""
+    """The seconds that this process's threads have waited for a core; None except on Linux."""
     try:
         files = list(Path("/proc/self/task").glob("*/schedstat"))
         waits = [int(file.read_text().split()[1]) for file in files]
     except (OSError, ValueError, IndexError):
-        return None  # a thread has ended meanwhile, or the system does not count
+        return None  # a thread has just ended, or the system does not count them
     return sum(waits) / 1e9 if waits else None

@@ -1,4 +1,4 @@
-"""Samples that lie in memory as arrays, one row per sample, and what turns rows into a batch."""
+"""Samples stored in memory as arrays, one row per sample, and their conversion to batches."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Finish = Callable[[Rows, np.random.Generator | None], Batch]
 
 
 class ArraySamples(Samples):
-    """A split held as arrays [N, ...] by name, in whatever compact form suits them.
+    """A split stored as named arrays [N, ...], each in a compact form.
 
-    `finish(rows, rng)` gets copies of the chosen rows of every array and makes the batch: it
+    `finish(rows, rng)` takes copies of the chosen rows of every array and makes the batch: it
     augments with draws from `rng` (not at all when `rng` is None), decodes and normalises.
     """
 
@@ -50,13 +50,13 @@ def normalised(images: npt.NDArray[np.uint8]) -> Tensor:
     return ((pixels - mean) / std).contiguous()
 
 
-INPUTS = "inputs"  # besides one array per task
+INPUTS = "inputs"  # the name of the input array, next to one array per task
 
 
 class Vectors(ArraySamples):
     """A split of vectors [N, F] and targets [N, outputs] by task, in single precision.
 
-    Nothing is augmented: a table has no symmetries.
+    There is no augmentation, since tabular data have no symmetries.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Geometric augmentation of a batch: the picture and all its labels are seen through one view.
+"""Geometric augmentation of a batch: each picture and all its labels are seen through one view.
 
-The picture is sampled bilinearly, smoothed against aliasing where it shrinks; what becomes of a
-label is a matter of its kind (see `auxbench.data.kinds`).
+Pictures are sampled bilinearly, with antialiasing where they shrink; a label is transformed as its
+kind requires (see `auxbench.data.kinds`).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from auxbench.data.views import Protocol, Size, View, smooth
 
 
 def seen(batch: Batch, tasks: Mapping[str, Task], views: list[View]) -> Batch:
-    """A batch through one view per sample.
+    """A batch seen through one view per sample.
 
-    The kinds of the `tasks` decide what becomes of their targets. Maps may have a channel axis or
-    lack it. The inputs must be of one size, as must the views.
+    The kinds of the `tasks` determine how their targets are transformed. Maps may have a channel
+    axis or lack it. All inputs must have the same size, as must all views.
     """
     inputs = [smooth(image, view) for image, view in zip(batch.inputs, views, strict=True)]
     targets = {}
     for name, target in batch.targets.items():
         kind = tasks[name].kind
         pairs = zip(target, views, strict=True)
-        # what is said of a complete sample holds in every view of it
+        # labels of whole samples are the same in every view
         targets[name] = (
             torch.stack([kind.seen(value, view) for value, view in pairs]) if kind.dense else target
         )
@@ -40,7 +40,7 @@ def augmented(
     protocol: Protocol,
     rng: np.random.Generator | None,
 ) -> Batch:
-    """A batch at `size` (height, width): randomly by the protocol, or the middle without `rng`."""
+    """A batch at `size` (height, width): random views by the protocol, or central without `rng`."""
     height, width = batch.inputs.shape[-2:]
     picture = (height, width)
     if rng is None:

@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.generic]
-Legend = list[tuple[tuple[int, ...] | None, str]]  # colours and words
+Legend = list[tuple[tuple[int, ...] | None, str]]  # colours and their meanings
 
 NONE = (40, 40, 40)  # the colour of an element without a label
 
 
 def palette(classes: int) -> Bytes:
-    """Colours far apart, one per class, and the colour of no label as the last, index -1."""
+    """Distinct colours, one per class; the last one (index -1) means no label."""
     turn = (np.arange(classes) * 0.618034) % 1.0
     light = 0.55 + 0.45 * (np.arange(classes) % 3) / 2
     phases = np.abs((turn[:, None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
@@ -22,7 +22,7 @@ def palette(classes: int) -> Bytes:
 
 
 def grey(values: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]) -> Bytes:
-    """Numbers [H, W] in grey, from the smallest to the largest that is known: [H, W, 3]."""
+    """Numbers [H, W] as greys [H, W, 3], from the smallest to the largest known number."""
     low, high = ends(values, known)
     shade = np.where(known, values - low, 0) / max(high - low, 1e-12) * 255
     return np.repeat(shade.clip(0, 255).astype(np.uint8)[..., None], 3, -1)

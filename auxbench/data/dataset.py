@@ -1,4 +1,4 @@
-"""Problems: a data set with one primary task and some auxiliary tasks."""
+"""Data sets: their tasks, samples and batches."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from auxbench.spec.registry import DATASETS as DATASETS
 Indices = npt.NDArray[np.int64]
 
 Draw = Annotated[
-    int | None, Bounds(0), Help("Number of the draw of the data; by default the seed of the run.")
+    int | None, Bounds(0), Help("Number of the data's random draw; by default the run's seed.")
 ]
-"""The option `draw` of a data set that is generated, or split without an official split."""
+"""The option `draw` of a data set that is generated or has no official split."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some samples: images [B, 3, H, W] or vectors [B, F], and per task a target of first axis B.
+    """A batch: images [B, 3, H, W] or vectors [B, F], and one target per task with first axis B.
 
-    A label that a sample lacks is a masked value of its target (-1 for a class, 0 for a depth,
-    the zero vector for a normal, NaN for any other number), never a missing entry.
+    A missing label is a special value in the target (-1 for a class, 0 for a depth, the zero vector
+    for a normal, NaN for any other number), never a missing entry.
     """
 
     inputs: Tensor
@@ -45,7 +45,7 @@ class Batch:
 
 
 class SampleLosses(NamedTuple):
-    """A task's loss on every sample of a batch: sums over valid elements, and their counts, [B]."""
+    """A task's loss on each sample of a batch: sums over valid elements, and their counts, [B]."""
 
     sums: Tensor
     counts: Tensor
@@ -55,24 +55,24 @@ class SampleLosses(NamedTuple):
         return self.sums.sum() / self.counts.sum().clamp(min=1)
 
     def each(self) -> Tensor:
-        """The mean over the valid elements of every sample, [B]; 0 where there are none."""
+        """The mean over the valid elements of each sample, [B]; 0 where there are none."""
         return self.sums / self.counts.clamp(min=1)
 
     def weighed(self, weights: Tensor) -> SampleLosses:
-        """The same losses when every sample has a weight, [B]."""
+        """The same losses with each sample multiplied by its weight, [B]."""
         return SampleLosses(self.sums * weights, self.counts)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of prediction under the name that it has in a data set."""
+    """A task of a data set: its name and its kind of prediction."""
 
     name: str
     kind: Kind
 
     @property
     def outputs(self) -> int:
-        """The number of channels that a head must give."""
+        """The number of output channels that a head needs."""
         return self.kind.outputs
 
     @property
@@ -81,19 +81,19 @@ class Task:
         return self.kind.dense
 
     def losses(self, prediction: Tensor, target: Tensor) -> SampleLosses:
-        """The loss on every sample of a batch."""
+        """The loss on each sample of a batch."""
         return SampleLosses(*self.kind.loss(prediction, target))
 
 
 def named(kinds: Mapping[str, Kind]) -> dict[str, Task]:
-    """The tasks of a data set, a kind under every name."""
+    """The tasks of a data set, from its kinds by name."""
     return {name: Task(name, kind) for name, kind in kinds.items()}
 
 
 class Samples(ABC):
     """One split of a data set, read by index.
 
-    `labelled` are the samples that carry a label, for tasks of which not all do.
+    `labelled` gives the indices of the labelled samples, for tasks with labels on only some.
     """
 
     labelled: Mapping[str, Indices] = {}
@@ -104,19 +104,18 @@ class Samples(ABC):
 
     @abstractmethod
     def batch(self, indices: Indices, rng: np.random.Generator | None) -> Batch:
-        """The samples at `indices`, augmented with draws from `rng`, or as they are without."""
+        """The samples at `indices`, augmented with draws from `rng`, or unaugmented without it."""
 
 
 class Dataset(ABC):
     """A data set: tasks, and samples for the splits train, validation and test.
 
-    Options are keyword-only parameters of the constructor; one called `side` is set to the budget's
-    image side unless the user sets it, and one called `draw` to the run's seed, so that every seed
-    has data of its own. `size` is (height, width) of the images that come out, in pixels. A data
-    set of vectors has no size: it sets `features`, how many numbers an input has, and names a
-    backbone for vectors. `backbone` is what is used unless the user names another. A subclass in
-    `tasks/` is registered under its file's name. Constructing one must be cheap: data are touched
-    in `prepare` and `samples` only.
+    Options are keyword-only parameters of the constructor; one called `side` defaults to the
+    budget's image side, and one called `draw` to the run's seed, so that every seed has its own
+    data. `size` is the (height, width) of the output images in pixels. A data set of vectors has no
+    size: it sets `features`, the length of an input vector, and names a backbone for vectors.
+    `backbone` is the default backbone. A subclass in `tasks/` is registered under its file's name.
+    Construction must be cheap: only `prepare` and `samples` access the data.
     """
 
     licence: ClassVar[str]
@@ -132,46 +131,46 @@ class Dataset(ABC):
     @classmethod
     @abstractmethod
     def tiny(cls) -> Dataset:
-        """A variant of some sixteen samples that needs no data, for tests and estimates."""
+        """A variant with about sixteen samples that needs no files, for tests and estimates."""
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make the data ready for `samples`; a second call finds the work done."""
+        """Make the data ready for `samples`; calling it again does nothing."""
 
     @property
     def frame(self) -> tuple[int, int] | None:
-        """Height and width of the whole pictures, where `size` may show a part of them only."""
+        """Height and width of the full pictures, if `size` may show only a part of them."""
         return None
 
     def first(self, count: int) -> Dataset:
-        """The same data set for who needs the first `count` samples of its splits only.
+        """The same data set for callers that need only the first `count` samples of each split.
 
-        One that draws its samples draws no more than these.
+        A data set that generates its samples generates only these.
         """
         return self
 
     @abstractmethod
     def samples(self, split: str) -> Samples:
-        """The samples of 'train', 'validation' or 'test'; no sample is in two of them."""
+        """The samples of 'train', 'validation' or 'test', which are disjoint."""
 
     def identity(self) -> dict[str, Any]:
-        """The fingerprint of data from disk, which code and options do not determine.
+        """A fingerprint of data on disk, which code and options do not determine.
 
-        For records, JSON-able: digests of files, counts, versions of packages that bring them.
-        Errors: `UsageError` for data that are not there.
+        For records; JSON-able: digests of files, counts, versions of the packages that contain
+        them. Errors: `UsageError` for missing data.
         """
         return {}
 
     def narrow(self, tasks: Sequence[Task]) -> None:
-        """Have these tasks only, since decoding the labels of others takes time for nothing."""
+        """Keep only these tasks, to save the time of decoding labels that are not used."""
         self.tasks = {task.name: task for task in tasks}
 
 
 def make_dataset(text: str, side: int, draw: int | None = None) -> Dataset:
     """The data set that `text` describes in the grammar, at the budget's image side.
 
-    `draw` is the draw of the data, for a data set that has more than one, unless the text says it.
-    Errors: `UsageError` for unknown names and options.
+    `draw` is the default draw of a data set that has several. Errors: `UsageError` for unknown
+    names and options.
     """
     choice = Choice.parse(text)
     maker = DATASETS[choice.name]
@@ -185,9 +184,9 @@ def make_dataset(text: str, side: int, draw: int | None = None) -> Dataset:
 
 
 class InMemory(Dataset):
-    """A data set whose samples a function makes: nothing lies on the disk.
+    """A data set whose samples are made by a function, not read from disk.
 
-    For tiny variants. It has the tasks, the size and the features of another one.
+    For tiny variants. It has the tasks, the size and the features of another data set.
     """
 
     licence = "synthetic"

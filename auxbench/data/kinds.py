@@ -1,9 +1,9 @@
 """Task kinds: everything that follows from what a task predicts.
 
-A kind owns the shape of the prediction, the loss, the metrics, the value that stands for a missing
-label, how labels are decoded from the prepared form, what becomes of them under augmentation, and
-how they are coloured. A new kind, or another loss, is one class in a file of your own, which a data
-set names in its tasks:
+A kind defines the shape of the prediction, the loss, the metrics, the value that marks a missing
+label, how labels are decoded from the prepared form, how augmentation transforms them, and how they
+are coloured. A new kind, or another loss, is one class in your own file, which a data set uses in
+its tasks:
 
 >>> class Focal(Classes):
 ...     def loss(self, prediction: Tensor, target: Tensor) -> Losses:
@@ -28,8 +28,8 @@ set names in its tasks:
 
 Normals have x right, y down, z forward, away from the camera; a mirror negates x. A value that is
 interpolated from an element without a label has no label. Depths are divided by the zoom because
-what is larger is closer; the directions of normals are not changed by it, as everywhere in the
-literature: for them a zoom is a longer lens, for depths it is a shorter way.
+larger objects are closer; normals keep their directions, as everywhere in the literature. A zoom is
+thus treated as a shorter distance for depths, but as a longer focal length for normals.
 
 Long because the kinds are best read side by side.
 """
@@ -72,7 +72,7 @@ from auxbench.data.prepared import decode
 from auxbench.data.prepared.form import DEPTH
 from auxbench.data.views import View, crop, is_crop, nearest, smooth, smooth_known, turned
 
-KNOWN = 1 - 1e-4  # the least share of labelled neighbours of an interpolated label
+KNOWN = 1 - 1e-4  # an interpolated value is a label from this share of labelled neighbours on
 
 Metrics = Sequence[Callable[[], Metric]]
 Losses = tuple[Tensor, Tensor]  # the sum over valid elements, and their count, of every sample [B]
@@ -81,12 +81,12 @@ Losses = tuple[Tensor, Tensor]  # the sum over valid elements, and their count, 
 class Kind(ABC):
     """The kind of a task's prediction.
 
-    `outputs` is the number of channels that a head must give: maps [B, outputs, H, W] if `dense`,
-    vectors [B, outputs] otherwise. `missing` is what a target holds where there is no label.
-    `names` are those of the classes, as far as they are known, and `classes` is their number, 0 for
-    kinds without classes. `metrics` make the metrics; the first one is the headline. `margin` is
-    the difference in the headline, in its unit, below which two methods count as equivalent, unless
-    the data set declares another.
+    `outputs` is the number of output channels of a head: maps [B, outputs, H, W] if `dense`,
+    vectors [B, outputs] otherwise. `missing` is the target's value where there is no label.
+    `names` are the class names, if known, and `classes` is the number of classes, 0 for kinds
+    without classes. `metrics` construct the metrics; the first one is the headline. `margin` is the
+    difference in the headline metric, in its unit, below which two methods count as equivalent,
+    unless the data set declares another.
     """
 
     dense: bool = False
@@ -101,46 +101,46 @@ class Kind(ABC):
 
     @abstractmethod
     def loss(self, prediction: Tensor, target: Tensor) -> Losses:
-        """The loss of every sample: its sum over valid elements and their count, both [B]."""
+        """The loss of each sample: its sum over valid elements and their count, both [B]."""
 
     def decode(self, stored: Any) -> Tensor:
-        """The target from an array of the prepared form, [B, ...] or one array per sample."""
+        """The target decoded from prepared arrays: one [B, ...], or one array per sample."""
         return torch.from_numpy(np.asarray(stored))
 
     def seen(self, target: Tensor, view: View) -> Tensor:
-        """The label of one sample, a map [..., H, W], as it is seen through a view."""
+        """The label of one sample, a map [..., H, W], as seen through a view."""
         raise TypeError(f"{type(self).__name__} is dense and does not say what a view does to it")
 
     def mirrored(self, labels: Any) -> Any:
-        """Stored maps [..., W] of a mirrored picture."""
+        """Stored maps [..., W], mirrored together with the picture."""
         return labels[..., ::-1]
 
     @property
     def unit(self) -> str:
-        """The unit of the label, for people: the headline's if it is one of length or angle."""
+        """The unit of the label for display: the headline's if it is a length or an angle."""
         unit = self.metrics[0]().unit if self.metrics else ""
         return unit if unit in ("m", "°") else ""
 
     def paint(self, target: Labels) -> Bytes:
-        """The label of one sample, a map, in colours [H, W, 3]."""
+        """The label of one sample, a map, as colours [H, W, 3]."""
         raise TypeError(f"{type(self).__name__} is dense and does not say how it is painted")
 
     def caption(self, target: Labels) -> str:
-        """The label of one sample in words, or the range of its map."""
+        """The label of one sample as text, or the range of values in its map."""
         words = " ".join(f"{number:g}" for number in np.ravel(target)[:4])
         return f"{words}{' ...' if np.size(target) > 4 else ''} {self.unit}".rstrip()
 
     def legend(self, targets: Labels) -> Legend:
-        """Colours that occur in the labels of some samples, and what they stand for."""
+        """The colours that occur in the labels of some samples, and their meanings."""
         return []
 
     def called(self, number: int) -> str:
-        """The name of a class, or its number."""
+        """The name of a class, or its number if it has no name."""
         return self.names[number] if self.names else str(number)
 
 
 class _OfClasses(Kind):
-    """Classes 0..C-1; -1 means no label."""
+    """The base of kinds with classes 0..C-1; -1 means no label."""
 
     margin = 0.5
 
@@ -159,7 +159,7 @@ class _OfClasses(Kind):
 
 
 class Classes(_OfClasses):
-    """A class for every pixel, by number or names of the classes."""
+    """A class for every pixel; `classes` is their number or their names."""
 
     dense = True
 
@@ -194,9 +194,9 @@ class Classes(_OfClasses):
 
 
 class Label(_OfClasses):
-    """A class for every sample, by number or names of the classes.
+    """A class for every sample; `classes` is their number or their names.
 
-    With `top` above 1 the share of samples whose `top` highest scores hold the class is a metric.
+    With `top` above 1, top-k accuracy with k = `top` is a further metric.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class Label(_OfClasses):
 
 
 class Probabilities(Kind):
-    """Probabilities of classes for every sample, such as those of a teacher."""
+    """Class probabilities for every sample, such as those of a teacher."""
 
     margin = 0.5
 
@@ -236,7 +236,7 @@ class Probabilities(Kind):
 
 
 class _OfNumbers(Kind):
-    """A dense map of numbers, painted in grey."""
+    """The base of dense maps of numbers, painted in grey."""
 
     dense = True
 
@@ -264,7 +264,7 @@ class _OfNumbers(Kind):
 class Depth(_OfNumbers):
     """Depths in metres; only positive finite ones are labels.
 
-    `far` is the depth beyond which nothing is a label, and `per_metre` the steps of a stored metre.
+    Depths beyond `far` are no labels, and a metre is stored as `per_metre` steps.
     """
 
     margin = 0.01
@@ -296,7 +296,7 @@ class Depth(_OfNumbers):
 class Disparity(Depth):
     """Disparities in pixels of the output; only positive finite ones are labels.
 
-    `full` are the steps of a stored pixel.
+    A disparity of one pixel is stored as `full` steps.
     """
 
     margin = 0.05
@@ -311,8 +311,8 @@ class Disparity(Depth):
 class Normals(Kind):
     """Surface normals, unit vectors; the zero vector means no label.
 
-    With `raw` the angles between vectors as they are stored in pictures are metrics too, which is
-    what NDDR-CNN, Aux-NAS and AdaShare print.
+    With `raw`, the angles between normals as stored in 8-bit pictures are metrics too; these are
+    the numbers that NDDR-CNN, Aux-NAS and AdaShare report.
     """
 
     margin = 0.25
@@ -340,10 +340,10 @@ class Normals(Kind):
         else:
             value, share = smooth_known(target, _length(target)[None] > 0, view)
             length = _length(value)
-            # opposite normals cancel out: there is no direction between them
+            # opposite normals cancel out, which leaves no direction
             fine = (length > 1e-3) & (share[0] > KNOWN)
             value = torch.where(fine, value / length.clamp(min=1e-3), 0)
-        x, y, z = value  # by components: torch's norms over a leading axis of three are slow
+        x, y, z = value  # by component, since torch's norms over a leading axis of three are slow
         if view.angle:
             cosine, sine = turned(view.angle)
             x, y = cosine * x - sine * y, sine * x + cosine * y
@@ -370,7 +370,7 @@ class Normals(Kind):
 class Map(_OfNumbers):
     """Maps of numbers, such as edges; NaN means no label.
 
-    `full` is the response that is stored as such and becomes a target of 1, as does what is larger.
+    Responses of `full` and above become a target of 1.
     """
 
     margin = 0.002
@@ -394,7 +394,7 @@ class Map(_OfNumbers):
 
 
 class Number(Kind):
-    """Numbers of a sample, with the squared error as loss and its root as headline."""
+    """Numbers for every sample, with the squared error as loss and its root as headline metric."""
 
     margin = 0.02
 

@@ -1,4 +1,4 @@
-"""Label noise: which training samples carry a label of a task, and how many labels are wrong."""
+"""Label noise: which training samples have a label for a task, and how many labels are wrong."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class LabelNoise:
 
 
 class NoisyLabels(Samples):
-    """Training samples of which only some carry a task's label, and some of these a wrong one.
+    """Training samples with missing and wrong labels for some tasks.
 
-    Which ones they are depends on the seeds and the task alone, so every method meets the
-    same ones, and a smaller share is part of a larger one. A wrong label is that of another of the
-    wrongly labelled samples, so that all labels together stay what they were.
+    Which samples are affected depends only on the seeds and the task, so every method sees the same
+    labels, and a smaller share is a subset of a larger one. Wrong labels are exchanged among the
+    wrongly labelled samples, so that the distribution of labels does not change.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Loaders: endless shuffled batches of a split, whose whole state is two numbers."""
+"""Loaders: endless shuffled batches of a split, with two numbers as their whole state."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from auxbench.errors import UsageError
 class Loader(Iterator[Batch]):
     """Endless shuffled batches of some samples; its whole state is (epoch, position).
 
-    Every epoch has a fresh order of all samples that depends on the random streams, the purpose and
-    the epoch alone; those that `indices` does not name are left out, so streams of one purpose
-    agree in the order of what they share. Batches have one size, so that each batch after a sample
-    that is left out begins one sample later in the order, and such epochs are shorter. Augmentation
-    is drawn by batches. With `part` 0 or 1 the stream yields that half of every epoch's order, so
-    two streams of one purpose halve the samples again in every epoch and never share one within it.
+    Every epoch has a new order of all samples, which depends only on the seeds, the purpose and the
+    epoch. Samples not in `indices` are skipped, so streams with the same purpose have their common
+    samples in the same order. All batches have the same size: skipping a sample moves all later
+    batches on by one sample, and makes the epoch shorter. Augmentation is drawn per batch. With
+    `part` 0 or 1 the stream yields only that half of every epoch's order: two streams with the same
+    purpose split the samples anew in every epoch and never share a sample within it.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Loader(Iterator[Batch]):
         return self.samples.batch(order[start : start + self.size], rng)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position of the stream."""
+        """The epoch and the position of the stream."""
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Restore the state that `state_dict` returned."""
         self.epoch, self.position = int(state["epoch"]), int(state["position"])

@@ -1,8 +1,8 @@
 """Losses that skip missing labels: per sample, the sum over valid elements and their number.
 
 Every loss maps (prediction, target) to (sums [B], counts [B]), floats on the prediction's device.
-An element without a label adds nothing to either and sends no gradient back, whatever the target
-holds there. Half-precision predictions are computed in float32; float64 stays float64. All have
+An element without a label adds nothing to either and gets no gradient, whatever the target contains
+there. Half-precision predictions are converted to float32; float64 stays float64. All losses have
 forward-mode and second derivatives.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 IGNORE = -1  # the class of an element without a label
-SHORT = 1e-3  # a predicted normal below this length has no direction yet
+SHORT = 1e-3  # a predicted normal shorter than this is taken to have no direction yet
 
 
 def cross_entropy(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -21,7 +21,7 @@ def cross_entropy(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
     `prediction` is [B, C] with `target` [B], or [B, C, H, W] with [B, H, W].
 
-    Errors: any other class outside 0..C-1 is an error of torch.
+    Errors: torch raises an error for any other class outside 0..C-1.
 
     >>> sums, counts = cross_entropy(torch.zeros(2, 4), torch.tensor([3, -1]))
     >>> sums.exp().tolist(), counts.tolist()
@@ -39,21 +39,21 @@ def depth_l1(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """
     prediction, target = single(prediction), with_channel(prediction, target)
     valid = is_depth(target)
-    # the mask lies around the difference so that a NaN of the target meets no gradient
+    # the mask encloses the difference so that a NaN in the target cannot reach the gradient
     return _per_sample(torch.where(valid, prediction - target, 0).abs(), valid)
 
 
 def normals_cosine(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """One minus the cosine between normals [B, 3, H, W] of any length; 0 means no label.
+    """One minus the cosine between normals [B, 3, H, W] of any length; zero vectors are no labels.
 
     A prediction shorter than 0.001 is divided by 0.001 instead of by its length, which bounds the
-    gradient: the loss of the zero vector is 1, and its slope leads towards the target.
+    gradient: the loss of the zero vector is 1, and its gradient step points towards the target.
     """
     target = with_channel(prediction, target)
     valid = is_normal(target)
     goal = functional.normalize(single(torch.where(valid, target, 0)), dim=1)
     prediction = single(prediction)
-    # not torch's norm, whose second derivative at zero is NaN
+    # torch's norm is not used because its second derivative at zero is NaN
     length = prediction.square().sum(1, keepdim=True).clamp(min=SHORT**2).sqrt()
     cosine = (prediction / length * goal).sum(1)
     valid = valid.squeeze(1)
@@ -83,13 +83,13 @@ def squared(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """
     prediction, target = single(prediction), with_channel(prediction, target)
     valid = ~target.isnan()
-    # the mask lies inside the square so that a NaN of the target meets no gradient
+    # the mask is inside the square so that a NaN in the target cannot reach the gradient
     errors = torch.where(valid, prediction - target, 0).square()
     return errors.flatten(1).sum(1), valid.flatten(1).sum(1).to(errors.dtype)
 
 
 def soft_cross_entropy(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The cross-entropy of softmax scores to probabilities, both [B, C]; NaN means no label.
+    """The cross-entropy of softmax scores with probabilities, both [B, C]; NaN means no label.
 
     Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015,
     https://arxiv.org/abs/1503.02531
@@ -117,7 +117,7 @@ def is_normal(target: Tensor) -> Tensor:
 
 
 def single(values: Tensor) -> Tensor:
-    """The same numbers in at least single precision."""
+    """The same values in at least single precision."""
     return values if values.dtype == torch.float64 else values.float()
 
 

@@ -1,4 +1,4 @@
-"""The machine: what a process may use of it."""
+"""The machine: the resources that a process may use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def cores() -> int:
-    """Count the processor cores that this process may use, which a container can make fewer."""
+    """The number of processor cores that this process may use, which a container can limit."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

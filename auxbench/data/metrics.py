@@ -1,8 +1,8 @@
-"""Metrics: what a prediction is worth, gathered over a whole split.
+"""Metrics: the quality of predictions, accumulated over a whole split.
 
-A metric adds up counts and sums, never means of batches, so the size and the order of batches do
-not matter and a smaller last batch weighs what it should. All skip missing labels as the losses
-do, and give NaN when there was no label at all.
+A metric accumulates counts and sums, never means of batches, so the size and the order of batches
+do not matter, and a smaller last batch gets its correct weight. All metrics skip missing labels as
+the losses do, and return NaN if there was no label at all.
 
 Long because the metrics of all kinds are here, a few lines each.
 """
@@ -24,9 +24,9 @@ Direction = Literal["up", "down"]
 
 
 class Metric(ABC):
-    """One number for the predictions of a split.
+    """A metric: one number for the predictions on a split.
 
-    `unit` is "%", "m", "°" or empty; `direction` says which way is better; `version` grows
+    `unit` is "%", "m", "°" or empty; `direction` says which way is better; `version` increases
     whenever the definition changes, so that old and new numbers are never mixed.
 
     >>> metric = Accuracy()
@@ -45,24 +45,24 @@ class Metric(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Forget everything seen."""
+        """Discard everything seen so far."""
 
     @abstractmethod
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in a batch, on any device, in the shapes of the task's loss.
+        """Add a batch, on any device, with the same shapes as for the task's loss.
 
-        Errors: `ValueError` when the shapes do not fit or a class does not exist.
+        Errors: `ValueError` if the shapes do not match or a class does not exist.
         """
 
     @abstractmethod
     def compute(self) -> float:
-        """The metric of everything seen since the last reset; NaN when that holds no label."""
+        """The metric over everything seen since the last reset; NaN if no label was seen."""
 
 
 class _Confusion(Metric):
-    """The base of metrics of classes: pixels or samples by true class (row) and predicted class.
+    """The base of class metrics: a confusion matrix with true classes as rows.
 
-    A last column takes predictions that are no number: they are wrong, whatever the label is.
+    The last column counts NaN predictions, which are wrong whatever the label is.
     """
 
     unit = "%"
@@ -89,10 +89,10 @@ class _Confusion(Metric):
 
 
 class MeanIoU(_Confusion):
-    """Intersection over union of every class over the whole split, averaged over classes.
+    """Intersection over union per class over the whole split, averaged over classes.
 
     A class that occurs neither in the labels nor in the predictions at labelled elements is left
-    out of the average; one that is only predicted counts as 0.
+    out of the average; a class that is only predicted counts as 0.
 
     Source: Long, Shelhamer and Darrell, Fully Convolutional Networks for Semantic Segmentation,
     CVPR 2015, https://arxiv.org/abs/1411.4038
@@ -108,7 +108,7 @@ class MeanIoU(_Confusion):
 
 
 class PixelAccuracy(_Confusion):
-    """The share of labelled pixels whose class is right."""
+    """The share of labelled pixels whose predicted class is correct."""
 
     name = "pixel-accuracy"
 
@@ -117,9 +117,9 @@ class PixelAccuracy(_Confusion):
 
 
 class BalancedAccuracy(_Confusion):
-    """The recall of every class, averaged over the classes that occur in the labels.
+    """The recall per class, averaged over the classes that occur in the labels.
 
-    Guessing scores 100 % / classes however unequal the classes are.
+    Random guessing scores 100 % / classes, however imbalanced the classes are.
 
     Source: Brodersen, Ong, Stephan and Buhmann, The Balanced Accuracy and Its Posterior
     Distribution, ICPR 2010, https://doi.org/10.1109/ICPR.2010.764
@@ -153,18 +153,18 @@ class _Mean(Metric):
 
     @abstractmethod
     def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The value of every element, and whether it has a label, in one shape."""
+        """The value of every element, and whether it has a label, in the same shape."""
 
 
 class _RootMean(_Mean):
-    """The base of metrics that take the root of the mean over the split, not a mean of roots."""
+    """The base of metrics that take the root of the mean over the split, not the mean of roots."""
 
     def compute(self) -> float:
         return math.sqrt(super().compute())
 
 
 class Accuracy(_Mean):
-    """The share of labelled samples whose highest score is that of the right class."""
+    """The share of labelled samples whose correct class has the highest score."""
 
     name = "accuracy"
     unit = "%"
@@ -179,8 +179,8 @@ class Accuracy(_Mean):
 class TopK(_Mean):
     """The share of labelled samples whose class is among the `k` with the highest scores.
 
-    Classes that score as much as the right one rank before it, so equal scores earn nothing, and
-    scores that hold a NaN are wrong.
+    Classes with the same score as the correct one rank before it, so that ties earn nothing; scores
+    that contain a NaN count as wrong.
 
     Source: Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 115, 2015,
     https://doi.org/10.1007/s11263-015-0816-y
@@ -245,7 +245,7 @@ class DepthRMSE(_RootMean, DepthAbs):
 
 
 class Delta125(_Mean):
-    """The share of pixels whose depth is off by a factor below 1.25 ** `power`, either way.
+    """The share of pixels whose depth is off by a factor below 1.25 ** `power`, up or down.
 
     >>> Delta125().name, Delta125(2).name
     ('delta1.25', 'delta1.25^2')
@@ -262,19 +262,20 @@ class Delta125(_Mean):
 
     def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         prediction, target = single(prediction), single(with_channel(prediction, target))
-        # products, since a quotient would take a negative depth for a close one
+        # products, since a ratio would count a negative depth as a close one
         close = (prediction < self.factor * target) & (target < self.factor * prediction)
         return close.float(), is_depth(target)
 
 
 class _Angle(Metric):
-    """The base of metrics of normals: the angles, in space or in an 8-bit picture of the normals.
+    """The base of metrics of normals: the angles, in space or between 8-bit colours of the normals.
 
     Predictions [B, 3, H, W] may have any length; a zero target means no label. With `raw` the
-    metric is that of the released code of NDDR-CNN and Aux-NAS, under a name of its own, so that
-    their numbers can be read: both normals are coloured first, red, green, blue = 127.5 (1 + (x, z,
-    -y)) for x right, y down, z forward, and the angle is taken between the colours. Colours have no
-    negative part, so such angles are about half as large; they do not compare with others.
+    metric is the one in the released code of NDDR-CNN and Aux-NAS, under a separate name, so that
+    their numbers can be compared: both normals are first converted to colours, red, green, blue =
+    127.5 (1 + (x, z, -y)) for x right, y down, z forward, and the angle is taken between the
+    colours. Colours are never negative, so these angles are about half as large; they are not
+    comparable with other metrics.
 
     Source of the metrics of normals: Fouhey, Gupta and Hebert, Data-Driven 3D Primitives for
     Single Image Understanding, ICCV 2013, https://doi.org/10.1109/ICCV.2013.421; of the raw ones,
@@ -293,14 +294,14 @@ class _Angle(Metric):
         super().__init__()
 
     def angles(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The angles [B, H, W] in degrees, and where there is a label."""
+        """The angles [B, H, W] in degrees, and a mask of labelled pixels."""
         target = single(with_channel(prediction, target))
         valid = is_normal(target)
         found = functional.normalize(single(prediction.detach()), dim=1)
         goal = functional.normalize(torch.where(valid, target, 0), dim=1)
         if self.raw:
             found, goal = _coloured(found), _coloured(goal)
-        # the arc tangent is exact at small angles, where the arc cosine loses half of the digits
+        # the arc tangent is exact at small angles, where the arc cosine loses half of its digits
         sine, cosine = torch.linalg.cross(found, goal, dim=1).norm(dim=1), (found * goal).sum(1)
         angles = torch.atan2(sine, cosine).rad2deg()
         return torch.where((sine == 0) & (cosine == 0), 90.0, angles), valid.squeeze(1)
@@ -329,8 +330,8 @@ class NormalsRMSE(_RootMean, NormalsMean):
 class NormalsMedian(_Angle):
     """The median angle between predicted and true normals, to within 0.005°.
 
-    Angles are counted to the nearest 0.01°, so that memory does not grow with the split. Of an even
-    number of angles it is the mean of the middle two. An angle that is not a number ranks last.
+    Angles are counted in bins of 0.01°, so that memory does not grow with the split. For an even
+    number of angles it is the mean of the middle two. NaN angles rank last.
     """
 
     name = "median-angle"
@@ -387,7 +388,7 @@ class L1Error(_Mean):
 
 
 def _classes(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The predicted class of every element (C where the scores hold a NaN) and the true one."""
+    """The predicted class of every element (C if the scores contain a NaN) and the true class."""
     best, predicted = prediction.detach().max(1)
     if predicted.shape != target.shape:
         shapes = f"{list(target.shape)} does not fit a prediction {list(prediction.shape)}"
@@ -396,7 +397,7 @@ def _classes(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _coloured(normals: Tensor) -> Tensor:
-    """Unit normals [B, 3, H, W] as the colours of their 8-bit pictures, up to a common factor."""
+    """Unit normals [B, 3, H, W] as the colours of an 8-bit picture, up to a common factor."""
     return 1 + normals * torch.tensor([1.0, -1.0, 1.0], device=normals.device)[:, None, None]
 
 
@@ -414,30 +415,30 @@ class RMSE(L1Error):
 
 
 class SoftAccuracy(Accuracy):
-    """The share of samples whose highest score is that of the teacher's most probable class."""
+    """The share of samples whose highest score is for the teacher's most probable class."""
 
     def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         return super().values(prediction, first_choice(target))
 
 
 class SoftTopK(TopK):
-    """The share of samples whose `k` highest scores hold the teacher's most probable class."""
+    """The share of samples whose `k` highest scores include the teacher's most probable class."""
 
     def values(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         return super().values(prediction, first_choice(target))
 
 
 def first_choice(chances: Tensor) -> Tensor:
-    """The most probable class, int64 [B], by probabilities [B, C]; -1 for NaN."""
+    """The most probable class, int64 [B], given probabilities [B, C]; -1 for NaN."""
     known = ~chances.isnan().any(1)
     return torch.where(known, chances.nan_to_num().argmax(1), IGNORE)
 
 
 class DisparityAbs(DepthAbs):
-    """The mean absolute error of disparity in units of 256 pixels of pictures 2048 wide.
+    """The mean absolute error of disparity; a unit is 256 pixels of a picture 2048 pixels wide.
 
-    Only disparities above 0 are labels. It is what the literature prints as the absolute error of
-    depth on Cityscapes.
+    Only disparities above 0 are labels. The literature reports this as the absolute depth error on
+    Cityscapes.
     """
 
     unit = ""

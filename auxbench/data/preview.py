@@ -1,4 +1,4 @@
-"""A contact sheet: samples of a data set as one picture, a row each, and a column per task."""
+"""A contact sheet: samples of a data set as one picture, with a row each and a column per task."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from auxbench.data.colours import Bytes
 from auxbench.data.dataset import Dataset
 from auxbench.errors import UsageError
 
-MEAN = np.array([0.485, 0.456, 0.406])[:, None, None]  # by which inputs were normalised
+MEAN = np.array([0.485, 0.456, 0.406])[:, None, None]  # used to normalise the inputs
 STD = np.array([0.229, 0.224, 0.225])[:, None, None]
 EDGE = 4  # pixels between two cells
-LINE = 14  # pixels of height of a line of text
-FONT = 10  # pixels
-WIDEST = 34  # characters of a line over a tile of 160 pixels
-TILE = 128  # pixels of height to which small pictures are enlarged
-NARROWEST = 160  # pixels of width, so that a name fits
+LINE = 14  # height of a line of text in pixels
+FONT = 10  # font size in pixels
+WIDEST = 34  # characters that fit on a line above a tile 160 pixels wide
+TILE = 128  # height in pixels to which small pictures are enlarged
+NARROWEST = 160  # width of a cell in pixels, so that a name fits
 
 
 def preview(dataset: Dataset, split: str, count: int, augment: bool = False) -> Image.Image:
-    """The first `count` samples of a split, as they are or as training sees them.
+    """The first `count` samples of a split, unaugmented or as training sees them.
 
-    Classes have a colour each, and the names of those that occur stand below with their share of
-    the sheet. Depths and other numbers are grey from the smallest to the largest of the sample,
-    which are written above. Normals are red, green, blue = x, y, z from -1 to 1. Labels of whole
-    samples are written. Dark grey is what has no label.
+    Each class has a colour; a legend below names the classes that occur, with their share of the
+    sheet. Depths and other numbers are shown in grey, from the sample's smallest to its largest
+    number, which are printed above. Normals are red, green, blue = x, y, z from -1 to 1. Labels of
+    whole samples are printed as text. Elements without a label are dark grey.
 
     Errors: `UsageError` for a data set that has no pictures.
     """

@@ -1,4 +1,4 @@
-"""Problems: a data set with one primary task and some auxiliary tasks."""
+"""Problems: a data set with one primary task and any number of auxiliary tasks."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Problem:
         primary: str | None = None,
         auxiliaries: Sequence[str] | None = None,
     ) -> Problem:
-        """The problem by task names; without them the data set's own choice.
+        """The problem with the named tasks; by default the data set's own choice.
 
         Options may follow a name, as in `depth:labelled=0.1` (see `label_noise`). Errors:
-        `UsageError` for an unknown task, for one that is named twice, and for unknown options.
+        `UsageError` for an unknown task, a task that is named twice, and unknown options.
         """
         offered = tuple(dataset.tasks)
         usual = dataset.primary if dataset.primary in offered else offered[0]
@@ -66,7 +66,7 @@ class Problem:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """All tasks; the primary is row 0 everywhere."""
+        """All tasks; the primary always has index 0."""
         return (self.primary, *self.auxiliaries)
 
     @property
@@ -79,7 +79,7 @@ class Problem:
         return str(self.label_noise.get(task.name, LabelNoise()).spell(task.name))
 
     def training(self, seeds: Seeds) -> Samples:
-        """The training samples, labelled as the problem says."""
+        """The training samples, with the problem's label noise."""
         samples = self.dataset.samples("train")
         if not self.label_noise:
             return samples

@@ -1,4 +1,4 @@
-"""A bar: how far countable work is, with the time left at a terminal, plain lines elsewhere."""
+"""A progress bar for countable work, with the time left; plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Advance = Callable[[int], None]
 
 @contextmanager
 def bar(what: str, total: int, done: int = 0, unit: str = "samples") -> Iterator[Advance]:
-    """Tell on stderr how much of `total` is done; the value is called with every step's amount.
+    """Show progress towards `total` on stderr; call the yielded function with each amount done.
 
-    `done` was done before, by a run that was stopped. With the unit "bytes" amounts are written
-    with prefixes of the SI.
+    `done` is the amount that an earlier, interrupted run did. With the unit "bytes", amounts are
+    shown in MB.
 
     >>> with bar("counting", 2) as advance:
     ...     advance(2)
@@ -53,7 +53,7 @@ def bar(what: str, total: int, done: int = 0, unit: str = "samples") -> Iterator
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """A duration in seconds as readable text.
 
     >>> duration(42), duration(200), duration(7_500), duration(200_000)
     ('42 s', '3 min 20 s', '2 h 5 min', '2 days 7 h')
@@ -69,7 +69,7 @@ def duration(seconds: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural but for one.
+    """A number with its noun, in the plural unless the number is one.
 
     >>> counted(1, "run"), counted(2, "run")
     ('1 run', '2 runs')

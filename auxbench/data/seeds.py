@@ -1,7 +1,7 @@
 """Seeds: every random draw of a run has a name, and no two parts share one.
 
-Random numbers are keyed by (protocol, problem, seed, what they are for) and never by the method, so
-that methods meet the same split, order, augmentation and initial backbone: common random numbers.
+Random numbers are keyed by (protocol, problem, seed, purpose) and never by the method, so that all
+methods get the same split, order, augmentation and initial backbone: common random numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Seeds:
     protocol: str = "1"
 
     def integer(self, *purpose: str | int) -> int:
-        """A number in [0, 2^63) that depends on the purpose alone, alike in every process."""
+        """A number in [0, 2^63) that depends only on these keys, the same in every process."""
         text = "\x1f".join(map(str, (self.protocol, self.problem, self.seed, *purpose)))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
@@ -45,9 +45,9 @@ class Seeds:
 
     @contextmanager
     def seeded(self, *purpose: str | int) -> Iterator[None]:
-        """Put torch's global state at the start of the stream, and the CPU's back afterwards.
+        """Set torch's global random state to the start of the stream; restore the CPU's afterwards.
 
-        Initialisers and dropout draw from the global state and take no generator.
+        Initialisers and dropout draw from the global state and do not accept a generator.
         """
         before = torch.get_rng_state()
         torch.default_generator.manual_seed(self.integer(*purpose))
@@ -60,9 +60,9 @@ class Seeds:
 
 
 class RNGState:
-    """The global random state of a moment, so that what was drawn after it can be drawn again.
+    """A snapshot of the global random state, to repeat the draws made after it.
 
-    A network that is run a second time on one batch has to drop the same units.
+    A network that runs twice on the same batch must drop the same units both times.
 
     >>> state = RNGState()
     >>> first = torch.rand(3)
@@ -78,7 +78,7 @@ class RNGState:
 
     @contextmanager
     def replay(self) -> Iterator[None]:
-        """Draw the same once more; afterwards the state is what it was before."""
+        """Repeat the draws made after the snapshot; the state is restored afterwards."""
         with torch.random.fork_rng(devices=[] if self.gpu is None else [self.gpu]):
             torch.set_rng_state(self.state)
             if self.gpu is not None and self.gpu_state is not None:

@@ -1,4 +1,4 @@
-"""The protocol: which samples each part of a method may read; its version is `budget.PROTOCOL`."""
+"""The protocol: the samples that each part of a method may read (version: `budget.PROTOCOL`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ WHOLE = 1024
 def last_of_blocks(count: int) -> npt.NDArray[np.bool_]:
     """Mark the training samples that are used for validation: the last 8 of every 50.
 
-    Neighbours, which look alike, are thus rarely on both sides.
+    Neighbouring samples look alike; in blocks, few of them are split between training and
+    validation.
 
     >>> last_of_blocks(4).tolist(), int(last_of_blocks(795).sum())
     ([False, False, False, True], 123)
@@ -33,10 +34,11 @@ def last_of_blocks(count: int) -> npt.NDArray[np.bool_]:
 
 
 def carve(count: int, labelled: Indices, seeds: Seeds) -> tuple[Indices, Indices]:
-    """Split training samples into those to train on and those held out, by the run's stream.
+    """Split the training samples at random into those to train on and those held out.
 
-    Held out are a tenth of those that carry the primary's label. Only methods that ask for
-    held-out data give it up; the others train on all of it. Errors: `UsageError` for too few.
+    A tenth of the samples that have a label for the primary are held out. Only methods that request
+    held-out data do without them in training; the others train on all samples. Errors:
+    `UsageError` for too few samples.
     """
     held = max(2, round(HELD_OUT * len(labelled)))  # BatchNorm needs two
     if len(labelled) < 2 * held:
@@ -53,10 +55,10 @@ def open_loaders(
 ) -> dict[str, Loader]:
     """The endless batches that a stage reads: 'train', its halves, or held-out data.
 
-    'train/first' and 'train/second' halve the training samples again in every epoch. 'holdout' are
-    batches of the held-out samples, and of 'holdout/whole' one batch is all of them, or as many as
-    `WHOLE`. 'train/kept' is the 'train' of those who read held-out samples, for a control that goes
-    without them and does not read them.
+    'train/first' and 'train/second' are halves of the training samples, split anew in every epoch.
+    'holdout' has batches of the held-out samples; a batch of 'holdout/whole' has all of them, but
+    at most `WHOLE`. 'train/kept' has the training samples that remain after holding some out, for
+    controls that do not read the held-out ones either.
     """
     samples = problem.training(seeds)
     kept = held = np.arange(len(samples), dtype=np.int64)

@@ -1,6 +1,6 @@
-"""Views: rectangles of a picture that are turned, zoomed and mirrored, and what is seen in them.
+"""Views: rotated, zoomed and mirrored rectangles of a picture, and the pixels seen through them.
 
-A view never reaches beyond the picture, so nothing is padded: if a turned view does not fit, it is
+A view never reaches beyond the picture, so nothing is padded: if a rotated view does not fit, it is
 zoomed in until it does. The zoom is relative to the largest view of the output's shape that fits
 into the picture; taking a square out of a wider picture, or shrinking a picture, is not a zoom.
 
@@ -26,11 +26,11 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Protocol:
-    """A random view of a training sample: a zoom, whether to mirror, and an angle.
+    """The distribution of random views of a training sample: zoom, mirroring and angle.
 
-    The zoom is one of `scales` or, if `between` is set, one by which the side of the view is any
-    from that of the last to that of the first; the angle is up to `degrees` either way. A share
-    `zoomed` of the samples is zoomed at all, and a share `turned` is turned.
+    The zoom is one of `scales`. If `between` is set, it is drawn so that the side of the view is
+    uniform between the sides for the last and the first scale. The angle is up to `degrees` in
+    either direction. Only a share `zoomed` of the samples is zoomed, and a share `turned` rotated.
     """
 
     scales: tuple[float, ...] = (1.0,)
@@ -48,11 +48,11 @@ PLAIN = Protocol(mirror=False)
 
 @dataclass(frozen=True)
 class View:
-    """A rectangle of a picture, and how it fills an output of `size` (height, width).
+    """A rectangle of a picture, and how it is mapped to an output of `size` (height, width).
 
-    `centre` (y, x) is its middle in pixels of the picture, whose first pixel spans 0 to 1; one
-    output pixel covers `step` pixels of the picture. The picture is turned by `angle` degrees,
-    clockwise on the screen, then mirrored. `zoom` is what depths are divided by.
+    `centre` (y, x) is its centre in pixels of the picture, whose first pixel spans 0 to 1; one
+    output pixel covers `step` pixels of the picture. The picture is rotated by `angle` degrees,
+    clockwise on the screen, then mirrored. Depths are divided by `zoom`.
 
     >>> View.whole((6, 8), (3, 4))
     View(size=(3, 4), centre=(3.0, 4.0), step=2.0, zoom=1.0, angle=0.0, mirrored=False)
@@ -67,12 +67,12 @@ class View:
 
     @classmethod
     def whole(cls, picture: Size, size: Size) -> View:
-        """The largest view in the middle of a picture: what is evaluated."""
+        """The largest view in the centre of a picture, which is used for evaluation."""
         return cls.of(picture, size, (0.5, 0.5))
 
     @classmethod
     def draw(cls, picture: Size, size: Size, protocol: Protocol, rng: np.random.Generator) -> View:
-        """A random view by a protocol; always five numbers, whatever the protocol uses."""
+        """A random view by a protocol; it always draws five numbers, whatever the protocol uses."""
         chance, mirror, turn = rng.random(3)
         place = rng.random(2)
         zoom, angle = 1.0, 0.0
@@ -97,25 +97,25 @@ class View:
         angle: float = 0.0,
         mirrored: bool = False,
     ) -> View:
-        """The view at `place`: 0 for the top or the left, 1 for the bottom or the right.
+        """The view at `place`: 0 is the top or the left, 1 is the bottom or the right.
 
-        A zoom below what keeps the view inside the picture is raised to it.
+        A zoom too small to keep the view inside the picture is increased until it fits.
         """
         base = min(picture[0] / size[0], picture[1] / size[1])
         cosine, sine = turned(angle)
-        # of the rectangle around the turned view, in pixels of the picture at zoom 1
+        # the bounding box of the rotated view, in pixels of the picture at zoom 1
         high = base * (size[0] * abs(cosine) + size[1] * abs(sine))
         wide = base * (size[1] * abs(cosine) + size[0] * abs(sine))
         zoom = max(zoom, high / picture[0], wide / picture[1])
         high, wide = high / zoom, wide / zoom
         top, left = place[0] * (picture[0] - high), place[1] * (picture[1] - wide)
-        if not angle and base == zoom:  # a plain crop, of whole pixels
+        if not angle and base == zoom:  # a plain crop, aligned to pixels
             top, left = math.floor(top + 1e-9), math.floor(left + 1e-9)
         return cls(size, (top + high / 2, left + wide / 2), base / zoom, zoom, angle, mirrored)
 
 
 def smooth_known(values: Tensor, known: Tensor, view: View) -> tuple[Tensor, Tensor]:
-    """Interpolated values, and the share of their neighbours that have a label."""
+    """The interpolated values, and the share of their neighbours that have a label."""
     flat = values.reshape(-1, *values.shape[-2:])
     both = torch.cat([flat, known.reshape(-1, *known.shape[-2:]).to(values.dtype)])
     found = smooth(both, view, shrink=False)
@@ -126,7 +126,7 @@ def smooth_known(values: Tensor, known: Tensor, view: View) -> tuple[Tensor, Ten
 
 
 def nearest(values: Tensor, view: View) -> Tensor:
-    """The values [..., H, W] of the elements in which the output's middles lie."""
+    """The values [..., H, W] at the elements that contain the centres of the output pixels."""
     if is_crop(view):
         return crop(values, view)
     height, width = values.shape[-2:]
@@ -138,7 +138,7 @@ def nearest(values: Tensor, view: View) -> Tensor:
 
 
 def smooth(values: Tensor, view: View, shrink: bool = True) -> Tensor:
-    """The values [..., H, W] interpolated at the output's middles, averaged first if it shrinks."""
+    """The values [..., H, W] interpolated at the output's pixel centres, antialiased if shrunk."""
     if is_crop(view):
         return crop(values, view)
     height, width = values.shape[-2:]
@@ -150,7 +150,7 @@ def smooth(values: Tensor, view: View, shrink: bool = True) -> Tensor:
         values = small.reshape(*values.shape[:-2], *size)
         y, x = y * (size[0] / height), x * (size[1] / width)
         height, width = size
-    # places from -1 to 1, as `grid_sample` counts them from edge to edge
+    # coordinates from -1 to 1, from edge to edge, as `grid_sample` expects them
     axes = [(2 * x / width - 1).to(values.dtype), (2 * y / height - 1).to(values.dtype)]
     grid = torch.stack([axis.expand(view.size) for axis in axes], -1)
     found = functional.grid_sample(
@@ -163,25 +163,25 @@ def smooth(values: Tensor, view: View, shrink: bool = True) -> Tensor:
 
 
 def _gathered(values: Tensor, places: Tensor) -> Tensor:
-    """The values [..., H, W] at flat places [h, w]."""
+    """The values [..., H, W] at flat indices [h, w]."""
     flat = values.flatten(-2).index_select(-1, places.flatten())
     return flat.reshape(*values.shape[:-2], *places.shape)
 
 
 def _places(view: View) -> tuple[Tensor, Tensor]:
-    """Return the places of the output's pixel centres in the picture: y and x, broadcastable."""
+    """The positions of the output's pixel centres in the picture: y and x, broadcastable."""
     height, width = view.size
     v = (torch.arange(height, dtype=torch.float64) + 0.5 - height / 2)[:, None] * view.step
     u = (torch.arange(width, dtype=torch.float64) + 0.5 - width / 2)[None] * view.step
     u = -u if view.mirrored else u
-    if view.angle:  # back from the turned picture
+    if view.angle:  # back from the rotated picture
         cosine, sine = turned(view.angle)
         u, v = cosine * u + sine * v, cosine * v - sine * u
     return v + view.centre[0], u + view.centre[1]
 
 
 def is_crop(view: View) -> bool:
-    """Return whether a view copies pixels, mirrored at most."""
+    """Return whether a view only copies pixels, possibly mirrored."""
     return view.step == 1 and not view.angle
 
 
@@ -194,5 +194,5 @@ def crop(values: Tensor, view: View) -> Tensor:
 
 
 def turned(angle: float) -> tuple[float, float]:
-    """Cosine and sine of an angle in degrees."""
+    """The cosine and sine of an angle in degrees."""
     return math.cos(math.radians(angle)), math.sin(math.radians(angle))

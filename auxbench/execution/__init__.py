@@ -1,1 +1,1 @@
-"""Carrying out runs: one run, many runs on this machine, plans of what would run."""
+"""Execution: single runs, studies of many runs on this machine, and plans of what would run."""

@@ -1,4 +1,4 @@
-"""The machine and the software under which a run was made, as they go into its record."""
+"""The machine and the software that a run used, as stored in its record."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _CODE = ("auxbench", "methods", "tasks", "pyproject.toml")  # what can change a 
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:
-    """Versions, machine and load at this moment, JSON-able, for a run on `device`.
+    """Versions, machine and current load for a run on `device`, JSON-able.
 
-    For the record, so that costs are compared only where that makes sense. Keys: auxbench
-    (version), commit and dirty (of the checkout's code; None when the package is not run from
+    They are recorded so that costs are compared only where that makes sense. Keys: auxbench
+    (version), commit and dirty (of the checkout's code; None if the package is not run from
     a checkout), python, platform, processor, cores (usable by this process), threads (of torch),
     packages {name: version or None}, device ("cpu", "cuda"), device_name, cuda (version, None
-    when the device is no GPU) and load (runnable processes over 1, 5 and 15 minutes, None where
-    unknown). Neither the host's nor the user's name is recorded. Imports torch when called.
+    if the device is not a GPU) and load (averages over 1, 5 and 15 minutes, None if unknown).
+    Neither the host's nor the user's name is recorded. Imports torch when called.
 
     >>> sorted(environment()["packages"])
     ['numpy', 'pandas', 'scipy', 'timm', 'torch', 'torchvision']
@@ -63,7 +63,7 @@ def _version(package: str) -> str | None:
 
 
 def _processor() -> str:
-    """The processor's name as its maker gives it, else the name of its instruction set."""
+    """The processor's model name, or else the name of its instruction set."""
     if sys.platform == "linux":
         try:
             lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -81,7 +81,7 @@ def _processor() -> str:
 
 
 def _commit(root: Path) -> tuple[str | None, bool | None]:
-    """The commit at `root` and whether the code there differs from it; None if no checkout."""
+    """The commit at `root` and whether the code differs from it; None if it is not a checkout."""
     if not (root / "pyproject.toml").exists() or not (root / ".git").exists():
         return None, None
     git = ["git", "-C", str(root)]
@@ -93,8 +93,8 @@ def _commit(root: Path) -> tuple[str | None, bool | None]:
 
 
 def _output(command: list[str]) -> str | None:
-    """The output of a command, or None when it is missing, fails or hangs."""
-    # Inside a git hook variables such as GIT_DIR point at another repository.
+    """The output of a command, or None if it is missing, fails or hangs."""
+    # Inside a git hook, variables such as GIT_DIR point at another repository.
     variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""One run: built, trained from its checkpoint on, tested, and turned into a record."""
+"""One run: built, trained or resumed from its checkpoint, tested, and recorded."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def provenance_of(run: Run) -> dict[str, Any]:
-    """The code and the data by which a run would be made now.
+    """The code and the data that a run would use now.
 
-    Keys: code (see `provenance.code`), data (see `Dataset.identity`), draw (of the data, None where
-    they are fixed) and data_options, the names of the options that say where the data lie. Errors:
-    `UsageError` for data that are not there.
+    Keys: code (see `provenance.code`), data (see `Dataset.identity`), draw (of the data, None if
+    they are fixed) and data_options, the names of the options that give the location of the data.
+    Errors: `UsageError` for missing data.
     """
 
     method, dataset = Method.parse(run.method), Choice.parse(run.dataset)
@@ -53,9 +53,9 @@ def provenance_of(run: Run) -> dict[str, Any]:
 
 
 def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Training:
-    """The training of a run at its first step, on data that have been prepared.
+    """The training of a run, ready for its first step; the data must have been prepared.
 
-    `dataset` stands in for the run's own, for rehearsals.
+    `dataset` replaces the run's own data set, for estimates.
     """
 
     dataset = dataset or make_dataset(run.located, run.recipe.side, run.draw)
@@ -85,11 +85,11 @@ def execute(
     report: Report = print,
     stopping: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Carry a run to its end, from its checkpoint in `folder` if there is one, and record it.
+    """Carry out a run, starting from its checkpoint in `folder` if there is one; return its record.
 
-    `report` is told how far the run is. When `stopping` says so, the run is saved after the step
-    it is in and `Stopped` is raised. A loss that stops being finite ends in a record too; any other
-    failure is raised.
+    `report` is called with progress events. When `stopping` returns True, the run is saved after
+    the current step and `Stopped` is raised. A loss that becomes non-finite also gives a record;
+    any other failure is raised.
     """
 
     surroundings, made_by = environment(device), provenance_of(run)
@@ -146,7 +146,7 @@ def execute(
 
 
 def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
-    """Test the selected state, once, and count what it costs to deploy."""
+    """Test the selected state once, and measure its cost in deployment."""
 
     architecture = training.learner.architecture
     final = dict(architecture.traces())

@@ -1,9 +1,9 @@
-"""Plans: what a study would run, what of it is done, what is impossible, and what it would cost.
+"""Plans: which runs of a study are done, missing or impossible, and what they would cost.
 
-Passes are counted, exactly: every stage of a run is gone through on tiny data and a tiny network,
-up to the point from which its passes recur. Seconds are estimates: those of recorded runs of the
-same kind, else the operations of its passes, which are counted without computing them, at the pace
-of some of its steps, or of the single-task network where a step takes long, on this machine.
+Passes are counted exactly: every stage of a run is executed on tiny data and a tiny network, up to
+the point where its passes repeat. Seconds are estimates: those of recorded runs of the same kind,
+or else the operations of its passes, counted from shapes alone, at this machine's pace, which is
+measured on some of its steps, or on the single-task network if a step takes long.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ from auxbench.training.learner import Stage
 from auxbench.training.loop import Training
 from auxbench.training.objective import Objective
 
-Counts = dict[str, int]  # of passes, by PASSES
+Counts = dict[str, int]  # the number of passes, by the names in PASSES
 
-SHORT = 0.5  # seconds of a step that is made to see how long it takes, and of all such steps
-FEW = 2  # samples on which the pace of a network is taken, and the smallest batch
-WHOLE = "holdout/whole"  # the split of which a step may read everything
+SHORT = 0.5  # seconds; longer steps are not run for timing, and timing stops after this time
+FEW = 2  # samples in the first batch on which a pace is measured; also the smallest batch
+WHOLE = "holdout/whole"  # the split of which one step may read all samples
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method on one problem and backbone: its runs, and what one of them costs.
+    """One method on one problem and backbone: the state of its runs, and the cost of one run.
 
-    Of the missing runs some are `stale`: recorded by other code or data than there are now. Passes
-    are those per run, warm-up included and validation not; `seconds` are None where nothing is
-    known, and an estimate unless they are `recorded`. `lacking` says which data are not there.
+    Some of the missing runs are `stale`: recorded with code or data that have changed since. Passes
+    are per run, including the warm-up but not validation; `seconds` are None if unknown, and an
+    estimate unless they are `recorded`. `lacking` says which data are missing.
     """
 
     run: Run
@@ -72,9 +72,9 @@ class Cell:
 def plan(
     study: Study, store: Store, device: str = "cpu", threads: int = 1, retry: bool = False
 ) -> list[Cell]:
-    """Every cell of the study; the costs of what is not recorded are estimated on this machine.
+    """Every cell of the study; costs that are not recorded are estimated on this machine.
 
-    `threads` are those that a run will have, so that the time is that of a run.
+    `threads` is the number of threads that a run will have, since its time depends on them.
     """
     torch.set_num_threads(threads)
     records = store.records()
@@ -93,7 +93,7 @@ def plan(
 
 
 def _lacking(run: Run) -> str:
-    """Say which data are missing and what to do; empty if none are, or if they are generated."""
+    """Say which data are missing and what to do; empty if they are present or generated."""
     try:
         make_dataset(run.located, run.recipe.side).identity()
     except (UsageError, PackageNotFoundError) as error:
@@ -114,10 +114,10 @@ def _estimate(cell: Cell, records: list[dict[str, Any]], paces: Paces) -> Cell:
 
 
 def rehearse(run: Run, paces: Paces | None = None) -> dict[str, Any]:
-    """The passes of a run, exactly, and an estimate of its seconds.
+    """The exact number of passes of a run, and an estimate of its seconds.
 
-    It starts from random weights, since others cost as much and would have to be there. Errors:
-    `UsageError` for a method that cannot be trained so.
+    It uses random weights, which cost the same as pretrained ones and are always available. Errors:
+    `UsageError` for a method that cannot be trained on this problem.
     """
     run = replace(run, pretrained=False, weights="")
     passes = dict.fromkeys(PASSES, 0)
@@ -129,7 +129,7 @@ def rehearse(run: Run, paces: Paces | None = None) -> dict[str, Any]:
 
 
 def _miniature(run: Run) -> Training:
-    """The run on tiny data and a network for the same kind of inputs that takes next to no time."""
+    """The run on tiny data, with a tiny network for the same kind of inputs."""
     stand_in = StandIn(run, tiny=True)
     small = replace(
         run,
@@ -139,7 +139,7 @@ def _miniature(run: Run) -> Training:
     )
     training = begin(small, "cpu", stand_in)
     if any(WHOLE in stage.splits for stage in training.learner.stages):
-        # What reads all of it makes as many passes as that takes.
+        # A step that reads all held-out samples makes more passes the more there are.
         with suppress(UsageError):
             stand_in.count = len(make_dataset(run.located, run.recipe.side).samples("train"))
         training = begin(replace(small, recipe=run.recipe), "cpu", stand_in)
@@ -148,7 +148,7 @@ def _miniature(run: Run) -> Training:
 
 
 def counted(training: Training, stage: Stage) -> Counts:
-    """The passes of all steps of a stage, of which only those are made that differ from others."""
+    """The passes of all steps of a stage, of which only the distinct ones are executed."""
     total = dict.fromkeys(PASSES, 0)
     for step, times in _telling(training, stage):
         before = training.meter.summary()
@@ -160,10 +160,10 @@ def counted(training: Training, stage: Stage) -> Counts:
 
 
 def _telling(training: Training, stage: Stage) -> Iterator[tuple[int, int]]:
-    """The steps that have to be made, and how many steps of the run each of them stands for.
+    """The steps that must be executed, and how many steps of the run each of them represents.
 
-    Between turns passes recur. Skipping whole periods there leaves everything that counts its
-    iterations in the place of its period where it would have been.
+    Between turns passes repeat periodically. Only whole periods are skipped there, so that every
+    iteration counter keeps its phase.
     """
     period = lcm(
         *(phase.period for phase in stage.phases),
@@ -180,13 +180,13 @@ def _telling(training: Training, stage: Stage) -> Iterator[tuple[int, int]]:
 
 @dataclass
 class Paces:
-    """This machine's speed on each network, measured when first read."""
+    """This machine's speed on each network, measured when first needed."""
 
     device: str
     known: dict[tuple[Any, ...], float] = field(default_factory=dict)
 
     def seconds(self, run: Run, passes: Counts) -> float | None:
-        """About how long a run takes; None where its operations cannot be counted beforehand.
+        """The estimated seconds of a run; None if its operations cannot be counted in advance.
 
         Errors: `UsageError` for a method that cannot be trained on this network.
         """
@@ -203,9 +203,9 @@ class Paces:
         return seconds * costs.of(passes) / max(costs.of(made), 1)
 
     def pace(self, run: Run, problem: Problem) -> float:
-        """The seconds that an operation takes in a step of the single-task network.
+        """The seconds per operation in a step of the single-task network.
 
-        Batches grow up to the run's as long as a step is short, since small ones are slower.
+        Batches grow up to the run's size while steps are short, since small batches are slower.
         """
         recipe = run.recipe
         key = (run.dataset, problem.primary.name, run.backbone, run.head, recipe.side, recipe.batch)
@@ -221,7 +221,7 @@ class Paces:
 
             samples, batch = FEW, _few(problem).to(self.device)
             with Flops() as flops:
-                step(batch)  # which also pays for a start
+                step(batch)  # which also serves as a warm-up
             seconds = step(batch)
             while samples < recipe.batch and seconds < SHORT / 2:
                 samples = min(2 * samples, recipe.batch)
@@ -230,11 +230,11 @@ class Paces:
         return self.known[key]
 
     def made(self, run: Run) -> tuple[Counts, float]:
-        """The passes of some real steps of a run, and the seconds that they took."""
+        """The passes of some real steps of a run, and the seconds that these took."""
         training = begin(run, self.device, StandIn(run))
         meter = training.meter = training.learner.objective.meter = Meter(self.device, flops=False)
         stage = training.learner.stages[-1]
-        training.iterate(stage, 0)  # which also pays for a start
+        training.iterate(stage, 0)  # a warm-up, which is not timed
         before, start = meter.summary(), time.perf_counter()
         for step in range(1, stage.steps):
             training.iterate(stage, step)
@@ -245,14 +245,14 @@ class Paces:
 
 
 def _without_numbers(run: Run, problem: Problem) -> Architecture:
-    """The network of a run on 'meta', where tensors have shapes and nothing is computed."""
+    """The network of a run on the device 'meta', where tensors have shapes but no values."""
     method, builder = Method.parse(run.method), builder_of(run, problem)
     maker = METHODS[method.architecture.name]
     options = method.architecture.values(maker)
     try:
         with torch.device("meta"):
             architecture = maker(builder, **options)
-    except NotImplementedError:  # it starts from numbers
+    except NotImplementedError:  # its constructor needs actual values
         architecture = maker(builder, **options)
     assert isinstance(architecture, Architecture)
     return architecture.to("meta")
@@ -260,16 +260,16 @@ def _without_numbers(run: Run, problem: Problem) -> Architecture:
 
 @dataclass(frozen=True)
 class Operations:
-    """The operations of a forward pass, and of a backward pass of all losses and of each alone."""
+    """The operations of a forward pass, of a backward pass from all losses, and from each alone."""
 
     forward: int
     of_all: int
     of_each: list[int]
 
     def of(self, passes: Counts) -> int:
-        """The operations of some passes; a forward-mode product costs as much as two of them.
+        """The operations of some passes; a forward-mode pass costs as much as two forward passes.
 
-        Backward passes beyond one for each forward pass come from steps that take every loss alone.
+        Backward passes beyond one per forward pass belong to steps that take each loss separately.
         """
         forward, backward = passes["forward"], passes["backward"]
         alone = max(0, backward - forward) / max(1, len(self.of_each) - 1)
@@ -279,7 +279,7 @@ class Operations:
 
 
 def operations(architecture: Architecture, batch: Batch) -> Operations:
-    """The operations of passes on a batch, counted from shapes on 'meta'."""
+    """The operations of passes on a batch, counted from shapes on the device 'meta'."""
     objective = Objective(architecture, architecture.tasks, Meter(flops=False))
     with Flops() as forward:
         losses = objective(architecture.relabel(batch.to("meta")))

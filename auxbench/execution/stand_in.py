@@ -1,4 +1,4 @@
-"""Stand-ins: the tiny variant of a data set, at the size of the real one, for plans."""
+"""Stand-ins: the tiny variant of a data set, resized to the real image size, for plans."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from auxbench.spec.run import Run
 
 
 class StandIn(Dataset):
-    """The tiny variant of a run's data set, at the size of the real one unless it stays `tiny`."""
+    """The tiny variant of a run's data set, resized to the real size unless `tiny` is set."""
 
     licence = "synthetic"
 
@@ -26,7 +26,7 @@ class StandIn(Dataset):
         self.tasks = self.inner.tasks
         self.primary = self.inner.primary
         self.auxiliaries = self.inner.auxiliaries
-        self.count = 64 * run.recipe.batch  # enough to hold some out
+        self.count = 64 * run.recipe.batch  # enough to hold some samples out
 
     @classmethod
     def tiny(cls) -> Dataset:

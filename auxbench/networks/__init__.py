@@ -1,4 +1,4 @@
 """Networks: backbones split into blocks, heads, and the builder of single-task networks.
 
-Images come from timm, vectors have a perceptron; initial weights may be pretrained.
+Backbones are timm networks for images and a perceptron for vectors; they may be pretrained.
 """

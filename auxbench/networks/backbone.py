@@ -1,10 +1,10 @@
-"""Backbones: networks in a stem and a chain of blocks, at whose ends links can attach.
+"""Backbones: networks divided into a stem and a chain of blocks, after which links can attach.
 
-For images they are timm's, cut into blocks; what comes out is compared with timm's own features
-before it is used, and a network that cannot be cut faithfully is refused. For vectors there is a
+For images they are timm networks, cut into blocks; the outputs are compared with timm's own
+features before use, and a network that cannot be cut faithfully is refused. For vectors there is a
 perceptron.
 
-Long because no backbone is built without being examined.
+Long because it both builds and verifies backbones.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _VECTORS: dict[str, Callable[..., list[nn.Module]]] = {"mlp": mlp.blocks}
 
 
 class Backbone(nn.Module):
-    """A network cut into blocks; images [B, 3, H, W] -> a map [B, C, h, w] per stage.
+    """A network cut into blocks, from images [B, 3, H, W] to one map [B, C, h, w] per stage.
 
-    The parts are for architectures that join several networks: `stem` makes the first feature of
-    the images, `blocks` are computed one after the other, and `as_map` turns the feature at the
+    Architectures that connect several networks use the parts: `stem` computes the first feature
+    of the images, `blocks` are applied one after the other, and `as_map` turns the feature at the
     end of a stage into a map. Within a stage all features have the same shape. `stages` holds the
-    number of blocks per stage, `channels` the channels behind every block, and `reductions` how
-    many pixels a cell of every stage's map is wide. Channels lie on `channel_dim`: 1 for maps
+    number of blocks per stage, `channels` the output channels of every block, and `reductions` the
+    width in pixels of a cell in every stage's map. The channel axis is `channel_dim`: 1 for maps
     [B, C, h, w], -1 for tokens [B, N, C] and for maps [B, h, w, C].
 
     `features` is 0 for images. Otherwise the inputs are vectors [B, features]: a feature is then
@@ -67,7 +67,7 @@ class Backbone(nn.Module):
         size: Size,
         features: int = 0,
     ) -> None:
-        """Take the parts as they are; `channels` per stage, `prefix` class and register tokens."""
+        """Use these parts; `channels` is per stage, `prefix` counts class and register tokens."""
         super().__init__()
         self.stem = stem
         self.blocks = nn.ModuleList(block for stage in stages for block in stage)
@@ -84,7 +84,7 @@ class Backbone(nn.Module):
         self._size = size
 
     def stage_of(self, block: int) -> int:
-        """The number of the stage that a block lies in.
+        """The index of the stage that contains a block.
 
         >>> backbone = build("test_vit", 32)
         >>> backbone.stages, [backbone.stage_of(block) for block in range(6)]
@@ -99,7 +99,7 @@ class Backbone(nn.Module):
     def forward_with_hook(
         self, images: Tensor, after: Callable[[int, Tensor], Tensor]
     ) -> list[Tensor]:
-        """`forward`, with `after(block, feature)` in place of what every block puts out."""
+        """`forward`, with `after(block, feature)` in place of the output of every block."""
         maps: list[Tensor] = []
         feature = self.stem(images)
         for number, block in enumerate(self.blocks):
@@ -126,23 +126,23 @@ def build(
     features: int = 0,
     **options: Any,
 ) -> Backbone:
-    """A fresh backbone by its name: a network of timm for images, or `mlp` for vectors.
+    """A new backbone by its name: a timm network for images, or `mlp` for vectors.
 
-    `size` is (height, width) of the images in pixels, or one number for square ones. With
-    `features` above 0 the inputs are vectors of this many numbers, and the backbone is `mlp`.
-    Options may follow the name as in `resnet50:output_stride=8`, or be keywords. The initial
-    values are drawn from torch's global state. `pretrained` loads ImageNet weights, or those of a
-    file (see `weights`); data are expected to be normalised with ImageNet's mean and deviation,
-    and are brought to the weights' own where these differ. Parameters that the features do not
-    depend on (classifiers, final norms) are left out.
+    `size` is (height, width) of the images in pixels, or one number for square images. With
+    `features` above 0 the inputs are vectors of that length, and the backbone is `mlp`. Options may
+    follow the name as in `resnet50:output_stride=8`, or be keywords. Initial values are drawn from
+    torch's global random state. `pretrained` loads ImageNet weights, or those in a file (see
+    `pretrained.py`); inputs are expected to be normalised with ImageNet's mean and standard
+    deviation, and are converted if the weights expect others. Parameters that do not affect the
+    features (classifiers, final norms) are left out.
 
     The option `output_stride` (8 or 16) replaces the last strides by dilation, as DeepLab does.
-    timm has it for many networks, and VGG has it here.
+    timm offers it for many networks; for VGG it is implemented here.
 
-    The first time that a name of timm is built in a process, the result is compared with timm's own
-    features on a small batch. Errors: `UsageError` for an unknown name or option, for a backbone
-    that does not suit the inputs, for a network that is not a chain of blocks, for an image size
-    that it cannot take, and for weights that cannot be loaded.
+    The first time that a timm network is built in a process, the result is compared with timm's own
+    features on a small batch. Errors: `UsageError` for an unknown name or option, a backbone that
+    does not fit the inputs, a network that is not a chain of blocks, an unsuitable image size, and
+    weights that cannot be loaded.
 
     Sources of timm and of the dilated form: Wightman, PyTorch Image Models, 2019,
     https://github.com/huggingface/pytorch-image-models; Chen, Papandreou, Kokkinos, Murphy,
@@ -188,10 +188,10 @@ def _in_patches(name: str, size: Size, patch: int) -> None:
 
 
 def resolve(text: str, features: int = 0, pretrained: bool = False) -> str:
-    """A backbone's text with its options in order, so that two spellings are one run.
+    """A backbone's canonical text, so that different spellings give the same run.
 
-    Errors: `UsageError` for an unknown name, with the likely one, and for a backbone that does not
-    suit the inputs, which are vectors of `features` numbers, or images where that is 0.
+    Errors: `UsageError` for an unknown name, with the most similar one, and for a backbone that
+    does not fit the inputs: vectors of length `features`, or images if that is 0.
 
     >>> resolve("mlp:width=32:depth=3", features=10)
     'mlp:width=32'
@@ -256,7 +256,7 @@ def _value(text: str) -> bool | int | float | str:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Per stage: whether the finest cut is faithful, its channels, its reduction."""
+    """Whether the finest cut of each stage is faithful, and the stage's channels and reduction."""
 
     fine: tuple[bool, ...]
     channels: tuple[int, ...]
@@ -283,7 +283,7 @@ def _assemble(cut: Cut, plan: _Plan, size: Size) -> Backbone:
 
 
 def _examine(net: Any, cut: Cut, name: str, size: Size) -> tuple[Backbone, _Plan]:
-    """Cut as finely as the features allow, and see that they are those of timm."""
+    """Cut each stage as finely as is faithful, and verify that the features equal timm's."""
     with _examination(net) as generator:
         images = torch.randn(2, 3, *size, generator=generator, device="cpu")
         images = images.to(next(net.parameters()).device)
@@ -332,7 +332,7 @@ def _plan(cut: Cut, images: Tensor) -> _Plan:
 
 
 def _outputs(blocks: Sequence[nn.Module], feature: Tensor) -> list[Tensor]:
-    """Outputs of consecutive blocks, up to one that fails or modifies its input."""
+    """The outputs of consecutive blocks, up to the first that fails or modifies its input."""
     outputs: list[Tensor] = []
     try:
         for block in blocks:
@@ -341,13 +341,13 @@ def _outputs(blocks: Sequence[nn.Module], feature: Tensor) -> list[Tensor]:
                 break
             outputs.append(output)
             feature = output
-    except (AttributeError, RuntimeError, TypeError, ValueError):  # not made for a row
+    except (AttributeError, RuntimeError, TypeError, ValueError):  # the blocks are not a chain
         pass
     return outputs
 
 
 def _alike(ours: Tensor, theirs: Tensor) -> bool:
-    """Equal but for rounding; false where a number is not finite."""
+    """Return whether two tensors are equal up to rounding; false if any number is not finite."""
     if ours.shape != theirs.shape:
         return False
     error = (ours - theirs).abs().max()
@@ -356,13 +356,13 @@ def _alike(ours: Tensor, theirs: Tensor) -> bool:
 
 @contextmanager
 def _examination(net: nn.Module) -> Iterator[torch.Generator]:
-    """Evaluation without gradients, with something to see in every block; undone afterwards.
+    """Evaluate a network without gradients and with every block active; undone afterwards.
 
-    Gains that start at 0 or nearly so (the last norm of a residual branch, layer scales) would
-    hide what a block does, so tensors that start constant are random inside.
+    Gains that start at or near 0 (the last norm of a residual branch, layer scales) would hide what
+    a block computes, so parameters that start constant are random inside this context.
     """
     generator = torch.Generator().manual_seed(0)
-    training = [module for module in net.modules() if module.training]  # the cut takes some away
+    training = [module for module in net.modules() if module.training]  # cutting removes some
     state = torch.get_rng_state()
     constant = [p for p in net.parameters() if bool((p == p.flatten()[:1]).all())]
     kept = [parameter.detach().clone() for parameter in constant]

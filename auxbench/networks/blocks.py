@@ -1,7 +1,7 @@
-"""Cuts: networks of timm in a stem and stages of blocks, each in pieces and as a whole.
+"""Cuts: timm networks divided into a stem and stages, each as separate blocks and as a whole.
 
-Every family of timm goes through one of three cutters. What they do is a proposal: whether the
-pieces in their order compute what the network does is for the backbone to examine.
+Each timm family has one of three cutters. A cut is only a proposal: `backbone` verifies that the
+pieces, applied in order, compute the same as the network.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["CUTTERS", "Cut", "Layout", "Stage", "grouped", "in_pieces"]
 
 Layout = Literal["NCHW", "NHWC", "NLC"]
 
-_DEALT_STAGES = 4  # groups of equal length that equal blocks are grouped into
+_DEALT_STAGES = 4  # the number of stages that a chain of equal blocks is divided into
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage in its finest cut and as one block; `feature` is its place among timm's features."""
+    """A stage, finely cut and as one block; `feature` is its index among timm's features."""
 
     blocks: list[nn.Module]
     whole: nn.Module
@@ -38,7 +38,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Cut:
-    """A network in pieces; `stem()` takes them out of it, after which it can no longer run."""
+    """A network in pieces; after `stem()` is called, the original network can no longer run."""
 
     stem: Callable[[], nn.Module]
     stages: list[Stage]
@@ -48,7 +48,7 @@ class Cut:
 
 
 def in_pieces(net: nn.Module, name: str) -> Cut:
-    """The cut of a network by the cutter of its family; errors: `UsageError` if it has none."""
+    """Cut a network with the cutter of its family; errors: `UsageError` if there is none."""
     inner = net.model if isinstance(net, FeatureGetterNet) else net
     for kind, cutter in CUTTERS.items():
         if isinstance(inner, kind):
@@ -59,7 +59,7 @@ def in_pieces(net: nn.Module, name: str) -> Cut:
 
 
 def _chain(net: Any) -> Cut:
-    """A list of modules of which some are the ends of stages: ResNet, VGG, ConvNeXt, Swin, ..."""
+    """Cut a list of modules, some of which end a stage: ResNet, VGG, ConvNeXt, Swin, ..."""
     plain = not any(True for module in net.values() for _ in module.children())  # VGG: only layers
     stem: list[nn.Module] = []
     stages: list[Stage] = []
@@ -71,9 +71,9 @@ def _chain(net: Any) -> Cut:
             continue
         place += 1
         if place == 0 and not plain and net.feature_info.reduction()[0] < 4:
-            continue  # the feature before the first stage, which belongs to the stem
+            continue  # a feature before the first stage belongs to the stem
         if not any(True for part in waiting for _ in part.parameters()):
-            continue  # a mere pooling begins the next stage, and is dropped where none follows
+            continue  # pooling alone starts the next stage, and is dropped if none follows
         if plain:
             stages.append(Stage(_layers(waiting), _sequence(waiting), place))
         else:
@@ -86,7 +86,7 @@ def _chain(net: Any) -> Cut:
 
 
 def _efficientnet(net: Any) -> Cut:
-    """A stem of single layers and groups of blocks: EfficientNet, MobileNet and their kin."""
+    """Cut a stem of single layers and groups of blocks: EfficientNet, MobileNet and relatives."""
     places = {info["stage"] - 1: at for at, info in enumerate(net.feature_info.get_dicts())}
     stages = [_stage([], group, places.get(number)) for number, group in enumerate(net.blocks)]
     stem = [module for name, module in net.named_children() if name != "blocks"]
@@ -94,7 +94,7 @@ def _efficientnet(net: Any) -> Cut:
 
 
 def _tokens(net: Any) -> Cut:
-    """Equal blocks on tokens: ViT and DeiT."""
+    """Cut a chain of equal blocks on tokens: ViT and DeiT."""
     groups = grouped(list(net.model.blocks))
     net.out_indices = [end - 1 for end in accumulate(map(len, groups))]
     stages = [Stage(group, nn.Sequential(*group), stage) for stage, group in enumerate(groups)]
@@ -108,7 +108,7 @@ def _tokens(net: Any) -> Cut:
 
 
 def grouped(blocks: list[nn.Module]) -> list[list[nn.Module]]:
-    """Equal blocks in up to four groups, the first of which are one longer if they cannot be."""
+    """Blocks in up to four groups of equal length; the first groups may be one block longer."""
     count = min(_DEALT_STAGES, len(blocks))
     short, longer = divmod(len(blocks), count)
     sizes = [short + (stage < longer) for stage in range(count)]
@@ -125,7 +125,7 @@ CUTTERS: dict[type, Callable[[Any], Cut]] = {
 
 
 class _Embedding(nn.Module):
-    """Images -> tokens with their positions; what a transformer does before its first block."""
+    """The stem of a transformer: from images to tokens with position embeddings."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class _Embedding(nn.Module):
 
 
 def _stage(before: list[nn.Module], main: nn.Module, feature: int | None) -> Stage:
-    """A stage that ends in `main`, whose parts may be blocks; `before` goes with the first."""
+    """A stage that ends in `main`, whose parts may be blocks; `before` joins the first block."""
     whole = _sequence([*before, main])
     inner = dict(main.named_children())
     if "blocks" in inner:  # with a downsampling before them, as in ConvNeXt and Swin
@@ -169,7 +169,7 @@ def _is_block(module: nn.Module) -> bool:
 
 
 def _layers(modules: list[nn.Module]) -> list[nn.Module]:
-    """Single layers grouped so that each group has one convolution, after what precedes it."""
+    """Single layers in groups with one convolution each; every further convolution starts one."""
     groups: list[list[nn.Module]] = [[]]
     for module in modules:
         if isinstance(module, nn.Conv2d) and any(isinstance(m, nn.Conv2d) for m in groups[-1]):

@@ -1,4 +1,4 @@
-"""The builder of networks, and the single-task network that every comparison starts from."""
+"""The builder of networks, and the single-task network, the baseline of every comparison."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from auxbench.spec.networks import HEAD
 
 @dataclass(frozen=True)
 class Builder:
-    """Builds networks for an architecture: the tasks, a maker of backbones, the seeds.
+    """Builds networks for an architecture, from the tasks, a backbone factory and the seeds.
 
-    `dense_head` is the head of tasks that predict maps, as `heads.head` reads it. Everything of the
-    primary is initialised from seeds of its own, so it starts alike under every method: common
-    random numbers.
+    `dense_head` is the head for tasks that predict maps, in the grammar of `heads.head`. All parts
+    of the primary's network have their own seeds, so they start from the same values under every
+    method: common random numbers.
     """
 
     tasks: tuple[Task, ...]
@@ -29,27 +29,27 @@ class Builder:
     dense_head: str = HEAD
 
     def backbone(self, task: Task) -> Backbone:
-        """A fresh backbone for a task; the primary's is the one that everybody starts from."""
+        """A new backbone for a task; the primary's starts from the same values in every method."""
         role = "primary" if task is self.tasks[0] else task.name
         with self.seeds.seeded("trunk", role):
             return self.make_backbone()
 
     def head(self, task: Task, backbone: Backbone) -> nn.Module:
-        """A fresh head that suits the task."""
+        """A new head that fits the task."""
         with self.seeds.seeded("head", task.name):
             return heads.head(task.dense, backbone, task.outputs, self.dense_head)
 
     def network(self, task: Task) -> Network:
-        """A fresh single-task network."""
+        """A new single-task network."""
         backbone = self.backbone(task)
         return Network(backbone, self.head(task, backbone))
 
 
 class Network(nn.Module):
-    """A single-task network: backbone and head; images [B, 3, H, W] -> prediction.
+    """A single-task network of backbone and head, from images [B, 3, H, W] to a prediction.
 
-    `after` holds one module per block that acts on the block's output, for architectures that
-    leave something of their own on the primary branch.
+    `after` holds one module per block that is applied to the block's output, for architectures that
+    keep additional modules on the primary branch.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Heads: what turns the maps at the ends of a backbone's stages into a prediction.
+"""Heads: modules that turn the maps at the ends of a backbone's stages into a prediction.
 
 Long because the four heads share their parts.
 """
@@ -20,11 +20,11 @@ from auxbench.spec.networks import HEAD
 __all__ = ["HEADS", "DeepLabHead", "DptHead", "FpnHead", "LargeFovHead", "VectorHead"]
 __all__ += ["head", "resolve"]
 
-_FINEST = 4  # pixels per cell: finer maps cost most of the time of a head and add little
+_FINEST = 4  # pixels per cell; finer maps would take most of a head's time and add little
 
 
 class VectorHead(nn.Module):
-    """The mean of the last stage over the image and a linear layer: a vector [B, outputs].
+    """Global average pooling of the last stage and a linear layer: a vector [B, outputs].
 
     >>> import torch
     >>> head = VectorHead(channels=[8, 16], outputs=3)
@@ -38,20 +38,20 @@ class VectorHead(nn.Module):
         self.linear = nn.Linear(channels[-1], outputs)
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Maps [B, C, h, w] of all stages -> [B, outputs] in single precision; no activation."""
+        """Predict [B, outputs] in single precision, without activation, from maps [B, C, h, w]."""
         prediction: Tensor = self.linear(features[-1].mean(dim=(2, 3)))
         return prediction.float()
 
 
 class FpnHead(nn.Module):
-    """The maps of all stages, brought together: a map [B, outputs, H, W] of the images' size.
+    """The fused maps of all stages: a map [B, outputs, H, W] of the images' size.
 
-    Every map is led through a 1x1 convolution to `width` channels and enlarged to the finest;
-    their sum passes a 3x3 convolution, batch normalisation and ReLU, and a 1x1 convolution gives
-    the outputs, which are enlarged to the images' size. Enlarging is bilinear. Maps whose cells
-    are narrower than 4 pixels are left out, unless there are no others.
+    A 1x1 convolution projects every map to `width` channels, and the map is upsampled to the finest
+    one; their sum goes through a 3x3 convolution, batch normalisation and ReLU, and a 1x1
+    convolution gives the outputs, which are upsampled to the images' size. Upsampling is bilinear.
+    Maps whose cells are narrower than 4 pixels are left out, unless there are no others.
 
-    Source, with one convolution at the finest level in place of a chain of them per level:
+    Source, but with one convolution at the finest level instead of a chain of them per level:
     Kirillov, Girshick, He, Dollár, Panoptic Feature Pyramid Networks, CVPR 2019,
     https://arxiv.org/abs/1901.02446.
 
@@ -67,7 +67,7 @@ class FpnHead(nn.Module):
         reductions: Sequence[int],
         outputs: int,
         *,
-        width: Annotated[Count, Help("Channels to which the map of every stage is led.")] = 64,
+        width: Annotated[Count, Help("Channels to which every stage is projected.")] = 64,
     ) -> None:
         """Take channels and pixels per cell of every stage, and the channels of the prediction."""
         super().__init__()
@@ -96,7 +96,7 @@ class FpnHead(nn.Module):
 
 
 class _LastStageHead(nn.Module):
-    """A head that reads the last stage alone, through `layers`, and upsamples its outputs."""
+    """The base of heads that apply `layers` to the last stage only, and upsample the outputs."""
 
     layers: nn.Module
 
@@ -108,10 +108,10 @@ class _LastStageHead(nn.Module):
 class DeepLabHead(_LastStageHead):
     """Parallel atrous convolutions on the last stage: a map [B, outputs, H, W] of the images' size.
 
-    A 1x1 convolution, three 3x3 ones dilated once, twice and thrice so that the first reaches
-    `reach` pixels, and the mean over the image, 256 channels each, are joined; a 3x3 and a 1x1
-    convolution follow, and the outputs are enlarged. The 96 pixels are the paper's rates: 12, 24
-    and 36 on cells of 8 pixels, which `resnet50:output_stride=8` has, and half of them on 16.
+    A 1x1 convolution, three 3x3 convolutions with dilation rates 1 : 2 : 3, the first of which
+    reaches `reach` pixels, and global average pooling, with 256 channels each, are concatenated; a
+    3x3 and a 1x1 convolution follow, and the outputs are upsampled. 96 pixels give the paper's
+    rates: 12, 24 and 36 for cells of 8 pixels, as in `resnet50:output_stride=8`, and half for 16.
 
     Source: Chen, Papandreou, Schroff, Adam, Rethinking Atrous Convolution for Semantic Image
     Segmentation, 2017, https://arxiv.org/abs/1706.05587, as torchvision has it.
@@ -145,11 +145,11 @@ class DeepLabHead(_LastStageHead):
 class LargeFovHead(_LastStageHead):
     """One atrous convolution with a wide view on the last stage: a map [B, outputs, H, W].
 
-    A pooling over 3x3 cells, a 3x3 convolution dilated so that it reaches `reach` pixels and a 1x1
-    convolution, both of 1,024 channels with batch normalisation, ReLU and dropout, then a 1x1
-    convolution to the outputs, which are enlarged to the images' size. The 96 pixels are the
-    paper's dilation of 12 on cells of 8 pixels, which `vgg16:output_stride=8` has. The paper has
-    no batch normalisation; the codes that Aux-NAS descends from have.
+    It has max pooling over 3x3 cells, a 3x3 convolution dilated so that it reaches `reach` pixels,
+    and a 1x1 convolution, both with 1,024 channels, batch normalisation, ReLU and dropout, then a
+    1x1 convolution to the outputs, which are upsampled to the images' size. 96 pixels give the
+    paper's dilation of 12 for cells of 8 pixels, as in `vgg16:output_stride=8`. Batch normalisation
+    is not in the paper, but in the code that Aux-NAS is derived from.
 
     Source: Chen, Papandreou, Kokkinos, Murphy, Yuille, Semantic Image Segmentation with Deep
     Convolutional Nets and Fully Connected CRFs, ICLR 2015, https://arxiv.org/abs/1412.7062.
@@ -188,15 +188,15 @@ class LargeFovHead(_LastStageHead):
 class DptHead(nn.Module):
     """All stages, refined from the coarsest to the finest: a map [B, outputs, H, W].
 
-    Every map is led to `width` channels and, where all stages have cells of one width, as in a
-    ViT, brought to a pyramid: the last one to cells of twice that width, those before it to equal,
-    a half and a quarter. From the coarsest on, two residual units and an enlargement make what the
-    next finer map is added to. Two 3x3 convolutions and a 1x1 one give the outputs at the images'
-    size.
+    Every map is projected to `width` channels. If all stages have cells of the same width, as in a
+    ViT, the maps are resized to a pyramid: cells of the last map become twice as wide, those of the
+    maps before it keep their width, or become a half or a quarter as wide. From the coarsest map
+    on, the result so far is upsampled and added to the next finer map, with up to two residual
+    units per level. Two 3x3 and a 1x1 convolution give the outputs at the images' size.
 
     Source: Ranftl, Bochkovskiy, Koltun, Vision Transformers for Dense Prediction, ICCV 2021,
-    https://arxiv.org/abs/2103.13413. Class tokens are ignored, one of its three ways, and all tasks
-    have the last layers that it uses for depth. The published code of Aux-NAS has width 192.
+    https://arxiv.org/abs/2103.13413. Class tokens are ignored, which is one of its three variants,
+    and all tasks use its last layers for depth. The published code of Aux-NAS has width 192.
 
     >>> import torch
     >>> head = DptHead(channels=[8, 8], reductions=[16, 16], outputs=3, width=16)
@@ -210,9 +210,7 @@ class DptHead(nn.Module):
         reductions: Sequence[int],
         outputs: int,
         *,
-        width: Annotated[
-            int, Bounds(2), Help("Channels to which the map of every stage is led.")
-        ] = 256,
+        width: Annotated[int, Bounds(2), Help("Channels to which every stage is projected.")] = 256,
     ) -> None:
         """Take channels and pixels per cell of every stage, and the channels of the prediction."""
         super().__init__()
@@ -248,7 +246,7 @@ class DptHead(nn.Module):
 
 
 class _Residual(nn.Module):
-    """A map plus two 3x3 convolutions of it, each after ReLU and before batch normalisation."""
+    """A residual unit: twice ReLU, 3x3 convolution and batch normalisation, added to the input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -270,7 +268,7 @@ class _Residual(nn.Module):
 
 
 def _resized(width: int, place: int) -> nn.Module:
-    """Layers that resize a map to cells of twice the width, of the same, a half, a quarter, ..."""
+    """A layer that resizes cells to twice the width at `place` 0, then 1, 1/2, 1/4, ... times."""
     if place == 0:
         return nn.Conv2d(width, width, kernel_size=3, stride=2, padding=1)
     factor = 2 ** (place - 1)
@@ -286,7 +284,7 @@ HEADS: dict[str, type[nn.Module]] = {
 
 
 def resolve(text: str) -> str:
-    """A head's text with its options in order, as in `deeplab:reach=48`; errors: `UsageError`.
+    """A head's canonical text, as in `deeplab:reach=48`; errors: `UsageError`.
 
     >>> resolve("dpt:width=256")
     'dpt'
@@ -296,10 +294,10 @@ def resolve(text: str) -> str:
 
 
 def head(dense: bool, backbone: Backbone, outputs: int, text: str = HEAD) -> nn.Module:
-    """A fresh head on a backbone: for maps, if `dense`, the one that `text` names.
+    """A new head for a backbone; `text` names the head for `dense` tasks, which predict maps.
 
-    Errors: `UsageError` for a map on a backbone whose inputs are vectors, which have no places,
-    and for unknown heads and options.
+    Errors: `UsageError` for a dense task on a backbone for vectors, and for unknown heads and
+    options.
 
     >>> from auxbench.networks.backbone import build
     >>> type(head(False, build("test_resnet", 32), outputs=2)).__name__
@@ -323,7 +321,7 @@ def _choice(text: str) -> Choice:
 
 
 def _coarse(reductions: Sequence[int]) -> list[int]:
-    """The stages whose maps are worth their time, or all where there are no others."""
+    """The stages whose maps are coarse enough to be used, or all stages if none are."""
     coarse = [stage for stage, pixels in enumerate(reductions) if pixels >= _FINEST]
     return coarse or list(range(len(reductions)))
 

@@ -1,4 +1,4 @@
-"""The multilayer perceptron: the blocks of the backbone for data whose inputs are vectors."""
+"""The multilayer perceptron: the blocks of the backbone for vector inputs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Token", "blocks"]
 
 
 class Token(nn.Module):
-    """Vectors [B, F] as sequences of one token, [B, 1, F]: what the first block reads.
+    """Vectors [B, F] as sequences of one token, [B, 1, F], for the first block.
 
-    Channels then lie on the last axis as in a transformer, so that whatever attaches to one also
-    attaches to a perceptron.
+    Channels are then on the last axis as in a transformer, so that everything that can attach to a
+    transformer can also attach to a perceptron.
     """
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """The same numbers with an axis more."""
+        """The same values with an additional axis."""
         return vectors.unsqueeze(1)
 
 
@@ -29,11 +29,11 @@ def blocks(
     depth: Annotated[Count, Help("Number of hidden layers.")] = 3,
     width: Annotated[Count, Help("Units of every hidden layer.")] = 128,
 ) -> list[nn.Module]:
-    """The hidden layers of a perceptron, `depth` linear layers with ReLU, `width` units each.
+    """The hidden layers of a perceptron: `depth` linear layers with ReLU and `width` units each.
 
-    They take [B, 1, features] and give [B, 1, width]. The keyword arguments are the options of
-    the backbone, as in `mlp:depth=4:width=128`; initial values are torch's, drawn from its global
-    state.
+    They map [B, 1, features] to [B, 1, width]. The keyword arguments are the options of the
+    backbone, as in `mlp:depth=4:width=128`; initial values are torch's defaults, drawn from its
+    global random state.
 
     >>> [block[0].in_features for block in blocks(10, depth=3, width=32)]
     [10, 32, 32]

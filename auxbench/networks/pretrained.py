@@ -1,7 +1,7 @@
-"""Weights: initial values of a backbone from a file that the user names.
+"""Weights: initial values of a backbone from the user's file.
 
-A file is known by the SHA-256 of its bytes, never by where it lies, so that a run is the same run
-wherever it goes on. `keep` copies it into the cache folder under that name.
+A file is identified by the SHA-256 of its bytes, never by its location, so that a run keeps its
+identity when it is resumed elsewhere. `keep` copies the file into the cache under that name.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _KINDS = (".safetensors", ".pth", ".pt", ".bin")
 
 
 def keep(file: Path) -> str:
-    """The SHA-256 of a file of weights, which is copied into the cache; errors: `UsageError`."""
+    """Copy a weights file into the cache and return its SHA-256; errors: `UsageError`."""
     if file.suffix not in _KINDS:
-        raise UsageError(f"weights '{file}' are of no known kind; give {', '.join(_KINDS)}.")
+        raise UsageError(f"weights '{file}' have an unknown type; give {', '.join(_KINDS)}.")
     try:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -39,26 +39,26 @@ def keep(file: Path) -> str:
             os.replace(draft, place)
     except OSError as error:
         raise UsageError(
-            f"weights '{file}' cannot be kept ({error.strerror}); correct that."
+            f"weights '{file}' cannot be copied to the cache ({error.strerror}); correct that."
         ) from None
     return digest
 
 
 def kept(digest: str) -> Path:
-    """The file in the cache with that SHA-256; errors: `UsageError` if it is not there."""
+    """The cached file with that SHA-256; errors: `UsageError` if there is none."""
     found = sorted(_folder().glob(f"{digest}.*"))
     if not found:
         raise UsageError(
-            f"weights '{digest[:12]}' are not in '{_folder()}'; name their file by --weights."
+            f"weights '{digest[:12]}' are not in '{_folder()}'; name their file with --weights."
         )
     return found[0]
 
 
 def read(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name, on the CPU; nothing but tensors is ever unpickled.
+    """The tensors in a file by name, on the CPU; nothing but tensors is ever unpickled.
 
-    What training scripts wrap around a state is taken off: `state_dict` or `model` around it, and
-    `module.` before the names. Errors: `UsageError` for a file that is none.
+    Wrappers that training scripts add are removed: an outer `state_dict` or `model`, and `module.`
+    before the names. Errors: `UsageError` for a file that cannot be read.
     """
     from timm.models import load_state_dict
 
@@ -74,8 +74,8 @@ def read(file: Path) -> dict[str, Tensor]:
 
 
 def cover(tensors: Mapping[str, Any], net: nn.Module, name: str, file: str) -> None:
-    """See that a file had every tensor of a network of timm; errors: `UsageError` if one lacks."""
-    here = {key.replace(".", "_") for key in tensors}  # where timm flattens a network, it joins so
+    """Check that a file has every tensor of a timm network; errors: `UsageError` if not."""
+    here = {key.replace(".", "_") for key in tensors}  # timm joins names so in flattened networks
     wanted = {key.removeprefix("model."): None for key in net.state_dict()}
     missing = [key for key in wanted if key.replace(".", "_") not in here]
     if missing:

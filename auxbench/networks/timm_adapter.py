@@ -1,4 +1,4 @@
-"""Networks of timm as they are before they are cut: made, dilated, with their initial weights."""
+"""timm networks before they are cut: their creation, dilation and initial weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PACKAGES = {  # weights that come as a Python package, for machines without int
 
 
 def create(name: str, size: Size, pretrained: bool | Path, options: dict[str, Any]) -> Any:
-    """timm's network for features, which ends where the last feature does."""
+    """A timm network that outputs features and ends at the last one."""
     for option in options:
         if option in _OURS:
             raise UsageError(f"option '{option}' of '{name}' is set by auxbench; leave it out.")
@@ -92,9 +92,9 @@ def _impossible(name: str, size: Size, error: Exception) -> UsageError:
 
 
 def _source(name: str) -> dict[str, Any]:
-    """Return the source of timm's weights: the usual one, or the cache of a hub out of reach.
+    """Return the source of timm's weights: the usual one, or the hub's cache if it is unreachable.
 
-    Asked itself, the hub's client would try for most of a minute before it looks there.
+    The hub's own client would try to connect for most of a minute before it looks in its cache.
     """
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id or _reachable(HUB):
@@ -108,7 +108,7 @@ def _source(name: str) -> dict[str, Any]:
 
 
 def _reachable(address: str) -> bool:
-    """Return whether a host's name resolves; behind a proxy it need not."""
+    """Return whether a host's name resolves; behind a proxy it does not have to."""
     try:
         return bool(getproxies()) or bool(socket.getaddrinfo(urlsplit(address).hostname, 443))
     except OSError:
@@ -116,10 +116,10 @@ def _reachable(address: str) -> bool:
 
 
 def _dilate(net: Any, name: str, stride: object) -> None:
-    """Let a chain of single layers shrink images by `stride` at most: dilate instead of pooling.
+    """Limit the downsampling of a chain of single layers to `stride`, with dilation instead.
 
-    A pooling that would shrink them further keeps its reach of 3 cells and moves by one, and the
-    convolutions behind it are dilated. Weights keep their shapes.
+    A pooling that would exceed it gets a kernel of 3 cells and stride 1, and the convolutions after
+    it are dilated. Weights keep their shapes.
     """
     if stride not in (8, 16, 32):
         raise UsageError(f"output_stride '{stride}' of '{name}' is not possible; give 8, 16 or 32.")
@@ -136,7 +136,7 @@ def _dilate(net: Any, name: str, stride: object) -> None:
 
 
 def _packaged(package: str) -> Path | None:
-    """The file of weights that an installed package holds."""
+    """The weights file in an installed package, or None."""
     spec = find_spec(package) if package else None
     folders = spec.submodule_search_locations if spec else None
     files = [file for folder in folders or [] for file in Path(folder).glob("models/*.pth")]
@@ -144,7 +144,7 @@ def _packaged(package: str) -> Path | None:
 
 
 def _load(net: nn.Module, file: Path, name: str) -> None:
-    """Fill a network from a file of the whole one, whose tensors come in the same order."""
+    """Load weights from a file of the complete network, whose tensors have the same order."""
     tensors = list(torch.load(file, map_location="cpu", weights_only=True).values())
     slots = net.state_dict()
     pairs = list(zip(slots.values(), tensors, strict=False))
@@ -157,7 +157,7 @@ def _load(net: nn.Module, file: Path, name: str) -> None:
 
 
 class _Renormalise(nn.Module):
-    """Images normalised with ImageNet's mean and deviation -> normalised with other ones."""
+    """Converts images from ImageNet's normalisation to another mean and standard deviation."""
 
     def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
         super().__init__()
@@ -173,9 +173,9 @@ class _Renormalise(nn.Module):
 
 
 def renormalised(stem: nn.Module, config: dict[str, Any]) -> nn.Module:
-    """A stem for data normalised as ImageNet's, of a network whose weights expect others.
+    """A stem for ImageNet-normalised data, even if the weights expect another normalisation.
 
-    `config` is timm's of the weights.
+    `config` is timm's configuration of the weights.
     """
     mean, deviation = tuple(config["mean"]), tuple(config["std"])
     if (mean, deviation) == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD):
@@ -184,7 +184,7 @@ def renormalised(stem: nn.Module, config: dict[str, Any]) -> nn.Module:
 
 
 def spelled(size: Size) -> str:
-    """A size in words.
+    """A size as text.
 
     >>> spelled((96, 96)), spelled((288, 384))
     ('96', '288 x 384')
@@ -193,7 +193,7 @@ def spelled(size: Size) -> str:
 
 
 def short(error: Exception) -> str:
-    """An error of others in part of a line.
+    """A third-party error as a short text, to be part of a line.
 
     >>> short(ValueError("no such thing.\\nmore"))
     'ValueError: no such thing'

@@ -1,4 +1,4 @@
-"""Runs that have ended: the record, the store on disk, machine, code and data.
+"""Records of finished runs: their layout, the store on disk, and the provenance of results.
 
 Nothing here imports torch.
 """

@@ -1,4 +1,4 @@
-"""Declared comparisons: those that were named before their runs were made."""
+"""Declared comparisons: those that were announced before their runs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from auxbench.spec.grammar import split_list
 class Declared:
     """The comparisons that a results folder was made for, kept in `declared/records.jsonl`.
 
-    For `auxbench run` and `tune`, which write them down first, and for reports, in which they are
-    confirmatory, with a correction over them alone; everything else is exploratory.
+    `auxbench run` and `tune` write them before any run. In reports they are confirmatory, with a
+    correction over them alone; all other comparisons are exploratory.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -27,10 +27,10 @@ class Declared:
         self.store = Store(Path(folder) / "declared")
 
     def append(self, text: str, runs: int) -> None:
-        """Declare comparisons, written METHOD/CONTROL with commas between them.
+        """Declare comparisons, written METHOD/CONTROL and separated by commas.
 
-        `runs` is how many runs the folder has already. What is declared stays as it was at first.
-        Errors: `UsageError` for a text that is not of this form.
+        `runs` is the number of runs that the folder already has. Existing declarations are not
+        changed. Errors: `UsageError` for a text that does not have this form.
         """
         known = self.pairs()
         for entry in split_list(text):
@@ -42,5 +42,5 @@ class Declared:
                 self.store.append({"id": name, "pair": [method, control], "runs": runs})
 
     def pairs(self) -> dict[tuple[str, str], int]:
-        """The declared pairs (method, control), and how many runs there were at that time."""
+        """The declared pairs (method, control), and how many runs existed at that time."""
         return {(r["pair"][0], r["pair"][1]): r["runs"] for r in self.store.records()}

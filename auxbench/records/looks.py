@@ -1,4 +1,4 @@
-"""Looks: which comparisons were looked at before more seeds were added."""
+"""Looks: interim analyses of comparisons, made before more seeds are added."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from auxbench.records.store import Store
 
 
 class Looks:
-    """The looks at a results folder, kept in `looks/records.jsonl`.
+    """The interim looks at a results folder, kept in `looks/records.jsonl`.
 
-    For `auxbench run --until decided`, which writes them, and for comparisons, which then decide at
-    the level of the latest look.
+    `auxbench run --until decided` writes them; comparisons are then decided at the significance
+    level of the latest look.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -26,7 +26,7 @@ class Looks:
         self.store = Store(Path(folder) / "looks")
 
     def append(self, problem: str, method: str, control: str, seeds: int) -> None:
-        """Note that a comparison was looked at when it had this many seeds."""
+        """Record that a comparison was looked at when it had this many seeds."""
         name = json.dumps([problem, method, control, seeds])
         self.store.append({"id": name, "look": [problem, method, control], "seeds": seeds})
 

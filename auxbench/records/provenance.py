@@ -1,9 +1,9 @@
-"""Provenance: the code and the data that a result was made by, and whether they still are.
+"""Provenance: the code and data that produced a result, and whether they have changed since.
 
-A result belongs to the files of its method and of its data set, with the helpers next to them that
-these import, to the version of the package that brings them, and to the data themselves. A run of
-which one of these has changed is stale. Nothing here imports what it looks at, so that boards need
-no torch.
+A result depends on the files of its method and of its data set, with the helpers next to them that
+these import, on the version of the package that contains them, and on the data themselves. If any
+of these has changed, the run is stale. Nothing here imports the code that it examines, so that
+boards do not need torch.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from auxbench.spec.registry import DATASETS, METHODS, Registry
 UNKNOWN = "made before its code was recorded"
 
 _REGISTRIES: Mapping[str, Registry[Any]] = {"methods": METHODS, "datasets": DATASETS}
-_OPENS = getattr(tokenize, "FSTRING_START", -1)  # from Python 3.12 on f-strings come in pieces
+_OPENS = getattr(tokenize, "FSTRING_START", -1)  # since Python 3.12, f-strings are several tokens
 _CLOSES = getattr(tokenize, "FSTRING_END", -1)
 _LAYOUT = {tokenize.INDENT: "{", tokenize.DEDENT: "}", tokenize.NEWLINE: "\n"}
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def code(methods: tuple[str, ...], dataset: str) -> dict[str, dict[str, dict[str, str]]]:
-    """The digests of the files of some methods and a data set, by their registered names.
+    """The digests of the files of some methods and a data set, by registered name, for records.
 
-    For records. A part of another package has the name and version of that package too.
+    A part of another package also has the name and version of that package.
     """
     wanted = {"methods": methods, "datasets": (dataset,)}
     return {
@@ -42,10 +42,10 @@ def code(methods: tuple[str, ...], dataset: str) -> dict[str, dict[str, dict[str
 
 
 def stale(record: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> str:
-    """Why a record is not of the present code and data, in a few words; empty if it is.
+    """Say in a few words why a record does not match today's code and data; empty if it does.
 
-    `data` are those that a run would read now; without them only the code is compared. What is not
-    on this machine, such as a method of somebody else's, is not known to have changed.
+    `data` are those that a run would read now; without them only the code is compared. Parts that
+    are not on this machine, such as somebody else's method, count as unchanged.
 
     >>> stale({"status": "done", "provenance": None})
     'made before its code was recorded'
@@ -66,7 +66,7 @@ def stale(record: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> s
 
 
 def _part(kind: str, name: str) -> dict[str, str] | None:
-    """The digest and package of a part; None where its files are not here or cannot be read."""
+    """The digest and package of a part; None if its files are missing or cannot be read."""
     registry = _REGISTRIES[kind]
     try:
         path, package = registry.origin(name)
@@ -76,10 +76,10 @@ def _part(kind: str, name: str) -> dict[str, str] | None:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of what a file and the helpers next to it do, in 16 hexadecimal digits.
+    """The first 16 hexadecimal digits of the SHA-256 of the code in a file and its helpers.
 
-    Helpers are what it imports relatively, directly or not. Comments, docstrings, help texts and
-    layout do not count.
+    Helpers are the files that it imports relatively, directly or indirectly. Comments, docstrings,
+    help texts and layout are ignored.
     """
     files = sorted(_family(path, {}).items(), key=lambda item: item[1])
     return _digest(tuple((file, name, file.stat().st_mtime_ns) for file, name in files))
@@ -95,7 +95,7 @@ def _digest(files: tuple[tuple[Path, str, int], ...]) -> str:
 
 
 def meaning(source: str) -> str:
-    """A source text without comments, docstrings, help texts and layout, alike in every Python.
+    """A source text without comments, docstrings, help texts and layout, for any Python version.
 
     >>> meaning("def f(x):  # doubles\\n    '''Double.'''\\n    return 2*x") == meaning(
     ...     "def f(x):\\n  return 2 * x\\n")
@@ -133,7 +133,7 @@ def _docstrings(tree: ast.Module) -> Iterator[tuple[int, int]]:
 
 
 def _helps(tree: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """The texts of `Help("...")`: where each begins and ends."""
+    """Yield the start and end positions of the texts in `Help("...")`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Help":
             for text in node.args:
@@ -151,7 +151,7 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
 
 
 def _family(path: Path, known: dict[Path, str]) -> dict[Path, str]:
-    """A file and what it imports relatively, directly or not, by path; with their names."""
+    """The names, by path, of a file and all that it imports relatively, directly or indirectly."""
     if path in known:
         return known
     known[path] = path.name

@@ -1,5 +1,5 @@
-"""The user's request in words: the grammar, the registries, budgets, methods, runs and studies.
+"""The user's request as text: the grammar, the registries, budgets, methods, runs and studies.
 
-Everything here is text and numbers, frozen and hashed; what it stands for is made elsewhere.
+Everything here is immutable text and numbers; the objects that they describe are built elsewhere.
 Nothing here imports torch.
 """

@@ -1,8 +1,8 @@
-"""Budgets: named, frozen tiers of training, the same for every method.
+"""Budgets: named, fixed amounts of training, the same for every method.
 
-A budget is how much is trained: steps, batch, image side, validations. How it is trained, by which
-learning rate, weight decay, schedule and optimizer, belongs to the entry that competes; a budget
-has defaults for these.
+A budget fixes how much is trained: steps, batch, image side, validations. How it is trained, with
+which learning rate, weight decay, schedule and optimizer, is up to the competing entry; the budget
+only has defaults for these.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 from auxbench.errors import UsageError, suggestion
 from auxbench.spec.marks import Help, NonNegative, Positive, Tune
 
-# A board holds runs of one protocol only. What changes numbers raises it: the splits, the random
-# streams, the selection rule, the tiers below, the definition of a score.
+# A board shows runs of one protocol only. Increase it when numbers change: with the splits, the
+# random streams, the selection rule, the budgets below or the definition of a score.
 PROTOCOL = "2"
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -28,14 +28,14 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe of training: how long, on what batches, and by default how.
+    """A training recipe: how long, on what batches, and how, with defaults.
 
-    `steps` are weight steps of `batch` samples with images of `side` pixels; whatever a method
-    does besides is its cost. The learning rate rises over the first `warm_up` share of the
-    steps and then follows `schedule`. Validation is read `evaluations` times, evenly spaced, and
-    `selection` says which of these states is tested: the 'best' on validation or the 'last'.
-    `chunks` above 1 computes Gramians in this many parts of the shared parameters, which takes less
-    memory and more time.
+    `steps` are optimiser steps on `batch` samples with images of `side` pixels; anything else that
+    a method does adds to its cost. The learning rate warms up over the first `warm_up` share of the
+    steps, then follows `schedule`. The network is validated `evaluations` times, evenly spaced, and
+    `selection` says which of these states is tested: the 'best' on validation or the 'last'. With
+    `chunks` above 1, Gramians are computed over that many parts of the shared parameters in turn,
+    which takes less memory and more time.
     """
 
     budget: str
@@ -53,7 +53,7 @@ class Recipe:
     chunks: int = 1
 
     def with_changes(self, **changes: Any) -> Recipe:
-        """The recipe with some values set by the user, checked one by one.
+        """The recipe with some values set by the user, each of which is checked.
 
         >>> BUDGETS["demo"].with_changes(steps=10).budget
         'demo*'
@@ -62,7 +62,7 @@ class Recipe:
         changed = {k: v for k, v in changes.items() if v != getattr(self, k)}
         for key, value in changed.items():
             _check(key, value)
-        same = changed.keys() <= {"chunks"}  # which decides memory and rounding only
+        same = changed.keys() <= {"chunks"}  # which only affects memory and rounding
         name = self.budget if same else f"{self.budget.rstrip('*')}*"
         return replace(self, budget=name, **changed)
 
@@ -78,9 +78,9 @@ class Recipe:
         return self.learning_rate * factor
 
     def to_json(self) -> dict[str, Any]:
-        """All that decides a number; the purpose is prose and stays out of the run's identity."""
+        """Every value that can affect results; the purpose is prose and not part of a run's id."""
         values = {key: value for key, value in asdict(self).items() if key != "purpose"}
-        if self.chunks == 1:  # as in the records from before there was a choice
+        if self.chunks == 1:  # as in records from before the option existed
             del values["chunks"]
         return values
 
@@ -91,7 +91,7 @@ class Recipe:
         return cls(purpose="", **{key: value for key, value in values.items() if key in known})
 
 
-# The values of a recipe that belong to an entry, by the name of the option that sets them.
+# The recipe fields that an entry may set, by the name of the option that sets them.
 TRAINING = {
     "lr": "learning_rate",
     "weight_decay": "weight_decay",
@@ -109,13 +109,13 @@ def training(
         NonNegative | None, Tune(1e-4, 0.3, log=True), Help("Weight decay of the network.")
     ] = None,
     schedule: Annotated[
-        Literal["constant", "cosine", "poly"] | None, Help("Course of the learning rate.")
+        Literal["constant", "cosine", "poly"] | None, Help("Schedule of the learning rate.")
     ] = None,
     optimizer: Annotated[
         Literal["adam", "adamw", "sgd"] | None, Help("Optimizer of the network.")
     ] = None,
 ) -> dict[str, Any]:
-    """The options that every entry has, whatever its method, with the budget's value by default."""
+    """The training options of every entry, whatever its method; None keeps the budget's value."""
     given = {"lr": lr, "weight_decay": weight_decay, "schedule": schedule, "optimizer": optimizer}
     return {TRAINING[name]: value for name, value in given.items() if value is not None}
 
@@ -149,7 +149,7 @@ BUDGETS = {
 
 
 def budget(name: str) -> Recipe:
-    """The tier of that name; errors: `UsageError` with the likely one."""
+    """The budget of that name; errors: `UsageError` with the most similar name."""
     if name not in BUDGETS:
         raise UsageError(f"no budget is called '{name}'; {suggestion(name, BUDGETS)}")
     return BUDGETS[name]

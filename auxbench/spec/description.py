@@ -1,4 +1,4 @@
-"""Descriptions: what a part says of itself, read from its file without running it."""
+"""Descriptions: the documentation of a part, read from its file without running it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 FLAWS = "Known flaws: "
-# An entry of BibTeX, up to an empty line, the next entry or the end.
+# A BibTeX entry, up to an empty line, the next entry or the end.
 ENTRY = re.compile(r"^@\w+\{.*?\}(?=\s*\Z|\n+@|\n\n)", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Description:
-    """The docstring of a part's module, and the literals that its class sets.
+    """The docstring of a part's module, and the class attributes that are literals.
 
-    `problem` says why a part of another package cannot be used, if so.
+    `problem` says why a part of another package cannot be used; it is empty if it can.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Description:
 
     @classmethod
     def read(cls, name: str, path: Path, class_name: str = "") -> Description:
-        """The description in a file, of the class that is registered there or has that name.
+        """Read the description of the class in a file that is registered or has that name.
 
         Errors: `OSError` and `SyntaxError` for a file that cannot be read.
         """
@@ -57,13 +57,13 @@ class Description:
 
     @property
     def flaws(self) -> str:
-        """Its known faults; empty if the docstring names none."""
+        """Its known flaws; empty if the docstring lists none."""
         found = (text for text in self._paragraphs if text.startswith(FLAWS))
         return next(found, "").removeprefix(FLAWS)
 
     @property
     def bibtex(self) -> list[str]:
-        """The BibTeX entries of what it implements, as the docstring has them."""
+        """The BibTeX entries in the docstring, for the work that the part implements."""
         return ENTRY.findall(self.doc)
 
     @cached_property
@@ -77,7 +77,7 @@ def _registers(decorator: ast.expr) -> bool:
 
 
 def _literal(node: ast.stmt) -> tuple[str, Any] | None:
-    """The name and the value of a class attribute, where it is a literal."""
+    """The name and the value of a class attribute if it is a literal, else None."""
     target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
     if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(target, ast.Name):
         return None

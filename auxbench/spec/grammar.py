@@ -1,6 +1,6 @@
-"""The one grammar for methods' parts, data sets and backbones: `name:option=value:option=value`.
+"""The one grammar for parts of methods, data sets and backbones: `name:option=value:option=value`.
 
-`+` joins parts into a method and commas separate the entries of a list, so that nothing has to be
+`+` joins parts into a method, and commas separate the entries of a list, so nothing has to be
 quoted in a shell: `single,auxnas:l1=10:links=block+gradnorm:alpha=0.5`.
 """
 
@@ -21,7 +21,7 @@ Mark = TypeVar("Mark")
 
 @dataclass(frozen=True)
 class Choice:
-    """A registered name together with the options that the user gave, still as text.
+    """A registered name with the options that the user gave, still as text.
 
     >>> Choice.parse("gradnorm:alpha=0.5")
     Choice(name='gradnorm', options={'alpha': '0.5'})
@@ -34,7 +34,7 @@ class Choice:
 
     @classmethod
     def parse(cls, text: str) -> Choice:
-        """Read `name:option=value:...`; errors: `UsageError` that names the faulty piece."""
+        """Parse `name:option=value:...`; errors: `UsageError` that quotes the faulty part."""
         name, *pieces = (piece.strip() for piece in text.split(":"))
         if not name:
             raise UsageError(f"'{text}' has no name; write name:option=value, or name alone.")
@@ -52,9 +52,10 @@ class Choice:
         return ":".join([self.name, *(f"{key}={value}" for key, value in self.options.items())])
 
     def canonical(self, maker: Callable[..., Any], extra: frozenset[str] = frozenset()) -> Choice:
-        """The same choice with options checked, sorted, and left out where they are the default.
+        """The same choice with its options checked and sorted, and those at their default left out.
 
-        Two spellings of one thing thus give one text, hence one run id. Where data lie is left out.
+        Two spellings of the same choice thus get the same text and run id. Options that only give
+        the location of data are left out too.
         """
         known = options_of(maker)
         values = self.values(maker, extra)
@@ -66,7 +67,7 @@ class Choice:
         return Choice(self.name, kept)
 
     def places(self, maker: Callable[..., Any]) -> dict[str, str]:
-        """The options that say where something lies, which `canonical` leaves out."""
+        """The options that give the location of something, which `canonical` leaves out."""
         known = options_of(maker)
         return {key: text for key, text in self.options.items() if known[key].location}
 
@@ -75,8 +76,8 @@ class Choice:
     ) -> dict[str, Value]:
         """The options as keyword arguments of `maker`, converted to the annotated types.
 
-        `extra` are further option names that `maker` takes as one mapping (task names for
-        `static`); they have the type of that mapping's values. Errors: `UsageError`.
+        `extra` are further option names that `maker` accepts as `**` keywords (task names for
+        `static`); they have the type of those keywords. Errors: `UsageError`.
         """
         known = options_of(maker)
         each = per_task(maker) or Option("", float, None)
@@ -95,10 +96,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a registered part: its name, its type as Python writes it, its default.
+    """An option of a registered part: its name, its annotated type and its default.
 
-    `bounds` is the range of a number, if it has one, `location` says that it is a `Place`, `help`
-    explains it, and `tune` is the range in which tuning searches it, if it does.
+    `bounds` is the range of a number, if limited; `location` is true for a `Place`; `help` explains
+    the option; `tune` is the range in which tuning searches it, if it does.
     """
 
     name: str
@@ -110,7 +111,7 @@ class Option:
     tune: Tune | None = None
 
     def convert(self, text: str, subject: str) -> Value:
-        """The value that `text` stands for; errors: `UsageError` that says what is expected."""
+        """The value that `text` represents; errors: `UsageError` that says what is expected."""
         value = _convert(self.annotation, text, subject)
         if self.bounds and isinstance(value, int | float) and value not in self.bounds:
             raise UsageError(f"{subject} is {spelled(value)}, out of range; give {self.bounds}.")
@@ -118,13 +119,13 @@ class Option:
 
     @property
     def kind(self) -> str:
-        """The type of a value, in words."""
+        """The type of the option's values, in words."""
         words: dict[Any, str] = {bool: "yes or no", int: "whole number", float: "number"}
         return words.get(self._required[0], "word")
 
     @property
     def range(self) -> str:
-        """The values that it can have, in words; empty for any number and any text.
+        """The values that the option can have, in words; empty for any number or any text.
 
         >>> from auxbench.spec.marks import Positive
         >>> def part(tasks, *, norm: Literal["native", "sum"] = "native", lr: Positive | None): ...
@@ -139,7 +140,7 @@ class Option:
 
     @property
     def _required(self) -> tuple[Any, bool]:
-        """The type without None, and whether None is possible."""
+        """The type without None, and whether None is allowed."""
         if get_origin(self.annotation) in (Union, types.UnionType):
             kinds = [kind for kind in get_args(self.annotation) if kind is not type(None)]
             return kinds[0], type(None) in get_args(self.annotation)
@@ -170,7 +171,7 @@ def options_of(maker: Callable[..., Any]) -> dict[str, Option]:
 
 
 def per_task(maker: Callable[..., Any]) -> Option | None:
-    """The type of every further option of a part that takes them as one mapping."""
+    """The option that each `**` keyword of a part stands for; None if it has none."""
     plain, annotated = _hints(maker)
     for name, parameter in inspect.signature(maker).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
@@ -181,7 +182,7 @@ def per_task(maker: Callable[..., Any]) -> Option | None:
 
 
 def _hints(maker: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The types of the parameters, without and with what they are annotated by."""
+    """The types of the parameters, without and with their annotated marks."""
     function = maker.__init__ if inspect.isclass(maker) else maker
     return get_type_hints(function), get_type_hints(function, include_extras=True)
 
@@ -199,7 +200,7 @@ def _help(annotation: Any) -> str:
 
 
 def spelled(value: Value) -> str:
-    """A value as the grammar writes it, the shortest text that reads back as the same value."""
+    """A value as the grammar writes it: the shortest text that parses to the same value."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
@@ -210,7 +211,7 @@ def spelled(value: Value) -> str:
 
 
 def split_list(text: str) -> list[str]:
-    """The entries of a comma-separated list, without the empty ones."""
+    """The non-empty entries of a comma-separated list."""
     return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 

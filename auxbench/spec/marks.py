@@ -1,4 +1,4 @@
-"""Marks: what the annotation of an option says of it, its range, help, place and tuning."""
+"""Marks: annotations of an option, for its range, help text, location flag and tuning range."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Annotated
 class Bounds:
     """The range of a number, for annotations: `alpha: Annotated[float, Bounds(0)] = 1.5`.
 
-    The ends belong to it unless `above` or `below` says that a number has to be above `low` or
-    below `high`.
+    The ends are included, except that `above` excludes `low` and `below` excludes `high`.
 
     >>> [str(range) for range in (Bounds(0, above=True), Bounds(0, 1), Bounds(0, 1, below=True))]
     ['> 0', '0 to 1', '>= 0 and < 1']
@@ -48,7 +47,7 @@ class Help:
 class Tune:
     """The range in which tuning searches a number, for annotations: `Annotated[float, Tune(0, 1)]`.
 
-    With `log` it is searched evenly in the logarithm.
+    With `log` the search is uniform in the logarithm.
 
     >>> Tune(0.01, 1, log=True).at(0.5), Tune(0, 1).at(0.25)
     (0.1, 0.25)
@@ -68,13 +67,13 @@ class Tune:
 
 @dataclass(frozen=True)
 class Location:
-    """Marks an option that says where something lies, which decides no number: see `Place`."""
+    """The mark of an option that gives a location and cannot affect results: see `Place`."""
 
 
-Place = Annotated[str, Location()]  # left out of a run's identity
+Place = Annotated[str, Location()]  # not part of a run's identity
 Positive = Annotated[float, Bounds(0, above=True)]
 NonNegative = Annotated[float, Bounds(0)]
 Share = Annotated[float, Bounds(0, 1)]
-ProperShare = Annotated[float, Bounds(0, 1, below=True)]  # of a mean that has to forget, say
+ProperShare = Annotated[float, Bounds(0, 1, below=True)]  # such as the decay of a moving average
 Count = Annotated[int, Bounds(1)]
 CountOrZero = Annotated[int, Bounds(0)]

@@ -1,8 +1,8 @@
 """Entries: a method and how its network is trained, written `auxnas+pcgrad:lr=0.003`.
 
 A method is one architecture and a chain of balancers. The options `lr`, `weight_decay`, `schedule`
-and `optimizer` may stand with any of its parts and belong to none of them: they say how the network
-is trained, in place of the budget's defaults.
+and `optimizer` may follow any part but apply to the entry as a whole: they say how the network is
+trained and replace the budget's defaults.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from auxbench.spec.budget import TRAINING, Recipe, training
 from auxbench.spec.grammar import Choice, spelled
 from auxbench.spec.registry import METHODS
 
-SHARING = "hps"  # what balancers sit on when no architecture is named
+SHARING = "hps"  # the architecture under balancers when none is named
 
 
 @dataclass(frozen=True)
 class Method:
-    """A choice of architecture, the choices of balancers in the order in which they act, training.
+    """An entry: an architecture, balancers in the order in which they act, and training options.
 
-    `training` holds the options of the entry as text, by name.
+    `training` holds the training options of the entry as text, by name.
 
     >>> str(Method.parse("pcgrad+auxnas"))
     'auxnas+pcgrad'
@@ -40,9 +40,9 @@ class Method:
 
     @classmethod
     def parse(cls, text: str, tasks: Sequence[str] | None = None) -> Method:
-        """Read an entry; errors: `UsageError` for unknown parts, options, values.
+        """Parse an entry; errors: `UsageError` for unknown parts, options and values.
 
-        `tasks`, where the problem is known, are the names that options per task may use.
+        `tasks` are the names that per-task options may use, if the problem is known.
         """
         architectures = list[Choice]()
         balancers = list[Choice]()
@@ -60,7 +60,7 @@ class Method:
             canonical = choice.canonical(part, extra)
             if part.role == "architecture":
                 architectures.append(canonical)
-            elif part.overrides:  # one that overrides nothing, such as the plain sum, does nothing
+            elif part.overrides:  # a part that overrides nothing, like the plain sum, is dropped
                 balancers.append(canonical)
         if len(architectures) > 1:
             names = " and ".join(f"'{choice.name}'" for choice in architectures)
@@ -75,9 +75,9 @@ class Method:
         )
 
     def within(self, recipe: Recipe, defaults: Mapping[str, Any] | None = None) -> Method:
-        """The same entry on a budget: with `defaults`, and without the budget's own values.
+        """The same entry on a budget: `defaults` are added, the budget's own values removed.
 
-        The `defaults` hold where the entry sets no value; their keys are the names of the recipe.
+        The `defaults` apply where the entry sets no value; their keys are fields of the recipe.
         """
         values = {
             **{key: spelled(value) for key, value in (defaults or {}).items()},
@@ -91,13 +91,13 @@ class Method:
         return replace(self, training=kept)
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The budget's recipe with what the entry trains otherwise."""
+        """The budget's recipe with the entry's training options applied."""
         given: dict[str, Any] = Choice(str(self), self.training).values(training)
         return replace(recipe, **training(**given))
 
     @property
     def base(self) -> str:
-        """The method alone, without how it is trained."""
+        """The method alone, without its training options."""
         understood = self.balancers and self.architecture == Choice(SHARING)
         named = () if understood else (self.architecture,)
         return "+".join(map(str, (*named, *self.balancers)))

@@ -1,7 +1,7 @@
-"""The catalogue: heads, and backbones, which are `mlp` and networks of timm.
+"""The catalogue of heads and of backbones, which are `mlp` and networks from timm.
 
-On these backbones the tests of auxbench run; any other name of timm that can be cut into blocks may
-be used as well. Nothing heavy is imported here.
+These are the backbones that auxbench is tested on; any other timm network that can be cut into
+blocks may be used as well. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ __all__ = ["BACKBONES", "HEAD", "HEADS", "Entry"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A backbone by its name in timm, and what remains of the network once it is cut.
+    """A backbone by its name in timm, with the size of the network after it is cut.
 
-    `parameters` are millions without any head, for images of side 64 or, for `mlp`, vectors of 32
-    numbers; `stages` is the number of blocks of every stage.
+    `parameters` are in millions, without any head, for images of side 64 or, for `mlp`, vectors of
+    32 numbers; `stages` gives the number of blocks in every stage.
 
     >>> next(entry.stages for entry in BACKBONES if entry.name == "resnet18")
     '2+2+2+2'
@@ -59,7 +59,7 @@ BACKBONES: tuple[Entry, ...] = (
     Entry("densenet121", "DenseNet", 6.95, "1+1+1+1", "a dense block counts as one block"),
 )
 
-HEAD = "fpn"  # of tasks that predict maps, unless another is named
+HEAD = "fpn"  # the default for tasks that predict maps
 
 HEADS: dict[str, str] = {
     "fpn": "all stages, summed at the finest; light, for any backbone; option: width",

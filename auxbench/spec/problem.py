@@ -1,4 +1,4 @@
-"""Problems in words: what has to be the same for two runs to be comparable."""
+"""Problems as text: everything that must be the same for two runs to be comparable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auxbench.spec.networks import HEAD
 def problem_of(run: Mapping[str, Any]) -> str:
     """The problem of a run in one line; equal lines mean comparable runs.
 
-    What the recipe has other than its budget, and another protocol than today's, is spelled out.
+    Values that differ from the budget, and a protocol other than today's, are spelled out.
 
     >>> problem_of({"dataset": "rooms", "primary": "depth", "auxiliaries": ["normals"],
     ...     "backbone": "resnet18", "pretrained": False, "protocol": PROTOCOL,
@@ -40,7 +40,7 @@ def problem_of(run: Mapping[str, Any]) -> str:
 
 
 def network_of(run: Mapping[str, Any]) -> str:
-    """The backbone of a run, what it starts from and its head, unless that is the default.
+    """The backbone of a run with its initial weights and its head, where these are not the default.
 
     >>> network_of({"backbone": "resnet18", "pretrained": True, "head": "deeplab"})
     'resnet18 pretrained with head deeplab'

@@ -1,8 +1,8 @@
-"""Registries: a dict, a decorator, and one folder that is looked into by name.
+"""Registries: parts found by name, each in its own file in one folder.
 
-The name of a part is the name of its file with dashes for underscores, so a registry knows what
-there is without importing anything, and imports only the file that is asked for. Other packages
-add parts through entry points; one that is broken says so and breaks nothing else.
+The name of a part is the name of its file with dashes for underscores, so a registry can list parts
+without importing anything, and imports only the requested file. Other packages add parts through
+entry points; a broken one reports its error and affects nothing else.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # of a part, as users type it
 
 
 class Registry(Generic[T]):
-    """The parts of one kind by name: those of a package of auxbench and those of entry points.
+    """The parts of one kind by name, from a package of auxbench and from entry points.
 
-    `bases` are the full names of the classes of which every part is one.
+    Every part must be a subclass of one of `bases`, which are full class names.
     """
 
     def __init__(self, kind: str, package: str, bases: tuple[str, ...] = ()) -> None:
@@ -40,9 +40,9 @@ class Registry(Generic[T]):
         self._parts: dict[str, T] = {}
 
     def register(self, part: P) -> P:
-        """Enter a class under its file's name; a decorator that keeps the class's own type.
+        """Register a class under its file's name; a decorator that preserves the class's type.
 
-        The parts of other packages have the names of their entry points instead.
+        Parts of other packages have the names of their entry points instead.
         """
         package, _, module = part.__module__.rpartition(".")
         if package != self.package:
@@ -72,9 +72,9 @@ class Registry(Generic[T]):
         return self._parts[name]
 
     def add(self, path: Path) -> str:
-        """Enter the part of a file that lies anywhere, for this process, and return its name.
+        """Register the part in a file anywhere on disk, for this process, and return its name.
 
-        The file is imported as if it lay in the package, so it may use the helpers there. Errors:
+        The file is imported as if it were in the package, so it may use the helpers there. Errors:
         `UsageError` for a file that cannot be imported, registers nothing, or has a name in use.
         """
         name = path.stem.replace("_", "-")
@@ -96,7 +96,7 @@ class Registry(Generic[T]):
         return name
 
     def describe(self, name: str) -> Description:
-        """The description of a part; its file is parsed, and a plugin's package is imported."""
+        """The description of a part: its file is only parsed, but a plugin is imported."""
         if name not in self:
             self[name]  # raises, with a suggestion
         if name in self._files:
@@ -106,21 +106,21 @@ class Registry(Generic[T]):
         try:
             part: Any = self._part(self._plugins[name])
             return Description.read(name, Path(inspect.getfile(part)), part.__name__)
-        except (Exception, SystemExit) as error:  # it is the code of strangers
+        except (Exception, SystemExit) as error:  # third-party code may raise anything
             return Description(name, problem=f"not usable: {_reason(error)}")
 
     def origin(self, name: str) -> tuple[Path, dict[str, str]]:
-        """The file of a part, and the name and version of the package that brings it, if another.
+        """The file of a part, and the name and version of its package if it is a plugin.
 
-        Nothing is imported but the packages around a plugin's module. Errors: `UsageError` for a
-        part that is not here or cannot be found.
+        Only the parent packages of a plugin's module are imported. Errors: `UsageError` for a part
+        that is not installed or cannot be found.
         """
         if name in self._files:
             return self._files[name], {}
         point = self._plugins.get(name)
         try:
             spec = importlib.util.find_spec(point.module) if point else None
-        except (Exception, SystemExit):  # the code of strangers
+        except (Exception, SystemExit):  # third-party code may raise anything
             spec = None
         if point is None or spec is None or spec.origin is None:
             raise UsageError(f"{self.kind} '{name}' has no file here; install what brings it.")
@@ -130,7 +130,7 @@ class Registry(Generic[T]):
 
     @property
     def shadowed(self) -> dict[str, str]:
-        """The names of parts of packages that are not used, and a sentence on each."""
+        """Plugins that are not used because of a name conflict, each with a sentence on why."""
         told: dict[str, str] = {}
         for point in self._points:
             used = self._plugins.get(point.name)
@@ -179,7 +179,7 @@ class Registry(Generic[T]):
         return part
 
     def _import(self, name: str, path: Path) -> None:
-        """Import the module of a file, which registers its part by that."""
+        """Import the module of a file, which thereby registers its part."""
         module = f"{self.package}.{name.replace('-', '_')}"
         try:
             if self._files.get(name) == path:
@@ -196,11 +196,11 @@ class Registry(Generic[T]):
         if name not in self._parts:
             sys.modules.pop(module, None)
             raise UsageError(
-                f"file '{path}' registers no {self.kind}; decorate its class by register."
+                f"file '{path}' registers no {self.kind}; decorate its class with register."
             )
 
     def _suits(self, part: object) -> None:
-        """Refuse anything that is not a part."""
+        """Refuse any object that is not a subclass of one of the bases."""
         ancestors = part.__mro__ if isinstance(part, type) else ()
         if self.bases and not {f"{c.__module__}.{c.__qualname__}" for c in ancestors} & {
             *self.bases
@@ -210,7 +210,7 @@ class Registry(Generic[T]):
 
 
 def _execute(name: str, path: Path) -> None:
-    """Import a file under a name that it would have elsewhere."""
+    """Import a file under the module name that it would have in the package."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -223,7 +223,7 @@ def _package(point: EntryPoint) -> str:
 
 
 def _reason(error: BaseException, path: Path | None = None) -> str:
-    """An error in one line, with the line of the file that it comes from."""
+    """An error in one line, with the line number in the file where it was raised."""
     said = " ".join(str(error).split()) or "no message"
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if path and frame.filename == str(path)]

@@ -1,4 +1,4 @@
-"""Runs: (problem, backbone, method, recipe, seed), frozen and hashed."""
+"""Runs: immutable, hashable specifications (problem, backbone, method, recipe, seed)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from auxbench.spec.registry import DATASETS
 
 @dataclass(frozen=True)
 class Run:
-    """All that decides a number. Texts are canonical, so one thing has one id.
+    """The specification of a run: everything that can affect its results.
 
-    `primary` and `auxiliaries` are task names, `weights` is the SHA-256 of a file, and the rest is
-    in the grammar of the command line. `where` are the options that say where the data lie, which
-    decide no number and are kept out of the run's identity and its record.
+    Texts are canonical, so that equal runs have equal ids. `primary` and `auxiliaries` are task
+    names, `weights` is the SHA-256 of a file, and the other texts are in the command line's
+    grammar. `where` has the options that give the location of the data, which cannot affect results
+    and are not part of the run's identity or record.
     """
 
     dataset: str
@@ -37,7 +38,7 @@ class Run:
     where: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The specification as a record holds it; heads and weights only if they are chosen."""
+        """The specification as stored in a record; head and weights only if not the default."""
         chosen = {"head": self.head} if self.head != HEAD else {}
         chosen |= {"weights": self.weights} if self.weights else {}
         return {
@@ -62,12 +63,12 @@ class Run:
 
     @property
     def located(self) -> str:
-        """The data set and where its data lie."""
+        """The data set with the location of its data."""
         return self.dataset + self.where
 
     @property
     def draw(self) -> int | None:
-        """The draw of its data: its seed or the option `draw`; None where the data are fixed."""
+        """The draw of its data: the option `draw` or the seed; None if the data are fixed."""
         choice = Choice.parse(self.dataset)
         if "draw" not in options_of(DATASETS[choice.name]):
             return None
@@ -80,11 +81,11 @@ class Run:
 
     @property
     def label(self) -> str:
-        """The run's name for people."""
+        """A readable name of the run."""
         return f"{self.method} seed {self.seed}"
 
 
 def identity(run: Mapping[str, Any]) -> str:
-    """The id of a run from its specification as a record holds it."""
+    """The id of a run, from its specification as stored in a record."""
     text = json.dumps(run, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

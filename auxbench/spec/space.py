@@ -1,4 +1,4 @@
-"""Spaces: what tuning may change of an entry, and in which ranges."""
+"""Search spaces: the numbers of an entry that tuning may change, and their ranges."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from auxbench.spec.registry import METHODS
 
 @dataclass(frozen=True)
 class Dimension:
-    """One number of an entry: an option of its training (part -1) or of one of its parts."""
+    """One number of an entry: a training option (part -1) or an option of one of its parts."""
 
     part: int
     option: str
@@ -30,10 +30,10 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Space:
-    """The numbers of an entry that are free, in an order that all entries share.
+    """The free numbers of an entry, in the same order for all entries.
 
-    Learning rate and weight decay come first, so that the points of a quasi-random sequence agree
-    in them between methods. What the user has set, or the method fixes, is not free.
+    Learning rate and weight decay come first, so that all methods get the same values for them from
+    a quasi-random sequence. Numbers that the user has set or the method fixes are not free.
 
     >>> space = Space.of(Method.parse("gradnorm"), ["depth"])
     >>> [dimension.option for dimension in space.dimensions]
@@ -47,7 +47,7 @@ class Space:
 
     @classmethod
     def of(cls, method: Method, auxiliaries: Sequence[str]) -> Space:
-        """The space of an entry; a part with an option per task has one for every auxiliary."""
+        """The space of an entry; an option per task becomes one dimension per auxiliary task."""
         architecture: Any = METHODS[method.architecture.name]
         taken = set(method.training) | {
             name for name, field in TRAINING.items() if field in architecture.fixed

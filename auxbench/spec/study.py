@@ -1,4 +1,4 @@
-"""Studies: what the user asks for, as words; nothing is looked up here."""
+"""Studies: the user's request as text; nothing is looked up here."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SEEDS = "write how many, such as 5, or which, such as 5-9 or 0,3,5."
 
 
 def seeds_of(given: Seeds) -> tuple[int, ...]:
-    """The seeds that a number, a text or a list stands for.
+    """The seeds that a number, a text or a list describes.
 
-    A number is how many there are, from 0 on; a text may also name single ones and stretches.
-    Errors: `UsageError` for none, for one that is named twice, and for what is not a seed.
+    A number is the number of seeds, starting at 0; a text may also list single seeds and ranges.
+    Errors: `UsageError` for an empty list, for duplicates, and for anything that is not a seed.
 
     >>> seeds_of(3), seeds_of("5-7"), seeds_of("0,4,7-8"), seeds_of([2])
     ((0, 1, 2), (5, 6, 7), (0, 4, 7, 8), (2,))

@@ -1,4 +1,4 @@
-"""A step and a run: gradients, balancers, architectures, phases, the loop.
+"""Training: gradients, balancers, architectures, phases, and the training loop.
 
-`descent` and `loop` are the heart; `learner` builds a method for them.
+`descent` (one step) and `loop` (a whole run) are the core; `learner` builds a method for them.
 """

@@ -1,4 +1,4 @@
-"""Architectures: how the tasks share a network in training, and what is left of it to deploy."""
+"""Architectures: how the tasks share a network in training, and which part of it is deployed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from auxbench.training.phase import Phase
 
 
 class Architecture(nn.Module, ABC):
-    """The network of all tasks in training.
+    """The network for all tasks, as it is trained.
 
-    A subclass in `methods/` is one file and is registered under its file's name; its options are
-    keyword-only parameters of the constructor. `split` is what the descent reads: 'train',
-    'train/first' when a phase of the architecture's own reads the other half, or 'train/kept' to go
-    without the held-out samples. `fixed` holds values of the recipe that a published configuration
-    prescribes.
+    A subclass lives in one file in `methods/` and is registered under the file's name; its options
+    are the keyword-only parameters of the constructor. `split` is the data that the descent reads:
+    'train', 'train/first' when another phase of the architecture reads the other half, or
+    'train/kept' to leave out the held-out samples. `fixed` holds recipe values that a published
+    configuration prescribes.
     """
 
     role: ClassVar[str] = "architecture"
@@ -40,71 +40,71 @@ class Architecture(nn.Module, ABC):
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """The tasks that are trained, primary first; all of the problem's unless it says so."""
+        """The tasks that are trained, primary first; by default all tasks of the problem."""
         return self.trained
 
     @property
     def primary(self) -> Task:
-        """The task that counts."""
+        """The task whose score counts."""
         return self.tasks[0]
 
     @abstractmethod
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """The prediction of every trained task, by its name."""
+        """The prediction for every trained task, by task name."""
 
     @abstractmethod
     def deploy(self) -> nn.Module:
-        """The network for the primary alone, on the very same parameters."""
+        """The network for the primary alone; it shares its parameters with this one."""
 
     def relabel(self, batch: Batch) -> Batch:
-        """A training batch as it is drawn, with made-up labels added."""
+        """A newly drawn training batch, with generated labels added."""
         return batch
 
     def balanced(self) -> Iterable[Parameter] | None:
-        """The parameters on which gradients are balanced, of those that at least two losses reach.
+        """The parameters on which gradients are balanced, where at least two losses reach them.
 
-        None stands for all of these. What is left out keeps its gradient, as a head does.
+        None means all of these. Other parameters are treated as private, as heads are.
         """
         return None
 
     def paced(self) -> Sequence[Iterable[Parameter]] | None:
-        """For every task the parameters whose last weight tells, by its gradient, the task's pace.
+        """The parameters, per task, whose last weight has the gradient norm that measures its pace.
 
-        None stands for the last weight that the tasks share, one and the same for all.
+        None means the last weight that all tasks share.
         """
         return None
 
     def phases(self, context: Context) -> list[Phase]:
-        """Phases before the descent, such as a search."""
+        """Phases that run before the descent, such as an architecture search."""
         return []
 
     @property
     def warm_up(self) -> int:
-        """Steps of training before the first one of the budget; their cost is recorded apart."""
+        """Training steps before those of the budget; their cost is recorded separately."""
         return 0
 
     def enter(self, stage: str) -> None:
-        """Get ready for the stage 'warm-up' or 'train'."""
+        """Prepare for the stage 'warm-up' or 'train'."""
 
     def structure(self) -> int:
-        """A number that changes when the graph of a step does, such as when a link leaves it."""
+        """A number that changes whenever a step's graph does, such as when a link is removed."""
         return 0
 
     def dropped_strength(self) -> float:
         """The strength of the strongest connection into the primary that `deploy` drops.
 
-        From 0, which says that the deployed network predicts as it did in training, to 1.
+        It is in [0, 1]; 0 means that the deployed network predicts exactly as in training.
         """
         return 0.0
 
     def traces(self) -> Mapping[str, Any]:
-        """The structure's own state for the record, as JSON; nothing by default."""
+        """State of the architecture to store in the record, JSON-able; empty by default."""
         return {}
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe that the descent follows: the entry's, with the values that are `fixed`.
+        """The recipe that the descent follows: the entry's, with the `fixed` values applied.
 
-        Errors: `UsageError` for an entry that sets one of these otherwise.
+        Errors: `UsageError` for an entry that sets one of these to another value.
         """
         tier = BUDGETS.get(recipe.budget.rstrip("*"), recipe)
         for key, value in self.fixed.items():

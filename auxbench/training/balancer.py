@@ -18,36 +18,36 @@ HOOKS = ("weights", "edit", "weigh_samples", "relabel", "before", "after", "arou
 
 
 class Balancer(nn.Module):
-    """A rule that gives every task a weight on every batch; rules are chained.
+    """A rule that assigns a weight to every task on every batch; rules can be chained.
 
-    A subclass in `methods/` is one file and is registered under its file's name. Its options are
-    keyword-only parameters of the constructor; one that takes `**weights` takes a number per task.
+    A subclass lives in one file in `methods/` and is registered under the file's name. Its options
+    are the keyword-only parameters of the constructor; `**weights` accepts one number per task.
     State lives in buffers and in `extra`; random draws come from `self.rng` alone.
 
-    `weights` is all that most rules override. A rule that no weights can express overrides `edit`
-    as well, which rewrites the weighted gradients on the shared parameters; one that weighs single
-    samples overrides `weigh_samples` and stands first in a chain; `relabel` replaces labels of the
-    training data. Work besides the descent goes into phases `before` and `after` it; a rule that
-    trains several states of the network puts one phase `around` all others. Nothing of this is
-    declared: what a class overrides is found in `overrides`, and which signals it reads is observed
-    (see `reads`).
+    Most rules override only `weights`. A rule that cannot be expressed as weights also overrides
+    `edit`, which rewrites the weighted gradients on the shared parameters; one that weights single
+    samples overrides `weigh_samples` and must be first in a chain; `relabel` replaces labels of the
+    training data. Work outside the descent goes into phases `before` and `after` it; a rule that
+    trains several states of the network wraps one phase `around` all others. None of this is
+    declared: `overrides` is derived from the class, and the signals it reads are observed (see
+    `reads`).
 
-    `scales_private` says whether the weights also multiply the gradients of what only one task
-    reaches. They do where they multiply losses. Where they are coefficients of gradients on shared
-    parameters they do not, and a rule that reads losses cannot come after them.
+    `scales_private` says whether the weights also multiply the gradients on parameters that only
+    one task reaches. Weights that multiply losses do. Weights that are coefficients of gradients on
+    shared parameters do not, and a rule that reads losses cannot follow such a rule in a chain.
     """
 
     role: ClassVar[str] = "balancer"
     family: ClassVar[str]
     scales_private: ClassVar[bool] = True
     overrides: ClassVar[frozenset[str]] = frozenset()
-    """The hooks that the class overrides. A balancer that overrides none is left out of a chain."""
+    """The hooks that the class overrides; a balancer that overrides none is left out of chains."""
 
     reads: frozenset[str] = frozenset()
     """The members of `Signals` that `weights` uses: "losses", "gramian", "inner", "norms", "rows",
     "sum_length".
 
-    Observed on a probe when a chain is built; the cost of the chain follows from it.
+    They are observed on a probe when a chain is built, and determine the cost of the chain.
     """
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -62,7 +62,7 @@ class Balancer(nn.Module):
 
     @property
     def period(self) -> int:
-        """The number of batches after which the passes that it causes recur."""
+        """The number of batches after which its pattern of passes repeats."""
         return 1
 
     def weights(self, signals: Signals) -> Tensor:
@@ -70,42 +70,42 @@ class Balancer(nn.Module):
         return torch.ones(len(self.tasks), dtype=torch.float64)
 
     def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """The tasks' gradients on the shared parameters, rewritten; None stays None."""
+        """The tasks' gradients on the shared parameters, edited; None stays None."""
         return rows
 
     def weigh_samples(self, losses: Sequence[SampleLosses]) -> Sequence[SampleLosses]:
-        """The tasks' losses on a batch, every sample with a weight of its own."""
+        """The tasks' losses on a batch, each sample multiplied by its own weight."""
         return losses
 
     def relabel(self, batch: Batch) -> Batch:
-        """A batch of the training data, as soon as it is drawn, with other labels."""
+        """A newly drawn training batch, with its labels replaced."""
         return batch
 
     def before(self, context: Context) -> list[Phase]:
-        """Phases before the descent, such as learning the weights on held-out data."""
+        """Phases that run before the descent, such as learning the weights on held-out data."""
         return []
 
     def after(self, context: Context) -> list[Phase]:
-        """Phases after the descent, such as evaluating the losses again."""
+        """Phases that run after the descent, such as evaluating the losses again."""
         return []
 
     def around(self, context: Context, phases: Sequence[Phase]) -> Phase:
-        """For methods that train several networks: the one phase that replaces all others."""
+        """The one phase that replaces all others, for methods that train several networks."""
         raise TypeError(f"{type(self).__name__} does not override around()")
 
     def extra(self) -> dict[str, Any]:
-        """State besides the buffers, such as that of an optimiser of its own."""
+        """State besides the buffers, such as that of the balancer's own optimiser."""
         return {}
 
     def load_extra(self, state: dict[str, Any]) -> None:
-        """Go on from the state that `extra` gave."""
+        """Restore the state that `extra` returned."""
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"rng": self.rng.get_state(), **self.extra()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.rng.set_state(state["rng"])
-        # Optimisers keep the tensors they are given, which would tie two balancers together.
+        # Optimisers keep the tensors they are given, so two balancers would share them.
         self.load_extra(deepcopy({key: value for key, value in state.items() if key != "rng"}))
 
 
@@ -121,7 +121,7 @@ class GradientBalancer(Balancer):
 def observe(probe: Balancer) -> frozenset[str]:
     """The members of `Signals` that a fresh balancer reads, found by showing it a small batch.
 
-    The probe's state changes and is not to be used any more.
+    This changes the probe's state, so the probe must not be used afterwards.
     """
     tasks = len(probe.tasks)
     generator = torch.Generator().manual_seed(0)

@@ -17,22 +17,22 @@ from auxbench.errors import AuxbenchError, reason
 
 
 def save(path: Path | str, tree: Any) -> Path:
-    """Write `tree` to `path`.pt, all or nothing, and return that file.
+    """Write `tree` to `path`.pt atomically, and return that file.
 
-    A crash at any moment leaves either the earlier file or the new one. A tree is made of dicts,
-    lists, tuples, tensors, numbers, bool, None and str. One process at a time may write a
-    checkpoint; folders are made. Errors: `AuxbenchError` when the file cannot be written.
+    A crash at any moment leaves either the earlier file or the new one. A tree consists of dicts,
+    lists, tuples, tensors, numbers, bool, None and str. Only one process at a time may write a
+    checkpoint; missing folders are created. Errors: `AuxbenchError` when writing fails.
     """
     file = _file(path)
     draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         for litter in file.parent.glob(f".{file.name}.*.tmp"):
-            litter.unlink()  # of a process that was killed while it wrote
+            litter.unlink()  # from a process that was killed while writing
         with draft.open("wb") as stream:
             torch.save({"sha256": digest(tree), "tree": tree}, stream)
             stream.flush()
-            os.fsync(stream.fileno())  # a replace may otherwise be kept without its content
+            os.fsync(stream.fileno())  # else a crash could keep the rename but lose the content
         os.replace(draft, file)
     except OSError as error:
         with suppress(OSError):
@@ -47,8 +47,8 @@ def save(path: Path | str, tree: Any) -> Path:
 def load(path: Path | str) -> Any:
     """The tree that was saved to `path`, its tensors on the CPU.
 
-    Nothing in the file is run. Errors: `AuxbenchError` when it is missing, damaged, or has other
-    content than was saved.
+    No code in the file is executed. Errors: `AuxbenchError` when the file is missing or damaged,
+    or its content is not what was saved.
     """
     file = _file(path)
     if not exists(path):
@@ -74,10 +74,10 @@ def load(path: Path | str) -> Any:
 
 
 def load_own(path: Path | str, belongs: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """The tree at `path` if it belongs here, and a sentence if something else lies there.
+    """The tree at `path` if it belongs to this run, else None and a sentence saying why not.
 
-    A tree says under the key `belongs` by what it was made. One that was made otherwise, or that is
-    damaged, is set aside under another name, from which it can be taken back.
+    The tree's key `belongs` says what it was made with. A tree that was made with something else,
+    or is damaged, is renamed, so that it can be recovered.
     """
     if not exists(path):
         return None, ""
@@ -106,10 +106,10 @@ def exists(path: Path | str) -> bool:
 
 
 def digest(tree: Any) -> str:
-    """The SHA-256 of a tree, in hexadecimal: of its structure, its types and every bit.
+    """The SHA-256 of a tree's structure, types and exact values, in hexadecimal.
 
-    The order of keys does not count, and a tuple is like a list. Errors: `TypeError` for anything
-    else in the tree.
+    The order of keys does not matter, and a tuple counts as a list. Errors: `TypeError` for any
+    type that `save` does not take.
 
     >>> digest({"a": [torch.ones(2)], "b": None}) == digest({"b": None, "a": (torch.ones(2),)})
     True
@@ -123,7 +123,7 @@ def digest(tree: Any) -> str:
 
 
 def _parts(node: Any) -> Iterator[Any]:
-    """The bytes of a tree, every piece with its type before it."""
+    """The bytes of a tree, each piece preceded by its type."""
     if isinstance(node, Tensor):
         whole = node.detach().cpu().resolve_conj().resolve_neg().contiguous()
         yield f"tensor {whole.dtype} {tuple(whole.shape)}:".encode()

@@ -1,4 +1,4 @@
-"""The context of a training: what the phases of a method share."""
+"""The training context: what the phases of a method share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from auxbench.training.objective import Objective
 class Context:
     """The one object that phases read and that the descent keeps up to date.
 
-    For architectures and balancers, whose own phases are built from it. `network` is the network
-    of all `tasks` (primary first), and `deploy()` gives that of the primary alone. `parameters` are
-    those that the descent owns, by name, and `split` is what it reads. `progress` in [0, 1] is how
-    much of the stage is done. `weights` [T] are the factors by which the latest descent multiplied
-    the losses: a phase that minimises a total of its own uses them, so that loss weighting reaches
-    it too.
+    Architectures and balancers build their own phases from it. `network` is the network for all
+    `tasks` (primary first), and `deploy()` returns that for the primary alone. `parameters` are
+    those that the descent owns, by name, and `split` is the data that it reads. `progress` in
+    [0, 1] is the finished fraction of the stage. `weights` [T] are the factors by which the latest
+    descent step multiplied the losses: a phase that minimises its own total loss applies them too,
+    so that loss weighting also affects that phase.
     """
 
     network: nn.Module
@@ -43,7 +43,7 @@ class Context:
 
     @property
     def primary(self) -> Task:
-        """The task that counts."""
+        """The task whose score counts."""
         return self.tasks[0]
 
     @property
@@ -52,9 +52,9 @@ class Context:
         return self.recipe.rate(self.progress)
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights; the progress follows from the step."""
+        """The loss weights; the progress is recomputed from the step."""
         return {"weights": self.weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Restore the state that `state_dict` returned."""
         self.weights = state["weights"]

@@ -1,4 +1,4 @@
-"""The descent: the phase that every method has, one optimiser step on the weights."""
+"""The descent: the phase that every method has, one optimiser step on the network's weights."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ OPTIMIZERS: dict[str, Optimizers] = {
 
 
 class Descent(Phase):
-    """One step of the weights along the chain's combination of the tasks' gradients.
+    """One optimiser step along the chain's combination of the tasks' gradients.
 
-    It owns the parameters of the context and reads the batches of `split`, the context's unless
-    another is named. `balanced` and `paced` are what the architecture says of these parameters.
+    It owns the parameters of the context and reads batches from `split`, by default the context's.
+    `balanced` and `paced` come from the architecture (see `Architecture`).
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Descent(Phase):
         reads = frozenset[str]().union(*(balancer.reads for balancer in balancers))
         self.keeps_sum_length = "sum_length" in reads
         weighs_samples = any("weigh_samples" in balancer.overrides for balancer in balancers)
-        # Where rows are needed anyway, or samples have weights, inner products come from the rows.
+        # If rows are needed anyway, or samples are weighted, inner products come from the rows.
         rows = weighs_samples or bool(reads & {"gramian", "rows", "sum_length"})
         self.by_jvp = "inner" in reads and not rows
 
@@ -90,7 +90,7 @@ class Descent(Phase):
         if self.keeps_sum_length:
             _ = first.sum_length  # before an edit replaces the gradients
 
-        # `overall` is what is logged: an edit takes up the weights before it
+        # `overall` is logged; `shared` restarts at 1 after an edit, which applies earlier weights
         shared = private = overall = torch.ones_like(first.losses)
         for balancer in self.balancers:
             weights = balancer.weights(signals)
@@ -112,9 +112,9 @@ class Descent(Phase):
         return self._scalars(first.losses, overall)
 
     def _jvp(self, batch: Batch) -> JVP:
-        """The function that gives a vector's inner products [T] with the gradients on a batch.
+        """The function that maps a vector to its inner products [T] with the gradients on a batch.
 
-        The network that is differentiated is the one of the next pass: it drops the same units.
+        It differentiates the same network as the next pass: dropout drops the same units.
         """
         state = RNGState(self.objective.meter.device)
 

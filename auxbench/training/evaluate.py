@@ -1,4 +1,4 @@
-"""Scores: what networks reach on a split, metric by metric."""
+"""Scores: the performance of networks on a split, metric by metric."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Predict = Callable[[Batch], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one task on one split; `value` is None where nothing valid was seen."""
+    """One metric of one task on one split; `value` is None if the metric is undefined there."""
 
     task: str
     metric: str
@@ -31,7 +31,7 @@ class Score:
     value: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """The score as a record holds it."""
+        """The score as stored in a record."""
         return asdict(self)
 
     def better_than(self, other: Score | None) -> bool:
@@ -50,10 +50,10 @@ def evaluate(
     size: int,
     device: str = "cpu",
 ) -> list[Score]:
-    """Read a split once and score several networks on it, each by its predictions per task.
+    """Read a split once and score several networks on it, each on its own tasks.
 
-    `networks` maps a name to the module, its predictions on a batch, and the tasks to score.
-    Training mode is restored afterwards.
+    `networks` maps a name to the module, a function from a batch to its predictions, and the tasks
+    to score. Training mode is restored afterwards.
     """
     scored = [
         (name, predict, task, [metric() for metric in task.kind.metrics])

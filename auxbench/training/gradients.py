@@ -1,9 +1,9 @@
-"""Gradients of one batch: what can be known of T task gradients, computed only when asked.
+"""Gradients of one batch: everything about the T task gradients, computed only on demand.
 
-The Gramian is lazy because reading it is what costs T backward passes instead of one; what is
-shared is observed on the live graph and never declared.
+The Gramian is lazy because reading it takes T backward passes instead of one. Which parameters are
+shared is observed on the live graph, never declared.
 
-Long because rows, Gramian, norms and the final write share what has been computed.
+Long because rows, Gramian, norms and the final write reuse each other's results.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from torch.nn import Parameter
 
 from auxbench.training.signals import Row, Signals
 
-FORWARD_FROM = 4  # tasks from which on inner products with the primary come from one jvp
-TOGETHER = 1 << 18  # numbers of a gradient that are held in float64 at a time
+FORWARD_FROM = 4  # with this many tasks or more, inner products with the primary use one jvp
+TOGETHER = 1 << 18  # elements of a gradient converted to float64 at a time
 Rule = Callable[[Sequence[Row]], Sequence[Row]]
 JVP = Callable[[Row], Tensor]
 
 
 @dataclass
 class Passes:
-    """Backward passes, `full` ones through the graph and `partial` ones to the last shared layer.
+    """Counts of backward passes, `full` or `partial` (down to the last shared layer only).
 
-    `jvp` counts the forward-mode passes that carry a direction along.
+    `jvp` counts forward-mode Jacobian-vector products.
     """
 
     full: int = 0
@@ -41,19 +41,19 @@ class Passes:
 
 @dataclass
 class Gradients:
-    """The gradients of T separate loss scalars in the parameters that the descent owns.
+    """The gradients of T separate scalar losses with respect to the descent's parameters.
 
     The losses must not have been stacked: `torch.stack(losses)[i]` makes every loss reach every
     parameter, which hides what is shared and costs time in the heads of all other tasks.
 
-    `jvp`, where it is given, maps a vector to its inner products [T] with the tasks' gradients by
-    one forward-mode product. The Gramian keeps the T rows; with `chunks` it forgets them
-    again, and holds those of one chunk of the shared parameters at a time for T backward passes
-    a chunk.
+    `jvp`, if given, maps a vector to its inner products [T] with the tasks' gradients in one
+    forward-mode pass. Computing the Gramian keeps the T rows in memory; with `chunks` above 1 it
+    holds only the rows of one chunk of the shared parameters at a time, at T backward passes per
+    chunk.
 
-    `balanced` are the ids of the parameters on which gradients may be balanced, of those that at
-    least two losses reach: all of them unless it is given. `paced`, where it is given, holds for
-    every task the ids of the parameters among which the norm of its gradient is taken.
+    `balanced` holds the ids of the parameters on which gradients may be balanced if at least two
+    losses reach them; by default all. `paced`, if given, holds for every task the ids of the
+    parameters that contain the weight whose gradient norm is used.
 
     >>> shared, own = Parameter(torch.ones(1)), Parameter(torch.ones(1))
     >>> gradients = Gradients([(3 * shared).sum(), (shared * own).sum()], [shared, own])
@@ -80,12 +80,12 @@ class Gradients:
         return self._signals(values, torch.ones_like(values))
 
     def edit(self, weights: Tensor, signals: Signals, rule: Rule) -> Signals:
-        """Put what `rule` makes of the weighed gradients on the shared parameters in their place.
+        """Replace the weighted gradients on the shared parameters by what `rule` returns for them.
 
-        For rules that no weights per task can express, such as masks of coordinates. `rule` gets
-        and returns a row of shared gradients per task; they have been multiplied by `weights` [T].
-        `signals` are those seen so far; returned are those that the next balancer of the chain
-        sees. Private parameters are left alone.
+        For rules that weights per task cannot express, such as coordinate masks. `rule` takes and
+        returns one row of shared gradients per task, already multiplied by `weights` [T].
+        `signals` are those of the current balancer; the result is those of the next one in the
+        chain. Private parameters are left alone.
         """
         place = [index for index, is_shared in enumerate(self.shared) if is_shared]
         if not place:  # as with a single task
@@ -110,7 +110,7 @@ class Gradients:
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """Every task's gradient in every parameter, None where the task does not reach it."""
+        """Every task's gradient on every parameter; None where the task does not reach it."""
         self.passes.full += len(self.losses)
         last = len(self.losses) - 1
         return tuple(
@@ -120,17 +120,17 @@ class Gradients:
 
     @property
     def shared_rows(self) -> list[Row]:
-        """The rows on the parameters on which gradients are balanced."""
+        """The rows, restricted to the parameters on which gradients are balanced."""
         return [tuple(compress(row, self.shared)) for row in self.rows]
 
     @cached_property
     def reach(self) -> tuple[dict[int, int], ...]:
-        """For every loss the parameters that it reaches, by id, and when each was used last."""
+        """The parameters that each loss reaches: their ids, and when each was last used."""
         return tuple(_consumers(loss) for loss in self.losses)
 
     @cached_property
     def shared(self) -> tuple[bool, ...]:
-        """For every parameter whether gradients are balanced on it, on this batch's graph."""
+        """Whether gradients are balanced on each parameter, given this batch's graph."""
         return tuple(
             (self.balanced is None or id(parameter) in self.balanced)
             and sum(id(parameter) in reached for reached in self.reach) >= 2
@@ -167,9 +167,9 @@ class Gradients:
 
     @cached_property
     def norms(self) -> Tensor:
-        """Norms of the tasks' gradients in the last shared weight: [T], float64, on the CPU.
+        """Norms of the tasks' gradients on the last shared weight: [T], float64, on the CPU.
 
-        Where `paced` says so, every task's is taken in a weight of its own.
+        With `paced`, each task has a weight of its own for this.
         """
         zero = torch.zeros((), dtype=torch.float64)
         norms = [zero for _ in self.losses]
@@ -187,9 +187,9 @@ class Gradients:
     def write(self, shared: Tensor, private: Tensor) -> None:
         """Set every parameter's `.grad` to the weighted sum of the tasks' gradients.
 
-        `shared` [T] weighs what gradients are balanced on, `private` [T] the rest. It costs no
-        backward pass when the rows are known, one when they are not, and a partial one besides
-        for every task whose two weights differ.
+        `shared` [T] are the weights on parameters where gradients are balanced, `private` [T] those
+        on the rest. This costs no backward pass if the rows are known; otherwise it costs one, plus
+        a partial one for every task whose two weights differ.
         """
         weights = {True: shared.tolist(), False: private.tolist()}
         if self._rows_are_known:
@@ -203,7 +203,7 @@ class Gradients:
             self._backward(weights[True], list(self.parameters))
             return
         differ = (shared != private).tolist()
-        reached = set().union(*compress(self.reach, differ))  # by the losses that need another pass
+        reached = set().union(*compress(self.reach, differ))  # by losses that need a second pass
         pairs = zip(self.parameters, self.shared, strict=True)
         again = [not several and id(parameter) in reached for parameter, several in pairs]
         once = [not other for other in again]
@@ -226,7 +226,7 @@ class Gradients:
         return "rows" in self.__dict__
 
     def _last_weights(self) -> list[int | None]:
-        """For every task the place of the weight in which the norm of its gradient is taken."""
+        """The index, per task, of the weight on which its gradient norm is taken."""
         if self.paced is not None:
             pairs = zip(self.reach, self.paced, strict=True)
             return [self._last_used(reached, own) for reached, own in pairs]
@@ -239,9 +239,9 @@ class Gradients:
         return [self._last_used(self.reach[0], common)] * len(self.losses)
 
     def _last_used(self, reached: Mapping[int, int], among: Collection[int]) -> int | None:
-        """The place of the weight that a loss used last in its forward pass.
+        """The index of the weight that was used last in the forward pass to a loss.
 
-        Only weights with two or more axes count: the layer of the literature, not its norm.
+        Only weights with two or more axes count: the literature means layers, not their norms.
         """
         found = [
             (reached[id(parameter)], index)
@@ -252,10 +252,10 @@ class Gradients:
 
 
 def _products(rows: Sequence[Sequence[Tensor | None]]) -> Tensor:
-    """The inner products of every two rows: [T, T], float64, on the CPU.
+    """The inner products of all pairs of rows: [T, T], float64, on the CPU.
 
-    Products of float32 numbers are exact in float64, and their sums nearly so. Summed in float32
-    they are off by 1e-9 to 1e-6 of the lengths, which no dependence between gradients survives.
+    Products of float32 numbers are exact in float64, and their sums nearly so. Summing in float32
+    has errors of 1e-9 to 1e-6 of the lengths, which hide any linear dependence of the gradients.
     """
     total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
     for column in zip(*rows, strict=True):
@@ -280,7 +280,7 @@ def _weighted_sum(losses: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
 
 
 def _combine(column: Sequence[Tensor | None], weights: Sequence[float]) -> Tensor | None:
-    # Out of place at first: autograd may hand the same tensor to two parameters.
+    # The first term is out of place: autograd may return the same tensor for two parameters.
     total: Tensor | None = None
     for gradient, weight in zip(column, weights, strict=True):
         if gradient is None:
@@ -290,7 +290,7 @@ def _combine(column: Sequence[Tensor | None], weights: Sequence[float]) -> Tenso
 
 
 def _consumers(loss: Tensor) -> dict[int, int]:
-    """For every leaf below `loss`, by id, when the forward pass last used it."""
+    """When the forward pass last used each leaf that `loss` depends on, by the leaf's id."""
     result: dict[int, int] = {}
     root = loss.grad_fn
     stack: list[Node] = [] if root is None else [root]

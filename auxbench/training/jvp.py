@@ -1,7 +1,7 @@
-"""Derivatives beyond the gradient: along a direction, and a second time.
+"""Derivatives beyond the gradient: directional and second derivatives.
 
-Attention is computed by plain matrix products meanwhile, because the fused kernels have a gradient
-only; the numbers differ by rounding.
+Attention is computed by plain matrix products here, because the fused kernels support only
+first-order reverse mode; the results differ by rounding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Outputs = TypeVar("Outputs")
 
 @contextmanager
 def plain_attention() -> Iterator[None]:
-    """Compute attention in a way that can be differentiated forward and twice."""
+    """Compute attention so that it supports forward-mode and second derivatives."""
     with sdpa_kernel(SDPBackend.MATH):
         yield
 
@@ -31,8 +31,8 @@ def jvp(
 ) -> tuple[Outputs, Outputs]:
     """The value of `function` at the point `at`, and its derivative along `direction`.
 
-    One forward-mode pass, whose cost does not grow with the number of outputs. What `direction`
-    does not name is held.
+    This is one forward-mode pass, whose cost does not grow with the number of outputs. Values that
+    `direction` does not name are held constant.
 
     >>> jvp(lambda p: p["x"] ** 2, {"x": torch.tensor([3.0])}, {"x": torch.tensor([0.5])})
     (tensor([9.]), tensor([3.]))
@@ -40,7 +40,7 @@ def jvp(
     moving = {name: at[name].detach() for name in direction}
     held = {name: value.detach() for name, value in at.items() if name not in direction}
     with warnings.catch_warnings(), plain_attention():
-        # Some releases of torch build their formulas by a compiler that they have deprecated.
+        # Some torch releases build their formulas with a compiler that they have deprecated.
         warnings.simplefilter("ignore")
         value, slope, *_ = torch.func.jvp(
             lambda point: function(held | point), (moving,), (dict(direction),)
@@ -51,9 +51,9 @@ def jvp(
 def gradient(
     value: Tensor, parameters: Mapping[str, Tensor], *, again: bool = False
 ) -> dict[str, Tensor]:
-    """The gradient of a scalar by the names of the parameters that it reaches.
+    """The gradient of a scalar, by the names of the parameters that it depends on.
 
-    With `again` the graph is kept, and the gradient can itself be differentiated.
+    With `again` the graph is kept, so that the gradient itself can be differentiated.
     """
     found = torch.autograd.grad(
         value, list(parameters.values()), create_graph=again, allow_unused=True
@@ -63,7 +63,7 @@ def gradient(
 
 
 def dot(one: Named, other: Named) -> Tensor:
-    """The inner product of two vectors by name; a missing part is zero.
+    """The inner product of two vectors given as named parts; a missing part is zero.
 
     >>> dot({"a": torch.ones(2), "b": torch.ones(1)}, {"a": torch.ones(2)})
     tensor(2.)

@@ -1,4 +1,4 @@
-"""The learner: all that training changes, built from a method."""
+"""The learner: everything that training changes, built from a method."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from auxbench.training.phase import Phase
 def start(
     method: Method, builder: Builder, recipe: Recipe, meter: Meter, device: str = "cpu"
 ) -> Learner:
-    """Build everything that a method's training carries, at its first step."""
+    """Build the learner of a method, ready for its first step."""
     maker = METHODS[method.architecture.name]
     architecture = maker(builder, **method.architecture.values(maker))
     assert isinstance(architecture, Architecture)
@@ -44,10 +44,10 @@ def start(
 def make_balancers(
     method: Method, trained: Sequence[str], tasks: Sequence[str], seeds: Seeds
 ) -> list[Balancer]:
-    """The chain for the trained tasks; a weight for a task that is not trained has no effect.
+    """The chain of balancers for the trained tasks; weights for other tasks have no effect.
 
-    Errors: `UsageError` for options that do not fit the problem's `tasks`, and for an order in
-    which the balancers cannot work together.
+    Errors: `UsageError` for options that do not fit the problem's `tasks`, and for balancers that
+    cannot work in this order.
     """
     absent = set(tasks).difference(trained)
     chain = []
@@ -66,7 +66,7 @@ def make_balancers(
 def _check_order(method: Method, chain: Sequence[Balancer]) -> None:
     """Refuse a chain that cannot work.
 
-    Samples are weighed first, losses before gradients are combined, and states are forked once.
+    Samples must be weighted first, losses before gradients are combined, and states forked once.
     """
     named = [(choice.name, part) for choice, part in zip(method.balancers, chain, strict=True)]
     for (before, earlier), (name, part) in pairwise(named):
@@ -76,7 +76,7 @@ def _check_order(method: Method, chain: Sequence[Balancer]) -> None:
                 f"'{before}'; put '{name}' first."
             )
     for (before, earlier), (name, part) in combinations(named, 2):
-        # An edit takes up the weights before it, and samples are weighed in the losses themselves.
+        # An edit applies the weights before it, and sample weights act on the losses themselves.
         in_losses = earlier.scales_private or earlier.overrides & {"edit", "weigh_samples"}
         if not in_losses and "losses" in part.reads:
             raise UsageError(
@@ -93,7 +93,7 @@ def _check_order(method: Method, chain: Sequence[Balancer]) -> None:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training with phases of its own: the warm-up, or the training proper."""
+    """A part of training with its own phases: the warm-up, or the training proper."""
 
     name: str
     steps: int
@@ -101,15 +101,15 @@ class Stage:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The batches that an iteration needs, each named once."""
+        """The splits from which an iteration may need batches, without duplicates."""
         return tuple(dict.fromkeys(split for phase in self.phases for split in phase.splits))
 
 
 class Learner:
-    """Architecture, objective and phases of a method: all that training changes.
+    """The architecture, objective and phases of a method: everything that training changes.
 
     The descent owns every parameter of the architecture that no other phase claims, so every
-    parameter is claimed exactly once.
+    parameter has exactly one owner.
     """
 
     def __init__(
@@ -153,14 +153,14 @@ class Learner:
         self.stages = tuple(stages)
 
     def relabel(self, batch: Batch) -> Batch:
-        """A batch of the training data with the labels that the method's parts give it."""
+        """A training batch with labels changed by the architecture and the balancers."""
         batch = self.architecture.relabel(batch)
         for balancer in self.balancers:
             batch = balancer.relabel(batch)
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the learner carries from step to step."""
+        """All state that the learner carries from step to step."""
         return {
             "architecture": self.architecture.state_dict(),
             "balancers": [balancer.state_dict() for balancer in self.balancers],
@@ -171,7 +171,7 @@ class Learner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Restore the state that `state_dict` returned."""
         self.architecture.load_state_dict(state["architecture"])
         for balancer, saved in zip(self.balancers, state["balancers"], strict=True):
             balancer.load_state_dict(saved)

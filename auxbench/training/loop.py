@@ -20,10 +20,10 @@ from auxbench.training.phase import LazyBatches
 
 
 class Training:
-    """A run in progress: the learner, its streams of batches, what was seen of it so far.
+    """A run in progress: the learner, its batch streams, and the results so far.
 
-    Its `state_dict` holds everything that decides the rest of the run: a training that is stopped
-    after any step and loaded into a fresh one ends in the same bytes.
+    Its `state_dict` determines the rest of the run: a run that is stopped after any step and loaded
+    into a fresh `Training` gives bit-identical results.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Training:
             first += stage.steps
 
     def iterate(self, stage: Stage, step: int) -> dict[str, float]:
-        """One iteration: a batch of every split, then the stage's phases, one after the other."""
+        """Run one iteration: the stage's phases in order, on one batch per split."""
         architecture, scalars = self.learner.architecture, dict[str, float]()
         architecture.train()
         architecture.enter(stage.name)
@@ -81,17 +81,17 @@ class Training:
         return scalars
 
     def prepare(self, batch: Batch) -> Batch:
-        """A batch as the phases get it."""
+        """The batch as the phases see it: on the device, and relabelled."""
         return self.learner.relabel(batch.to(self.device))
 
     def due(self, step: int) -> bool:
-        """Return whether to validate after this step: `evaluations` times, evenly spaced."""
+        """Return whether to validate after this step: `evaluations` times, at even intervals."""
         done, steps = step + 1, self.recipe.steps
         count = min(self.recipe.evaluations, steps)
         return done * count // steps > step * count // steps
 
     def validate(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Score the deployed network on validation, and keep the state if it is to be selected."""
+        """Score the deployed network on validation, and keep its state if it is now preferred."""
         architecture = self.learner.architecture
         headline: Score | None = None
         look: dict[str, Any] = {}
@@ -118,10 +118,10 @@ class Training:
         self.curve.append(look)
 
     def prefers(self, score: Score, whole: bool) -> bool:
-        """Return whether a state is to be tested rather than the one selected so far.
+        """Return whether a new state is preferred to the one selected so far.
 
-        `whole` says that deployment cuts nothing which the primary depends on. Such a state comes
-        before any that is not, because what is deployed has to be what was trained.
+        `whole` means that deployment cuts no connection that the primary depends on. Such a state
+        is always preferred to others, because the deployed network must be the one trained.
         """
         if self.recipe.selection == "last" or not self.selected:
             return True
@@ -130,7 +130,7 @@ class Training:
         return score.better_than(self.best)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the run carries."""
+        """The whole state of the run."""
         return {
             "step": self.step,
             "curve": self.curve,
@@ -145,7 +145,7 @@ class Training:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Restore the state that `state_dict` returned."""
         self.step = int(state["step"])
         self.curve = list(state["curve"])
         self.best = None if state["best"] is None else Score(**state["best"])
@@ -158,11 +158,11 @@ class Training:
 
 
 def deployed(architecture: Architecture) -> tuple[nn.Module, Predict, tuple[Task, ...]]:
-    """The network that is shipped, as `evaluate` takes it: the primary alone."""
+    """The deployed network, for the primary alone, in the form that `evaluate` takes."""
     network, primary = architecture.deploy(), architecture.primary
     return network, lambda batch: {primary.name: network(batch.inputs)}, (primary,)
 
 
 def in_training(architecture: Architecture) -> tuple[nn.Module, Predict, tuple[Task, ...]]:
-    """The network of all tasks, as `evaluate` takes it."""
+    """The network for all tasks, in the form that `evaluate` takes."""
     return architecture, lambda batch: architecture(batch.inputs), architecture.tasks

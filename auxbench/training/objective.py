@@ -15,7 +15,7 @@ from auxbench.training.jvp import Named, jvp
 
 
 class Objective:
-    """Batch -> T separate loss scalars, primary first.
+    """A function from a batch to T separate scalar losses, primary first.
 
     `network` maps inputs to {task: prediction}; passes are reported to `meter`.
     """
@@ -26,7 +26,7 @@ class Objective:
         self.meter = meter
 
     def __call__(self, batch: Batch) -> list[Tensor]:
-        """The losses of a batch, as scalars; BatchNorm's running statistics do not move."""
+        """The losses on a batch, as scalars; BatchNorm's running statistics do not change."""
         return [losses.mean() for losses in self.samples(batch)]
 
     def samples(
@@ -38,8 +38,8 @@ class Objective:
     ) -> list[SampleLosses]:
         """Every task's losses on the samples of a batch.
 
-        `parameters` replace the network's own of the same names. BatchNorm's running statistics
-        move only with `update_statistics`.
+        `parameters` replace the network's parameters of the same names. BatchNorm's running
+        statistics change only with `update_statistics`.
         """
         self.meter.forward(len(batch))
         with nullcontext() if update_statistics else frozen_batchnorm_stats(self.network):
@@ -50,10 +50,10 @@ class Objective:
         return self._losses(predictions, batch)
 
     def jvp(self, batch: Batch, direction: Named) -> list[SampleLosses]:
-        """The derivative of every loss along `direction`, a vector by parameter names.
+        """The derivative of every loss along `direction`, a vector given by parameter names.
 
-        One forward-mode product gives the inner products of the direction with the gradients of
-        all tasks, and of all samples, for which reverse mode needs a backward pass each.
+        One forward-mode pass gives the inner products of the direction with the gradients of all
+        tasks and all samples; reverse mode would need one backward pass for each of them.
         """
         self.meter.jvp(len(batch))
         counts: list[Tensor] = []

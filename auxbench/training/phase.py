@@ -1,4 +1,4 @@
-"""Phases: what happens in one iteration of training, one after the other."""
+"""Phases: the parts of one training iteration, in order."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Scalars = dict[str, float]
 
 
 class Phase(ABC):
-    """A part of every iteration, such as the descent on the weights or the search of the links.
+    """A part of every iteration, such as the descent on the weights or the search for links.
 
-    `splits` names the batches that `step` may read, each of which is drawn when it is first read;
-    `claimed` are the parameters that it owns, and the descent owns every parameter that no other
-    phase claims.
+    `splits` names the splits from which `step` may read a batch, each drawn on first access.
+    `claimed` are the parameters that the phase owns; the descent owns all that no other phase
+    claims.
 
-    The passes that it makes recur after `period` iterations, but for the iterations in `turns`,
-    after each of which they may be others: plans count a run from these.
+    Its pattern of passes repeats every `period` iterations; at each iteration in `turns` the
+    pattern may change. Plans use both to count the passes of a run.
     """
 
     name: str
@@ -36,26 +36,26 @@ class Phase(ABC):
 
     @abstractmethod
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
-        """Do the phase's part of one iteration and say what is worth logging."""
+        """Do the phase's part of one iteration and return the scalars to log."""
 
     def candidates(self) -> Iterator[Scalars]:
-        """Put the network into each state that may be selected, and say what it is.
+        """Put the network into each state that may be selected, and yield scalars that describe it.
 
-        There is one such state, the one that it is in, unless a phase trains several.
+        By default only the current state may be selected; a phase that trains several overrides it.
         """
         yield {}
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """All that the phase carries from step to step."""
+        """All state that the phase carries from step to step."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Restore the state that `state_dict` returned."""
 
 
 class LazyBatches(Mapping[str, Batch]):
-    """The batches of one iteration, each drawn from its stream and prepared when first read."""
+    """The batches of one iteration, each drawn from its stream and prepared on first access."""
 
     def __init__(
         self,
@@ -82,5 +82,5 @@ class LazyBatches(Mapping[str, Batch]):
         return len(self.seeds)
 
     def again(self) -> LazyBatches:
-        """The same batches, to be prepared once more."""
+        """The same batches, to be prepared afresh."""
         return LazyBatches(self.seeds, self.prepare, self.raw)

@@ -1,4 +1,4 @@
-"""Signals: all that a balancer may know of a batch, computed only when it is read."""
+"""Signals: everything a balancer may know about a batch, computed only on demand."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Row = tuple[Tensor | None, ...]
 
 
 class Signals:
-    """All that a balancer may know of a batch, after the balancers before it in the chain.
+    """Everything a balancer may know about a batch, after the balancers before it in the chain.
 
-    Every member is computed when it is read, and costs what it says. `learning_rate` is the
-    weights' current one. `read` collects the names of the members that have been read.
+    Each member is computed when it is read, at the cost that its docstring states. `learning_rate`
+    is the network's current one. `read` collects the names of the members that have been read.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Signals:
 
     @classmethod
     def of(cls, losses: Sequence[float], rows: Tensor, learning_rate: float = 0.0) -> Signals:
-        """Signals from given gradients, rows [T, N]; every row counts as the last layer too.
+        """Signals from given gradients, rows [T, N]; each row also stands for the last layer.
 
         >>> signals = Signals.of([1.0, 1.0], torch.tensor([[2.0, 0.0], [-1.0, 1.0]]))
         >>> signals.gramian.tolist()
@@ -49,7 +49,7 @@ class Signals:
 
     @property
     def losses(self) -> Tensor:
-        """The T task losses, primary first: float64, on the CPU, without a graph; free."""
+        """The T task losses, primary first: float64, on the CPU, detached; free."""
         self.read.add("losses")
         return self._losses * self._scale
 
@@ -69,14 +69,14 @@ class Signals:
     def inner(self) -> Tensor:
         """Inner products of the primary's gradient with every task's [T]: the Gramian's row 0.
 
-        T backwards, or from four tasks on one and a forward-mode product.
+        T backwards; with four tasks or more, one backward and one forward-mode pass.
         """
         self.read.add("inner")
         return self._source.inner * self._scale[0] * self._scale
 
     @property
     def norms(self) -> Tensor:
-        """Norms of the tasks' gradients on a layer that tells their pace [T]; T partial backwards.
+        """Norms of the tasks' gradients on one layer, a measure of pace [T]; T partial backwards.
 
         It is the last layer that the tasks share, unless the architecture names one per task.
         """
@@ -87,7 +87,7 @@ class Signals:
     def rows(self) -> list[Row]:
         """The tasks' gradients on the shared parameters, a row of tensors per task; T backwards.
 
-        None stands for a parameter that a task does not reach.
+        None marks a parameter that the task does not reach.
         """
         self.read.add("rows")
         pairs = zip(self._source.shared_rows, self._scale.tolist(), strict=True)
@@ -97,7 +97,7 @@ class Signals:
     def sum_length(self) -> float:
         """The length of the sum of the tasks' gradients on the shared parameters; T backwards.
 
-        It is that of the batch's own gradients, whatever balancers have made of them.
+        It is computed from the batch's original gradients, before any balancer changes them.
         """
         self.read.add("sum_length")
         return self._source.sum_length
@@ -115,7 +115,7 @@ class Signals:
 
 
 class Source(Protocol):
-    """The source of signals: the gradients of a batch, before any balancer."""
+    """A source of signals: the gradients of a batch, before any balancer."""
 
     @property
     def gramian(self) -> Tensor: ...
@@ -130,7 +130,7 @@ class Source(Protocol):
 
 
 class Given:
-    """A source of signals that has the rows [T, N] of all tasks, all of them shared."""
+    """A source of signals with given rows [T, N], in which all parameters are shared."""
 
     def __init__(self, rows: Tensor) -> None:
         exact = rows.double()

@@ -446,7 +446,7 @@ def test_nothing_else_is_wrong_with_what_is_broken(template: str, make: Callable
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("import torch", "registers no method; decorate its class by register."),
+        ("import torch", "registers no method; decorate its class with register."),
         ("import torch\n\n1 / 0", "does not import (ZeroDivisionError: division by zero, line 3)"),
         ("class (", "does not import (SyntaxError: "),
         ("import no_such_package", "does not import (ModuleNotFoundError: No module named 'no_"),

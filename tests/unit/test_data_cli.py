@@ -466,7 +466,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
             "'{path}' is an archive; auxbench data prepare DATASET --source {path} unpacks",
         ),
         ("labels.mat", "'{path}' is a single file; give the folder that it lies in."),
-        ("half", "folder '{path}' is half prepared (3 of 9 samples of nyuv2); the command"),
+        ("half", "folder '{path}' is half prepared (3 of 9 samples of nyuv2); run the same"),
     ],
 )
 def test_a_check_says_what_lies_there(tmp_path: Path, name: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Data sets on the disk: layouts of their authors, the prepared form, archives, the cache folder.
+"""Data sets on disk: their authors' layouts, the prepared form, archives, the cache folder.
 
-Nothing but `samples` imports torch.
+Only `dataset`, `decode` and `samples` need torch.
 """

@@ -9,9 +9,9 @@ from auxbench.errors import UsageError
 
 
 def root() -> Path:
-    """The cache folder: `AUXBENCH_CACHE` if it is set, else `~/.cache/auxbench`; made if missing.
+    """The cache folder: `AUXBENCH_CACHE` or `~/.cache/auxbench`; created if missing.
 
-    Errors: `UsageError` when the folder cannot be made or written to.
+    Errors: `UsageError` if the folder cannot be created or written to.
     """
     folder = Path(os.environ.get("AUXBENCH_CACHE") or Path.home() / ".cache" / "auxbench")
     folder = folder.expanduser()

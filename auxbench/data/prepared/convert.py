@@ -1,7 +1,7 @@
-"""Conversion into the prepared form, which goes on where it was stopped.
+"""Conversion into the prepared form, which resumes where it was stopped.
 
-Rows are appended to `.part` files, a journal says after every `FLUSH` rows how many are on the
-disk, and the marker is written last, so that a folder without it is not finished.
+Rows are appended to `.part` files, a journal records after every `FLUSH` rows how many are on disk,
+and the marker is written last, so a folder without it is unfinished.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from auxbench.data.prepared.layout import Array, Layout, Rows
 from auxbench.data.progress import Advance, bar, duration
 from auxbench.errors import UsageError, reason
 
-FLUSH = 64  # rows between two entries of the journal: what a crash can cost
+FLUSH = 64  # rows between two journal entries: the most that a crash can lose
 
 
 def prepare(layout: Layout, folder: Path, options: Mapping[str, Any] | None = None) -> Prepared:
-    """Convert a layout into the prepared form in `folder`, or go on where that was stopped.
+    """Convert a layout into the prepared form in `folder`, or resume an interrupted conversion.
 
-    `options` are the layout's, for the record. What is finished already is opened if it was made
-    the same way.
+    `options` are the layout's, which are recorded. A finished conversion with the same options is
+    only opened.
 
     Errors: `UsageError` for samples that cannot be read, an empty split, a folder that cannot
-    hold the data or holds something else, and another process at the same work.
+    hold the data or holds something else, and another process that prepares the same folder.
     """
     head: dict[str, Any] = {
         "format": FORMAT,
@@ -85,7 +85,7 @@ def prepare(layout: Layout, folder: Path, options: Mapping[str, Any] | None = No
 
 def _write(layout: Layout, folder: Path, head: dict[str, Any]) -> Prepared:
     counts, arrays = head["splits"], layout.arrays()
-    # where the source lay on this disk is in the journal only
+    # the path of the source on this disk is kept only in the journal
     origin = str(layout.folder.resolve())
     journal: dict[str, Any] = {"head": head, "from": origin, "done": dict.fromkeys(counts, 0)}
     known = _read_journal(folder / JOURNAL)
@@ -115,7 +115,7 @@ def _write(layout: Layout, folder: Path, head: dict[str, Any]) -> Prepared:
 
 
 def _take_back(folder: Path, head: Mapping[str, Any]) -> None:
-    """Undo the renaming of finished files that a crash cut short before the marker was there."""
+    """Undo the renaming of finished files if a crash prevented the marker from being written."""
     for split in head["splits"]:
         for name in head["arrays"]:
             final = folder / _file(split, name)
@@ -127,7 +127,7 @@ def _take_back(folder: Path, head: Mapping[str, Any]) -> None:
 def _write_split(
     layout: Layout, folder: Path, split: str, journal: dict[str, Any], advance: Advance
 ) -> None:
-    """Append the samples of a split that are missing to its part files."""
+    """Append the missing samples of a split to its part files."""
     arrays, count = layout.arrays(), journal["head"]["splits"][split]
     files: dict[str, IO[bytes]] = {}
     try:
@@ -139,7 +139,7 @@ def _write_split(
             files[name] = file
             if not at:
                 _write_header(file, array, count)
-            # what was appended after the journal's last entry may be half a row
+            # data appended after the journal's last entry may end in the middle of a row
             file.seek(_header_size(file) + at * _row_size(array))
             file.truncate()
         for rows in _decoded(layout, split, range(at, count)):
@@ -159,10 +159,10 @@ def _write_split(
 
 
 def _forecast(layout: Layout, folder: Path, done: Mapping[str, int]) -> str:
-    """The samples, the disk and the time that a conversion takes, told before it begins.
+    """A message with the samples, the disk space and the time that a conversion will take.
 
-    The size follows from the arrays; the time is that of a few missing samples, read for it.
-    Errors: `UsageError` where the disk is too small.
+    The size follows from the arrays; the time is extrapolated from reading a few missing samples.
+    Errors: `UsageError` if there is too little disk space.
     """
     left = {split: range(done[split], count) for split, count in layout.counts().items()}
     missing, total = sum(map(len, left.values())), sum(layout.counts().values())
@@ -194,7 +194,7 @@ def _workers(layout: Layout) -> int:
 
 
 def _decoded(layout: Layout, split: str, indices: range) -> Iterator[Rows]:
-    """The samples in their order, decoded by several threads a few at a time."""
+    """The samples in order, decoded a few at a time by several threads."""
     workers = _workers(layout)
     if workers == 1:
         for index in indices:
@@ -241,7 +241,7 @@ def _written(folder: Path, split: str, arrays: Mapping[str, Array], rows: int) -
 
 
 def _save(path: Path, content: Mapping[str, Any]) -> None:
-    # written under another name first, so that nobody ever sees half of it
+    # written under another name first, so that no reader ever sees half a file
     temporary = path.with_name(f"{path.name}.new")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -252,7 +252,7 @@ def _save(path: Path, content: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on the folder, which is freed with the process."""
+    """Hold a lock on the folder, which is released when the process ends."""
     lock = FileLock(folder / ".lock", blocking=False)
     try:
         lock.acquire()

@@ -18,8 +18,8 @@ from auxbench.data.views import Protocol
 class PreparedDataset(Dataset):
     """A data set that `auxbench data prepare` has converted.
 
-    A subclass names itself (`name`), the conversion's option that makes larger pictures
-    (`larger`), the tasks that its data have, the rows of every split, and what becomes of them.
+    A subclass defines its `name`, the conversion option that makes larger pictures (`larger`), the
+    tasks that its data have, the rows of every split, and how rows are decoded and augmented.
     """
 
     name: ClassVar[str]
@@ -48,7 +48,7 @@ class PreparedDataset(Dataset):
 
     @abstractmethod
     def offered(self) -> Collection[str]:
-        """The tasks of what is prepared, or of the layout at its best if nothing is."""
+        """The tasks in the prepared data, or all that the layout allows if nothing is prepared."""
 
     @abstractmethod
     def finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
@@ -57,22 +57,22 @@ class PreparedDataset(Dataset):
     @staticmethod
     @abstractmethod
     def drawn(split: str, count: int, side: int) -> Rows:
-        """Rows of the prepared form made from drawn rooms, for the tiny variant."""
+        """Rows of the prepared form made from generated rooms, for the tiny variant."""
 
     def source(self, split: str) -> str:
-        """The prepared split that holds the samples of a split."""
+        """The prepared split that contains the samples of a split."""
         return "test" if split == "test" else "train"
 
     @abstractmethod
     def rows(self, split: str, count: int) -> Indices:
-        """The samples of a split among the `count` of its source; errors: `UsageError`."""
+        """The rows of a split among the `count` rows of its source; errors: `UsageError`."""
 
     def arrays(self) -> frozenset[str] | None:
         """The names of the arrays to read; None for all."""
         return None
 
     def from_drawn_rooms(self) -> Dataset:
-        """The same data set on a few drawn rooms, as its tiny variant."""
+        """The same data set with a few generated rooms as data: its tiny variant."""
         self.tasks = self.known
 
         def samples(split: str) -> Samples:
@@ -102,5 +102,5 @@ class PreparedDataset(Dataset):
         return height, width
 
     def opened(self) -> Prepared:
-        """The prepared form; errors: `UsageError` if it is not there."""
+        """The opened prepared form; errors: `UsageError` if it is missing."""
         return Prepared.open(place(self.data), self.name, self.layout)

@@ -15,9 +15,9 @@ from auxbench.data.prepared.form import DEPTH, NORMAL, RESPONSE
 Raw = npt.NDArray[Any]
 Raws = npt.NDArray[Any] | list[npt.NDArray[Any]]  # one array of all samples, or one per sample
 
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB in [0, 1]: what pre-trained backbones expect
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB in [0, 1], which pretrained backbones expect
 STD = (0.229, 0.224, 0.225)
-KEPT = 4  # free blocks of memory of one size that are kept for the next batches
+KEPT = 4  # free memory blocks of one size that are kept for the next batches
 
 
 def pictures(images: Raws) -> Tensor:
@@ -31,7 +31,7 @@ def pictures(images: Raws) -> Tensor:
     for image, target in zip(images, result, strict=True):
         planes = torch.from_numpy(image)
         for plane, into, shift, std in zip(planes, target, shifts, STD, strict=True):
-            # plane by plane, so that it is still in the processor's cache when it is scaled
+            # plane by plane, so that each is still in the processor's cache when it is scaled
             torch.add(shift, into.copy_(plane), alpha=1 / (255 * std), out=into)
     return result
 
@@ -45,7 +45,7 @@ def classes(labels: Raws) -> Tensor:
 
 
 def chosen(labels: Raws, mapping: npt.NDArray[np.int64]) -> Tensor:
-    """Classes of a coarser scheme, int64, by `mapping[class]`; -1 stays -1.
+    """Classes of a coarser scheme, int64, given by `mapping[class]`; -1 stays -1.
 
     >>> chosen(np.array([1, -1], np.int8), np.array([5, 7])).tolist()
     [7, -1]
@@ -60,14 +60,14 @@ def depths(steps: Raws, per_metre: float = DEPTH) -> Tensor:
 
 
 def normals(components: Raws) -> Tensor:
-    """Normals, float32 [B, 3, H, W], from int8; of length 1 within a hundredth, or zero."""
+    """Normals, float32 [B, 3, H, W], from int8; their length is 1 within a hundredth, or zero."""
     return _each(components, lambda normal: normal.mul_(1 / NORMAL))
 
 
 def responses(steps: Raws, full: float) -> Tensor:
     """Responses of a filter, float32 [B, 1, H, W] in [0, 1], from uint16 [B, H, W].
 
-    What is `full` or more becomes 1, so that a target is not made of the few largest responses.
+    Responses of `full` and above become 1, so that a few large ones do not dominate a target.
     """
     scale = 1 / (RESPONSE * full)
     return _each(steps, lambda map_: map_.mul_(scale).clamp_(max=1)).unsqueeze(1)
@@ -80,17 +80,17 @@ def _each(values: Raws, scale: Callable[[Tensor], object]) -> Tensor:
         shape = (-1, *target.shape[-2:])
         planes = torch.from_numpy(value).reshape(shape)
         for plane, into in zip(planes, target.reshape(shape), strict=True):
-            scale(into.copy_(plane))  # while it is in the processor's cache
+            scale(into.copy_(plane))  # while the plane is in the processor's cache
     return result
 
 
 def _result(values: Raws, dtype: npt.DTypeLike) -> Tensor:
-    """A tensor of undefined content for the decoded values."""
+    """An uninitialised tensor for the decoded values."""
     return torch.from_numpy(_memory((len(values), *values[0].shape), dtype))
 
 
 class _Lease:
-    """A block of memory that goes back to its pool when nobody holds an array in it any more."""
+    """A block of memory that returns to its pool when no array in it is referenced any more."""
 
     def __init__(self, block: npt.NDArray[np.uint8], pool: list[npt.NDArray[np.uint8]]) -> None:
         self.block = block
@@ -106,9 +106,9 @@ _POOLS: dict[int, list[npt.NDArray[np.uint8]]] = {}
 
 
 def _memory(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Raw:
-    """An array of undefined content, in memory that was used before if some is free.
+    """An uninitialised array, in recycled memory if some is free.
 
-    To get fresh pages of memory from the system takes longer than all decoding.
+    Getting new memory pages from the system takes longer than all decoding.
     """
     kind = np.dtype(dtype)
     size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize

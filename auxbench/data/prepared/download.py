@@ -1,4 +1,4 @@
-"""Fetching: single files over HTTP that are resumed and checked, and archives unpacked safely."""
+"""Fetching: resumable, verified downloads of single files, and safe unpacking of archives."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
 def download(url: str, target: Path, digest: str, remedy: str) -> Path:
-    """The file of that URL at `target`, whose folder is made if need be.
+    """Download a URL to `target`, whose folder is created if missing.
 
-    What arrives is kept beside the target under a name that ends in .part, so that a download that
-    was stopped goes on there; only the whole file with the right `digest` (such as 'md5:0cc1...'
-    or 'sha256:9f86...') gets the target's name. A file that is there already is left alone if its
-    digest is right.
+    The data go to a file with suffix .part beside the target, so that an interrupted download can
+    resume; only the complete file with the correct `digest` (such as 'md5:0cc1...' or
+    'sha256:9f86...') is renamed to the target. An existing file with the correct digest is left
+    alone.
 
-    Errors: `UsageError` when it cannot be had, or is not the file that the digest stands for, with
-    the `remedy` as what to do.
+    Errors: `UsageError` if the download fails or the digest differs; its text ends with `remedy`,
+    which says what to do.
     """
     if target.is_file() and _digest(target, digest) == digest:
         return target
@@ -52,9 +52,9 @@ def download(url: str, target: Path, digest: str, remedy: str) -> Path:
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack a zip or tar archive into `folder`, which must not exist yet.
 
-    Everything is written to a folder beside it first, so that half an archive is never taken for a
-    complete one. Links and devices are refused, and so is any name that leads out of the folder;
-    nothing at all is unpacked of such an archive.
+    Everything is first written to a folder beside it, so that half an archive is never mistaken for
+    a complete one. An archive is refused as a whole if it contains links, devices or names that
+    lead out of the folder.
 
     Errors: `UsageError` for an archive that is damaged or not safe to unpack.
     """
@@ -88,11 +88,11 @@ def _receive(url: str, part: Path) -> None:
     try:
         answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and begun:  # there is nothing after what is here already
+        if error.code == 416 and begun:  # the part file is complete already
             return
         raise
     with answer:
-        if begun and answer.status != 206:  # the server begins again, and so does the file
+        if begun and answer.status != 206:  # the server starts over, so the file does too
             begun = 0
         length = answer.headers.get("Content-Length")
         total = begun + int(length) if length else 0

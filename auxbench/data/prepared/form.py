@@ -1,10 +1,10 @@
 """The prepared form: a data set as memory-mapped arrays, one file per split and array.
 
-    <folder>/train-image.npy   uint8 [N, 3, H, W]    planar RGB, as a network wants it
+    <folder>/train-image.npy   uint8 [N, 3, H, W]    planar RGB, as networks take it
              train-depth.npy   uint16 [N, H, W]      ...
-             prepared.json     what it is; written last, so a folder without it is not finished
+             prepared.json     description; written last, so a folder without it is unfinished
 
-Conversions into it choose the smallest type that loses nothing of value, and say which:
+Conversions choose the smallest type that loses nothing of value:
 
 | what | type | decoding | what is lost |
 |---|---|---|---|
@@ -14,12 +14,12 @@ Conversions into it choose the smallest type that loses nothing of value, and sa
 | normals | int8 [3, H, W] | / `NORMAL`; zero without a label | below 0.4°, see below |
 | responses | uint16 | / `RESPONSE` = [0, 1] | 1/131070 |
 
-Normals have x right, y down, z forward. Eight bits are what the pictures have from which they
-come; the mean angle of a network that is 10° off or more changes by less than 0.01°.
+Normals have x right, y down, z forward. The pictures from which they are read have eight bits too;
+the mean angle of a network that is 10° off or more changes by less than 0.01°.
 
-Writing is crash-safe: rows are appended to `.part` files, a journal says after every `FLUSH` rows
-how many are on the disk, and a conversion that was stopped goes on there. Nothing here needs torch;
-`auxbench.data.prepared.samples` makes `Samples` of it.
+Writing is crash-safe: rows are appended to `.part` files, a journal records after every `FLUSH`
+rows how many are on disk, and an interrupted conversion resumes there. Nothing here needs torch;
+`auxbench.data.prepared.samples` makes `Samples` from it.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from auxbench.errors import UsageError, reason
 FORMAT = 1
 MARKER = "prepared.json"
 JOURNAL = "prepared.json.part"
-DEPTH = 4000  # steps per metre of a depth in uint16, which ends at 16.38 m
+DEPTH = 4000  # steps per metre of a depth in uint16, which reaches 16.38 m
 NORMAL = 127  # steps per unit of a normal's component in int8
 RESPONSE = 65535  # steps of a filter's response in uint16
 
 
 def place(name: str) -> Path:
-    """The folder of a prepared form: a name lies in the cache folder, a path is itself.
+    """The folder of a prepared form: a name is looked up in the cache folder, a path is used as is.
 
-    A path has a separator in it; names keep the records of two machines the same.
+    A path contains a separator; names keep records independent of the machine.
 
     >>> place("./nyuv2")
     PosixPath('nyuv2')
@@ -62,7 +62,7 @@ def place(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A finished prepared form, opened; arrays are mapped into memory when they are asked for.
+    """A finished prepared form, opened; arrays are mapped into memory on demand.
 
     `card` is the content of prepared.json: format, dataset, layout, options, source, licence,
     splits (counts), arrays, files (bytes and sha256), facts.
@@ -73,10 +73,10 @@ class Prepared:
 
     @classmethod
     def open(cls, folder: Path, dataset: str | None = None, layout: str | None = None) -> Prepared:
-        """Open a prepared form, which must be of that data set and layout if they are named.
+        """Open a prepared form and check its data set and layout if they are given.
 
-        Errors: `UsageError` when there is none, it is not finished, another one, or of another
-        version of the format.
+        Errors: `UsageError` if it is missing, unfinished, of another data set or layout, or of
+        another version of the format.
         """
         remedy = f"auxbench data prepare {dataset or 'DATASET'} --source DIR --out {folder}"
         try:
@@ -105,7 +105,7 @@ class Prepared:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The digest of all files by their recorded checksums, and the counts of the splits."""
+        """A digest of the recorded checksums of all files, and the sizes of the splits."""
         sums = {name: known["sha256"] for name, known in self.card["files"].items()}
         total = hashlib.sha256(_canonical(sums).encode()).hexdigest()
         return {"digest": total[:16], "counts": self.counts}
@@ -118,10 +118,10 @@ class Prepared:
     def arrays(self, split: str, names: frozenset[str] | None = None) -> Rows:
         """The arrays of a split by name, [N, ...], mapped into memory.
 
-        Only those of `names` if it is given. What is written to them stays in this process. Mapped
-        pages belong to the system's file cache: memory does not grow with the size of the split.
+        `names` selects some of them. Writes to the arrays stay in this process. Mapped pages belong
+        to the system's file cache, so memory use does not grow with the size of the split.
 
-        Errors: `UsageError` for a file that is missing or not what prepared.json says.
+        Errors: `UsageError` for a file that is missing or differs from prepared.json.
         """
         if split not in self.card["splits"]:
             raise UsageError(f"'{self.folder}' has no split '{split}'; it has {self._splits()}.")
@@ -132,7 +132,7 @@ class Prepared:
         }
 
     def verify(self) -> Iterator[Finding]:
-        """Compare every file with its recorded size and checksum; reads everything."""
+        """Compare every file with its recorded size and checksum, which reads all data."""
         for name, known in self.card["files"].items():
             path = self.folder / name
             try:

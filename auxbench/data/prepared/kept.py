@@ -1,4 +1,4 @@
-"""Arrays that are computed once and kept in a file of the cache folder."""
+"""Arrays that are computed once and kept in a file in the cache folder."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def kept(file: Path, make: Callable[[], Arrays], shape: tuple[int, ...] | None = None) -> Arrays:
-    """The arrays in `file`, or what `make` gives, which is then written there.
+    """The arrays in `file`; if it is missing, those that `make` returns, which are saved there.
 
-    A damaged file is made again, as is one whose arrays do not have the `shape` that is given. The
-    file's name must change with anything that changes a number.
+    A file is made again if it is damaged or its arrays do not have the given `shape`. Whatever
+    changes a number must change the file's name too.
     """
     try:
-        # a zip archive carries a checksum of its content, which is tested on reading
+        # a zip archive contains checksums, which are verified on reading
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             found: Arrays = dict(archive)
         if shape is None or all(array.shape == shape for array in found.values()):
@@ -30,7 +30,7 @@ def kept(file: Path, make: Callable[[], Arrays], shape: tuple[int, ...] | None =
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass
     arrays: dict[str, Any] = make()
-    # written under another name first, so that a reader in another process never sees half a file
+    # written under another name first, so that no other process ever reads half a file
     with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
         try:
             np.savez(part, **arrays)

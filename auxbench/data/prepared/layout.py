@@ -1,18 +1,18 @@
-"""Layouts: the forms in which a data set lies on the user's disk, recognised, verified and read.
+"""Layouts: the forms in which a data set is published, recognised, verified and read from disk.
 
-A layout turns samples of somebody else's files into the compact arrays of the prepared form (see
+A layout turns samples in the original files into the compact arrays of the prepared form (see
 `auxbench.data.prepared.form`); training never reads the originals. Nothing here needs torch.
 
 A data set declares its layouts by a class attribute of its `Dataset`, read without importing it:
 
     layouts = "auxbench.tasks._layouts.nyuv2"
 
-names a torch-free module with `LAYOUTS: tuple[type[Layout], ...]` in it. That is all that
-`auxbench data check` and `auxbench data prepare` need.
+This is the name of a torch-free module that defines `LAYOUTS: tuple[type[Layout], ...]`, which is
+all that `auxbench data check` and `auxbench data prepare` need.
 
-The `Dataset` itself reads the prepared form alone. By convention it has an option `layout`, since
-the layout decides what the labels are and so belongs to the identity of a run, and an option
-`data` for the name of the prepared folder, by default NAME-LAYOUT in the cache folder.
+The `Dataset` itself reads only the prepared form. By convention it has an option `layout`, since
+the layout determines the labels and is therefore part of a run's identity, and an option `data`
+for the name of the prepared folder, by default NAME-LAYOUT in the cache folder.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Status = Literal["ok", "note", "wrong"]
 
 @dataclass(frozen=True)
 class Array:
-    """One array of every sample in the prepared form: type, shape, range, meaning.
+    """The specification of an array that every prepared sample has: type, shape, range, meaning.
 
-    `meaning` says in words how to decode it. A value must lie between `low` and `high` unless it
-    is `missing`, the value of an element without a label.
+    `meaning` describes how to decode it. A value must be between `low` and `high` unless it is
+    `missing`, the value of an element without a label.
 
     >>> import numpy as np
     >>> Array("int8", (2,), "a class", 0, 39, missing=-1).fault(np.array([-1, 40], np.int8))
@@ -52,7 +52,7 @@ class Array:
     missing: float | None = None
 
     def fault(self, value: npt.NDArray[Any]) -> str:
-        """The fault of a sample's value, or nothing."""
+        """What is wrong with a sample's value; empty if nothing is."""
         if value.dtype != self.dtype:
             return f"dtype {value.dtype} is not {self.dtype}"
         if value.shape != self.shape:
@@ -68,7 +68,7 @@ class Array:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a check: what was looked at, whether it is right, and what was seen."""
+    """One line of a check: what was checked, whether it is correct, and details."""
 
     subject: str
     status: Status
@@ -76,14 +76,14 @@ class Finding:
 
 
 class Layout(ABC):
-    """One true form of a data set, in a folder of the user's.
+    """One published form of a data set, in a folder of the user's.
 
     Subclasses set `dataset`, `name` (a word, such as 'mtan'), `summary` (one line), `expects` (the
-    files and folders by which it is known), `source` (where the user gets it), `licence`, and
+    files and folders that identify it), `source` (where the user gets it), `licence`, and
     `official`, the published number of samples per split. Options of the conversion are
     keyword-only parameters of the constructor; the command line passes them on from
-    `auxbench data prepare NAME:option=value`. Constructing one must be cheap, and raise
-    `UsageError` for what is missing altogether.
+    `auxbench data prepare NAME:option=value`. Construction must be cheap, and raise `UsageError`
+    if something essential is missing.
     """
 
     dataset: ClassVar[str]
@@ -101,41 +101,41 @@ class Layout(ABC):
     @classmethod
     @abstractmethod
     def recognise(cls, folder: Path) -> bool:
-        """Return whether the folder has this layout, judged by names alone: nothing is opened."""
+        """Return whether the folder has this layout, judged only by file names."""
 
     @abstractmethod
     def counts(self) -> Mapping[str, int]:
         """The number of samples of every split, in the order in which they are written.
 
-        These are the layout's own splits ('train', 'test', ...); a validation split that has to
-        be carved out is the `Dataset`'s business.
+        These are the layout's own splits ('train', 'test', ...); if a validation split has to be
+        carved out, the `Dataset` does it.
         """
 
     @abstractmethod
     def arrays(self) -> Mapping[str, Array]:
-        """The arrays of every sample by name; 'image' is uint8 [3, H, W], planar RGB."""
+        """The arrays that every sample has, by name; 'image' is uint8 [3, H, W], planar RGB."""
 
     @abstractmethod
     def read(self, split: str, index: int) -> Rows:
-        """Sample `index` of a split, decoded, in house conventions, as `arrays` says.
+        """Sample `index` of a split, decoded to the form that `arrays` specifies.
 
         Errors: `UsageError`, in one line with the file's name, for a file that is missing,
-        truncated or not what it should be.
+        truncated or otherwise wrong.
         """
 
     def lacking(self, split: str) -> list[Path]:
-        """The files that the samples of a split need and that are not there.
+        """The missing files of a split, for layouts with a list of the expected files.
 
-        For layouts in which a list says what there should be. Nothing is opened.
+        No file is opened.
         """
         return []
 
     def key(self, split: str, index: int) -> str:
-        """A name of a sample for messages."""
+        """The name of a sample in messages."""
         return f"{split} sample {index}"
 
     def findings(self) -> Iterator[Finding]:
-        """Further findings about the folder: optional parts, checksums."""
+        """Further findings about the folder, such as optional parts and checksums."""
         yield from ()
 
     def facts(self) -> dict[str, Any]:
@@ -143,9 +143,9 @@ class Layout(ABC):
         return {}
 
     def decoded(self, split: str, index: int) -> Rows:
-        """A sample by `read`, checked against `arrays`.
+        """A sample as `read` returns it, checked against `arrays`.
 
-        Errors: `UsageError` for what `read` refuses, and for a value that is out of its range.
+        Errors: `UsageError` from `read`, and for a value that is out of its range.
         """
         rows, arrays = self.read(split, index), self.arrays()
         if rows.keys() != arrays.keys():
@@ -160,9 +160,9 @@ class Layout(ABC):
 
 
 def check(layout: Layout, every: bool = False) -> Iterator[Finding]:
-    """Verify a recognised layout: counts, what it says itself, and decoded samples.
+    """Verify a recognised layout: its counts, its own findings, and decoded samples.
 
-    Of every split the first, the middle and the last sample are decoded, or `every` one.
+    The first, the middle and the last sample of every split are decoded, or `every` one.
     """
     try:
         counts = layout.counts()

@@ -1,4 +1,4 @@
-"""Recognising: the layouts of the registered data sets, and which of them a folder has."""
+"""Recognition: the layouts of the registered data sets, and which of them a folder has."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def licence(dataset: str) -> str:
 
 
 def recognise(folder: Path, dataset: str | None = None) -> type[Layout]:
-    """The layout of a folder, among those of one data set or of all; of one data set's the first.
+    """The layout of a folder: the first that fits among those of one data set, or of all.
 
-    Errors: `UsageError` that lists what was looked for, for a folder that is none of them or could
-    be two data sets.
+    Errors: `UsageError` for a folder that fits no layout, with a list of what was looked for, or
+    that fits two data sets.
     """
     archive = folder.name.lower().endswith(ARCHIVES)
     if not folder.exists():
@@ -53,8 +53,8 @@ def recognise(folder: Path, dataset: str | None = None) -> type[Layout]:
         )
     if (folder / JOURNAL).is_file():
         raise UsageError(
-            f"folder '{folder}' is half prepared ({progress_of(folder)}); the command auxbench "
-            "data prepare that began it goes on there."
+            f"folder '{folder}' is half prepared ({progress_of(folder)}); run the same auxbench "
+            "data prepare command again to resume it."
         )
     known = [layout for name in ([dataset] if dataset else names()) for layout in layouts_of(name)]
     fitting = [layout for layout in known if layout.recognise(folder)]

@@ -1,4 +1,4 @@
-"""Samples over the prepared form, and the tasks that a prepared form has."""
+"""Samples read from a prepared form, and the tasks that it has."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from auxbench.errors import UsageError
 
 
 class Offered(Mapping[str, Task]):
-    """The tasks, among some known ones, that the data have; asking for another is an error.
+    """The known tasks that the data have; looking up another one is an error.
 
-    `names` says which they are when it is first asked, since it may have to look at the disk.
-    `lacking` says of a task in one sentence why it is not there and what to do.
+    `names` returns their names; it is called on first use, since it may have to read the disk.
+    `lacking` returns a sentence that says why a task is missing and what to do.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ Derived = Mapping[str, Callable[[Rows], Tensor]]
 
 
 def decoded(tasks: Mapping[str, Task], rows: Rows, derived: Derived) -> dict[str, Tensor]:
-    """The targets of tasks, each decoded by its kind, or derived from other arrays."""
+    """The targets of the tasks, each decoded by its kind or derived from other arrays."""
     return {
         name: derived[name](rows) if name in derived else task.kind.decode(rows[name])
         for name, task in tasks.items()
@@ -65,8 +65,8 @@ def decoded(tasks: Mapping[str, Task], rows: Rows, derived: Derived) -> dict[str
 def refuse_enlarging(prepared: Prepared, size: tuple[int, int], option: str) -> None:
     """Refuse a size (height, width) at which the prepared pictures would be enlarged.
 
-    Detail that was thrown away does not come back, and who compares sizes would compare blur.
-    `option` is the conversion's own that makes larger ones. Errors: `UsageError`.
+    Enlarging cannot restore lost detail, so a comparison of sizes would compare blurred pictures.
+    `option` is the conversion option that makes larger ones. Errors: `UsageError`.
     """
     height, width = prepared.card["arrays"]["image"]["shape"][-2:]
     times = max(size[0] / height, size[1] / width)
@@ -80,12 +80,12 @@ def refuse_enlarging(prepared: Prepared, size: tuple[int, int], option: str) -> 
 
 
 class PreparedSamples(Samples):
-    """Some rows of a split's memory-mapped arrays; a batch copies its own rows and no more.
+    """Some rows of a split's memory-mapped arrays; a batch copies only its own rows.
 
-    `rows` are the rows of the arrays that make this split (a validation split carved from train,
-    say), all of them if it is None. `finish(rows, rng)` decodes and augments, as for
-    `ArraySamples`. With `views` it gets a list of the samples' arrays under every name, not one
-    array of them all: nothing is copied before it is decoded, and what decodes below takes both.
+    `rows` are the rows of the arrays that belong to this split (such as a validation split carved
+    from train), by default all. `finish(rows, rng)` decodes and augments, as for `ArraySamples`.
+    With `views` it gets a list of single samples' arrays under every name instead of one array, so
+    that nothing is copied before it is decoded; `decode` accepts both.
     """
 
     def __init__(
