@@ -93,8 +93,8 @@ def plan(
     **words: Any,
 ) -> None:
     """Show what a run would do and cost. Says what is done and what is impossible."""
-    from auxbench.execution.local import resolve, slots, threads_of
     from auxbench.execution.plan import plan as make_plan
+    from auxbench.execution.resources import resolve, slots, threads_of
     from auxbench.execution.study import Study
     from auxbench.records.store import Store
     from auxbench.report.plan import table

@@ -67,6 +67,8 @@ def tune(
     wanted = Study.of(methods, dataset, **words)
     cells = dict.fromkeys(replace(run, seed=FIRST_SEED) for run in wanted.runs)
     seeds = range(FIRST_SEED, FIRST_SEED + tuning_seeds)
+    if taken := sorted({run.seed for run in wanted.runs} & set(seeds)):
+        raise UsageError(f"seed {taken[0]} is one of those of tuning; choose smaller seeds.")
     searches = [Search(cell, seeds) for cell in cells]
 
     def train(seeds: Sequence[int]) -> None:

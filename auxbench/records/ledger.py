@@ -1,21 +1,21 @@
-"""The ledger: what was tuned in a results folder, with every trial and what it cost."""
+"""The ledger: the tunings in a results folder, with every trial and its cost."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from auxbench.records.store import Store
+from auxbench.spec.run import identity
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One entry that was tried: its mean validation score over `seeds` seeds, None if a run failed.
+    """One trial: an entry and its mean validation score over `seeds` seeds, None if a run failed.
 
-    `seconds` and `flops` are those of all its runs.
+    `seconds` and `flops` are totals over its runs.
     """
 
     entry: str
@@ -29,7 +29,7 @@ class Trial:
 class Tuning:
     """The tuning of one method on one problem: the trials, and the entry that was selected.
 
-    `direction` is 'up' where a larger score is better, `sampler` how the trials were chosen.
+    `direction` is 'up' if larger scores are better; `sampler` says how the trials were chosen.
     """
 
     problem: str
@@ -41,16 +41,16 @@ class Tuning:
 
     @property
     def seconds(self) -> float:
-        """The seconds of training that all trials took."""
+        """The total training time of all trials, in seconds."""
         return sum(trial.seconds for trial in self.trials)
 
 
 class Ledger:
-    """The tunings of a results folder, appended to `ledger/records.jsonl` and never rewritten.
+    """The tunings in a results folder, appended to `ledger/records.jsonl` and never rewritten.
 
-    For `auxbench tune`, which writes it, and for boards, which say how an entry was found and
-    what that cost. The trials are runs; their records lie in `trials/records.jsonl`, apart from
-    those of the boards.
+    `auxbench tune` writes it; boards read it to show how an entry was found and at what cost. The
+    trials are runs; their records are in `trials/records.jsonl`, separate from the records that
+    boards show.
 
     >>> from tempfile import TemporaryDirectory
     >>> tuning = Tuning("toy", "hps", "hps:lr=0.01", "down", (Trial("hps", 0.9, 2, 3.0, 1e9),))
@@ -65,12 +65,16 @@ class Ledger:
         self.trials = Store(Path(folder) / "trials")
 
     def append(self, tuning: Tuning) -> None:
-        """Write a tuning down; a later one of the same method and problem takes its place."""
-        name = json.dumps([tuning.problem, tuning.method])
+        """Append a tuning, which replaces an earlier one of the same trials."""
+        tried = [trial.entry for trial in tuning.trials]
+        name = identity({"tuned": [tuning.problem, tuning.method, tuning.sampler, *tried]})
         self.store.append({"id": name, "tuning": asdict(tuning)})
 
     def tunings(self) -> list[Tuning]:
-        """All tunings; errors: `UsageError` for a ledger that cannot be read."""
+        """All tunings, the latest last; errors: `UsageError` for a ledger that cannot be read.
+
+        Of several tunings of a method on a problem the last one counts.
+        """
         return [_tuning(record["tuning"]) for record in self.store.records()]
 
 

@@ -18,7 +18,7 @@ from auxbench.stats.across import (
     mean_rank_interval,
     profile,
 )
-from auxbench.stats.tiers import DRAWS, drawn_ranks
+from auxbench.stats.tiers import drawn_ranks
 
 SIZES = (-0.2, -0.1, -0.05, -0.02, 0.0, 0.02, 0.05, 0.1, 0.2)  # gains, in shares of the control
 
@@ -31,29 +31,27 @@ def everywhere(problems: Sequence[ScoredProblem]) -> list[str]:
 
 def rank_intervals(problems: Sequence[ScoredProblem]) -> dict[str, tuple[float, float]]:
     """The bounds of the mean ranks of the methods that are recorded on every problem."""
-    rng = np.random.default_rng(0)
     names = everywhere(problems)
     drawn: dict[str, list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]] = {
         name: [] for name in names
     }
     for problem in problems:
         every = list(problem.scores)
-        scores = problem.oriented(every)
-        if scores.shape[1] < 2:  # one seed leaves every rank possible
-            ranks = rng.permuted(np.tile(np.arange(1.0, len(every) + 1), (DRAWS, 1)), axis=1).T
-        else:
-            ranks = drawn_ranks(scores, rng)
+        # the same draws for every problem, since problems share seeds and often data
+        ranks = drawn_ranks(problem.oriented(every), np.random.default_rng(0))
         for place, name in enumerate(every):
             if name in drawn:
                 drawn[name].append(ranks[place])
-    return {name: mean_rank_interval(ranks, rng) for name, ranks in drawn.items() if ranks}
+    bounds = {name: mean_rank_interval(ranks) for name, ranks in drawn.items() if ranks}
+    most = {name: len(problems[0].scores) for name in bounds}
+    return {name: (max(low, 1.0), min(high, most[name])) for name, (low, high) in bounds.items()}
 
 
 def notes(problems: Sequence[ScoredProblem]) -> Iterator[str]:
     """The estimand of ranks, and what Friedman's and Nemenyi's tests make of these problems."""
     count, names = len(problems), everywhere(problems)
     if count >= MANY:
-        yield "Intervals of ranks are from a bootstrap over seeds and over problems."
+        yield "Intervals of mean ranks are t-intervals over problems, about problems like these."
     else:
         yield (
             "Intervals of ranks are from a bootstrap over seeds and about these problems alone: "

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from auxbench.data.progress import counted
 from auxbench.errors import UsageError, suggestion
 from auxbench.report.calibration import sentence
-from auxbench.report.difference import COLUMNS, FEW, WEAK, Difference
+from auxbench.report.difference import COLUMNS, FEW, WEAK, Difference, digits_of, places_of
 from auxbench.report.family import Looks, Pair, judged
+from auxbench.report.notes import provenance
 from auxbench.report.scored import Metric, ScoredProblem, failures, problems
-from auxbench.report.tables import Table, decimals
+from auxbench.report.tables import Table
 from auxbench.spec.grammar import split_list
-from auxbench.stats import Paired, frame
+from auxbench.stats import frame
 from auxbench.stats.decision import ALPHA, STRICT
+from auxbench.stats.sequential import LAST
 
 if TYPE_CHECKING:
     import pandas
@@ -37,7 +38,7 @@ class Comparison:
     drawn: bool = False
     sizes: Mapping[str, int] = field(default_factory=dict)
     declared_after: int = 0
-    problems: tuple[ScoredProblem, ...] = ()
+    problems: tuple[ScoredProblem, ...] = field(default=(), compare=False)
 
     def table(self) -> Table:
         """The differences as a table, with what they mean.
@@ -65,8 +66,9 @@ class Comparison:
     def notes(self) -> Iterator[str]:
         """The methods behind the numbers, and warnings."""
         data = (
-            "over fresh draws of the data and the randomness of training. Nothing is claimed about "
-            "other data sets."
+            "over draws of the data, which are new samples or other splits of one fixed set (see "
+            "auxbench show dataset), and the randomness of training. Nothing is claimed about "
+            "other data."
             if self.drawn
             else "on these data over the randomness of training. Nothing is claimed about other "
             "data."
@@ -77,10 +79,14 @@ class Comparison:
         )
         count = len(self.differences)
         yield (
-            f"Paired t-test by seed; each interval by itself covers at 95 %; verdicts hold at 5 % "
-            f"over {self._families()}. 'equivalent': the difference is smaller than the margin "
-            "that the data set declares (two one-sided tests). Detectable: the true difference "
-            "from which on such a test has 80 % power."
+            "Paired t-test by seed; an interval covers at 95 % by itself if no run collapses. "
+            f"Differences are decided at 5 % over {self._families()}, and so is 'equivalent': the "
+            "difference is smaller than the margin that the data set declares (two one-sided "
+            "tests). Detectable: the true difference from which on such a test has 80 % power."
+        )
+        yield (
+            "Nothing corrects for looking at several controls, nor for seeds that are added after "
+            "looking, except at the looks of auxbench run --until decided."
         )
         if self.declared_after:
             yield (
@@ -94,6 +100,11 @@ class Comparison:
                 f"Seeds were added after looks at {len(looked)} of the comparisons, which are "
                 f"therefore decided at {levels}, so that all looks together keep to 5 %."
             )
+            if max(one.result.n for one in self.differences if one.claim.alpha < ALPHA) > LAST:
+                yield (
+                    f"Some of them have more than the {LAST} seeds of the last look, and nothing "
+                    "corrects for seeds that were added after it."
+                )
         if any(difference.claim.depth for difference in self.differences):
             yield (
                 "Some runs collapsed: they lie more than 5 robust standard deviations below the "
@@ -131,6 +142,8 @@ class Comparison:
                 "Some runs gave no score: each counts as the worst score that any run has on its "
                 "problem, since the seeds that finished would flatter a method that fails."
             )
+        told = (note for problem in self.problems for note in provenance(problem.group))
+        yield from dict.fromkeys(told)
         if self.absent:
             yield f"Not compared, since not recorded there: {', '.join(self.absent)}."
 
@@ -197,10 +210,10 @@ def compare(
         (place for place, visible in enumerate(shown) if visible),
         key=lambda place: (order.index(pairs[place][0].name), others.index(pairs[place][1])),
     )
-    digits = _digits(
+    digits = digits_of(
         [pairs[place][0].metric for place in kept], [claims[place].result for place in kept]
     )
-    places = _places(dict.fromkeys(pairs[place][0].name for place in kept))
+    places = places_of(dict.fromkeys(pairs[place][0].name for place in kept))
     differences = []
     for place in kept:
         problem, other = pairs[place]
@@ -263,30 +276,6 @@ def _where(group: pandas.DataFrame, metric: Metric) -> dict[str, str]:
     return {
         **{key: first[key] for key in keys},
         **dict(zip(("metric", "unit", "direction"), metric, strict=True)),
-    }
-
-
-def _digits(metrics: Iterable[Metric], family: Iterable[Paired]) -> dict[Metric, int]:
-    """Decimals for all differences in a metric: two digits of the usual half of an interval."""
-    sizes: dict[Metric, list[float]] = {}
-    for metric, result in zip(metrics, family, strict=True):
-        half = (result.high - result.low) / 2
-        size = half if half > 0 else abs(result.difference)
-        sizes.setdefault(metric, []).extend([size] if size > 0 else [])
-    return {metric: decimals(median(known or [1.0])) for metric, known in sizes.items()}
-
-
-def _places(labels: Iterable[str]) -> dict[str, str]:
-    """The parts that distinguish problems: the first, and all that differ.
-
-    >>> list(_places(["rooms depth; resnet18; demo", "rooms depth; resnet50; demo"]).values())
-    ['rooms depth; resnet18', 'rooms depth; resnet50']
-    """
-    parts = {label: label.split("; ") for label in labels}
-    common = set.intersection(*(set(words) for words in parts.values()))
-    return {
-        label: "; ".join([words[0], *(word for word in words[1:] if word not in common)])
-        for label, words in parts.items()
     }
 
 

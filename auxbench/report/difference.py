@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from auxbench.data.progress import counted
 from auxbench.report.board import in_words
-from auxbench.report.tables import Column
+from auxbench.report.scored import Metric
+from auxbench.report.tables import Column, decimals
 from auxbench.stats import Claim, Decision, Paired
 
 FEW = 5  # pairs; below, the test leans on normal differences and sees large ones only
@@ -171,3 +173,27 @@ class Difference:
 
 def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def digits_of(metrics: Iterable[Metric], family: Iterable[Paired]) -> dict[Metric, int]:
+    """Decimals for all differences in a metric: two digits of the usual half of an interval."""
+    sizes: dict[Metric, list[float]] = {}
+    for metric, result in zip(metrics, family, strict=True):
+        half = (result.high - result.low) / 2
+        size = half if half > 0 else abs(result.difference)
+        sizes.setdefault(metric, []).extend([size] if size > 0 else [])
+    return {metric: decimals(median(known or [1.0])) for metric, known in sizes.items()}
+
+
+def places_of(labels: Iterable[str]) -> dict[str, str]:
+    """The parts that distinguish problems: the first, and all that differ.
+
+    >>> list(places_of(["rooms depth; resnet18; demo", "rooms depth; resnet50; demo"]).values())
+    ['rooms depth; resnet18', 'rooms depth; resnet50']
+    """
+    parts = {label: label.split("; ") for label in labels}
+    common = set.intersection(*(set(words) for words in parts.values()))
+    return {
+        label: "; ".join([words[0], *(word for word in words[1:] if word not in common)])
+        for label, words in parts.items()
+    }

@@ -39,14 +39,9 @@ def notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterato
                 f"{row['dropped_strength']:.2f}; the score is that of a primary cut off from what "
                 "it depends on."
             )
-    for why, part in group[group["stale"] != ""].groupby("stale", sort=False):
-        yield (
-            f"Stale: {len(part)} of {len(group)} runs, {why}; auxbench run trains what is stale "
-            "again."
-        )
-    yield from _mixtures(group)
-    if group.loc[group["data"] != "", "data"].nunique() > 1:
-        yield "Some of these runs were made on other data than the rest: do not compare them."
+    yield from provenance(group)
+    if len(devices := sorted(set(group["device"].dropna()))) > 1:
+        yield f"Seconds and latency come from different devices: {', '.join(devices)}."
     busy = {row["method"]: row["contended"] for row in rows if row["contended"]}
     if busy:
         runs = ", ".join(f"{method} ({count})" for method, count in busy.items())
@@ -69,8 +64,15 @@ def notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterato
     yield "Do not judge by overlapping intervals; auxbench compare pairs the seeds."
 
 
-def _mixtures(group: pandas.DataFrame) -> Iterator[str]:
-    """Notes on runs that were not made by one code on one machine."""
+def provenance(group: pandas.DataFrame) -> Iterator[str]:
+    """Notes on runs of a problem that were not all made by today's code and on the same data."""
+    for why, part in group[group["stale"] != ""].groupby("stale", sort=False):
+        yield (
+            f"Stale: {len(part)} of {len(group)} runs, {why}; auxbench run trains what is stale "
+            "again."
+        )
+    if group.loc[group["data"] != "", "data"].nunique() > 1:
+        yield "Some of these runs were made on other data than the rest: do not compare them."
     digests: dict[str, set[str]] = {}
     for text in set(group["code"]):
         for parts in json.loads(text).values():
@@ -82,8 +84,8 @@ def _mixtures(group: pandas.DataFrame) -> Iterator[str]:
         yield f"Runs were made with different versions of torch: {', '.join(versions)}."
     if changed := sum(state is True for state in group["dirty"]):
         yield f"{changed} of {len(group)} runs were made from a checkout with uncommitted changes."
-    if len(devices := sorted(set(group["device"].dropna()))) > 1:
-        yield f"Seconds and latency come from different devices: {', '.join(devices)}."
+    if len(commits := set(group["commit"].dropna())) > 1:
+        yield f"Runs were made from {len(commits)} commits of auxbench."
 
 
 def threads(group: pandas.DataFrame) -> list[int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from auxbench.errors import UsageError, suggestion
 from auxbench.report.board import boards
+from auxbench.report.notes import provenance
 from auxbench.report.scored import ScoredProblem, merits, problems
 from auxbench.report.tables import decimals, escape
 from auxbench.stats import Paired
@@ -85,11 +86,13 @@ def _table(
     caption = (
         f"{escape(scored.name)}. Means over seeds with the half width of 95\\,\\% $t$-intervals; "
         f"gains over {escape(control)} are paired by seed, positive where the method is better; "
-        "bold: not found worse than the best. Training and inference: FLOPs relative to "
-        f"{escape(control)}. A failed run counts as the worst score."
+        "bold: not found worse than the best. Intervals are not adjusted for their number. "
+        f"Training and inference: FLOPs relative to {escape(control)}. A failed run counts as the "
+        "worst score."
     )
     return "\n".join(
         [
+            *(f"% {note}" for note in provenance(group)),
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{caption}}}",
@@ -112,8 +115,8 @@ def _cells(
 ) -> Cells:
     score = "--"
     if row["mean"] is not None:
-        score = _number(row["mean"], digits)
-        if row["low"] is not None:
+        score = _number(row["imputed"] if row["failed"] else row["mean"], digits)
+        if row["low"] is not None and not row["failed"]:
             score += rf" $\pm$ {_number((row['high'] - row['low']) / 2, digits)}"
         if row["tier"] == 1:
             score = rf"\textbf{{{score}}}"

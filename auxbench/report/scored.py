@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from auxbench.errors import UsageError
 from auxbench.stats import Claim, collapsed, imputed, paired, ranks
+from auxbench.stats.collapse import FAR
 from auxbench.stats.decision import ALPHA, evidence, level
 from auxbench.stats.multiplicity import holm
 from auxbench.stats.tiers import rank_intervals, tiers
@@ -87,7 +88,12 @@ def failures(group: pandas.DataFrame, method: str) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class ScoredProblem:
-    """The runs of a problem, a failed one with the worst score, and the ranks of some methods."""
+    """The runs of a problem, a failed one with the worst score, and the ranks of some methods.
+
+    `collapses` counts the collapsed runs of every method, `depth` and `spread` are those of
+    `collapsed`, `others` is the number of methods besides the control, of which those with the same
+    scores count once, and `failing` are the methods with runs that gave no score.
+    """
 
     group: pandas.DataFrame
     name: str
@@ -97,6 +103,8 @@ class ScoredProblem:
     collapses: Mapping[str, int]
     depth: float
     spread: float
+    others: int
+    failing: frozenset[str]
 
     @classmethod
     def of(cls, group: pandas.DataFrame, methods: Sequence[str]) -> ScoredProblem:
@@ -105,9 +113,25 @@ class ScoredProblem:
         ranked = ranks({method: order[method] for method in methods if method in order})
         name = str(group["problem"].iloc[0])
         metric, every = metric_of(group), with_failures(group)
-        marks, depth, spread = collapsed(_oriented(every, metric[2]))
-        counts = dict(zip(every, marks.sum(-1).tolist(), strict=True))
-        return cls(group, name, metric, every, ranked, counts, float(depth), float(spread))
+        # methods with the same scores are one method, which says nothing new the second time
+        distinct = {tuple(part.items()): method for method, part in every.items()}
+        kept = {method: every[method] for method in distinct.values()}
+        marks, depth, spread = collapsed(_oriented(kept, metric[2]))
+        rows = dict(zip(distinct, marks.sum(-1).tolist(), strict=True))
+        counts = {method: rows[tuple(part.items())] for method, part in every.items()}
+        lost = group.loc[group["value"].isna(), "method"]
+        return cls(
+            group,
+            name,
+            metric,
+            every,
+            ranked,
+            counts,
+            float(depth),
+            float(spread),
+            len(distinct) - 1,
+            frozenset(lost),
+        )
 
     def standing(self, order: Sequence[str]) -> dict[str, tuple[int, float, float]]:
         """The tier of every method and the bounds of its rank; `order` is the best one first.
@@ -125,11 +149,12 @@ class ScoredProblem:
             if len(common) < 2:
                 p.append(1.0)
                 continue
+            depth, fallen = self.risk(one, other, float(differences.mean()), self.depth)
             found = evidence(
                 differences,
                 others=self.others,
-                depth=self.depth,
-                collapsed=bool(self.collapses[one] or self.collapses[other]),
+                depth=depth,
+                collapsed=fallen,
                 scale=max(map(abs, (*ours.values(), *theirs.values()))),
             )
             p.append(float(found.p[0]))
@@ -148,11 +173,6 @@ class ScoredProblem:
         """The scores of methods by seed, [M, n], larger being better; NaN where there is no run."""
         return _oriented({name: self.scores[name] for name in methods}, self.metric[2])
 
-    @property
-    def others(self) -> int:
-        """The number of methods besides the control."""
-        return len(self.scores) - 1
-
     def claim(
         self, method: str, control: str, family: int, depth: float, alpha: float = ALPHA
     ) -> Claim:
@@ -164,14 +184,24 @@ class ScoredProblem:
         ours, theirs = self.scores[method], self.scores[control]
         known = self.group["margin"].dropna()
         margin = None if known.empty else float(known.iloc[-1])
-        return Claim(
-            paired(ours, theirs, self.metric[2], level(self.others) * alpha / ALPHA / family),
-            self.others,
-            depth,
-            bool(self.collapses[method] or self.collapses[control]),
-            margin,
-            alpha,
-        )
+        strict = level(self.others) * alpha / ALPHA / family
+        result = paired(ours, theirs, self.metric[2], strict)
+        depth, fallen = self.risk(method, control, result.difference, depth)
+        return Claim(result, self.others, depth, fallen, margin, alpha)
+
+    def risk(
+        self, method: str, control: str, difference: float, depth: float
+    ) -> tuple[float, bool]:
+        """How far one more run may fall, and whether a run that matters here has collapsed.
+
+        What a failed run would have scored is unknown and may be far worse than the worst score
+        seen, so the method that seems better is not excused by failing: its failures count as
+        collapses, of at least the depth from which on a run counts as one.
+        """
+        fallen = bool(self.collapses[method] or self.collapses[control])
+        if (method if difference > 0 else control) in self.failing:
+            return max(depth, FAR * self.spread), True
+        return depth, fallen
 
     def finished(self, method: str, control: str) -> int:
         """The number of pairs with a score of the method's own."""

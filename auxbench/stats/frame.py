@@ -65,6 +65,7 @@ COLUMNS = (
     "draw",
     "code",
     "torch",
+    "commit",
     "dirty",
     "device",
 )
@@ -101,19 +102,34 @@ def frame(
 def _label(rows: Sequence[dict[str, Any]], tunings: Iterable[Tuning]) -> None:
     """Say how every entry was found, and call one that tuning selected by its method's name.
 
-    The same method with other options on the same problem is then told apart by what it is.
+    The same method with other options on the same problem is then told apart by what it is. Whoever
+    tunes again and again has this written behind the method: all tunings count, with their trials.
     """
-    found = {(tuning.problem, tuning.selected): tuning for tuning in tunings}
+    every: dict[tuple[str, str], list[Tuning]] = {}
+    for one in tunings:
+        every.setdefault((one.problem, one.method), []).append(one)
+    found = {(group[-1].problem, group[-1].selected): group[-1] for group in every.values()}
+    earlier = {(one.problem, one.selected) for group in every.values() for one in group}
     taken = {(tuning.problem, tuning.method) for tuning in found.values()}
     for row in rows:
         entry = row["entry"] = row["method"]
         row["tuning"] = "set by hand" if ":" in entry else "default"
         if tuning := found.get((row["problem"], entry)):
-            how = "" if tuning.sampler == "sobol" else f", {tuning.sampler}"
-            row["tuning"] = f"tuned ({counted(len(tuning.trials), 'trial')}{how})"
+            row["tuning"] = _tuned(every[tuning.problem, tuning.method])
             row["method"] = tuning.method
+        elif (row["problem"], entry) in earlier:
+            row["tuning"] = "tuned before"
+            row["method"] = f"{entry} (tuned before)"
         elif (row["problem"], entry) in taken:
             row["method"] = f"{entry} ({row['tuning']})"
+
+
+def _tuned(tunings: Sequence[Tuning]) -> str:
+    """How an entry was found, from all tunings of its method; the last one selected it."""
+    tried = {trial.entry for tuning in tunings for trial in tuning.trials}
+    samplers = sorted({tuning.sampler for tuning in tunings} - {"sobol"})
+    several = [f"{len(tunings)} tunings"] if len(tunings) > 1 else []
+    return f"tuned ({', '.join([*several, counted(len(tried), 'trial'), *samplers])})"
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,6 +171,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "draw": (record.get("provenance") or {}).get("draw"),
         "code": json.dumps((record.get("provenance") or {}).get("code") or {}, sort_keys=True),
         "torch": (surroundings.get("packages") or {}).get("torch"),
+        "commit": surroundings.get("commit"),
         "dirty": surroundings.get("dirty"),
         "device": surroundings.get("device_name"),
     }

@@ -15,9 +15,9 @@ def imputed(
     """The scores of methods by seed, with the worst of all for every NaN, in order of seeds.
 
     `direction` is 'up' where larger is better. Where there is no score at all, nothing can stand
-    for one, and no seed is left. A run that fails thus never does better than one that does not,
-    whatever it would have scored: an identical method that loses its worst seeds is otherwise
-    called better far too often.
+    for one, and no seed is left. An identical method that loses its worst seeds would otherwise be
+    called better far too often. What the run would have scored may be worse still: no method is
+    called better for it (see `ScoredProblem.risk`).
 
     >>> imputed({"hps": {1: 0.5, 0: 0.9}, "famo": {0: math.nan}}, "down")
     {'hps': {0: 0.9, 1: 0.5}, 'famo': {0: 0.9}}

@@ -17,7 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-LOOKS: Mapping[int, float] = {5: 0.005, 10: 0.012, 15: 0.02, 20: 0.03}
+LAST = 20
+"""The seeds of the last look; no level corrects for seeds that are added after it."""
+
+LOOKS: Mapping[int, float] = {5: 0.005, 10: 0.012, 15: 0.02, LAST: 0.03}
 """The level of the decision after each number of seeds."""
 
 

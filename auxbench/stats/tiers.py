@@ -21,15 +21,12 @@ def rank_intervals(scores: Numbers, level: float = 0.95) -> tuple[Numbers, Numbe
     `scores` are oriented so that larger is better, NaN where there is no run; rank 1 is the best.
     Every draw weighs the deviations of the seeds at random, the same for all methods, since seeds
     are paired, and widens them as Student's t does. Resampling instead would be far too sure of few
-    seeds. With one seed every rank is possible.
+    seeds. A method with one seed may have any rank.
 
     >>> low, high = rank_intervals(np.array([[3.0, 3.1, 2.9, 3.0], [1.0, 1.1, 0.9, 1.0]]))
     >>> low.tolist(), high.tolist()
     ([1.0, 2.0], [1.0, 2.0])
     """
-    methods, seeds = scores.shape
-    if seeds < 2:
-        return np.ones(methods), np.full(methods, float(methods))
     edge = (1 - level) / 2
     drawn = drawn_ranks(scores, np.random.default_rng(0))
     low, high = np.quantile(drawn, [edge, 1 - edge], axis=1, method="inverted_cdf")
@@ -37,13 +34,22 @@ def rank_intervals(scores: Numbers, level: float = 0.95) -> tuple[Numbers, Numbe
 
 
 def drawn_ranks(scores: Numbers, rng: np.random.Generator) -> Numbers:
-    """The ranks [M, DRAWS] of M methods with at least two seeds, [M, n], in every draw."""
-    seeds = scores.shape[1]
-    means = np.nanmean(scores, axis=1, keepdims=True)
-    counts = (~np.isnan(scores)).sum(1, keepdims=True)
-    errors = np.nan_to_num(scores - means) / np.sqrt(counts * np.maximum(counts - 1, 1))
-    tail = np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, DRAWS))
-    drawn = means + errors @ rng.standard_normal((seeds, DRAWS)) * tail
+    """The ranks [M, DRAWS] of M methods, [M, n], in every draw.
+
+    Problems that are drawn by generators of one seed have the same draws for the same seeds.
+    """
+    counts = (~np.isnan(scores)).sum(1)
+    means = np.nansum(scores, axis=1) / np.maximum(counts, 1)
+    errors = np.nan_to_num(scores - means[:, None])
+    errors /= np.sqrt(counts * np.maximum(counts - 1, 1)).clip(1)[:, None]
+    drawn = means[:, None] + errors @ rng.standard_normal((scores.shape[1], DRAWS))
+    for count in np.unique(counts):
+        rows = counts == count
+        if count > 1:
+            tail = np.sqrt((count - 1) / rng.chisquare(count - 1, DRAWS))
+            drawn[rows] = means[rows, None] + (drawn[rows] - means[rows, None]) * tail
+        else:  # anything is possible
+            drawn[rows] = np.where(rng.random((rows.sum(), DRAWS)) < 0.5, -np.inf, np.inf)
     ranks: Numbers = rankdata(-drawn, axis=0)
     return ranks
 

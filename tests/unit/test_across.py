@@ -12,6 +12,7 @@ from auxbench.report.comparison import compare
 from auxbench.report.matrix import matrix
 from auxbench.stats.across import MANY, critical_difference, friedman, mean_rank_interval, profile
 from auxbench.stats.tiers import DRAWS
+from auxbench.stats.tiers import rank_intervals as rank_intervals_of_seeds
 from tests.unit._records import study
 
 PRIMARIES = ("depth", "normals", "segmentation", "edges", "keypoints", "scene")
@@ -57,11 +58,27 @@ def test_many_problems_widen_the_interval_of_a_mean_rank() -> None:
     """Of a method that is first on most problems and last on one, whatever the seeds."""
     few = [np.full(DRAWS, 1.0)] * (MANY - 2) + [np.full(DRAWS, 5.0)]
     many = [np.full(DRAWS, 1.0)] * (MANY - 1) + [np.full(DRAWS, 5.0)]
-    low, high = mean_rank_interval(few, np.random.default_rng(0))
+    low, high = mean_rank_interval(few)
     assert low == high == pytest.approx(np.mean([1.0] * (MANY - 2) + [5.0]))
-    low, high = mean_rank_interval(many, np.random.default_rng(0))
-    assert low == 1.0
-    assert high > 2.5
+    low, high = mean_rank_interval(many)
+    assert low < 1.0 < 2.5 < high
+
+
+def test_the_interval_of_a_mean_rank_covers_what_it_is_about() -> None:
+    """Of six problems with ranks of their own, and none of three noisy methods ahead."""
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):
+        ranks = [np.full(9, rank) for rank in rng.choice([1.0, 2.0, 3.0], MANY)]
+        low, high = mean_rank_interval(ranks)
+        covered += low <= 2.0 <= high
+    assert covered >= 0.92 * 400
+
+
+def test_a_method_with_one_run_may_have_any_rank() -> None:
+    scores = np.random.default_rng(1).standard_normal((5, 20))
+    scores[2, 1:] = np.nan
+    low, high = rank_intervals_of_seeds(scores)
+    assert (low[2], high[2]) == (1.0, 5.0)
 
 
 def test_the_matrix_counts_verdicts_and_bounds_mean_ranks() -> None:
@@ -92,7 +109,7 @@ def test_a_critical_difference_is_told_only_where_it_could_show_anything() -> No
     assert "a critical-difference diagram would show nothing" in " ".join(notes(two))
     text = " ".join(notes(six))
     assert "Friedman's test on the means of the 6 problems: p = 0." in text
-    assert "from a bootstrap over seeds and over problems" in text
+    assert "t-intervals over problems, about problems like these" in text
     assert "cannot stand for others" in " ".join(notes(two))
 
 

@@ -61,7 +61,8 @@ def test_an_e_process_has_less_power_as_documented() -> None:
 
 def test_seeds_that_are_added_after_a_look_lower_the_level() -> None:
     scores = {"single": [40.0, 41.0, 42.0, 40.5, 41.5], "hps": [40.9, 41.5, 42.2, 41.4, 41.6]}
-    more = {name: [39.0, 39.5, 40.0, 39.4, 40.2] for name in ("uw", "dwa", "rlw")}
+    low = {"uw": 39.0, "dwa": 39.1, "rlw": 39.2}
+    more = {name: [first, 39.5, 40.0, 39.4, 40.2] for name, first in low.items()}
     records = study(scores | more)
     (plain,) = compare(records, ["hps"], "single").differences
     key = (plain.where["problem"], "hps", "single")

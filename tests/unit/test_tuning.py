@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,10 +18,12 @@ from auxbench.execution.tuning import FIRST_SEED, Search
 from auxbench.records.ledger import Ledger, Tuning
 from auxbench.records.store import Store
 from auxbench.report.board import boards
+from auxbench.report.tuning import table
 from auxbench.spec.method import Method
 from auxbench.spec.registry import METHODS
 from auxbench.spec.space import Space
 from auxbench.stats import frame
+from auxbench.stats.frame import _tuned
 from tests.unit._records import record
 
 WORDS: dict[str, Any] = {"auxiliary": "helpful", "steps": 6, "seeds": 2, "quiet": True, "jobs": 1}
@@ -138,6 +141,32 @@ def test_a_sampler_that_needs_every_score_refuses_halving(tmp_path: Path) -> Non
         auxbench.tune("single", "toy", results=tmp_path, **words)
     with pytest.raises(UsageError, match="no sampler is called 'tpa'; did you mean 'tpe'"):
         auxbench.tune("single", "toy", results=tmp_path, sampler="tpa", **WORDS)
+
+
+def test_tuning_again_shows(tuned: Path, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    for tuning in Ledger(tuned).tunings():
+        ledger.append(tuning)
+    first = next(tuning for tuning in ledger.tunings() if tuning.method == "static")
+    better = replace(first.trials[1], entry="static:helpful=2")
+    again = replace(first, selected=better.entry, trials=(first.trials[0], better))
+    ledger.append(again)
+    records = Store(tuned).records()
+    extra = record("static:helpful=2", 0, 1.0)
+    rows = frame([*records, extra], ledger.tunings())
+    old = rows[rows["entry"] == first.selected]
+    assert set(old["method"]) == {f"{first.selected} (tuned before)"}
+    assert set(old["tuning"]) == {"tuned before"}
+    notes = " ".join(table(ledger.tunings()).notes)
+    assert "Not every method had the same number of trials" in notes
+    assert "Some methods were tuned more than once" in notes
+    assert _tuned([first, again]) == "tuned (2 tunings, 4 trials)"
+
+
+def test_seeds_of_tuning_are_refused_for_final_runs(tmp_path: Path) -> None:
+    words = {**WORDS, "seeds": [FIRST_SEED + 1]}
+    with pytest.raises(UsageError, match="seed 10001 is one of those of tuning"):
+        auxbench.tune("single", "toy", results=tmp_path, **words)
 
 
 def test_what_is_set_or_fixed_is_not_tuned() -> None:
