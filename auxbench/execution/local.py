@@ -1,4 +1,4 @@
-"""Runs on this machine: a process for each, several at a time."""
+"""Runs on this machine: each in its own process, several at a time."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
-from auxbench.data.machine import cores
-from auxbench.errors import UsageError
+from auxbench.execution.limits import GRACE, Limits
 from auxbench.execution.progress import Progress
+from auxbench.execution.resources import resolve, slots, threads_of
 from auxbench.execution.study import Study
+from auxbench.records.claims import Claims, owner_of
 from auxbench.records.record import record
-from auxbench.records.store import Store
+from auxbench.records.store import Store, Tail
 from auxbench.spec.run import Run
 
-Listener = Callable[[dict[str, Any]], None]
+NO_LIMITS = Limits()
+WAIT = 2.0  # seconds between two looks at runs that other processes carry out
 
 
 def carry_out(
@@ -33,27 +37,36 @@ def carry_out(
     threads: int | None = None,
     retry: bool = False,
     quiet: bool = False,
+    limits: Limits = NO_LIMITS,
 ) -> None:
-    """Run what of the study is missing in the store, and append a record for every run that ends.
+    """Carry out the study's missing runs, and append a record to the store for every run that ends.
 
-    On Ctrl-C the processes are stopped; they go on from their checkpoints next time.
+    Other processes may do the same at the same time: what one of them has claimed is theirs, and is
+    waited for. On Ctrl-C the processes are stopped; they go on from their checkpoints next time.
     """
+    tail = store.tail()  # before what is recorded is read, so that nothing is missed between
     done, missing, stale = study.split(store, retry)
     device = resolve(device)
-    # The order of sums depends on the threads, so their number must not depend on what is missing.
+    # Summation order depends on the threads, so their number must not depend on what is missing.
     threads = threads_of(threads, slots(device, jobs))
     jobs = max(1, min(slots(device, jobs), len(missing)))
     prepare(missing)
-    workers = Workers(store, device, threads)
     reasons = Counter(stale.values())
     with (
+        Claims() as claims,
         Progress(missing, len(done), jobs, quiet, reasons) as progress,
         ThreadPoolExecutor(jobs) as pool,
     ):
+        workers = Workers(store, device, threads, claims, tail, limits)
         try:
-            futures = [pool.submit(workers.run, run, progress) for run in missing]
-            for future in futures:
-                future.result()
+            left = list(missing)
+            while left:
+                settled = pool.map(workers.attempt, left, [progress] * len(left))
+                before = len(left)
+                left = [run for run, done in zip(left, list(settled), strict=True) if not done]
+                if len(left) == before:
+                    progress.waits(len(left), owner_of(store.run_folder(left[0].id)))
+                    time.sleep(WAIT)
             workers.close()
         except BaseException:
             workers.stop()
@@ -61,51 +74,8 @@ def carry_out(
             raise
 
 
-def slots(device: str, jobs: int | None) -> int:
-    """The number of runs at a time: the user's, or one on a GPU, or one per core up to 8.
-
-    Errors: `UsageError` for fewer than one.
-    """
-    if jobs is not None:
-        if jobs < 1:
-            raise UsageError(f"jobs is {jobs}; ask for at least 1.")
-        return jobs
-    return 1 if device.startswith("cuda") else min(cores(), 8)
-
-
-def threads_of(asked: int | None, at_once: int) -> int:
-    """The threads of a run: what the user says, or OMP_NUM_THREADS, or its share of the cores.
-
-    Errors: `UsageError` for fewer than one.
-    """
-    if asked is not None:
-        if asked < 1:
-            raise UsageError(f"threads is {asked}; ask for at least 1.")
-        return asked
-    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if first.isdecimal() and int(first):
-        return int(first)
-    return max(1, cores() // at_once)
-
-
-def resolve(device: str) -> str:
-    """The device that 'auto' stands for; errors: `UsageError` for one that is not there."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"device '{device}' cannot be used ({reason}); choose cpu, or cuda with a GPU."
-        ) from None
-    return device
-
-
 def prepare(runs: list[Run]) -> None:
-    """Make backbones and data ready once, before many processes want them at the same time."""
+    """Prepare backbones and data once, before many processes need them at the same time."""
     from auxbench.data.dataset import make_dataset
     from auxbench.networks import backbone
     from auxbench.networks.pretrained import kept
@@ -120,7 +90,7 @@ def prepare(runs: list[Run]) -> None:
         (run.located, run.recipe.side, run.backbone, run.pretrained, run.weights): run
         for run in runs
     }
-    # first, because one that cannot be built is known in seconds
+    # backbones first, because one that cannot be built fails within seconds
     for run in nets.values():
         data = sets[run.located, run.recipe.side, run.draw]
         start = kept(run.weights) if run.weights else run.pretrained
@@ -130,27 +100,54 @@ def prepare(runs: list[Run]) -> None:
 
 
 class Workers:
-    """The processes in which runs are born, one for every run that is under way (see `worker`)."""
+    """The worker processes, one for every run in progress (see `worker`)."""
 
-    def __init__(self, store: Store, device: str, threads: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        device: str,
+        threads: int,
+        claims: Claims,
+        tail: Tail,
+        limits: Limits = NO_LIMITS,
+    ) -> None:
         self.store = store
         self.device = device
         self.threads = threads
+        self.claims = claims
+        self.tail = tail
+        self.limits = limits
         self.stopping = False
         self.processes: set[subprocess.Popen[str]] = set()
         self.idle: list[subprocess.Popen[str]] = []
         self.lock = threading.Lock()
 
+    def attempt(self, run: Run, progress: Progress) -> bool:
+        """Carry out a run unless another process does; False if it is not settled yet."""
+        if run.id in self.tail.statuses():
+            progress.settled(run)
+            return True
+        if not self.claims.take(run.id, self.store.run_folder(run.id)):
+            return False
+        try:
+            if run.id in self.tail.statuses():  # recorded between the look and the claim
+                progress.settled(run)
+            else:
+                self.run(run, progress)
+        finally:
+            self.claims.release(run.id)
+        return True
+
     def run(self, run: Run, progress: Progress) -> None:
-        """Carry out one run in a process of its own, and store what it sends."""
+        """Carry out one run in its own process, and store the record that it sends."""
         folder = self.store.run_folder(run.id)
-        folder.mkdir(parents=True, exist_ok=True)
         order = {
             "run": run.to_json(),
             "where": run.where,
             "folder": str(folder),
             "device": self.device,
             "threads": self.threads,
+            "limits": asdict(self.limits),
         }
         progress.started(run)
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
@@ -162,7 +159,7 @@ class Workers:
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
         except BrokenPipeError:
-            pass  # it has died; listening tells how
+            pass  # the process has died; `listen` finds out how
         ended = self.listen(run, process, progress)
         with self.lock:
             if self.stopping:
@@ -171,14 +168,15 @@ class Workers:
                 self.idle.append(process)
             else:
                 self.processes.discard(process)
-        self.store.append(ended)
+        if self.claims.is_held(run.id):
+            self.store.append(ended)
         progress.finished(run, ended)
         if ended["status"] == "done":
             for checkpoint in folder.glob("state*.pt"):
                 checkpoint.unlink()
 
     def take(self, log: Any) -> subprocess.Popen[str] | None:
-        """An idle process or a fresh one, or None when everything is being stopped."""
+        """An idle or a new process, or None if everything is being stopped."""
         threads = str(self.threads)
         with self.lock:
             if self.stopping:
@@ -192,7 +190,7 @@ class Workers:
                 stderr=log,
                 text=True,
                 encoding="utf-8",
-                start_new_session=True,  # Ctrl-C is for this process, which then ends the others
+                start_new_session=True,  # Ctrl-C reaches only this process, which stops the others
                 env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             )
             self.processes.add(process)
@@ -201,47 +199,62 @@ class Workers:
     def listen(
         self, run: Run, process: subprocess.Popen[str], progress: Progress
     ) -> dict[str, Any]:
-        """Pass on the run's events until it ends; its record, or one that says how it died."""
+        """Forward the run's events until it ends; return its record, or one saying how it died."""
         ended: dict[str, Any] | None = None
         code: int | None = None
+        status = reason = ""
         assert process.stdout is not None
         while code is None and (line := process.stdout.readline()):
-            event = json.loads(line)
-            if event["event"] == "record":
-                ended = event["record"]
-            elif event["event"] == "ended":
-                code = event["code"]
-            elif event["event"] == "said":
-                progress.say(f"{run.dataset} {run.label}: {event['text']}")
-            else:
-                progress.stepped(run, event["step"], event["steps"])
-        if code is None:  # the process itself has ended, and the run with it
+            try:
+                event = json.loads(line)
+                if event["event"] == "record":
+                    ended = {**event["record"], "id": run.id}
+                elif event["event"] == "ended":
+                    code, status, reason = event["code"], event["status"], event["reason"]
+                elif event["event"] == "said":
+                    progress.say(f"{run.dataset} {run.label}: {event['text']}")
+                else:
+                    progress.stepped(run, int(event["step"]), int(event["steps"]))
+                    self.claims.stepped(run.id, int(event["step"]), int(event["steps"]))
+            except (ValueError, TypeError, KeyError, RecursionError):
+                _end(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+                process.wait()
+                return record(run, "error", "its process sent a line that is no event; see log.txt")
+        if code is None:  # the process itself has ended, and its run with it
             code = process.wait()
         if ended is not None:
             return ended
+        if status:
+            return record(run, status, reason)
         if code < 0:
             return record(run, "killed", f"the process was ended by signal {-code}")
         return record(run, "error", f"the process ended with exit code {code}; see its log.txt")
 
     def close(self) -> None:
-        """Let the idle processes end."""
+        """Let the idle processes exit."""
         with self.lock:
             for process in self.idle:
-                process.communicate()  # closes its input, which is the end of its work
+                process.communicate()  # closes its input, which makes it exit
 
     def stop(self) -> None:
-        """End all processes; nothing is recorded of them."""
+        """Stop all processes without recording their runs."""
         with self.lock:
             self.stopping = True
-            for process in self.processes:
-                if process.poll() is None:
-                    _terminate(process)
+            alive = [process for process in self.processes if process.poll() is None]
+            for process in alive:
+                _end(process, signal.SIGTERM)  # it makes its run save, and kills it otherwise
+        for process in alive:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE + 10)
+                continue
+            _end(process, signal.SIGKILL)
         self.close()
 
 
-def _terminate(process: subprocess.Popen[str]) -> None:
-    """End a process and the run that it has forked, which saves its state first."""
-    if hasattr(os, "killpg"):
-        os.killpg(process.pid, signal.SIGTERM)
-    else:
-        process.terminate()
+def _end(process: subprocess.Popen[str], number: int) -> None:
+    """Send a signal to a process and to those in its group."""
+    with suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, number)
+        else:
+            process.terminate()

@@ -19,8 +19,8 @@ from auxbench.spec.run import Run
 class Progress:
     """Counts the runs of a study and estimates when the last one ends.
 
-    The estimate is the steps that are left times the seconds a step of that method has taken so
-    far, or of the average method as long as none has been seen.
+    The estimate is the remaining steps times the seconds that a step of that method has taken so
+    far, or the average over the other methods if none has been seen.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Progress:
         self.stale = stale or {}  # how many of the runs were recorded, by why they are run again
         self.lock = threading.Lock()
         self.ended = 0
+        self.waiting = False
         self.left = {run.id: run.recipe.steps for run in runs}
         self.begun: dict[str, float] = {}
         self.pace: dict[str, float] = {}
@@ -75,7 +76,7 @@ class Progress:
         self.bars.stop()
 
     def say(self, text: str) -> None:
-        """Tell something in a line of its own."""
+        """Print a message on its own line."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def started(self, run: Run) -> None:
@@ -87,7 +88,7 @@ class Progress:
             )
 
     def stepped(self, run: Run, step: int, steps: int) -> None:
-        """Report a run's steps so far, those of a warm-up included."""
+        """Report a run's steps so far, including those of a warm-up."""
         with self.lock:
             self.left[run.id] = steps - step
             if step:
@@ -109,8 +110,25 @@ class Progress:
                 f"{outcome(record)} in {duration(seconds)}{remaining}"
             )
 
+    def settled(self, run: Run) -> None:
+        """Another process has recorded a run."""
+        with self.lock:
+            self.ended += 1
+            self.left[run.id] = 0
+            remaining = self._refresh()
+            self.say(
+                f"[{self.ended}/{len(self.runs)}] {run.dataset} {run.label}: recorded by another "
+                f"process{remaining}"
+            )
+
+    def waits(self, count: int, owner: object) -> None:
+        """Say once that only runs of other processes are left."""
+        if not self.waiting:
+            self.say(f"waiting for {counted(count, 'run')} of other processes, such as {owner}")
+        self.waiting = True
+
     def _refresh(self) -> str:
-        """Bring the upper bar up to date, and say how much time is left."""
+        """Update the upper bar, and return a text with the remaining time."""
         average = sum(self.pace.values()) / len(self.pace) if self.pace else 0.0
         seconds = sum(self.left[run.id] * self.pace.get(run.method, average) for run in self.runs)
         text = f", about {duration(seconds / self.jobs)} left" if seconds else ""

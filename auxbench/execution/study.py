@@ -1,4 +1,4 @@
-"""Studies: problems x backbones x methods x seeds, what of them is done, and doing the rest."""
+"""Studies: problems x backbones x methods x seeds, and which of these runs are done."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from auxbench.networks import heads
 from auxbench.networks.backbone import resolve
 from auxbench.networks.pretrained import keep
 from auxbench.records import provenance
+from auxbench.records.record import FINAL
 from auxbench.records.store import Store
 from auxbench.spec import study as words
 from auxbench.spec.budget import PROTOCOL, TRAINING, Recipe, budget
@@ -27,13 +28,11 @@ from auxbench.spec.run import Run
 from auxbench.spec.study import CHANGES, Words, seeds_of
 from auxbench.training.learner import make_balancers
 
-FINAL = frozenset({"done", "diverged", "skipped"})  # another attempt would end the same way
-
 
 class Split(NamedTuple):
-    """The runs of a study: done, and to be run; of these some are recorded and `stale`.
+    """The runs of a study: done or missing; some of the missing runs have a stale record.
 
-    `stale` says by their ids why they are run again.
+    `stale` maps the ids of those to the reason why they are run again.
     """
 
     done: list[Run]
@@ -65,14 +64,13 @@ class Study:
     ) -> Study:
         """Resolve names, options and tasks; lists may be given as text with commas.
 
-        Without a backbone every data set has its own choice. `seeds` are read by `seeds_of`,
-        `weights` is a file that the backbone
-        starts from, and `head` is that of tasks which predict maps.
+        By default every data set chooses its own backbone. `seeds` are read by `seeds_of`,
+        `weights` is a file with initial weights of the backbone, and `head` is for tasks that
+        predict maps.
 
-        `changes` replace single values of the budget, which is then marked with a star. Those of
-        the learning rate, weight decay, schedule and optimizer belong to the entries that do not
-        set their own. Errors: `UsageError` for anything unknown or contradictory, before anything
-        runs.
+        `changes` replace single values of the budget, which is then marked with a star. Changes of
+        the learning rate, weight decay, schedule and optimizer apply to the entries that do not set
+        their own. Errors: `UsageError` for anything unknown or contradictory, before any run.
         """
 
         _recipe(budget, changes)  # refuses wrong values
@@ -108,7 +106,7 @@ class Study:
         )
 
     def split(self, store: Store, retry: bool = False) -> Split:
-        """The study's finished runs and those to do; with `retry` these include failed ones."""
+        """The study's finished and missing runs; with `retry` failed runs count as missing."""
 
         data = {
             key: _identity(*key) for key in {(run.located, run.recipe.side) for run in self.runs}
@@ -136,7 +134,7 @@ def _recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
 
 
 def _identity(dataset: str, side: int) -> dict[str, Any] | None:
-    """The fingerprint of the data that would be read now; None where they are missing."""
+    """The fingerprint of the data that would be read now; None if they are missing."""
 
     try:
         return make_dataset(dataset, side).identity()

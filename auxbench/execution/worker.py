@@ -1,9 +1,9 @@
-"""The process in which runs are born: JSON orders on standard input, JSON events on its output.
+"""The worker process: it reads JSON orders from standard input and writes JSON events to stdout.
 
-Importing torch takes longer than many a run. It is imported once, here, and every run is a fork of
-this process, as clean as a new one and as easily killed. Where there is no fork, a process carries
-out one order and ends. The forkserver of `multiprocessing` would do the same, but it imports the
-user's script first, so that `auxbench.run` would fail in every script without a main guard.
+Importing torch takes longer than many runs. It is imported once, here, and every run is a fork of
+this process, as clean as a new process and as easily killed. On systems without fork, a process
+carries out one order and exits. The forkserver of `multiprocessing` would do the same, but it
+imports the user's script first, so `auxbench.run` would fail in every script without a main guard.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from auxbench.errors import AuxbenchError, Stopped, UsageError, reason
 from auxbench.execution.execute import Report, execute, provenance_of
+from auxbench.execution.limits import Beats, Limits, Wake, supervise
 from auxbench.records.record import record
 from auxbench.spec.run import Run
 
@@ -33,35 +35,46 @@ PRELOADED = (
 
 
 def main() -> None:
-    """Carry out one order after the other and say how each ended."""
-    # Whatever a library prints must not get between the events.
+    """Carry out orders one after the other, and report how each ended."""
+    # Output that a library prints must not mix with the events.
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def report(event: dict[str, Any]) -> None:
         events.write(json.dumps(event) + "\n")
 
-    for line in sys.stdin:
+    if not hasattr(os, "fork"):
+        sys.exit(work(json.loads(sys.stdin.readline()), report, lambda: None))
+    wake, beats = Wake(), Beats()
+    while not wake.asked and (line := sys.stdin.readline()):
         order = json.loads(line)
-        if not hasattr(os, "fork"):
-            sys.exit(work(order, report))
         child = os.fork()
         if child == 0:
-            os._exit(work(order, report))
-        _, status = os.waitpid(child, 0)
-        report({"event": "ended", "code": os.waitstatus_to_exitcode(status)})
+            os.setpgid(0, 0)  # so that it ends with all the processes that it starts
+            signal.set_wakeup_fd(-1)
+            os._exit(work(order, report, beats.beat))
+        code, status, reason = supervise(child, Limits(**order["limits"]), beats, wake)
+        with suppress(BrokenPipeError):
+            report({"event": "ended", "code": code, "status": status, "reason": reason})
 
 
-def work(order: dict[str, Any], report: Report) -> int:
-    """Carry out the ordered run and send its record as the last event; the process's exit code."""
+def work(order: dict[str, Any], report: Report, beat: Callable[[], None]) -> int:
+    """Carry out an order and send the record as the last event; return the process's exit code."""
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    for name in ("SIGTERM", "SIGHUP"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, lambda number, frame: stop.set())
+
+    def stopping() -> bool:
+        beat()
+        return stop.is_set()
+
     with Path(order["folder"], "log.txt").open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), sys.stderr.fileno())
         os.dup2(log.fileno(), sys.stdout.fileno())
     try:
         run = replace(Run.from_json(order["run"]), where=order["where"])
-        ended = outcome(run, order, report, stop.is_set)
+        ended = outcome(run, order, report, stopping)
     except Stopped:
         return 128 + signal.SIGTERM
     except BaseException:
@@ -76,7 +89,7 @@ def work(order: dict[str, Any], report: Report) -> int:
 def outcome(
     run: Run, order: dict[str, Any], report: Report, stopping: Callable[[], bool]
 ) -> dict[str, Any]:
-    """The record of a run, whatever becomes of it."""
+    """The record of a run, whether it succeeds or fails."""
     import torch
 
     if order["threads"]:
@@ -98,7 +111,7 @@ def outcome(
 
 
 def _provenance_of(run: Run) -> dict[str, Any] | None:
-    """The reason for skipping a run may also be what keeps its provenance from being told."""
+    """The provenance of a run; None if it fails, as it may for the reason the run was skipped."""
     try:
         return provenance_of(run)
     except AuxbenchError:

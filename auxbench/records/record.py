@@ -1,4 +1,4 @@
-"""Records: what is known of a run that has ended, as one JSON object."""
+"""Records: everything known about a finished run, as one JSON object."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 
 from auxbench.spec.run import Run, identity
 
+FINAL = frozenset({"done", "diverged", "skipped"})  # another attempt would end the same way
+
 SCHEMA = 2
-"""The version of the records' layout that this release writes, and the newest that it reads."""
+"""The version of the record layout that this release writes, and the newest that it reads."""
 
 
 def record(run: Run, status: str, reason: str = "", **parts: Any) -> dict[str, Any]:
-    """A record of a run: its specification, how it ended, and what is known of it."""
+    """A record of a run: its specification, how it ended, and its results."""
     empty: dict[str, Any] = {
         "primary": None,
         "scores": [],
@@ -30,7 +32,7 @@ def record(run: Run, status: str, reason: str = "", **parts: Any) -> dict[str, A
 def fault(record: Mapping[str, Any]) -> str:
     """Say in a few words how a record contradicts itself; empty if it does not.
 
-    The id is that of the run, and the primary score is one of the scores.
+    Its id must be that of its run, and its primary score must be among its scores.
 
     >>> fault({"id": "4f2a", "run": {"seed": 0}})
     'its id is not that of its run'
@@ -46,10 +48,10 @@ def fault(record: Mapping[str, Any]) -> str:
 
 
 def upgrade(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of any earlier schema in the layout of today's; one of today's is unchanged.
+    """Convert a record of an earlier schema to the current one; current records are unchanged.
 
-    What earlier releases did not measure becomes None. Schema 1 counted the evaluation among the
-    seconds of training at first, and took the peak memory of the process on a CPU.
+    Values that earlier releases did not measure become None. Early records of schema 1 counted
+    evaluation in the training seconds, and recorded the peak memory of the process on a CPU.
     """
     new = dict(record)
     if new.get("schema", SCHEMA) == SCHEMA:

@@ -1,4 +1,4 @@
-"""The record store: a folder with one JSON record per line, safe against crashes and crowds."""
+"""The record store: a file with one JSON record per line, safe against crashes and races."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,20 +17,20 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from auxbench.errors import UsageError, reason
-from auxbench.records.record import SCHEMA, fault, upgrade
+from auxbench.records.record import FINAL, SCHEMA, fault, upgrade
 
 RESULTS = "results/local"
 """The folder of a user's own records."""
 
-_PATIENCE = 60.0  # seconds to wait for other writers
+_PATIENCE = 60.0  # seconds to wait for the lock of another writer
 
 
 class Store:
-    """The records below a results folder: appended to `records.jsonl`, never rewritten.
+    """The records in a results folder: appended to `records.jsonl`, never rewritten.
 
-    For runs, which append, and for boards, which read. Several processes may append at once.
-    `path` is the folder, which `prepare` or the first `append` makes, or a .jsonl file in it.
-    `problems` holds one sentence for every line that the latest reading had to skip.
+    Runs append and boards read; several processes may append at once. `path` is the folder, which
+    `prepare` or the first `append` creates, or a .jsonl file in it. `problems` has one sentence for
+    every line that was skipped in the latest reading.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -47,37 +48,37 @@ class Store:
         self.problems: list[str] = []
 
     def prepare(self) -> None:
-        """Make the folder and see that it can be written, before hours are spent on a run.
+        """Create the folder and check that it is writable, before hours are spent on a run.
 
-        Errors: `UsageError` when it cannot.
+        Errors: `UsageError` if it is not.
         """
         with self._writing():
             pass
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a record, which has a str `id`; it takes the place of earlier ones with that id.
+        """Append a record, which must have a str `id`; it replaces earlier ones with that id.
 
-        It is on the disk when this returns. Keys are sorted, numbers that JSON does not know
-        (NaN, infinities) become null and `schema` is added. Errors: `UsageError` when the
-        folder cannot be written; `TypeError` for a value that has no place in JSON.
+        The record is on disk when this returns. Keys are sorted, numbers that JSON cannot represent
+        (NaN, infinities) become null, and `schema` is added. Errors: `UsageError` if the folder
+        cannot be written; `TypeError` for a value that JSON cannot represent.
         """
         if not isinstance(record.get("id"), str):
             raise TypeError(f"a record needs a str id, not {record.get('id')!r}")
         tidy = _tidy({"schema": SCHEMA, **record})
         line = json.dumps(tidy, sort_keys=True, allow_nan=False)
         with self._writing() as file:
-            # Another process may have been stopped in the middle of its line.
+            # Another process may have been stopped in the middle of a line.
             whole = _ends_line(file)
             _write(file, (line if whole else f"\n{line}").encode() + b"\n")
             os.fsync(file)
 
     def records(self) -> list[dict[str, Any]]:
-        """The latest record of every id, in the order in which these were appended.
+        """The latest record of every id, in the order in which they were appended.
 
-        Those of earlier schemas are upgraded. Lines that are no record, as a crash may leave
-        behind, and those that contradict themselves are skipped and listed in
-        `problems`. A folder without records gives an empty list. Errors: `UsageError` when the
-        file cannot be read or a record was written by a later release with a newer schema.
+        Records of earlier schemas are upgraded. Incomplete lines, as a crash may leave behind, and
+        records that contradict themselves are skipped and listed in `problems`. A folder without
+        records gives an empty list. Errors: `UsageError` if the file cannot be read or a record
+        has a newer schema, from a later release.
         """
         self.problems = []
         latest: dict[str, dict[str, Any]] = {}
@@ -101,14 +102,21 @@ class Store:
                     f"line {number} of '{file}' is skipped: {wrong}; run it again."
                 )
                 continue
+            earlier = latest.get(record["id"], {}).get("status")
+            if earlier in FINAL and record.get("status") not in FINAL:
+                continue  # an attempt that failed does not undo what is known
             latest.pop(record["id"], None)
             latest[record["id"]] = upgrade(record)
         return list(latest.values())
 
-    def record(self, prefix: str) -> dict[str, Any]:
-        """The record whose id is `prefix`, or else the only one whose id begins with it.
+    def tail(self) -> Tail:
+        """What will be appended from now on, by whatever process."""
+        return Tail(self.file)
 
-        Errors: `UsageError` when there is none or more than one.
+    def record(self, prefix: str) -> dict[str, Any]:
+        """The record with the id `prefix`, or else the only one whose id starts with it.
+
+        Errors: `UsageError` if there is none or more than one.
         """
         records = {record["id"]: record for record in self.records()}
         if prefix in records:
@@ -143,14 +151,14 @@ class Store:
         return self.folder / "runs" / name
 
     def _lines(self) -> Iterator[tuple[Path, int, bytes]]:
-        """All lines with their files and numbers, those of the compressed file first."""
+        """All lines with their files and line numbers, those of the compressed file first."""
         archive = self.file.with_name(f"{self.file.name}.gz")
         for file, lines in ((archive, self._archived(archive)), (self.file, self._current())):
             for number, line in enumerate(lines, 1):
                 yield file, number, line
 
     def _archived(self, archive: Path) -> list[bytes]:
-        """The lines of the compressed file in which large published results come."""
+        """The lines of the compressed file that large published results are shipped in."""
         try:
             with gzip.open(archive) as file:
                 return file.read().split(b"\n")
@@ -165,7 +173,7 @@ class Store:
     def _current(self) -> list[bytes]:
         try:
             content = self.file.read_bytes()
-            if content and not content.endswith(b"\n"):  # a line that is being written, or cut off
+            if content and not content.endswith(b"\n"):  # the last line is unfinished or cut off
                 with suppress(UsageError), self._writing():
                     content = self.file.read_bytes()
             return content.split(b"\n")
@@ -202,6 +210,26 @@ class Store:
             ) from None
 
 
+class Tail:
+    """The records that are appended to a file after this was made."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.place = file.stat().st_size if file.exists() else 0
+        self.known: dict[str, str] = {}
+        self.lock = threading.Lock()
+
+    def statuses(self) -> dict[str, str]:
+        """The latest status of every run that was recorded since, by id."""
+        with self.lock, suppress(FileNotFoundError), self.file.open("rb") as file:
+            file.seek(self.place)
+            lines = file.read().split(b"\n")
+            self.place += sum(len(line) + 1 for line in lines[:-1])
+            for record in filter(None, map(_parse, lines[:-1])):
+                self.known[record["id"]] = str(record.get("status", ""))
+        return dict(self.known)
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(line, parse_constant=lambda name: None)
@@ -213,7 +241,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _tidy(value: Any) -> Any:
-    """`value` in the types of JSON: numbers of numpy as Python's, what is not finite as None."""
+    """`value` in JSON types: numpy numbers become Python's, and non-finite ones None."""
     if isinstance(value, Mapping):
         return {str(key): _tidy(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -239,7 +267,7 @@ def _ends_line(file: int) -> bool:
 
 
 def _write(file: int, data: bytes) -> None:
-    """Write all of it: one call may take only a part when the disk fills up."""
+    """Write all of `data`: one call may write only a part when the disk fills up."""
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]

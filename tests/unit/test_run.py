@@ -17,6 +17,7 @@ from auxbench.execution.execute import begin, execute
 from auxbench.execution.local import Workers
 from auxbench.execution.progress import Progress
 from auxbench.execution.study import Study
+from auxbench.records.claims import Claims, steps_of
 from auxbench.records.store import Store
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.run import Run
@@ -122,16 +123,19 @@ def test_the_checkpoint_of_another_seed_does_not_change_a_run(tmp_path: Path) ->
     [
         ("import os; os.kill(os.getpid(), 9)", "killed", "ended by signal 9"),
         ("raise SystemExit(3)", "error", "exit code 3"),
+        ("print('{\"event\": ')", "error", "a line that is no event"),
+        ("print('[' * 100000)", "error", "a line that is no event"),
+        ("print('[1]')", "error", "a line that is no event"),
     ],
 )
 def test_a_process_that_dies_leaves_a_record(
     tmp_path: Path, code: str, status: str, reason: str
 ) -> None:
-    workers = Workers(Store(tmp_path), "cpu", 1)
+    store = Store(tmp_path)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    with Progress([RUN], 0, 1, quiet=True) as progress:
+    with Claims() as claims, Progress([RUN], 0, 1, quiet=True) as progress:
         progress.started(RUN)
-        ended = workers.listen(RUN, process, progress)
+        ended = Workers(store, "cpu", 1, claims, store.tail()).listen(RUN, process, progress)
         progress.finished(RUN, ended)
     assert process.stdout is not None
     process.stdout.close()
@@ -165,10 +169,9 @@ def test_a_study_that_is_told_to_stop_saves_its_runs_and_goes_on_later(tmp_path:
         budget="demo",
     ).runs
     folder = Store(tmp_path).run_folder(run.id)
-    patience = time.monotonic() + 60
-    while not folder.exists() and time.monotonic() < patience:
+    patience = time.monotonic() + 120
+    while not steps_of(folder) and time.monotonic() < patience:
         time.sleep(0.1)
-    time.sleep(8)  # the process of the run has to import and take a step
     process.send_signal(signal.SIGTERM)
     _, text = process.communicate(timeout=60)
     assert process.returncode == 130
