@@ -69,6 +69,10 @@ def run(
     device: str = "auto",
     jobs: int | None = None,
     threads: int | None = None,
+    timeout: str | float | None = None,
+    stall: str | float | None = None,
+    memory: str | float | None = None,
+    shard: str | None = None,
     retry: bool = False,
     quiet: bool = False,
     **words: Any,
@@ -78,17 +82,22 @@ def run(
     The words are those of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
     `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
     process of its own, `jobs` of them at a time with `threads` threads each, and its record is kept
-    in the folder `results`. Errors: `UsageError` for what cannot be carried out as asked; a run
-    that fails leaves a record instead.
+    in the folder `results`. A run is ended that takes longer than `timeout` in all or than `stall`
+    without a step ("2h", "90"), or more `memory` ("4GB"). `shard` "2/5" is the second of five parts
+    of the study. Errors: `UsageError` for what cannot be carried out as asked; a run that fails
+    leaves a record instead.
     """
+    from auxbench.execution.limits import Limits
     from auxbench.execution.local import carry_out
+    from auxbench.execution.resources import Resources
     from auxbench.execution.study import Study
     from auxbench.records.store import Store
     from auxbench.stats import frame
 
-    study, store = Study.of(methods, dataset, **words), Store(results)
+    resources = Resources(device, jobs, threads, Limits.of(timeout, stall, memory))
+    study, store = Study.of(methods, dataset, **words).shard(shard), Store(results)
     store.prepare()
-    carry_out(study, store, device=device, jobs=jobs, threads=threads, retry=retry, quiet=quiet)
+    carry_out(study, store, resources, retry=retry, quiet=quiet)
     wanted = {run.id for run in study.runs}
     return frame([record for record in store.records() if record["id"] in wanted])
 
@@ -103,6 +112,7 @@ def tune(
     sampler: str = "sobol",
     results: str | Path = "results/local",
     retry: bool = False,
+    quiet: bool = False,
     **words: Any,
 ) -> pandas.DataFrame:
     """Tune every method by the same number of trials, and train what was selected.
@@ -114,13 +124,12 @@ def tune(
     `run`, and for fewer than one trial or seed.
     """
     from auxbench.execution.local import carry_out
+    from auxbench.execution.resources import Resources
     from auxbench.execution.tuning import tune as search
     from auxbench.records.store import Store
     from auxbench.stats import frame
 
-    machine = {
-        key: words.pop(key) for key in ("device", "jobs", "threads", "quiet") if key in words
-    }
+    resources = Resources.of(words)
     store = Store(results)
     store.prepare()
     _, study = search(
@@ -131,9 +140,10 @@ def tune(
         tuning_seeds=tuning_seeds,
         halving=halving,
         sampler=sampler,
-        **machine,
+        resources=resources,
+        quiet=quiet,
         **words,
     )
-    carry_out(study, store, retry=retry, **machine)
+    carry_out(study, store, resources, retry=retry, quiet=quiet)
     wanted = {run.id for run in study.runs}
     return frame([record for record in store.records() if record["id"] in wanted])

@@ -68,6 +68,16 @@ def study_options(command: F) -> F:
     )
 
 
+def limit_options(command: F) -> F:
+    """Add the options that limit a run."""
+    return _added(
+        command,
+        click.option("--timeout", help="End runs that take longer, such as 90, 30m or 2h."),
+        click.option("--stall", help="End runs that take no step for so long."),
+        click.option("--memory", help="End runs that take more memory, such as 4GB."),
+    )
+
+
 def filters(command: F) -> F:
     """Add the options that choose the records of a board or comparison."""
     return _added(

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from auxbench.cli.options import format_option, show, study_options
+from auxbench.cli.options import format_option, limit_options, show, study_options
+from auxbench.errors import UsageError
 
 declare_option = click.option(
     "--declare",
@@ -17,6 +18,8 @@ declare_option = click.option(
 
 @click.command()
 @study_options
+@limit_options
+@click.option("--shard", help="One of n parts of the study, such as 1/4, for schedulers.")
 @declare_option
 @click.option(
     "--until",
@@ -43,6 +46,8 @@ def run(
         from auxbench.cli.until import run_until_decided
 
         results = words.pop("results")
+        if words.pop("shard"):
+            raise UsageError("--until decides on whole studies; leave --shard out.")
         del words["seeds"]
         run_until_decided(methods, dataset, results, control, max_seeds, **words)
         click.echo(f"see auxbench compare --control {control} --results {results}")
@@ -55,6 +60,7 @@ def run(
 
 @click.command()
 @study_options
+@limit_options
 @declare_option
 @click.option("--trials", default=8, show_default=True, help="Trials per method and problem.")
 @click.option("--tuning-seeds", default=2, show_default=True, help="Seeds per trial.")

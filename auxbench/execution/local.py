@@ -17,7 +17,7 @@ from typing import Any
 
 from auxbench.execution.limits import GRACE, Limits
 from auxbench.execution.progress import Progress
-from auxbench.execution.resources import resolve, slots, threads_of
+from auxbench.execution.resources import Resources, resolve, slots, threads_of
 from auxbench.execution.study import Study
 from auxbench.records.claims import Claims, owner_of
 from auxbench.records.record import record
@@ -31,13 +31,10 @@ WAIT = 2.0  # seconds between two looks at runs that other processes carry out
 def carry_out(
     study: Study,
     store: Store,
+    resources: Resources,
     *,
-    device: str = "auto",
-    jobs: int | None = None,
-    threads: int | None = None,
     retry: bool = False,
     quiet: bool = False,
-    limits: Limits = NO_LIMITS,
 ) -> None:
     """Carry out the study's missing runs, and append a record to the store for every run that ends.
 
@@ -46,10 +43,11 @@ def carry_out(
     """
     tail = store.tail()  # before what is recorded is read, so that nothing is missed between
     done, missing, stale = study.split(store, retry)
-    device = resolve(device)
+    device = resolve(resources.device)
     # Summation order depends on the threads, so their number must not depend on what is missing.
-    threads = threads_of(threads, slots(device, jobs))
-    jobs = max(1, min(slots(device, jobs), len(missing)))
+    at_once = slots(device, resources.jobs)
+    threads = threads_of(resources.threads, at_once)
+    jobs = max(1, min(at_once, len(missing)))
     prepare(missing)
     reasons = Counter(stale.values())
     with (
@@ -57,7 +55,7 @@ def carry_out(
         Progress(missing, len(done), jobs, quiet, reasons) as progress,
         ThreadPoolExecutor(jobs) as pool,
     ):
-        workers = Workers(store, device, threads, claims, tail, limits)
+        workers = Workers(store, device, threads, claims, tail, resources.limits)
         try:
             left = list(missing)
             while left:

@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from auxbench.data.machine import cores
 from auxbench.errors import UsageError
+from auxbench.execution.limits import Limits
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What runs may use; None lets the machine decide (see `slots` and `threads_of`)."""
+
+    device: str = "auto"
+    jobs: int | None = None
+    threads: int | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def of(cls, words: MutableMapping[str, Any]) -> Resources:
+        """Take the resources out of the words of a user; errors: `UsageError` for wrong ones."""
+        limits = Limits.of(*(words.pop(key, None) for key in ("timeout", "stall", "memory")))
+        given = {key: words.pop(key) for key in ("device", "jobs", "threads") if key in words}
+        return cls(**given, limits=limits)
 
 
 def slots(device: str, jobs: int | None) -> int:

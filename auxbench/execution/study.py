@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
@@ -104,6 +105,19 @@ class Study:
                 for problem, where, net, method in cells
             )
         )
+
+    def shard(self, text: str | None) -> Study:
+        """The runs of one of n parts, written i/n and counted from 1; all of them for None.
+
+        Errors: `UsageError` for a text that names no part.
+        """
+        if text is None:
+            return self
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        part, parts = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= part <= parts:
+            raise UsageError(f"shard is '{text}'; write one such as 1/4, from 1/4 to 4/4.")
+        return Study(self.runs[part - 1 :: parts])
 
     def split(self, store: Store, retry: bool = False) -> Split:
         """The study's finished and missing runs; with `retry` failed runs count as missing."""

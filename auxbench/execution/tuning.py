@@ -18,6 +18,7 @@ from typing import Any
 
 from auxbench.errors import UsageError
 from auxbench.execution.local import carry_out
+from auxbench.execution.resources import Resources
 from auxbench.execution.sampling import Point, Sampler
 from auxbench.execution.sampling import sampler as sampler_of
 from auxbench.execution.study import Study
@@ -41,9 +42,7 @@ def tune(
     tuning_seeds: int = 2,
     halving: bool = False,
     sampler: str = "sobol",
-    device: str = "auto",
-    jobs: int | None = None,
-    threads: int | None = None,
+    resources: Resources,
     quiet: bool = False,
     **words: Any,
 ) -> tuple[list[Tuning], Study]:
@@ -73,14 +72,7 @@ def tune(
 
     def train(seeds: Sequence[int]) -> None:
         runs = [run for seed in seeds for one in searches for run in one.runs(seed, halving)]
-        carry_out(
-            Study(tuple(dict.fromkeys(runs))),
-            ledger.trials,
-            device=device,
-            jobs=jobs,
-            threads=threads,
-            quiet=quiet,
-        )
+        carry_out(Study(tuple(dict.fromkeys(runs))), ledger.trials, resources, quiet=quiet)
         records = {record["id"]: record for record in ledger.trials.records()}
         for one in searches:
             one.records = records
