@@ -9,7 +9,7 @@ import sys
 import click
 
 from auxbench import __version__
-from auxbench.cli import boards, lists, parts, study
+from auxbench.cli import boards, lists, parts, runs, study
 from auxbench.cli.data import data
 from auxbench.errors import AuxbenchError, UsageError
 
@@ -24,6 +24,8 @@ for command in (
     study.run,
     study.tune,
     study.plan,
+    runs.status,
+    runs.retry,
     lists.list_,
     lists.show,
     boards.leaderboard,

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MACHINE = (
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
+    click.option("--jobs", type=int, help="Runs at a time; default one per core or GPU."),
+    click.option("--threads", type=int, help="Threads per run; default its share of cores."),
+)
 FORMATS = ("text", "json", "csv", "markdown", "latex")
 
 
@@ -51,11 +56,7 @@ def study_options(command: F) -> F:
         click.option("--pretrained", is_flag=True, help="Start from ImageNet weights."),
         click.option("--weights", help="Start from a .safetensors or .pth file."),
         results_option,
-        click.option(
-            "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."
-        ),
-        click.option("--jobs", type=int, help="Runs at a time; default one per core or GPU."),
-        click.option("--threads", type=int, help="Threads per run; default its share of cores."),
+        *MACHINE,
         click.option("--retry", is_flag=True, help="Run diverged and skipped runs again."),
         click.option(
             "--config",
@@ -66,6 +67,11 @@ def study_options(command: F) -> F:
             help="TOML file with the same options; command-line options take precedence.",
         ),
     )
+
+
+def machine_options(command: F) -> F:
+    """Add the options that say what runs may use."""
+    return _added(command, *MACHINE)
 
 
 def limit_options(command: F) -> F:

@@ -7,6 +7,7 @@ seconds later it is killed.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 import os
@@ -130,6 +131,15 @@ def supervise(child: int, limits: Limits, beats: Beats, wake: Wake) -> tuple[int
             elif now > ending:
                 _send(child, signal.SIGKILL)
             waiting.pause()
+
+
+def die_with_parent() -> None:
+    """Have the system kill this process when its parent dies, where it can (Linux).
+
+    A parent that is asked to end takes care of its run; one that is killed cannot.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class _Waiting:

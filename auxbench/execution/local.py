@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,6 +26,8 @@ from auxbench.records.store import Store, Tail
 from auxbench.spec.run import Run
 
 NO_LIMITS = Limits()
+AGAIN = 2  # times that a run is tried again whose process was killed, as by a lack of memory
+BY_SIGNAL = "the process was ended by signal"
 WAIT = 2.0  # seconds between two looks at runs that other processes carry out
 
 
@@ -125,7 +128,7 @@ class Workers:
         if run.id in self.tail.statuses():
             progress.settled(run)
             return True
-        if not self.claims.take(run.id, self.store.run_folder(run.id)):
+        if not self.claims.take(run.id, self.store.run_folder(run.id), run.to_json()):
             return False
         try:
             if run.id in self.tail.statuses():  # recorded between the look and the claim
@@ -148,24 +151,27 @@ class Workers:
             "limits": asdict(self.limits),
         }
         progress.started(run)
-        with (folder / "log.txt").open("a", encoding="utf-8") as log:
-            process = self.take(log)
-        if process is None:
-            return
-        assert process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(order) + "\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the process has died; `listen` finds out how
-        ended = self.listen(run, process, progress)
-        with self.lock:
-            if self.stopping:
+        for left in reversed(range(1 + AGAIN)):
+            with (folder / "log.txt").open("a", encoding="utf-8") as log:
+                process = self.take(log)
+            if process is None:
                 return
-            if process.poll() is None:
-                self.idle.append(process)
-            else:
-                self.processes.discard(process)
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):  # the process has died; `listen` finds out how
+                process.stdin.write(json.dumps(order) + "\n")
+                process.stdin.flush()
+            ended = self.listen(run, process, progress)
+            with self.lock:
+                if self.stopping:
+                    return
+                if process.poll() is None:
+                    self.idle.append(process)
+                else:
+                    self.processes.discard(process)
+                    process.communicate()  # closes what led to it
+            if not (left and ended["reason"].startswith(BY_SIGNAL)):
+                break
+            progress.say(f"{run.dataset} {run.label}: {ended['reason']}; it is tried again")
         if self.claims.is_held(run.id):
             self.store.append(ended)
         progress.finished(run, ended)
@@ -215,8 +221,7 @@ class Workers:
                     progress.stepped(run, int(event["step"]), int(event["steps"]))
                     self.claims.stepped(run.id, int(event["step"]), int(event["steps"]))
             except (ValueError, TypeError, KeyError, RecursionError):
-                _end(process, signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
-                process.wait()
+                _stop([process])
                 return record(run, "error", "its process sent a line that is no event; see log.txt")
         if code is None:  # the process itself has ended, and its run with it
             code = process.wait()
@@ -225,7 +230,7 @@ class Workers:
         if status:
             return record(run, status, reason)
         if code < 0:
-            return record(run, "killed", f"the process was ended by signal {-code}")
+            return record(run, "killed", f"{BY_SIGNAL} {-code}")
         return record(run, "error", f"the process ended with exit code {code}; see its log.txt")
 
     def close(self) -> None:
@@ -239,14 +244,20 @@ class Workers:
         with self.lock:
             self.stopping = True
             alive = [process for process in self.processes if process.poll() is None]
-            for process in alive:
-                _end(process, signal.SIGTERM)  # it makes its run save, and kills it otherwise
-        for process in alive:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE + 10)
-                continue
-            _end(process, signal.SIGKILL)
+        _stop(alive)
         self.close()
+
+
+def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """End processes, which make their runs save, and kill those that do not; wait for them."""
+    for process in processes:
+        _end(process, signal.SIGTERM)
+    for process in processes:
+        try:
+            process.wait(GRACE + 10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _end(process: subprocess.Popen[str], number: int) -> None:

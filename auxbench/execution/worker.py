@@ -22,7 +22,7 @@ from typing import Any
 
 from auxbench.errors import AuxbenchError, Stopped, UsageError, reason
 from auxbench.execution.execute import Report, execute, provenance_of
-from auxbench.execution.limits import Beats, Limits, Wake, supervise
+from auxbench.execution.limits import Beats, Limits, Wake, die_with_parent, supervise
 from auxbench.records.record import record
 from auxbench.spec.run import Run
 
@@ -51,6 +51,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)  # so that it ends with all the processes that it starts
+            die_with_parent()
             signal.set_wakeup_fd(-1)
             os._exit(work(order, report, beats.beat))
         code, status, reason = supervise(child, Limits(**order["limits"]), beats, wake)

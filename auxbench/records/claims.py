@@ -12,10 +12,11 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -49,6 +50,20 @@ class Owner:
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A run that is being carried out: its specification, when it was begun, and how far it is.
+
+    `first` is the step from which it went on, and `steps` is 0 as long as nothing was told.
+    """
+
+    run: Mapping[str, Any]
+    begun: float
+    first: int = 0
+    step: int = 0
+    steps: int = 0
 
 
 class Claim:
@@ -112,7 +127,7 @@ class Claims:
 
     def __init__(self) -> None:
         self.held: dict[str, Claim] = {}
-        self.steps: dict[str, tuple[int, int]] = {}
+        self.under_way: dict[str, UnderWay] = {}
         self.lock = threading.Lock()
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self._beat, name="claims", daemon=True)
@@ -132,17 +147,22 @@ class Claims:
         for name in list(self.held):
             self.release(name)
 
-    def take(self, name: str, folder: Path) -> bool:
+    def take(self, name: str, folder: Path, run: Mapping[str, Any]) -> bool:
         """Claim a run; False if a living process has it."""
         claim = Claim.take(folder)
         if claim is not None:
             with self.lock:
                 self.held[name] = claim
+                self.under_way[name] = UnderWay(dict(run), time.time())
         return claim is not None
 
     def stepped(self, name: str, step: int, steps: int) -> None:
         """Remember how far a run is, for those who ask from elsewhere."""
-        self.steps[name] = step, steps
+        with self.lock:
+            if name in self.under_way:
+                known = self.under_way[name]
+                first = known.first if known.steps else step
+                self.under_way[name] = replace(known, first=first, step=step, steps=steps)
 
     def is_held(self, name: str) -> bool:
         """Return whether a run is still this process's own."""
@@ -152,18 +172,18 @@ class Claims:
         """Give a run free."""
         with self.lock:
             claim = self.held.pop(name, None)
+            self.under_way.pop(name, None)
         if claim is not None:
             claim.release()
 
     def _beat(self) -> None:
         while not self.ending.wait(BEAT):
             with self.lock:
-                held = dict(self.held)
-            for name, claim in held.items():
+                held = [(claim, self.under_way[name]) for name, claim in self.held.items()]
+            for claim, known in held:
                 with suppress(OSError):  # a full disk is no reason to lose the run
                     claim.touch()
-                    if name in self.steps:
-                        _replace(claim.file.with_name(PROGRESS), self.steps[name])
+                    _replace(claim.file.with_name(PROGRESS), asdict(known))
 
 
 def owner_of(folder: Path) -> Owner | None:
@@ -177,12 +197,27 @@ def owner_of(folder: Path) -> Owner | None:
         return None
 
 
-def steps_of(folder: Path) -> tuple[int, int] | None:
-    """How many steps of how many a run under way has made, as far as it has been told."""
+def under_way(folder: Path) -> UnderWay | None:
+    """What is known of the run of a folder that a process carries out; None if nothing is."""
     values = _read(folder / PROGRESS)
-    if isinstance(values, list) and len(values) == 2 and all(isinstance(v, int) for v in values):
-        return values[0], values[1]
-    return None
+    if not isinstance(values, Mapping) or not isinstance(values.get("run"), Mapping):
+        return None
+    try:
+        known = UnderWay(**values)
+        return replace(
+            known,
+            begun=float(known.begun),
+            first=int(known.first),
+            step=int(known.step),
+            steps=int(known.steps),
+        )
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Return whether the process that has claimed the run of a folder is dead, or seems so."""
+    return _is_abandoned(folder / FILE)
 
 
 def _read(file: Path) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from auxbench.records import claims
-from auxbench.records.claims import FILE, Claim, Claims, Owner, owner_of, steps_of
+from auxbench.records.claims import FILE, Claim, Claims, Owner, owner_of, under_way
 from auxbench.records.store import Store
 from tests.unit._records import record
 
@@ -80,19 +80,24 @@ def test_who_was_suspended_for_too_long_does_not_hold_the_claim(tmp_path: Path) 
     assert owner_of(tmp_path) is not None, "the claim of the other one stays"
 
 
+def _steps(folder: Path) -> tuple[int, int] | None:
+    known = under_way(folder)
+    return (known.step, known.steps) if known and known.steps else None
+
+
 def test_the_heart_beats_and_says_how_far_the_run_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "BEAT", 0.05)
     folder = tmp_path / "run"
     with Claims() as held:
-        assert held.take("run", folder)
+        assert held.take("run", folder, {"seed": 0})
         os.utime(folder / FILE, (1, 1))
         held.stepped("run", 3, 10)
         patience = time.monotonic() + 10
-        while steps_of(folder) is None and time.monotonic() < patience:
+        while _steps(folder) is None and time.monotonic() < patience:
             time.sleep(0.02)
-        assert steps_of(folder) == (3, 10)
+        assert _steps(folder) == (3, 10)
         assert (folder / FILE).stat().st_mtime > 1
     assert owner_of(folder) is None
     assert list(folder.iterdir()) == []
@@ -108,7 +113,7 @@ def work(folder: str, runs: int) -> None:
             made = record("hps", number, 0.5)
             if made["id"] in done | tail.statuses().keys():
                 continue
-            if held.take(made["id"], store.run_folder(made["id"])):
+            if held.take(made["id"], store.run_folder(made["id"]), made["run"]):
                 if made["id"] not in tail.statuses():
                     time.sleep(0.002)
                     store.append(made)

@@ -17,7 +17,7 @@ import pytest
 from auxbench.errors import UsageError
 from auxbench.execution.limits import Limits
 from auxbench.execution.study import Study
-from auxbench.records.claims import steps_of
+from auxbench.records.claims import under_way
 from auxbench.records.store import Store
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forks")
@@ -75,7 +75,7 @@ def supervised(body: str, limits: str = "") -> subprocess.Popen[str]:
             "(0, '', '')",
         ),
         (
-            "held = bytearray(300_000_000)\n    " + DEAF,
+            DEAF.replace("while", "held = bytearray(300_000_000)\n    while"),
             "memory=2e8",
             "(-9, 'oom', 'it took more than the memory of 0.2 GB it may have')",
         ),
@@ -151,7 +151,7 @@ def children(pid: int) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_when_the_command_dies_its_runs_save_and_end(tmp_path: Path, number: int) -> None:
     process, folder = study(tmp_path)
-    assert wait(lambda: steps_of(folder))
+    assert wait(lambda: (known := under_way(folder)) and known.step)
     below = children(process.pid)
     assert len(below) >= 2
     process.send_signal(number)

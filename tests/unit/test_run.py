@@ -17,7 +17,7 @@ from auxbench.execution.execute import begin, execute
 from auxbench.execution.local import Workers
 from auxbench.execution.progress import Progress
 from auxbench.execution.study import Study
-from auxbench.records.claims import Claims, steps_of
+from auxbench.records.claims import Claims, under_way
 from auxbench.records.store import Store
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.run import Run
@@ -170,7 +170,7 @@ def test_a_study_that_is_told_to_stop_saves_its_runs_and_goes_on_later(tmp_path:
     ).runs
     folder = Store(tmp_path).run_folder(run.id)
     patience = time.monotonic() + 120
-    while not steps_of(folder) and time.monotonic() < patience:
+    while not ((known := under_way(folder)) and known.step) and time.monotonic() < patience:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     _, text = process.communicate(timeout=60)

@@ -1,0 +1,64 @@
+"""Commands on the runs of a results folder: `status` and `retry`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from auxbench.cli.options import format_option, limit_options, machine_options, results_option, show
+from auxbench.errors import UsageError
+from auxbench.spec.grammar import split_list
+
+STATUSES = ("error", "oom", "killed", "diverged", "skipped")
+
+
+@click.command()
+@results_option
+@format_option
+def status(results: str, style: str) -> None:
+    """Show what is under way and what failed. Also of commands in other terminals."""
+    from auxbench.records.store import Store
+    from auxbench.report.status import ended, running
+
+    store = Store(Path(results))
+    records = store.records()
+    for problem in store.problems:
+        click.echo(f"auxbench: {problem}", err=True)
+    show([running(Path(results)), ended(records)], style)
+
+
+@click.command()
+@results_option
+@click.option(
+    "--status",
+    "statuses",
+    default="error,oom,killed",
+    show_default=True,
+    help="How the runs ended that are carried out again.",
+)
+@machine_options
+@limit_options
+def retry(results: str, statuses: str, **words: Any) -> None:
+    """Carry out failed runs again. They go on from their checkpoints."""
+    from auxbench.execution.local import carry_out
+    from auxbench.execution.resources import Resources
+    from auxbench.execution.study import Study
+    from auxbench.records.store import Store
+    from auxbench.spec.run import Run
+
+    wanted = split_list(statuses)
+    for name in wanted:
+        if name not in STATUSES:
+            raise UsageError(f"status '{name}' cannot be retried; choose of {', '.join(STATUSES)}.")
+    resources = Resources.of(words)
+    store = Store(Path(results))
+    found = [Run.from_json(r["run"]) for r in store.records() if r["status"] in wanted]
+    if not found:
+        raise UsageError(f"no run in '{results}' ended as {' or '.join(wanted)}.")
+    carry_out(Study(tuple(found)), store, resources, retry=True)
+    ids = {run.id for run in found}
+    ends = [record["status"] for record in store.records() if record["id"] in ids]
+    counts = ", ".join(f"{ends.count(name)} {name}" for name in dict.fromkeys(ends))
+    click.echo(f"{counts}; see auxbench status --results {results}")
