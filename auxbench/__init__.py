@@ -99,7 +99,7 @@ def run(
     store.prepare()
     carry_out(study, store, resources, retry=retry, quiet=quiet)
     wanted = {run.id for run in study.runs}
-    return frame([record for record in store.records() if record["id"] in wanted])
+    return frame([record for record in store.runs() if record["id"] in wanted])
 
 
 def tune(
@@ -146,4 +146,4 @@ def tune(
     )
     carry_out(study, store, resources, retry=retry, quiet=quiet)
     wanted = {run.id for run in study.runs}
-    return frame([record for record in store.records() if record["id"] in wanted])
+    return frame([record for record in store.runs() if record["id"] in wanted])

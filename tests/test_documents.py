@@ -13,6 +13,7 @@ from auxbench.contract.check import Subject, attempt
 from auxbench.execution.study import Study
 from auxbench.spec.registry import METHODS
 from tests.test_house import ROOMS
+from tests.unit._records import study_words
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -72,9 +73,7 @@ def test_its_commands_parse(words: list[str]) -> None:
     command = auxbench.commands[name]
     context = command.make_context(name, rest)
     if name in {"run", "plan"}:
-        skipped = {"results", "device", "jobs", "threads", "retry", "style"}
-        skipped |= {"until", "max_seeds", "control", "declare"}
-        assert Study.of(**{k: v for k, v in context.params.items() if k not in skipped}).runs
+        assert Study.of(**study_words(context.params)).runs
 
 
 PAGE = (ROOT / "docs" / "balancers.md").read_text(encoding="utf-8")

@@ -59,6 +59,8 @@ def show(words: tuple[str, ...], results: str, style: str) -> None:
         show_tables(_tables(kind, names[0]), style)
         return
     record = Store(Path(results)).record(kind)
+    if "run" not in record:
+        raise UsageError(f"record '{record['id']}' is not of a run; name another.")
     if style == "json":
         click.echo(json.dumps(record, indent=2))
     else:

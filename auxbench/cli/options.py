@@ -124,7 +124,7 @@ def records(results: str) -> list[dict[str, Any]]:
     from auxbench.records.store import Store
 
     store = Store(Path(results))
-    found = store.records()
+    found = store.runs()
     for problem in store.problems:
         click.echo(f"auxbench: {problem}", err=True)
     if not found:

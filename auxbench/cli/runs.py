@@ -23,7 +23,7 @@ def status(results: str, style: str) -> None:
     from auxbench.report.status import ended, running
 
     store = Store(Path(results))
-    records = store.records()
+    records = store.runs()
     for problem in store.problems:
         click.echo(f"auxbench: {problem}", err=True)
     show([running(Path(results)), ended(records)], style)
@@ -54,11 +54,11 @@ def retry(results: str, statuses: str, **words: Any) -> None:
             raise UsageError(f"status '{name}' cannot be retried; choose of {', '.join(STATUSES)}.")
     resources = Resources.of(words)
     store = Store(Path(results))
-    found = [Run.from_json(r["run"]) for r in store.records() if r["status"] in wanted]
+    found = [Run.from_json(r["run"]) for r in store.runs() if r["status"] in wanted]
     if not found:
         raise UsageError(f"no run in '{results}' ended as {' or '.join(wanted)}.")
     carry_out(Study(tuple(found)), store, resources, retry=True)
     ids = {run.id for run in found}
-    ends = [record["status"] for record in store.records() if record["id"] in ids]
+    ends = [record["status"] for record in store.runs() if record["id"] in ids]
     counts = ", ".join(f"{ends.count(name)} {name}" for name in dict.fromkeys(ends))
     click.echo(f"{counts}; see auxbench status --results {results}")

@@ -119,4 +119,4 @@ def _declare(text: str | None, results: str) -> None:
         from auxbench.records.declared import Declared
         from auxbench.records.store import Store
 
-        Declared(results).append(text, len(Store(results).records()))
+        Declared(results).append(text, len(Store(results).runs()))

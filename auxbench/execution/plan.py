@@ -77,7 +77,7 @@ def plan(
     `threads` is the number of threads that a run will have, since its time depends on them.
     """
     torch.set_num_threads(threads)
-    records = store.records()
+    records = store.runs()
     split = study.split(store, retry)
     keys = dict.fromkeys(replace(run, seed=0) for run in study.runs)
     cells, paces = [], Paces(device)

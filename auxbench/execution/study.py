@@ -125,7 +125,7 @@ class Study:
         data = {
             key: _identity(*key) for key in {(run.located, run.recipe.side) for run in self.runs}
         }
-        records = {record["id"]: record for record in store.records()}
+        records = {record["id"]: record for record in store.runs()}
         final = {"done"} if retry else FINAL
         split = Split([], [], {})
         for run in self.runs:

@@ -73,7 +73,7 @@ def tune(
     def train(seeds: Sequence[int]) -> None:
         runs = [run for seed in seeds for one in searches for run in one.runs(seed, halving)]
         carry_out(Study(tuple(dict.fromkeys(runs))), ledger.trials, resources, quiet=quiet)
-        records = {record["id"]: record for record in ledger.trials.records()}
+        records = {record["id"]: record for record in ledger.trials.runs()}
         for one in searches:
             one.records = records
 

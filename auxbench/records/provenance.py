@@ -54,7 +54,7 @@ def stale(record: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> s
     if known is None:
         return "" if record["status"] not in ("done", "diverged") else UNKNOWN
     for kind, parts in known["code"].items():
-        for name, then in parts.items():
+        for name, then in parts.items() if kind in _REGISTRIES else ():
             now = _part(kind, name)
             if now is not None and now != then:
                 versions = [part.get("version") for part in (then, now)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from auxbench.spec.run import Run, identity
+from auxbench.spec.run import Run
 
 FINAL = frozenset({"done", "diverged", "skipped"})  # another attempt would end the same way
 
@@ -27,24 +27,6 @@ def record(run: Run, status: str, reason: str = "", **parts: Any) -> dict[str, A
     }
     head = {"schema": SCHEMA, "id": run.id, "run": run.to_json()}
     return {**head, "status": status, "reason": reason, **empty, **parts}
-
-
-def fault(record: Mapping[str, Any]) -> str:
-    """Say in a few words how a record contradicts itself; empty if it does not.
-
-    Its id must be that of its run, and its primary score must be among its scores.
-
-    >>> fault({"id": "4f2a", "run": {"seed": 0}})
-    'its id is not that of its run'
-    """
-    run, primary = record.get("run"), record.get("primary")
-    if run is not None and record["id"] != identity(run):
-        return "its id is not that of its run"
-    if primary and record.get("scores") is not None:
-        scores = [{**primary, **score} for score in record["scores"]]
-        if primary not in scores:
-            return "its primary score is not among its scores"
-    return ""
 
 
 def upgrade(record: Mapping[str, Any]) -> dict[str, Any]:

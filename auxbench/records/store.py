@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import math
 import os
 import re
@@ -17,7 +16,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from auxbench.errors import UsageError, reason
-from auxbench.records.record import FINAL, SCHEMA, fault, upgrade
+from auxbench.records.line import decode, encode
+from auxbench.records.record import FINAL, SCHEMA, upgrade
+from auxbench.records.validity import fault
 
 RESULTS = "results/local"
 """The folder of a user's own records."""
@@ -64,50 +65,43 @@ class Store:
         """
         if not isinstance(record.get("id"), str):
             raise TypeError(f"a record needs a str id, not {record.get('id')!r}")
-        tidy = _tidy({"schema": SCHEMA, **record})
-        line = json.dumps(tidy, sort_keys=True, allow_nan=False)
+        line = encode(_tidy({"schema": SCHEMA, **record}))
         with self._writing() as file:
-            # Another process may have been stopped in the middle of a line.
+            # Another process may have been stopped in the middle of its line.
             whole = _ends_line(file)
-            _write(file, (line if whole else f"\n{line}").encode() + b"\n")
+            _write(file, (line if whole else b"\n" + line) + b"\n")
             os.fsync(file)
 
     def records(self) -> list[dict[str, Any]]:
         """The latest record of every id, in the order in which they were appended.
 
-        Records of earlier schemas are upgraded. Incomplete lines, as a crash may leave behind, and
-        records that contradict themselves are skipped and listed in `problems`. A folder without
-        records gives an empty list. Errors: `UsageError` if the file cannot be read or a record
-        has a newer schema, from a later release.
+        Records of earlier schemas are upgraded. Lines that are incomplete, as a crash may leave
+        behind, or damaged, and records with wrong fields or of a later release are skipped and
+        listed in `problems`. A folder without records gives an empty list. Errors: `UsageError` if
+        the file cannot be read.
         """
         self.problems = []
         latest: dict[str, dict[str, Any]] = {}
         for file, number, line in self._lines():
             if not line.strip():
                 continue
-            record = _parse(line)
+            record, wrong = _read(line)
             if record is None:
-                self.problems.append(
-                    f"line {number} of '{file}' is not a complete record; it is skipped."
-                )
-                continue
-            schema = record.get("schema", SCHEMA)
-            if not isinstance(schema, int) or schema > SCHEMA:
-                raise UsageError(
-                    f"record '{record['id']}' has schema {schema}, newer than {SCHEMA}; "
-                    "update auxbench."
-                )
-            if wrong := fault(record):
-                self.problems.append(
-                    f"line {number} of '{file}' is skipped: {wrong}; run it again."
-                )
+                self.problems.append(f"line {number} of '{file}' {wrong}; it is skipped.")
                 continue
             earlier = latest.get(record["id"], {}).get("status")
             if earlier in FINAL and record.get("status") not in FINAL:
                 continue  # an attempt that failed does not undo what is known
             latest.pop(record["id"], None)
-            latest[record["id"]] = upgrade(record)
+            latest[record["id"]] = record
         return list(latest.values())
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The records of runs, as `records` gives them; others are listed in `problems` too."""
+        found = self.records()
+        others = [record["id"] for record in found if "run" not in record]
+        self.problems += [f"record '{name}' is not of a run; it is skipped." for name in others]
+        return [record for record in found if "run" in record]
 
     def tail(self) -> Tail:
         """What will be appended from now on, by whatever process."""
@@ -225,19 +219,26 @@ class Tail:
             file.seek(self.place)
             lines = file.read().split(b"\n")
             self.place += sum(len(line) + 1 for line in lines[:-1])
-            for record in filter(None, map(_parse, lines[:-1])):
-                self.known[record["id"]] = str(record.get("status", ""))
+            for record in (decode(line)[0] for line in lines[:-1]):
+                if record is not None:
+                    self.known[record["id"]] = str(record.get("status", ""))
         return dict(self.known)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def _read(line: bytes) -> tuple[dict[str, Any] | None, str]:
+    """The record in a line in today's schema, or None and what is wrong with the line."""
+    record, wrong = decode(line)
+    if record is None:
+        return None, wrong
+    schema = record.get("schema", SCHEMA)
+    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
+        return None, f"has schema {str(schema)[:20]}, not 1 to {SCHEMA}: update auxbench"
     try:
-        record = json.loads(line, parse_constant=lambda name: None)
-    except ValueError:  # broken JSON or broken UTF-8
-        return None
-    if isinstance(record, dict) and isinstance(record.get("id"), str):
-        return record
-    return None
+        record = upgrade(record)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return None, f"is not of schema {schema}, as it says"
+    wrong = fault(record)
+    return (None, f"is wrong: {wrong}") if wrong else (record, "")
 
 
 def _tidy(value: Any) -> Any:

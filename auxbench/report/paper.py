@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from auxbench.errors import UsageError, suggestion
 from auxbench.report.board import boards
+from auxbench.report.escape import escape
 from auxbench.report.notes import provenance
 from auxbench.report.scored import ScoredProblem, merits, problems
-from auxbench.report.tables import decimals, escape
+from auxbench.report.tables import decimals
 from auxbench.stats import Paired
 
 if TYPE_CHECKING:

@@ -71,7 +71,7 @@ def command(record: Mapping[str, Any]) -> str:
     run, recipe = record["run"], record["run"]["recipe"]
     budget = recipe["budget"].rstrip("*")
     tier = BUDGETS[budget].to_json() if budget in BUDGETS else {}
-    places = (record["provenance"] or {}).get("data_options", [])
+    places = (record.get("provenance") or {}).get("data_options", [])
     words = {
         "methods": run["method"],
         "dataset": run["dataset"] + "".join(f":{place}=DIR" for place in places),
@@ -88,21 +88,24 @@ def command(record: Mapping[str, Any]) -> str:
     words |= {"head": run["head"]} if "head" in run else {}
     words |= {"weights": "FILE"} if run.get("weights") else {}
     if surroundings := record.get("environment"):
-        words |= {"device": surroundings["device"], "threads": str(surroundings["threads"])}
+        known = {key: surroundings.get(key) for key in ("device", "threads")}
+        words |= {key: str(value) for key, value in known.items() if value is not None}
     options = [f"--{key.replace('_', '-')} {shlex.quote(word)}" for key, word in words.items()]
     return " ".join(["auxbench run", *options, *(["--pretrained"] * run["pretrained"])])
 
 
 def _surroundings(environment: dict[str, Any]) -> dict[str, Any]:
-    commit = environment["commit"]
-    changed = " with changes" if environment["dirty"] else ""
-    packages = environment["packages"].items()
+    def get(key: str) -> str:
+        value = environment.get(key)
+        return "unknown" if value is None else str(value)
+
+    commit, packages = environment.get("commit"), environment.get("packages") or {}
+    changed = " with changes" if environment.get("dirty") else ""
     return {
-        "auxbench": environment["auxbench"]
-        + (f", commit {commit[:10]}{changed}" if commit else ""),
-        "packages": ", ".join(f"{name} {version}" for name, version in packages if version),
-        "machine": f"{environment['device_name']}, {environment['threads']} threads "
-        f"of {environment['cores']} cores, {environment['platform']}",
+        "auxbench": get("auxbench") + (f", commit {commit[:10]}{changed}" if commit else ""),
+        "packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
+        "machine": f"{get('device_name')}, {get('threads')} threads of {get('cores')} cores, "
+        f"{get('platform')}",
     }
 
 
@@ -149,25 +152,26 @@ def _training(training: dict[str, Any]) -> Table:
         Column("seconds", "seconds", 2),
         Column("cpu_seconds", "CPU seconds", 2),
     )
-    rows = [{"phase": name, **phase} for name, phase in training["phases"].items()]
+    rows = [{"phase": name, **phase} for name, phase in training.get("phases", {}).items()]
     totals = (*keys, "flops", "seconds", "cpu_seconds")
     rows.append({"phase": "training", **{key: training.get(key) for key in totals}})
     notes = []
-    if peak := training["peak_memory_bytes"]:
+    if peak := training.get("peak_memory_bytes"):
         notes.append(f"Peak memory: {si(peak)}B on the GPU.")
-    if (waiting := training["waiting_seconds"]) is not None:
+    if (waiting := training.get("waiting_seconds")) is not None:
         notes.append(f"Its threads were ready and found no free core for {waiting:.2f} s.")
     return Table("Training cost", columns, rows, tuple(notes))
 
 
 def _inference(inference: dict[str, Any]) -> Table:
     same = {True: "the same", False: "different", None: "not compared"}
+    counts = {"parameters": "parameters", "MACs per image": "macs"}
+    latency = inference.get("latency_ms")
     facts = {
-        "parameters": si(inference["parameters"]),
-        "MACs per image": si(inference["macs"]),
-        "latency, batch 1": f"{inference['latency_ms']:.2f} ms",
-        "graph against the single-task network": same[inference["same_as_single"]],
-        "difference": "; ".join(inference["difference"]),
+        **{fact: si(inference[key]) for fact, key in counts.items() if inference.get(key)},
+        "latency, batch 1": "" if latency is None else f"{latency:.2f} ms",
+        "graph against the single-task network": same[inference.get("same_as_single")],
+        "difference": "; ".join(inference.get("difference", [])),
     }
     rows = [{"fact": fact, "value": value} for fact, value in facts.items() if value]
     return Table("Inference cost of the deployed network", FACTS, rows)

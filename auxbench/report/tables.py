@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from auxbench.report.escape import escape, harmless, visible
+
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
@@ -57,6 +59,8 @@ class Column:
         if self.si:
             return si(value)
         digits = row[self.digits] if isinstance(self.digits, str) else self.digits
+        if isinstance(value, str):
+            return visible(value)
         if isinstance(value, float) or (isinstance(value, int) and digits is not None):
             places = 2 if digits is None else digits
             text = f"{value:+.{places}f}"
@@ -176,7 +180,8 @@ def _csv(tables: Sequence[Table]) -> str:
             stream.write("\n" if header else "")
             writer.writeheader()
             header = table.keys
-        writer.writerows(_raw(table, row) for row in table.rows)
+        for row in table.rows:
+            writer.writerow({key: harmless(value) for key, value in _raw(table, row).items()})
     return stream.getvalue()
 
 
@@ -200,8 +205,8 @@ def _text(table: Table, notes: Sequence[str]) -> str:
         console.print(grid)
     lines = [line.rstrip() for line in capture.get().splitlines()]
     body = "\n".join(line for line in lines if line)
-    title = [fill(table.title, width)] if table.title else []
-    tail = ["", *(fill(note, min(width, 100)) for note in notes)] if notes else []
+    title = [fill(visible(table.title), width)] if table.title else []
+    tail = ["", *(fill(visible(note), min(width, 100)) for note in notes)] if notes else []
     return "\n".join([*title, body, *tail]) + "\n"
 
 
@@ -248,7 +253,8 @@ def _pipes(cells: Iterable[str]) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown prints as it is."""
-    return "".join(f"\\{char}" if char in "\\|*`<" else char for char in text.replace("\n", " "))
+    flat = visible(text.replace("\n", " "))
+    return "".join(f"\\{char}" if char in "\\|*`<" else char for char in flat)
 
 
 def _latex(table: Table) -> str:
@@ -267,29 +273,3 @@ def _ampersands(cells: Iterable[str]) -> str:
     line = " & ".join(map(escape, cells)) + r" \\"
     # At the start of a line these would be taken for an argument of the one before.
     return "{}" + line if line.startswith(("[", "*")) else line
-
-
-def escape(text: str) -> str:
-    r"""Text as LaTeX prints it.
-
-    >>> escape("50 % of a_b")
-    '50 \\% of a\\_b'
-    """
-    special = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "↑": r"$\uparrow$",
-        "↓": r"$\downarrow$",
-        "°": r"$^\circ$",
-        "×": r"$\times$",
-        "−": "$-$",
-        "—": "---",
-        "±": r"$\pm$",
-        "\n": " ",
-        **{char: "\\" + char for char in "&%$#_{}"},
-    }
-    return "".join(special.get(char, char) for char in text)

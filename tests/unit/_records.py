@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from auxbench.execution.study import Study
 from auxbench.records.record import record as make
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.run import Run
+from auxbench.spec.study import CHANGES
 
 
 def record(
@@ -58,6 +61,12 @@ def record(
         "difference": [],
     }
     return make(run, "done", primary=score, scores=[score], training=training, inference=inference)
+
+
+def study_words(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options of a command those that describe a study."""
+    known = {*inspect.signature(Study.of).parameters, *CHANGES}
+    return {name: value for name, value in given.items() if name in known}
 
 
 def study(values: dict[str, Sequence[float]], **changes: Any) -> list[dict[str, Any]]:

@@ -161,9 +161,7 @@ def test_the_command_of_a_record_makes_the_same_run(words: dict[str, Any]) -> No
     assert (program, name) == ("auxbench", "run")
     given = auxbench.commands["run"].make_context("run", rest).params
     assert (given["device"], given["threads"]) == ("cpu", 3)
-    skipped = {"results", "device", "jobs", "threads", "retry"}
-    skipped |= {"declare", "until", "max_seeds", "control"}
-    (again,) = Study.of(**{k: v for k, v in given.items() if k not in skipped}).runs
+    (again,) = Study.of(**_records.study_words(given)).runs
     assert again.id == run.id
 
 

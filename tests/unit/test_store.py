@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import subprocess
@@ -47,7 +48,9 @@ def test_a_line_has_one_form_whatever_the_order_of_the_keys(tmp_path: Path) -> N
     one.append({"id": "a", "b": {"y": 1, "x": (2, 3)}})
     two.append({"b": {"x": [2, 3], "y": 1}, "schema": SCHEMA, "id": "a"})
     assert one.file.read_bytes() == two.file.read_bytes()
-    assert one.file.read_bytes() == b'{"b": {"x": [2, 3], "y": 1}, "id": "a", "schema": 2}\n'
+    text = '{"b": {"x": [2, 3], "y": 1}, "id": "a", "schema": 2'
+    checksum = hashlib.sha256(f"{text}}}".encode()).hexdigest()[:16]
+    assert one.file.read_text() == f'{text}, "checksum": "{checksum}"}}\n'
 
 
 def test_what_json_does_not_know_becomes_null_or_a_number(tmp_path: Path) -> None:
@@ -113,9 +116,10 @@ def test_damaged_lines_are_skipped_and_told_once_per_reading(tmp_path: Path) -> 
 
 def test_records_of_a_later_release_are_not_guessed_at(tmp_path: Path) -> None:
     store = write(tmp_path, '{"id": "a", "schema": 2}\n{"id": "f00", "schema": 3}\n')
-    with pytest.raises(UsageError) as caught:
-        store.records()
-    assert str(caught.value) == ("record 'f00' has schema 3, newer than 2; update auxbench.")
+    assert [record["id"] for record in store.records()] == ["a"]
+    (problem,) = store.problems
+    assert "line 2 of" in problem
+    assert "has schema 3, not 1 to 2: update auxbench; it is skipped." in problem
 
 
 def test_a_record_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
@@ -283,7 +287,38 @@ def test_the_store_needs_no_torch() -> None:
 def test_lines_are_plain_json(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.append({"id": "a", "x": 0.1})
-    assert json.loads(store.file.read_text()) == {"id": "a", "schema": SCHEMA, "x": 0.1}
+    known = json.loads(store.file.read_text())
+    assert known.pop("checksum")
+    assert known == {"id": "a", "schema": SCHEMA, "x": 0.1}
+
+
+def test_no_flipped_bit_is_read_silently(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made = record("hps", 0, 40.0)
+    store.append(made)
+    whole = store.file.read_bytes()
+    (before,) = store.records()
+    rng = np.random.default_rng(0)
+    for place in rng.choice(8 * (len(whole) - 1), 600, replace=False):
+        changed = bytearray(whole)
+        changed[place // 8] ^= 1 << (place % 8)
+        store.file.write_bytes(changed)
+        found = store.records()
+        if found:  # where the name of the checksum changed, and nothing else then did
+            assert b'"checksum"' not in bytes(changed)
+            assert found[0].items() >= before.items()
+
+
+def test_a_line_that_was_written_again_keeps_its_checksum(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.append(record("hps", 0, 40.0))
+    (before,) = store.records()
+    tidy = json.dumps(json.loads(store.file.read_text()), sort_keys=True)
+    store.file.write_text(tidy + "\n")
+    assert store.records() == [before]
+    store.file.write_text(tidy.replace("40.0", "41.0") + "\n")
+    assert store.records() == []
+    assert "does not have its checksum" in store.problems[0]
 
 
 def test_a_compressed_file_beside_it_is_read_too_and_later_records_win(tmp_path: Path) -> None:
@@ -308,7 +343,7 @@ def test_a_record_that_contradicts_itself_is_skipped_and_named(tmp_path: Path) -
     for one in (sound, other, better):
         store.append(one)
     assert [one["id"] for one in store.records()] == [sound["id"]]
-    assert [problem.partition(" is skipped: ")[2] for problem in store.problems] == [
-        "its id is not that of its run; run it again.",
-        "its primary score is not among its scores; run it again.",
+    assert [problem.partition(" is wrong: ")[2] for problem in store.problems] == [
+        "its id is not that of its run; it is skipped.",
+        "its primary score is not among its scores; it is skipped.",
     ]

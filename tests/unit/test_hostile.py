@@ -1,0 +1,150 @@
+"""Records from strangers: whatever a line holds, the others are read and no command ends by it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from auxbench.cli.boards import compare, leaderboard
+from auxbench.cli.lists import show
+from auxbench.cli.runs import status
+from auxbench.errors import UsageError
+from auxbench.records.store import Store
+from auxbench.report.tables import Column, Table, render
+from auxbench.spec.run import identity
+from tests.unit._records import record, study
+
+SOUND = study({"single": [40.0, 41.0], "hps": [42.0, 43.0]})
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**40), 10**40),
+    st.floats(),
+    st.text(max_size=20),
+    st.lists(st.integers(), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
+)
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of everything in a tree."""
+    found = [path] if path else []
+    if isinstance(node, dict | list | tuple):
+        children = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, child in children:
+            found += places(child, (*path, key))
+    return found
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> dict[str, Any]:
+    """A record in which something is replaced or missing; its id is made to fit its run."""
+    made = json.loads(json.dumps(record("famo", 0, 44.0)))
+    made["environment"] = {"threads": 2, "packages": {"torch": "2.6"}, "dirty": False}
+    made["provenance"] = {"code": {"methods": {"famo": {"digest": "0"}}}, "data": None, "draw": 0}
+    made["schema"] = draw(st.sampled_from([1, 2]))
+    for _ in range(draw(st.integers(1, 3))):
+        *path, last = draw(st.sampled_from(places(made)))
+        node = made
+        for key in path:
+            node = node[key]
+        if isinstance(node, dict) and draw(st.booleans()):
+            node.pop(last, None)
+        else:
+            node[last] = draw(JUNK)
+        if not path and last == "id":
+            break
+    if isinstance(made.get("run"), dict) and draw(st.booleans()):
+        made["id"] = identity(made["run"])
+    return made
+
+
+def read(line: str) -> None:
+    """Let every command read a folder with a hostile line among sound ones."""
+    with TemporaryDirectory() as folder:
+        store = Store(folder)
+        for one in SOUND:
+            store.append(one)
+        with store.file.open("a", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(line + "\n")
+        found = store.records()
+        assert {one["id"] for one in SOUND} <= {one["id"] for one in found}
+        words = ["--results", folder]
+        calls = [
+            (leaderboard, words),
+            (leaderboard, [*words, "--format", "json"]),
+            (leaderboard, [*words, "--paper"]),
+            (compare, ["--control", "single", *words]),
+            (compare, ["--control", "single", "--matrix", *words]),
+            (status, words),
+            *((show, [one["id"], *words]) for one in found[len(SOUND) :]),
+        ]
+        for command, given_words in calls:
+            try:
+                CliRunner().invoke(
+                    command, given_words, catch_exceptions=False, standalone_mode=False
+                )
+            except UsageError as error:
+                assert "\n" not in str(error)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(damaged())
+def test_a_damaged_record_ends_no_command(made: dict[str, Any]) -> None:
+    read(json.dumps(made))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        '{"id": "a", "run": ' + "[" * 50_000 + "]" * 50_000 + "}",
+        '{"id": "a", "status": "done"}',
+        '{"id": "a", "schema": 1e400}',
+        '{"id": "a", "schema": {}}',
+        '{"id": "a", "schema": 0}',
+        '{"id": "a", "schema": 10000000000000000000000000000000}',
+        "\ud800",
+        "null",
+        "NaN",
+        '"text"',
+        '{"id": ["a"]}',
+        '{"id": "../../../etc/passwd"}',
+        "\x00" * 1000,
+    ],
+)
+def test_lines_that_were_meant_to_end_a_command(line: str) -> None:
+    read(line)
+
+
+def test_numbers_that_are_too_large_are_skipped_and_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made = record("hps", 0, 40.0)
+    made["run"]["seed"] = 10**30
+    store.append({**made, "id": identity(made["run"])})
+    assert store.records() == []
+    assert "its run is not what it should be" in store.problems[0]
+
+
+@pytest.mark.parametrize("style", ["text", "markdown", "latex", "csv"])
+def test_nothing_steers_a_terminal_or_a_spreadsheet(style: str) -> None:
+    names = ["\x1b[31mred", "left\u202eright", "=1+1", "@sum", "-x", "+0.5 better", "a\rb"]
+    table = Table("\x1b]0;title\x07", (Column("name", "method"),), [{"name": n} for n in names])
+    text = render([table], style)
+    assert not set(text) & {"\x1b", "\u202e", "\x07", "\r"}
+    if style == "csv":
+        lines = text.splitlines()[1:]
+        assert lines[2:6] == ["'=1+1", "'@sum", "'-x", "+0.5 better"]
+
+
+def test_json_holds_what_it_was_given() -> None:
+    table = Table("", (Column("name", "method"),), [{"name": "\x1b"}, {"name": math.nan}])
+    assert json.loads(render([table], "json")) == [{"name": "\x1b"}, {"name": None}]
