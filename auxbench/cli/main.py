@@ -11,6 +11,7 @@ import click
 from auxbench import __version__
 from auxbench.cli import boards, lists, parts, runs, study
 from auxbench.cli.data import data
+from auxbench.cli.results import results
 from auxbench.errors import AuxbenchError, UsageError
 
 
@@ -34,6 +35,7 @@ for command in (
     parts.new,
     parts.check,
     data,
+    results,
 ):
     auxbench.add_command(command)
 

@@ -22,7 +22,8 @@ from auxbench.execution.resources import Resources, resolve, slots, threads_of
 from auxbench.execution.study import Study
 from auxbench.records.claims import Claims, owner_of
 from auxbench.records.record import record
-from auxbench.records.store import Store, Tail
+from auxbench.records.store import Store
+from auxbench.records.tail import Tail
 from auxbench.spec.run import Run
 
 NO_LIMITS = Limits()

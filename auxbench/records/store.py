@@ -6,24 +6,24 @@ import gzip
 import math
 import os
 import re
-import threading
+import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from auxbench.errors import UsageError, reason
 from auxbench.records.line import decode, encode
+from auxbench.records.lock import holder, locked
 from auxbench.records.record import FINAL, SCHEMA, upgrade
+from auxbench.records.tail import Tail
 from auxbench.records.validity import fault
 
 RESULTS = "results/local"
 """The folder of a user's own records."""
-
-_PATIENCE = 60.0  # seconds to wait for the lock of another writer
 
 
 class Store:
@@ -48,6 +48,11 @@ class Store:
         self.folder = self.file.parent
         self.problems: list[str] = []
 
+    @property
+    def archive(self) -> Path:
+        """The compressed file in which large published results come."""
+        return self.file.with_name(f"{self.file.name}.gz")
+
     def prepare(self) -> None:
         """Create the folder and check that it is writable, before hours are spent on a run.
 
@@ -71,6 +76,34 @@ class Store:
             whole = _ends_line(file)
             _write(file, (line if whole else b"\n" + line) + b"\n")
             os.fsync(file)
+
+    def extend(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Append many records at once; errors: as for `append`."""
+        lines = b"".join(encode(_tidy({"schema": SCHEMA, **one})) + b"\n" for one in records)
+        with self._writing() as file:
+            _write(file, lines if _ends_line(file) else b"\n" + lines)
+            os.fsync(file)
+
+    def rewrite(self, runs: bool) -> list[Path]:
+        """Write the records again, without what cannot be read; return the files set aside.
+
+        With `runs` only those of runs are kept.
+        The files as they were stay beside the new one, under names of their own. Errors:
+        `UsageError` when the folder cannot be written.
+        """
+        aside = []
+        with self._writing():
+            found = self.runs() if runs else self.records()
+            lines = b"".join(encode(_tidy(record)) + b"\n" for record in found)
+            draft = self.file.with_name(f".{self.file.name}.{os.getpid()}.tmp")
+            draft.write_bytes(lines)
+            stamp = time.strftime("%Y%m%d-%H%M%S")
+            for file in (self.archive, self.file):
+                if file.exists():
+                    aside.append(file.with_name(f"{file.name}.damaged-{stamp}"))
+                    os.replace(file, aside[-1])
+            os.replace(draft, self.file)
+        return aside
 
     def records(self) -> list[dict[str, Any]]:
         """The latest record of every id, in the order in which they were appended.
@@ -146,8 +179,8 @@ class Store:
 
     def _lines(self) -> Iterator[tuple[Path, int, bytes]]:
         """All lines with their files and line numbers, those of the compressed file first."""
-        archive = self.file.with_name(f"{self.file.name}.gz")
-        for file, lines in ((archive, self._archived(archive)), (self.file, self._current())):
+        archived, current = self._archived(self.archive), self._current()
+        for file, lines in ((self.archive, archived), (self.file, current)):
             for number, line in enumerate(lines, 1):
                 yield file, number, line
 
@@ -186,7 +219,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-            with FileLock(lock, timeout=_PATIENCE):
+            with locked(lock):
                 file = os.open(self.file, flags, 0o666)
                 try:
                     yield file
@@ -194,7 +227,7 @@ class Store:
                     os.close(file)
         except Timeout:
             raise UsageError(
-                f"lock file '{lock}' is held for too long; "
+                f"lock file '{lock}' is held for too long by {holder(lock)}; "
                 "delete it if no auxbench is running there."
             ) from None
         except OSError as error:
@@ -202,27 +235,6 @@ class Store:
                 f"results folder '{self.folder}' cannot be written ({reason(error)}); "
                 "choose another with --results."
             ) from None
-
-
-class Tail:
-    """The records that are appended to a file after this was made."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.place = file.stat().st_size if file.exists() else 0
-        self.known: dict[str, str] = {}
-        self.lock = threading.Lock()
-
-    def statuses(self) -> dict[str, str]:
-        """The latest status of every run that was recorded since, by id."""
-        with self.lock, suppress(FileNotFoundError), self.file.open("rb") as file:
-            file.seek(self.place)
-            lines = file.read().split(b"\n")
-            self.place += sum(len(line) + 1 for line in lines[:-1])
-            for record in (decode(line)[0] for line in lines[:-1]):
-                if record is not None:
-                    self.known[record["id"]] = str(record.get("status", ""))
-        return dict(self.known)
 
 
 def _read(line: bytes) -> tuple[dict[str, Any] | None, str]:

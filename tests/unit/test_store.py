@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ import pytest
 from filelock import FileLock
 
 from auxbench.errors import UsageError
-from auxbench.records import store as store_module
+from auxbench.records import lock
 from auxbench.records.record import SCHEMA
 from auxbench.records.store import Store
 from tests.unit._records import record
@@ -258,12 +259,26 @@ def test_an_append_waits_for_the_one_before(tmp_path: Path) -> None:
 def test_a_lock_that_is_held_for_too_long_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "_PATIENCE", 0.0)
+    monkeypatch.setattr(lock, "PATIENCE", 0.0)
     with (
         FileLock(tmp_path / ".records.jsonl.lock"),
-        pytest.raises(UsageError, match=r"records\.jsonl\.lock' is held for too long; delete it"),
+        pytest.raises(UsageError, match=r"lock' is held for too long by a process .*; delete it"),
     ):
         Store(tmp_path).append({"id": "a"})
+
+
+def test_who_waits_is_told_who_holds_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lock, "HINT", 0.05)
+    store = Store(tmp_path)
+    with store._writing():
+        waiting = ThreadPoolExecutor(1).submit(Store(tmp_path).append, {"id": "a"})
+        time.sleep(0.5)
+    waiting.result(10)
+    host = socket.gethostname()
+    said = capsys.readouterr().err
+    assert f"records.jsonl.lock', held by process {os.getpid()} on {host}" in said
 
 
 def test_a_line_that_is_being_written_is_waited_for(tmp_path: Path) -> None:

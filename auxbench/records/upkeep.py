@@ -1,0 +1,105 @@
+"""Upkeep of results folders: checking, merging and repairing them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from auxbench.errors import UsageError
+from auxbench.records.record import FINAL
+from auxbench.records.store import Store
+
+PARTS = ("", "trials", "ledger", "looks", "declared")  # the folder itself, and those in it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The state of one file of records: how many it has, and what is wrong with its lines."""
+
+    file: str
+    records: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did: records added, and those that the target has with another result."""
+
+    added: int
+    different: tuple[str, ...]
+
+
+def check(folder: Path) -> list[Finding]:
+    """Read everything in a results folder; errors: `UsageError` if it is not one."""
+    findings = []
+    for store in _stores(folder):
+        found = store.runs() if _of_runs(store, folder) else store.records()
+        name = str(store.file.relative_to(folder))
+        findings.append(Finding(name, len(found), tuple(store.problems)))
+    if not findings:
+        raise UsageError(f"folder '{folder}' has no records; name a results folder.")
+    return findings
+
+
+def merge(sources: Sequence[Path], target: Path) -> Merged:
+    """Add the records of some results folders to another, which need not exist.
+
+    Of a run that is in both, the target keeps its own record, unless only the other one is final.
+    Errors: `UsageError` for a source without records.
+    """
+    added, different = 0, []
+    for source in sources:
+        stores = list(_stores(source))
+        if not stores:
+            raise UsageError(f"folder '{source}' has no records; name a results folder.")
+        for store in stores:
+            own = Store(target / store.folder.relative_to(source))
+            known = {record["id"]: record for record in own.records()}
+            new = []
+            for record in store.records():
+                mine = known.get(record["id"])
+                if mine is None or _settles(record, mine):
+                    new.append(record)
+                elif _result(record) != _result(mine):
+                    different.append(record["id"])
+            own.extend(new)
+            added += len(new)
+    return Merged(added, tuple(different))
+
+
+def repair(folder: Path) -> list[Path]:
+    """Write damaged files again without the lines that cannot be read; return what was set aside.
+
+    The files as they were stay beside the new ones. Errors: `UsageError` as for `check`.
+    """
+    aside = []
+    for finding in check(folder):
+        if not finding.problems:
+            continue
+        store = Store(folder / finding.file)
+        aside += store.rewrite(_of_runs(store, folder))
+    return aside
+
+
+def _stores(folder: Path) -> list[Store]:
+    """The stores of a results folder that have a file."""
+    stores = [Store(folder / part) for part in PARTS]
+    return [store for store in stores if store.file.exists() or store.archive.exists()]
+
+
+def _of_runs(store: Store, folder: Path) -> bool:
+    """Return whether a store of a results folder holds records of runs."""
+    return store.folder in (folder, folder / "trials")
+
+
+def _settles(record: dict[str, Any], mine: dict[str, Any]) -> bool:
+    return record.get("status") in FINAL and mine.get("status") not in FINAL
+
+
+def _result(record: dict[str, Any]) -> Any:
+    """What must be the same when a run is made again: how it ended and its scores."""
+    if "run" not in record:
+        return {key: value for key, value in record.items() if key != "schema"}
+    return record["status"], record["scores"] if record["status"] == "done" else None

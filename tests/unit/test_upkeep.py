@@ -1,0 +1,110 @@
+"""Upkeep of results folders: what is damaged is found, merged folders lose and double nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas
+import pytest
+from click.testing import CliRunner
+
+from auxbench.cli.results import results
+from auxbench.errors import UsageError
+from auxbench.records import upkeep
+from auxbench.records.ledger import Ledger, Trial, Tuning
+from auxbench.records.store import Store
+from tests.unit._records import record, study
+
+SCORES = {"single": [40.0, 41.0], "hps": [42.0, 43.0]}
+
+
+def folder(path: Path, seeds: slice = slice(None)) -> Path:
+    store = Store(path)
+    store.extend(study({name: values[seeds] for name, values in SCORES.items()}))
+    return path
+
+
+def call(*words: object) -> tuple[int, str]:
+    done = CliRunner().invoke(results, [str(word) for word in words], standalone_mode=False)
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.return_value or 0, done.output
+
+
+def test_many_records_at_once_are_as_good_as_one_after_the_other(tmp_path: Path) -> None:
+    made = study(SCORES)
+    one, many = Store(tmp_path / "one"), Store(tmp_path / "many")
+    for known in made:
+        one.append(known)
+    many.extend(made)
+    assert one.file.read_bytes() == many.file.read_bytes()
+
+
+def test_damaged_lines_are_counted_and_named(tmp_path: Path) -> None:
+    folder(tmp_path)
+    with (tmp_path / "records.jsonl").open("a") as file:
+        file.write('{"id": "half\n{"id": "no run"}\n')
+    code, text = call("check", "--results", tmp_path)
+    assert code == 1
+    assert "line 5 of" in text
+    assert "'no run' is not of a run" in text
+    (found,) = upkeep.check(tmp_path)
+    assert (found.records, len(found.problems)) == (4, 2)
+    code, text = call("repair", "--results", tmp_path)
+    assert "set aside as" in text
+    assert call("check", "--results", tmp_path)[0] == 0
+    assert len(Store(tmp_path).runs()) == 4
+    (aside,) = tmp_path.glob("records.jsonl.damaged-*")
+    assert aside.read_text().count("\n") == 6
+
+
+def test_a_sound_folder_is_left_as_it_is(tmp_path: Path) -> None:
+    folder(tmp_path)
+    before = (tmp_path / "records.jsonl").read_bytes()
+    assert call("check", "--results", tmp_path)[0] == 0
+    assert "nothing is damaged" in call("repair", "--results", tmp_path)[1]
+    assert (tmp_path / "records.jsonl").read_bytes() == before
+    with pytest.raises(UsageError, match="has no records; name a results folder"):
+        call("check", "--results", tmp_path / "nothing")
+
+
+def test_merging_adds_what_is_missing_and_keeps_what_is_there(tmp_path: Path) -> None:
+    one, two, into = folder(tmp_path / "one", slice(0, 1)), tmp_path / "two", tmp_path / "into"
+    folder(two)
+    Ledger(two).append(Tuning("p", "hps", "hps", "up", (Trial("hps", 1.0, 2, 3.0, 4.0),)))
+    other = record("hps", 0, 50.0)
+    failed, settled = record("uw", 0, None, status="error"), record("uw", 0, 44.0)
+    Store(into).extend([other, failed])
+    Store(one).append(settled)
+    Store(one).append(record("hps", 5, None, status="killed"))
+    done = upkeep.merge([one, two], into)
+    assert done.different == (other["id"], other["id"])
+    assert done.added == 2 + 1 + 2 + 1
+    known = {r["id"]: r for r in Store(into).records()}
+    assert known[other["id"]]["primary"]["value"] == 50.0
+    assert known[settled["id"]]["status"] == "done"
+    assert len(Ledger(into).tunings()) == 1
+    assert upkeep.merge([one, two], into).added == 0
+    code, text = call("merge", one, two, "--into", into)
+    assert code == 0
+    assert "have other results in" in text
+    with pytest.raises(UsageError, match="has no records"):
+        call("merge", tmp_path / "nothing", "--into", into)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_exports_hold_a_row_per_run(tmp_path: Path, name: str) -> None:
+    folder(tmp_path)
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
+    call("export", tmp_path / name, "--results", tmp_path)
+    read = pandas.read_csv if name.endswith(".csv") else pandas.read_parquet
+    found = read(tmp_path / name)
+    assert found["method"].tolist() == ["single", "single", "hps", "hps"]
+    assert found["value"].tolist() == [40.0, 41.0, 42.0, 43.0]
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    folder(tmp_path)
+    with pytest.raises(UsageError, match=r"has no known kind; end its name in .csv or .parquet"):
+        call("export", tmp_path / "out.xlsx", "--results", tmp_path)
