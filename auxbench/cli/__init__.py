@@ -1,4 +1,4 @@
-"""The command line: words in, tables out; what they mean is decided elsewhere."""
+"""The command line: parses options and prints tables; the logic lies in other packages."""
 
 from auxbench.cli.main import main
 

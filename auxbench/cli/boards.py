@@ -1,4 +1,4 @@
-"""Commands that conclude: `leaderboard`, `compare` and `calibrate`."""
+"""Commands that draw conclusions: `leaderboard`, `compare` and `calibrate`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def leaderboard(
     style: str,
     **chosen: str | None,
 ) -> None:
-    """Show methods in tiers, problem by problem. They are placed by their primary score."""
+    """Show methods in tiers, problem by problem. They are sorted by their primary score."""
     from auxbench.report.board import boards
 
     found = rows(results, **chosen)
@@ -85,7 +85,7 @@ def compare(
 @click.option("--results", help="Folder of records: resample its methods instead of simulating.")
 @format_option
 def calibrate(draws: int, results: str | None, style: str) -> None:
-    """Measure the rate of false claims. By simulation, or on recorded runs with --results."""
+    """Measure the rate of false claims. Simulates, or uses recorded runs with --results."""
     from auxbench.report.calibration import real, table
     from auxbench.stats.calibrate import calibrate as simulate
 

@@ -1,4 +1,4 @@
-"""The commands `auxbench data`: what lies on the disk, whether it is right, and making it ready."""
+"""The commands `auxbench data`: find, verify, convert, fetch and draw data sets on the disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from auxbench.spec.grammar import Choice
 if TYPE_CHECKING:
     from auxbench.data.prepared.layout import Finding, Layout
 
-DEPTH = 3  # how far down an archive the folder with the data may lie
+DEPTH = 3  # levels of an archive to search for the folder with the data
 
 
 @click.group()
@@ -57,7 +57,7 @@ def list_(style: str) -> None:
 @data.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--dataset", help="A data set with options, such as nyuv2:size=480x640.")
-@click.option("--all", "every", is_flag=True, help="Decode every sample, not a few.")
+@click.option("--all", "every", is_flag=True, help="Decode every sample, not just a few.")
 @format_option
 def check(folder: Path, dataset: str | None, every: bool, style: str) -> int:
     """Identify and validate the data set in FOLDER; say where to get what is missing."""
@@ -91,14 +91,14 @@ def prepare(dataset: str, source: Path, out: str | None) -> None:
     """Convert DATASET from its own layout into fast local files, once.
 
     Options of the conversion follow the name: nyuv2:size=480x640. A conversion that was stopped
-    goes on where it was.
+    resumes where it left off.
     """
     from auxbench.data.prepared.convert import prepare as convert
     from auxbench.data.prepared.form import place
     from auxbench.data.prepared.recognise import layouts_of
 
     choice = Choice.parse(dataset)
-    layouts_of(choice.name)  # an unknown name is said before anything is unpacked
+    layouts_of(choice.name)  # an unknown name is reported before anything is unpacked
     with _unpacked(source, place(out or choice.name)) as folder:
         found = _opened(folder, choice)
         options = _options(choice, type(found))
@@ -115,7 +115,7 @@ def prepare(dataset: str, source: Path, out: str | None) -> None:
 @data.command()
 @click.argument("dataset")
 def fetch(dataset: str) -> None:
-    """Make DATASET ready without any files of yours, where its licence lets it be passed on."""
+    """Make DATASET ready without files of your own, if its licence permits redistribution."""
     from auxbench.data.prepared.recognise import layouts_of
 
     choice = Choice.parse(dataset)
@@ -137,7 +137,7 @@ def fetch(dataset: str) -> None:
 @click.option("--split", default="train", type=click.Choice(("train", "validation", "test")))
 @click.option("--count", default=4, show_default=True, help="How many samples.")
 @click.option("--side", default=128, show_default=True, help="Image height in pixels.")
-@click.option("--augment", is_flag=True, help="As training sees them.")
+@click.option("--augment", is_flag=True, help="Augment samples as in training.")
 @click.option("--tiny", is_flag=True, help="The tiny variant for tests, which needs no data.")
 @click.option("--out", type=click.Path(path_type=Path), help="The picture; DATASET.png by default.")
 def show(
@@ -153,7 +153,7 @@ def show(
     choice = Choice.parse(dataset)
     made = DATASETS[choice.name].tiny() if tiny else make_dataset(dataset, side)
     if made.frame and not (tiny or augment or {"side", "size"} & choice.options.keys()):
-        # training takes a square of it; whoever looks at data wants to see all of it
+        # training uses a square of it, but a preview should show all of it
         height = min(side, made.frame[0])
         width = round(height * made.frame[1] / made.frame[0])
         whole = Choice(choice.name, {**choice.options, "size": f"{height}x{width}"})
@@ -170,7 +170,7 @@ def show(
 
 
 def _options(choice: Choice, maker: type[Layout]) -> dict[str, str]:
-    """The options of a conversion that are not the layout's own values, checked and sorted."""
+    """The options of a conversion that differ from the layout's defaults, checked and sorted."""
     return dict(Choice(maker.name, choice.options).canonical(maker).options)
 
 
@@ -185,9 +185,10 @@ def _opened(folder: Path, choice: Choice | None) -> Layout:
 
 @contextmanager
 def _unpacked(source: Path, beside: Path) -> Iterator[Path]:
-    """The folder with the data; an archive is unpacked for as long as that takes.
+    """The folder with the data; an archive is unpacked for the duration of the block.
 
-    It is left there if the conversion is stopped, so that it can go on, and goes with its end.
+    The unpacked files stay if the conversion is stopped, so that it can resume; at its end they are
+    removed.
     """
     from auxbench.data.prepared.download import ARCHIVES, unpack
 
@@ -203,7 +204,7 @@ def _unpacked(source: Path, beside: Path) -> Iterator[Path]:
 
 
 def _inner(folder: Path) -> Path:
-    """The folder in an archive that holds more than one other folder."""
+    """The first folder down an archive that holds more than a single folder."""
     for _ in range(DEPTH):
         inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__"))]
         if len(inside) != 1 or not inside[0].is_dir():

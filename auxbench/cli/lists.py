@@ -1,4 +1,4 @@
-"""Commands that tell: `list` what there is, and `show` all of one thing."""
+"""Commands that inform: `list` says what there is, and `show` tells all about one thing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _tables(kind: str, name: str) -> list[Table]:
         return dataset.tables(name)
     if name in entries():
         return method.tables(name, entries()[name])
-    METHODS[name]  # an unknown name is said before torch is imported
+    METHODS[name]  # an unknown name is reported before torch is imported
     from auxbench.contract.catalogue import measure
 
     return method.tables(name, measure(name))

@@ -1,4 +1,4 @@
-"""The command `auxbench`: its group, and what becomes of errors."""
+"""The command `auxbench`: its group, and the handling of errors."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; a mistake is explained in one line and ends with exit code 2."""
+    """Run the command line; a mistake is explained in one line, with exit code 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop runs as Ctrl-C does
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # an arrow must not break a pipe that lacks it
+        sys.stdout.reconfigure(errors="replace")  # a pipe's encoding may lack arrows
     try:
         code = auxbench(standalone_mode=False)
     except click.exceptions.Exit as end:
@@ -57,8 +57,12 @@ def main() -> None:
         code = _complain(str(error))
     except AuxbenchError as error:
         code = _complain(str(error), 1)
+    except ValueError as error:
+        if "null" not in str(error):
+            raise
+        code = _complain("a name or a path holds a null character; leave it out.")
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough.
+        # The reader, such as `head`, has closed the pipe.
         sys.stderr.close()
         code = 0
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,4 +1,4 @@
-"""Shared by the commands: options, formats, tables on standard output, records from a folder."""
+"""Shared by the commands: options, output formats, printing of tables, reading of records."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def study_options(command: F) -> F:
             "--seeds",
             default="3",
             show_default=True,
-            help="Number of seeds, from 0 on, or which: 5-9, or 0,3.",
+            help="Number of seeds, counted from 0, or a list: 5-9, or 0,3.",
         ),
         click.option("--budget", default="small", show_default=True, help="Budget tier."),
         click.option("--steps", type=int, help="Training steps (overrides --budget)."),
@@ -70,7 +70,7 @@ def study_options(command: F) -> F:
 
 
 def machine_options(command: F) -> F:
-    """Add the options that say what runs may use."""
+    """Add the options for the device, jobs and threads."""
     return _added(command, *MACHINE)
 
 
@@ -78,9 +78,9 @@ def limit_options(command: F) -> F:
     """Add the options that limit a run."""
     return _added(
         command,
-        click.option("--timeout", help="End runs that take longer, such as 90, 30m or 2h."),
-        click.option("--stall", help="End runs that take no step for so long."),
-        click.option("--memory", help="End runs that take more memory, such as 4GB."),
+        click.option("--timeout", help="Time limit of a run, such as 90, 30m or 2h."),
+        click.option("--stall", help="Time limit without a step, such as 10m."),
+        click.option("--memory", help="Memory limit of a run, such as 4GB."),
     )
 
 
@@ -117,7 +117,7 @@ def show(tables: Sequence[Table], style: str) -> None:
 
 
 def records(results: str) -> list[dict[str, Any]]:
-    """The records of a folder; lines that are none are reported on standard error.
+    """The records of a folder; invalid lines are reported on standard error.
 
     Errors: `UsageError` for a folder without records.
     """
@@ -135,9 +135,9 @@ def records(results: str) -> list[dict[str, Any]]:
 
 
 def rows(results: str, **chosen: str | None) -> pandas.DataFrame:
-    """The chosen runs of a results folder as a frame, with what its ledger says of their entries.
+    """The chosen runs of a results folder as a frame, labelled by the tunings in its ledger.
 
-    Errors: `UsageError` for a folder without records and a filter which nothing passes.
+    Errors: `UsageError` for a folder without records and for a filter that no record passes.
     """
     from auxbench.records.ledger import Ledger
     from auxbench.report.select import select
@@ -152,6 +152,18 @@ def _added(command: F, *options: Callable[[F], F]) -> F:
     return command
 
 
+def _default(key: str, value: Any, kind: Any) -> Any:
+    """A value of a config file as the option takes it; errors: `UsageError` for other types."""
+    is_flag = isinstance(kind, click.types.BoolParamType)
+    plain = isinstance(value, str | int | float)
+    plain |= isinstance(value, list) and all(isinstance(part, str | int | float) for part in value)
+    if not plain or isinstance(value, bool) is not is_flag:
+        wanted = "true or false" if is_flag else "a text, a number or a list of these"
+        raise UsageError(f"{key} is {str(value)[:60]} in the config; write {wanted}.")
+    # The trailing comma keeps a list of one a list.
+    return ",".join([*map(str, value), ""]) if isinstance(value, list) else value
+
+
 def _read_config(context: click.Context, option: click.Parameter, path: Path | None) -> None:
     """Make the file's values the defaults of this command: typed options take precedence."""
     if path is None:
@@ -163,13 +175,15 @@ def _read_config(context: click.Context, option: click.Parameter, path: Path | N
         raise UsageError(f"config '{path}' cannot be read ({reason}); name another.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"config '{path}' is not TOML ({error}); fix that line.") from None
-    known = {str(parameter.name) for parameter in context.command.params} - {"config"}
+    except RecursionError:
+        raise UsageError(f"config '{path}' is nested too deeply; write plain values.") from None
+    known = {str(parameter.name): parameter for parameter in context.command.params}
+    del known["config"]
     values = {}
     for key, value in words.items():
         name = key.replace("-", "_")
         if name not in known:
             names = [other.replace("_", "-") for other in known]
             raise UsageError(f"unknown option '{key}' in config '{path}'; {suggestion(key, names)}")
-        # A list of one ends in a comma, so that it stays a list.
-        values[name] = ",".join([*map(str, value), ""]) if isinstance(value, list) else value
+        values[name] = _default(key, value, known[name].type)
     context.default_map = values

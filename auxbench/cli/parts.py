@@ -1,4 +1,4 @@
-"""Commands for authors of methods: `new` writes a file, `check` puts it through the contract."""
+"""Commands for authors of methods: `new` writes a file, `check` tests it against the contract."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from auxbench.cli.options import format_option, show
 @format_option
 @click.pass_context
 def check(context: click.Context, method: str, style: str) -> None:
-    """Put METHOD through the contract. A path such as ./mine.py names its file."""
+    """Check METHOD against the contract. A path such as ./mine.py names a file."""
     import torch
 
     from auxbench.contract.check import Subject, attempt, table
@@ -48,7 +48,7 @@ def check(context: click.Context, method: str, style: str) -> None:
 )
 @click.option("--source", help='Such as: A. Author, "Title", ICML 2026, https://arxiv.org/abs/...')
 def new(what: str, name: str, kind: str, folder: Path | None, source: str | None) -> None:
-    """Write the file of a method NAME. It passes the contract as it is."""
+    """Write the file of a new method NAME. It passes the contract unchanged."""
     from auxbench.contract.template import write
 
     for line in write(name, kind, folder, source):

@@ -39,7 +39,7 @@ def check(results: str, style: str) -> int:
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--into", required=True, type=click.Path(path_type=Path), help="The folder to fill.")
 def merge(sources: tuple[Path, ...], into: Path) -> None:
-    """Add the records of the folders SOURCES to another. What it has already stays."""
+    """Add the records of the folders SOURCES to another. Records that it has already are kept."""
     from auxbench.records import upkeep
 
     done = upkeep.merge(sources, into)
@@ -54,7 +54,7 @@ def merge(sources: tuple[Path, ...], into: Path) -> None:
 @results.command()
 @results_option
 def repair(results: str) -> None:
-    """Write damaged files again without what cannot be read. The old ones are set aside."""
+    """Rewrite damaged files without unreadable lines. The old files are set aside."""
     from auxbench.records import upkeep
 
     aside = upkeep.repair(Path(results))
@@ -82,5 +82,5 @@ def export(file: Path, results: str) -> None:
                 f"file '{file}' needs the package pyarrow; pip install 'auxbench[parquet]'."
             ) from None
     else:
-        raise UsageError(f"file '{file}' has no known kind; end its name in .csv or .parquet.")
+        raise UsageError(f"file '{file}' has an unknown format; end its name in .csv or .parquet.")
     click.echo(f"{len(found)} runs in '{file}'.")

@@ -18,7 +18,7 @@ STATUSES = ("error", "oom", "killed", "diverged", "skipped")
 @results_option
 @format_option
 def status(results: str, style: str) -> None:
-    """Show what is under way and what failed. Also of commands in other terminals."""
+    """Show what is under way and what failed. Includes commands in other terminals."""
     from auxbench.records.store import Store
     from auxbench.report.status import ended, running
 
@@ -36,12 +36,12 @@ def status(results: str, style: str) -> None:
     "statuses",
     default="error,oom,killed",
     show_default=True,
-    help="How the runs ended that are carried out again.",
+    help="Statuses of the runs to repeat.",
 )
 @machine_options
 @limit_options
 def retry(results: str, statuses: str, **words: Any) -> None:
-    """Carry out failed runs again. They go on from their checkpoints."""
+    """Carry out failed runs again. They resume from their checkpoints."""
     from auxbench.execution.local import carry_out
     from auxbench.execution.resources import Resources
     from auxbench.execution.study import Study
@@ -51,7 +51,7 @@ def retry(results: str, statuses: str, **words: Any) -> None:
     wanted = split_list(statuses)
     for name in wanted:
         if name not in STATUSES:
-            raise UsageError(f"status '{name}' cannot be retried; choose of {', '.join(STATUSES)}.")
+            raise UsageError(f"status '{name}' cannot be retried; choose {', '.join(STATUSES)}.")
     resources = Resources.of(words)
     store = Store(Path(results))
     found = [Run.from_json(r["run"]) for r in store.runs() if r["status"] in wanted]

@@ -1,4 +1,4 @@
-"""Commands that train: `run`, `tune`, and `plan`, which says what a run would do."""
+"""Commands that train, `run` and `tune`, and `plan`, which says what a run would do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from auxbench.cli.options import format_option, limit_options, show, study_options
 from auxbench.errors import UsageError
+from auxbench.spec.study import check
 
 declare_option = click.option(
     "--declare",
@@ -38,6 +39,7 @@ def run(
     **words: Any,
 ) -> None:
     """Train methods on data sets. Runs that are recorded already are skipped."""
+    check(words)
     from auxbench import run as carry_out
 
     _declare(declare, words["results"])
@@ -75,6 +77,7 @@ def run(
 @format_option
 def tune(methods: str, dataset: str, declare: str | None, style: str, **words: Any) -> None:
     """Tune all methods equally, then train them. Every method has the same number of trials."""
+    check(words)
     from auxbench import tune as carry_out
     from auxbench.records.ledger import Ledger
     from auxbench.report.tuning import table
@@ -99,6 +102,7 @@ def plan(
     **words: Any,
 ) -> None:
     """Show what a run would do and cost. Says what is done and what is impossible."""
+    check(words)
     from auxbench.execution.plan import plan as make_plan
     from auxbench.execution.resources import resolve, slots, threads_of
     from auxbench.execution.study import Study
@@ -114,7 +118,7 @@ def plan(
 
 
 def _declare(text: str | None, results: str) -> None:
-    """Write declared comparisons down before anything runs."""
+    """Record the declared comparisons before anything runs."""
     if text:
         from auxbench.records.declared import Declared
         from auxbench.records.store import Store

@@ -13,10 +13,10 @@ from auxbench.errors import UsageError
 def run_until_decided(
     methods: str, dataset: str, results: str, control: str, most: int, **words: Any
 ) -> None:
-    """Add seeds at the looks of the design for the comparisons that are not decided yet.
+    """Add seeds, look by look, for the comparisons that are not decided yet.
 
-    A method leaves once all its comparisons with the control are decided, on every problem. Errors:
-    `UsageError` for fewer seeds than the first look has, and for a control that is not run.
+    A method drops out once all its comparisons with the control, on every problem, are decided.
+    Errors: `UsageError` for fewer seeds than the first look has, and for a control that is not run.
     """
     from auxbench import run
     from auxbench.records.declared import Declared

@@ -1,4 +1,4 @@
-"""The contract of every part, as checks that name in words what breaks it.
+"""The contract of every part, as checks that say in words what violates it.
 
 `auxbench check` and the tests run the same functions.
 """

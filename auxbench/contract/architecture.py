@@ -1,4 +1,4 @@
-"""The contract of architectures, on a backbone of every kind."""
+"""The contract of architectures, checked on a backbone of every kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKBONES = ("test_resnet", "test_vit", "test_convnext")
 
 
 def architecture_of(part: str, backbone: str = BACKBONES[0]) -> Architecture:
-    """The architecture on a backbone, with the options that it was named with."""
+    """The architecture on a backbone, with the options in its name."""
     maker = maker_of(part)
     architecture: Architecture = maker(builder(backbone), **Choice.parse(part).values(maker))
     return architecture
@@ -37,7 +37,7 @@ def _on_every_backbone(part: str) -> Iterator[tuple[str, Architecture]]:
 
 
 def it_can_be_built(part: str) -> None:
-    """At least one kind of backbone is not refused."""
+    """At least one kind of backbone is accepted."""
     reasons = []
     for backbone in BACKBONES:
         try:
@@ -46,7 +46,7 @@ def it_can_be_built(part: str) -> None:
             reasons.append(str(error))
     demand(
         len(reasons) < len(BACKBONES),
-        f"it refuses {', '.join(BACKBONES)}, with these words: {reasons[:1]}; take one of them.",
+        f"it refuses {', '.join(BACKBONES)}, with these words: {reasons[:1]}; accept one of them.",
     )
 
 
@@ -92,7 +92,7 @@ def the_deployed_network_is_the_primarys_alone(part: str) -> None:
 
 
 def the_primary_starts_as_everywhere(part: str) -> None:
-    """The single-task network at its first step is found in the architecture, bit for bit."""
+    """The architecture contains the initial single-task network, bit for bit."""
     for place, architecture in _on_every_backbone(part):
         single = architecture_of(SINGLE, place.removeprefix("on "))
         held: dict[torch.Size, list[Tensor]] = {}
@@ -102,14 +102,14 @@ def the_primary_starts_as_everywhere(part: str) -> None:
             demand(
                 any(torch.equal(value, other) for other in held.get(value.shape, [])),
                 f"{place} nothing starts like '{name}' of the single-task network; make the "
-                "primary's trunk and head by builder.trunk, builder.head or builder.network.",
+                "primary's trunk and head with builder.trunk, builder.head or builder.network.",
             )
         if deploys_single(architecture, single):
             one, other = (net.deploy().eval()(images()) for net in (single, architecture))
             demand(
                 torch.equal(one, other),
                 f"{place} the deployed network at step 0 has the parameters of the single-task "
-                "network and does not predict what it does; deploy that one.",
+                "network but predicts something else; deploy that network.",
             )
 
 
@@ -123,7 +123,7 @@ def deploys_single(architecture: Architecture, single: Architecture) -> bool:
 
 
 def every_parameter_is_reached(part: str) -> None:
-    """Some loss depends on every parameter that no phase of the architecture's own claims."""
+    """Some prediction depends on every parameter that no phase of the architecture claims."""
     for place, architecture in _on_every_backbone(part):
         sum(p.square().mean() for p in architecture(images()).values()).backward()
         learner = Learner(architecture, (), BUDGETS["demo"], Meter())
@@ -136,7 +136,7 @@ def every_parameter_is_reached(part: str) -> None:
         demand(
             not lost,
             f"{place} no prediction depends on the parameter {listed(lost)}; use it in forward(), "
-            "claim it by a phase, or leave it out.",
+            "claim it in a phase, or leave it out.",
         )
 
 
@@ -151,7 +151,7 @@ def the_global_random_state_is_left_alone(part: str) -> None:
 
 
 def every_weight_moves(part: str) -> None:
-    """After three steps no parameter that the descent owns is what it was."""
+    """Three steps change every parameter that the descent owns."""
     run = training(part, flops=False)
     before = weights_of(run.learner.architecture)
     run.run()

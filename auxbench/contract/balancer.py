@@ -1,4 +1,4 @@
-"""The contract of balancers: what their weights have to be, whatever they see."""
+"""The contract of balancers: what holds for their weights, whatever the input."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def balancer_of(part: str, tasks: Sequence[str]) -> Balancer:
-    """The balancer for some tasks, with the options that it was named with."""
+    """The balancer for some tasks, with the options in its name."""
     method = Method(Choice(SHARING), (Choice.parse(part),))
     (made,) = make_balancers(method, tasks, TASKS, Seeds("contract", 3, PROTOCOL))
     return made
@@ -52,7 +52,7 @@ def signals_of(rows: Tensor) -> Signals:
 
 
 def weights_are_finite_and_one_per_task(part: str) -> None:
-    """For 1, 2 and 5 tasks `weights` gives [T], float64, without a graph, whatever it sees."""
+    """For 1, 2 and 5 tasks and any input, `weights` returns finite float64 [T] without a graph."""
     for tasks in (1, 2, 5):
         for kind, change in GRADIENTS.items():
             balancer = balancer_of(part, TASKS[:tasks])
@@ -66,7 +66,7 @@ def weights_are_finite_and_one_per_task(part: str) -> None:
 
 
 def _fault(weights: object, tasks: int) -> str:
-    """The fault of given weights, in words."""
+    """What is wrong with some weights, in words; empty if nothing is."""
     if not isinstance(weights, Tensor):
         return f"a {type(weights).__name__}"
     if weights.shape != (tasks,):
@@ -113,9 +113,9 @@ def its_state_comes_back(part: str) -> None:
 
 
 def it_reads_what_it_read_on_its_first_batch(part: str) -> None:
-    """The signals that are read on later batches are those that a probe read on one.
+    """On later batches no signal is read that a probe on one batch did not read.
 
-    What a chain costs, and in which order its rules can stand, follows from the probe.
+    The probe determines what a chain costs and in which order its rules can be combined.
     """
     first = observe(balancer_of(part, TASKS[:3]))
     balancer = balancer_of(part, TASKS[:3])
@@ -131,9 +131,9 @@ def it_reads_what_it_read_on_its_first_batch(part: str) -> None:
 
 
 def batches_without_labels_do_no_lasting_harm(part: str) -> None:
-    """After 40 batches on which a task has no labels, 160 full ones bring the primary back.
+    """After 40 batches without labels for a task, 160 complete ones restore the primary.
 
-    What is compared is how long its gradient is in the end, weights and edits together.
+    The final length of the primary's gradient, after weights and edits, is compared.
     """
 
     def primary_after(lost: int | None) -> float:
@@ -152,28 +152,28 @@ def batches_without_labels_do_no_lasting_harm(part: str) -> None:
         demand(
             full / 2 - 1e-6 <= weight <= 2 * full + 1e-6,
             f"where '{task}' has no labels on the first 40 of 200 batches, so that its loss is 0, "
-            f"the weight of the primary ends at {weight:.3g}, and otherwise at {full:.3g}; leave "
-            "losses of 0 out of what lasts.",
+            f"the weight of the primary ends at {weight:.3g} instead of {full:.3g}; keep losses of "
+            "0 out of lasting state.",
         )
 
 
 def it_differs_from_every_other_rule(part: str) -> None:
-    """Weights on conflicting gradients, or else a network after training, are its own."""
+    """Its weights on conflicting gradients, or else its trained network, equal no other rule's."""
     name = Choice.parse(part).name
     if maker_of(name).family == "control":
         raise Exempt("it is a control, which may be the same as the rule that it stands for.")
     same = [other for other in twins(part) if maker_of(other).family != "control"]
     demand(
         not same,
-        f"its weights and the network after {STEPS} steps are those of {listed(same)} to the last "
-        "bit; use that one, or let the rule or its options differ.",
+        f"its weights and the network after {STEPS} steps are bit-identical to those of "
+        f"{listed(same)}; use that rule, or change this one or its options.",
     )
 
 
 def twins(part: str) -> list[str]:
-    """The other registered rules whose weights and trained networks are the same to the bit.
+    """The other registered rules whose weights and trained networks are bit-identical.
 
-    Only where the weights do not tell is a network trained, for rules that act in other ways.
+    A network is trained only if the weights are equal, for rules that act in other ways.
     """
     name, directions = Choice.parse(part).name, _directions(part)
     others = [other for other in rules() if other != name and _own(other) == directions]
@@ -202,7 +202,7 @@ def _own(name: str) -> Any:
     """The directions of a registered rule; None for one that fails."""
     try:
         return _directions(name)
-    except Exception:  # it has checks of its own
+    except Exception:  # its own checks report that
         return None
 
 
@@ -230,7 +230,7 @@ def _trained(part: str) -> list[str]:
 
 
 def _telling(part: str) -> str:
-    """The part, with a number per task if it takes one, as it is nothing of its own without."""
+    """The part, with a number per task if it takes one, since without them it is another rule."""
     choice = Choice.parse(part)
     if choice.options or per_task(METHODS[choice.name]) is None:
         return part

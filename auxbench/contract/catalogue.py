@@ -27,7 +27,7 @@ from auxbench.training.balancer import Balancer
 from auxbench.training.loop import Training
 from auxbench.training.signals import Signals
 
-STEPS = 40  # over which passes are averaged
+STEPS = 40  # training steps over which passes are averaged
 TOY = ("primary", ("helpful", "useless", "harmful", "conflicting"), "mlp", "toy")
 ROOMS = ("segmentation", ("depth", "scene", "normals", "edges"), "test_resnet", "rooms")
 SIGNALS = {
@@ -41,7 +41,7 @@ SIGNALS = {
 
 
 def measure(name: str) -> Entry:
-    """Train a method on tiny data with 2, 3 and 5 tasks, and say what it needed.
+    """Train a method on tiny data with 2, 3 and 5 tasks, and return what it needed.
 
     Errors: `UsageError` for a method that cannot be trained.
     """
@@ -61,7 +61,7 @@ def measure(name: str) -> Entry:
 
 
 def _trained(name: str, tasks: int) -> Training:
-    """A short training with `tasks` tasks, on images where vectors will not do."""
+    """A short training with `tasks` tasks, on images if the method cannot train on vectors."""
     for primary, auxiliaries, backbone, dataset in (TOY, ROOMS):
         try:
             run = training(
@@ -118,7 +118,7 @@ def _sees_the_primary(name: str, run: Training) -> bool:
 
 
 def _permutes(name: str, fixed: int) -> bool:
-    """Return whether permuting the tasks after the first `fixed` ones permutes the directions."""
+    """Return whether the directions do not depend on the order of tasks after the first `fixed`."""
     names = [f"task{i}" for i in range(4)]
     for order in permutations(range(4)):
         if order[:fixed] != tuple(range(fixed)):
@@ -130,7 +130,7 @@ def _permutes(name: str, fixed: int) -> bool:
 
 
 def _directions(balancer: Balancer, order: list[int]) -> torch.Tensor:
-    """The combined gradients of some batches whose tasks come in an order."""
+    """The combined gradients of some batches, with the tasks in the given order."""
     result = []
     for step in range(12):
         rows = rows_of(4, step)[order]

@@ -1,6 +1,6 @@
-"""Checking: the whole contract of a method, one check after the other, and what each one says.
+"""Checking: runs the whole contract of a method, check by check, and reports the results.
 
-The checks are the functions of the `contract` modules; their names are what is printed.
+The checks are functions of the `contract` modules, and their names are printed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ TRAINING: tuple[Check, ...] = (
 class Result:
     """The outcome of one check of a part or of a method.
 
-    `ok` is None where the check is not meant for it; `says` is then why, and else what failed.
+    `ok` is None if the check does not apply. `says` then gives the reason, otherwise what failed.
     """
 
     part: str
@@ -85,7 +85,7 @@ class Subject:
 
     @classmethod
     def find(cls, text: str) -> Subject:
-        """The method of that name, in which a Python file's path stands for what it registers.
+        """The method of that name; the path of a Python file stands for the part that it registers.
 
         Errors: `UsageError` for unknown names and options, for a file that registers nothing, and
         for a method that cannot be trained here at all.
@@ -114,7 +114,7 @@ class Subject:
 
 
 def _named(part: str) -> str:
-    """A part by its name, after its file has been loaded if it is named by that."""
+    """The name of a part; the path of a file is loaded and replaced by the name it registers."""
     path, dot, options = part.strip().partition(".py")
     if not dot or options[:1] not in ("", ":"):
         return part.strip()
@@ -140,7 +140,7 @@ def attempt(part: str, check: Check) -> Result:
 
 
 def _raised(error: Exception, part: str) -> str:
-    """An exception in a line, and where in the files of the parts it was raised."""
+    """An exception in one line, with the place in the files of the parts where it was raised."""
     parts = (contract.maker_of(one) for one in part.split("+"))
     files = {inspect.getfile(maker) for maker in parts}
     frames = list(traceback.extract_tb(error.__traceback__))
@@ -155,7 +155,7 @@ def table(subject: Subject, results: list[Result]) -> Table:
         Column("part", "part"),
         Column("check", "check"),
         Column("ok", "ok"),
-        Column("says", "what failed, or why it is not asked"),
+        Column("says", "what failed, or why it does not apply"),
     )
     rows = [{"part": r.part, "check": r.check, "ok": r.ok, "says": r.says or None} for r in results]
     broken = sum(result.ok is False for result in results)

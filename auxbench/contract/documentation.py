@@ -1,8 +1,8 @@
-"""The contract: what every method has to hold to, as checks that say in words what does not.
+"""The contract of documentation: checks of what a part says about itself.
 
-A check takes a part as users write it, `cagrad:c=0.4`, or a whole method, and raises `Broken`,
-or `Exempt` where it is not meant for this one. Here are those of what a part says of itself;
-`check` has them all together.
+A check takes a part as users write it, such as `cagrad:c=0.4`, or a whole method. It raises
+`Broken` if the method violates it and `Exempt` if it does not apply. `check` has all checks of the
+contract together.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ FAMILIES = ("architecture", "auxiliary", "control", "gradient", "loss weighting"
 
 
 class Broken(AssertionError):
-    """A demand of the contract that a method does not meet, in a sentence."""
+    """A requirement of the contract that a method does not meet, in a sentence."""
 
 
 class Exempt(Exception):
-    """A demand that is not made of a method, and why."""
+    """A requirement that does not apply to a method, and why."""
 
 
 def demand(holds: bool, otherwise: str) -> None:
-    """Raise `Broken` with a sentence unless something holds."""
+    """Raise `Broken` with the sentence `otherwise` unless `holds`."""
     if not holds:
         raise Broken(otherwise)
 
@@ -53,7 +53,7 @@ def maker_of(part: str) -> Any:
 
 
 def it_says_in_a_sentence_what_it_is(part: str, registry: Registry[Any] = METHODS) -> None:
-    """The module's docstring begins with a sentence of 20 to 160 characters."""
+    """The module's docstring begins with a sentence of 21 to 159 characters."""
     summary = registry.describe(Choice.parse(part).name).summary
     demand(
         20 < len(summary) < 160 and summary.endswith("."),
@@ -90,9 +90,9 @@ def it_belongs_to_a_known_family(part: str) -> None:
 
 
 def its_options_have_types_and_defaults(part: str, registry: Registry[Any] = METHODS) -> None:
-    """Keyword-only parameters of the constructor are annotated, and defaults read back."""
+    """Keyword-only parameters of the constructor have types, and defaults that can be typed."""
     maker = registry[Choice.parse(part).name]
-    demand(bool(inspect.getdoc(maker)), "the class has no docstring; say in one what it is.")
+    demand(bool(inspect.getdoc(maker)), "the class has no docstring; write one on what it is.")
     parameters = inspect.signature(maker).parameters
     for option in options_of(maker).values():
         subject = f"option '{option.name}'"
@@ -116,17 +116,17 @@ def its_options_have_types_and_defaults(part: str, registry: Registry[Any] = MET
             raise Broken(f"the default of {subject} is refused: {error}") from error
         demand(
             read == option.default or isinstance(option.default, bool),
-            f"the default of {subject} is {option.default!r}, and typed by a user it becomes "
-            f"{read!r}; let the type fit the default.",
+            f"the default of {subject} is {option.default!r}, but typed by a user it becomes "
+            f"{read!r}; make the type fit the default.",
         )
 
 
 def its_options_are_not_those_of_training(part: str) -> None:
-    """No option has the name of one that every entry has, which would never reach the part."""
+    """No option has the name of a training option, which would never reach the part."""
     taken = [name for name in options_of(maker_of(part)) if name in TRAINING]
     demand(
         not taken,
-        f"option {listed(taken)} is read as the training's own, since every entry has "
+        f"option {listed(taken)} is read as an option of training, since every entry has "
         f"{', '.join(TRAINING)}; choose another name.",
     )
 
@@ -145,7 +145,7 @@ def its_options_are_explained(part: str, registry: Registry[Any] = METHODS) -> N
 
 
 def its_examples_run(part: str, registry: Registry[Any] = METHODS) -> None:
-    """The examples in docstrings give what they say; a balancer has at least one."""
+    """The examples in docstrings give the output they show; a balancer has at least one."""
     maker = registry[Choice.parse(part).name]
     module, said = importlib.import_module(maker.__module__), io.StringIO()
     runner, attempted = doctest.DocTestRunner(verbose=False), 0
@@ -158,7 +158,7 @@ def its_examples_run(part: str, registry: Registry[Any] = METHODS) -> None:
         )
     demand(
         bool(attempted) or not issubclass(maker, Balancer),
-        "no docstring has an example; show weights on a small problem by >>>.",
+        "no docstring has an example; show weights on a small problem with >>>.",
     )
 
 
@@ -178,7 +178,7 @@ def same_global_state(advice: str) -> Iterator[None]:
 
 
 def _global_states() -> dict[str, bytes]:
-    name, keys, *rest = np.random.get_state()  # this is the one that is watched
+    name, keys, *rest = np.random.get_state()  # the legacy state is the one to watch
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": repr((name, np.asarray(keys).tobytes(), rest)).encode(),

@@ -1,4 +1,4 @@
-"""Trials: small trainings of any method on tiny data, in tenths of a second.
+"""Dry runs: short trainings of any method on tiny data, in tenths of a second.
 
 The contract of methods, the page of pairs and the tests all train this way.
 """
@@ -27,7 +27,7 @@ from auxbench.training.loop import Training
 
 PRIMARY = "segmentation"
 AUXILIARIES = ("depth", "scene")
-MORE = ("normals", "edges")  # auxiliaries that make five tasks
+MORE = ("normals", "edges")  # auxiliaries, for five tasks in all
 TASKS = (PRIMARY, *AUXILIARIES, *MORE)
 SINGLE = "single"
 BACKBONE = "test_resnet"
@@ -74,7 +74,7 @@ def training(
 ) -> Training:
     """A training at its first step; `changes` replace values of its recipe.
 
-    Counting FLOPs takes about as long as training does, and may be left out. Errors: `UsageError`
+    Counting FLOPs takes about as long as training; `flops=False` omits it. Errors: `UsageError`
     for a method that cannot be trained here.
     """
     recipe = BUDGETS["demo"].with_changes(steps=steps, batch=4, **changes)
@@ -96,7 +96,7 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def carried(training: Training) -> str:
-    """A digest of all that a training carries but the clock."""
+    """A digest of the whole state of a training except its meter."""
     tree = training.state_dict()
     del tree["meter"]
     return state.digest(tree)

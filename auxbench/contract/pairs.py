@@ -1,6 +1,6 @@
 """Pairs: every architecture with every balancer, and what each part refuses, found by trying.
 
-`python -m auxbench.contract.pairs docs/pairs.md` writes the page of them.
+`python -m auxbench.contract.pairs docs/pairs.md` writes the page.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def architectures() -> list[str]:
 
 
 def pairs() -> dict[str, dict[str, str]]:
-    """Of every balancer what becomes of it on every architecture."""
+    """The outcome of every balancer on every architecture."""
     return {
         balancer: {one: HERE.outcome(f"{one}+{balancer}") for one in architectures()}
         for balancer in rules()
@@ -76,7 +76,7 @@ def pairs() -> dict[str, dict[str, str]]:
 
 
 def places() -> dict[str, dict[str, str]]:
-    """Of every part what becomes of it at every place, balancers on hard parameter sharing."""
+    """The outcome of every part at every place, with balancers on hard parameter sharing."""
     methods = {name: name for name in architectures()} | {n: f"{SHARING}+{n}" for n in rules()}
     return {
         name: {place.name: place.outcome(method) for place in PLACES}
@@ -105,7 +105,7 @@ def page(together: Cells, apart: Cells) -> str:
 
 
 def tasks(architecture: str) -> int:
-    """The number of tasks that an architecture trains, of three."""
+    """The number of tasks, out of three, that an architecture trains."""
     return len(training(architecture).learner.architecture.tasks)
 
 
@@ -132,7 +132,7 @@ def _table(what: str, cells: Cells, columns: Iterable[str]) -> str:
 
 
 def cell(number: int) -> str:
-    """The table's mark where sentence `number` refuses."""
+    """The table's mark for a refusal with sentence `number`."""
     return f"refused ({number})"
 
 

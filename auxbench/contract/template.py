@@ -94,7 +94,7 @@ class {title}(Architecture):
     ) -> None:
         super().__init__(builder)
         self.strength = strength
-        # Of what the builder makes, the primary's backbone and head start alike under every method.
+        # The builder makes the primary's backbone and head start alike under every method.
         self.network = builder.network(self.primary)
         backbone = self.network.backbone
         heads = {{task.name: builder.head(task, backbone) for task in self.tasks[1:]}}
@@ -121,7 +121,7 @@ KINDS = {"balancer": BALANCER, "architecture": ARCHITECTURE}
 def write(name: str, kind: str, folder: Path | None = None, source: str | None = None) -> list[str]:
     """Write the file of a new method, and say in lines what to do next.
 
-    Without a folder it is `methods/` of the checkout that this is, or else the current one. Errors:
+    The default folder is `methods/` of the checkout, or the current one if there is none. Errors:
     `UsageError` for a name that cannot be used or is taken; no file is ever overwritten.
     """
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
@@ -137,7 +137,7 @@ def write(name: str, kind: str, folder: Path | None = None, source: str | None =
     if file.exists():
         raise UsageError(f"file '{file}' exists already; choose another name or folder.")
     if not folder.is_dir():
-        raise UsageError(f"folder '{folder}' is not there; make it, or name another by --folder.")
+        raise UsageError(f"folder '{folder}' does not exist; make it or name another by --folder.")
     template = KINDS[kind]
     title = "".join(word.capitalize() for word in name.split("-"))
     if re.search(rf"\b{title}\b", template):  # such as Balancer, which it imports
@@ -153,13 +153,13 @@ def write(name: str, kind: str, folder: Path | None = None, source: str | None =
     return [
         f"{file} is written; next:",
         f"  auxbench check {typed}",
-        "To be run by its name it belongs into methods/ of a checkout, or into a package with the",
+        "To run it by its name, put it into methods/ of a checkout, or into a package with the",
         "entry point group auxbench.methods.",
     ]
 
 
 def _bibtex(source: str, name: str) -> str:
-    """The BibTeX entry of a source; errors: `UsageError` for what is none."""
+    """The BibTeX entry of a source; errors: `UsageError` for other text."""
     found = SOURCE.fullmatch(source)
     if found is None or "\\" in source:
         raise UsageError(
@@ -184,6 +184,6 @@ def _bibtex(source: str, name: str) -> str:
 
 
 def checkout() -> Path | None:
-    """The folder `methods/` of the checkout that auxbench runs from, if it does."""
+    """The folder `methods/` of the checkout that auxbench runs from; None if there is none."""
     root = Path(__file__).resolve().parent.parent
     return root / "methods" if (root / "pyproject.toml").exists() else None

@@ -18,7 +18,7 @@ from auxbench.training.loop import Training
 
 
 def it_comes_out_the_same_twice(method: str) -> None:
-    """Three steps of training twice end in the same bytes."""
+    """Two trainings of three steps end in the same bytes."""
     run = training(method, flops=False)
     run.run()
     demand(
@@ -39,7 +39,7 @@ def it_trains(method: str, flops: bool = True) -> None:
         demand(
             times == 1,
             f"the parameter '{name}' is claimed by {times} phases; let one phase claim it, or "
-            "none, and the descent owns it.",
+            "none, so that the descent owns it.",
         )
     known = {id(p) for p in architecture.parameters()}
     demand(
@@ -59,11 +59,11 @@ def it_trains(method: str, flops: bool = True) -> None:
     except Diverged as error:
         raise Broken(f"training diverges within three steps: {error}") from error
     lost = [name for name, _ in architecture.named_parameters() if name in without]
-    demand(not lost, f"in training the parameter {listed(lost)} gets no gradient; let it have one.")
+    demand(not lost, f"in training the parameter {listed(lost)} gets no gradient; give it one.")
 
 
 def stopped_and_resumed_it_ends_in_the_same_bytes(method: str) -> None:
-    """A training that is stopped after any step, saved and resumed ends as if it had not been."""
+    """A training that is stopped after any step, saved and resumed ends as if never stopped."""
     (end, _), *earlier = reversed(_whole(method))
     for done, (_, kept) in enumerate(reversed(earlier), start=1):
         resumed = training(method, flops=False)
@@ -76,14 +76,14 @@ def stopped_and_resumed_it_ends_in_the_same_bytes(method: str) -> None:
         demand(
             carried(resumed) == end,
             f"a training that was stopped after step {done} of {STEPS} and resumed ends "
-            "differently; put all that lasts into buffers, parameters, extra() or the state_dict "
+            "differently; put lasting state into buffers, parameters, extra() or the state_dict "
             "of the phase.",
         )
 
 
 @lru_cache(maxsize=1)
 def _whole(method: str) -> list[tuple[str, bytes]]:
-    """Of one training the digest and the checkpoint after every step."""
+    """The digest and the checkpoint after every step of one training."""
     kept: list[tuple[str, bytes]] = []
     with tempfile.TemporaryDirectory() as folder:
 
@@ -97,7 +97,7 @@ def _whole(method: str) -> list[tuple[str, bytes]]:
 
 
 def without_auxiliaries_it_is_the_single_task_training(method: str) -> None:
-    """With the primary alone the deployed network ends in the bytes of `single`."""
+    """Trained on the primary alone, the deployed network is bit-identical to that of `single`."""
     alone = training("+".join(map(_alone, method.split("+"))), auxiliaries=(), flops=False)
     architecture = alone.learner.architecture
     if len(architecture.tasks) > 1:
@@ -129,7 +129,7 @@ def without_auxiliaries_it_is_the_single_task_training(method: str) -> None:
 
 
 def _alone(part: str) -> str:
-    """The part without numbers for tasks that are not there."""
+    """The part without numbers for absent tasks."""
     choice, maker = Choice.parse(part), maker_of(part)
     if per_task(maker) is None:
         return part
@@ -138,7 +138,7 @@ def _alone(part: str) -> str:
 
 
 def passes_are_reported(part: str) -> None:
-    """In some steps the network is called as often as the meter has passes, or less."""
+    """The network is not called more often than the meter reports passes."""
     run = training(part, flops=False, steps=STEPS)
     calls = _calls(run, STEPS)
     found = run.meter.summary()
@@ -146,7 +146,7 @@ def passes_are_reported(part: str) -> None:
     demand(
         calls <= reported,
         f"in {STEPS} steps the network is called {calls} times, and {reported} passes are "
-        "reported; compute losses by the objective, or report passes to its meter.",
+        "reported; compute losses with the objective, or report passes to its meter.",
     )
 
 

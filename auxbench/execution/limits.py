@@ -1,8 +1,8 @@
-"""Limits of a run: how long it may take, how long without a step, and how much memory.
+"""Limits of a run: total time, time without a step, and memory.
 
-They are enforced by the process that forked the run, and so inside a step as well. A run that
-exceeds one, or that nobody waits for any longer, is asked to save its state and to end; `GRACE`
-seconds later it is killed.
+They are enforced by the process that forked the run, so they also hold inside a step. A run that
+exceeds one, or that no process waits for any longer, is asked to save its state and to end;
+`GRACE` seconds later it is killed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from auxbench.data.progress import duration
 from auxbench.errors import UsageError
 
 GRACE = 30.0  # seconds in which a run may save its state
-PAUSE = 0.2  # seconds between two looks at a run
+PAUSE = 0.2  # seconds between two checks of a run
 SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 BYTES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -49,7 +49,7 @@ class Limits:
         stall: str | float | None = None,
         memory: str | float | None = None,
     ) -> Limits:
-        """The limits as users write them; errors: `UsageError` for what is not one."""
+        """Parse limits as users write them; errors: `UsageError` for an invalid one."""
         if memory is not None and not Path("/proc/self/statm").exists():
             raise UsageError("memory cannot be limited on this machine; leave memory out.")
         return cls(
@@ -59,21 +59,21 @@ class Limits:
         )
 
     def exceeded(self, begun: float, moved: float, now: float, pid: int) -> tuple[str, str]:
-        """The status and the reason of a run that is over a limit; empty if it is not.
+        """The status and the reason of a run that is over a limit; both empty if it is not.
 
         `begun` is when it was started and `moved` when it took its last step.
         """
         if now - begun > self.timeout:
             return "killed", f"it took longer than the timeout of {duration(self.timeout)}"
         if now - moved > self.stall:
-            return "killed", f"it took no step for {duration(self.stall)}, the limit of a stall"
+            return "killed", f"it took no step for {duration(self.stall)}, the stall limit"
         if self.memory < math.inf and _resident(pid) > self.memory:
-            return "oom", f"it took more than the memory of {self.memory / 1e9:.3g} GB it may have"
+            return "oom", f"it used more than the memory limit of {self.memory / 1e9:.3g} GB"
         return "", ""
 
 
 class Beats:
-    """A counter in memory that a process shares with those it forks: the steps of a run."""
+    """A counter of a run's steps, in memory that a process shares with those it forks."""
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, 8)
@@ -84,12 +84,12 @@ class Beats:
 
     @property
     def count(self) -> int:
-        """The steps that were counted."""
+        """The number of steps counted."""
         return int(struct.unpack("q", self.memory[:8])[0])
 
 
 class Wake:
-    """Signals of termination as something that can be waited for together with other things."""
+    """Termination signals as a file descriptor, which can be polled along with others."""
 
     def __init__(self) -> None:
         self.reader, writer = os.pipe()
@@ -105,11 +105,11 @@ class Wake:
 
 
 def supervise(child: int, limits: Limits, beats: Beats, wake: Wake) -> tuple[int, str, str]:
-    """Wait for a run, and end it if it exceeds a limit or if this process is to end.
+    """Wait for a run, and end it if it exceeds a limit or if this process has to end.
 
-    That is so when it was asked to by a signal, or when the process at the other end of standard
-    input has died. Returns the exit code, negative for a signal, and status and reason where the
-    run was ended for a limit.
+    This process has to end when it receives a termination signal, or when the process at the other
+    end of standard input has died. Returns the exit code, negative for a signal, and the status and
+    reason if the run exceeded a limit.
     """
     begun = moved = time.monotonic()
     count, ending = beats.count, math.inf
@@ -134,9 +134,9 @@ def supervise(child: int, limits: Limits, beats: Beats, wake: Wake) -> tuple[int
 
 
 def die_with_parent() -> None:
-    """Have the system kill this process when its parent dies, where it can (Linux).
+    """Have the system kill this process when its parent dies, where supported (Linux).
 
-    A parent that is asked to end takes care of its run; one that is killed cannot.
+    A parent that is asked to end also ends its run; one that is killed cannot.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -150,10 +150,10 @@ class _Waiting:
         self.is_alone = False
         self.poll = select.poll()
         self.orders = sys.stdin.fileno()
-        self.poll.register(self.orders, 0)  # only its end is of interest
+        self.poll.register(self.orders, 0)  # only its hang-up is of interest
         self.poll.register(wake.reader, select.POLLIN)
         self.pidfd = -1
-        with suppress(AttributeError, OSError):  # a system without: the pause is all there is
+        with suppress(AttributeError, OSError):  # without it, the pause has to do
             self.pidfd = os.pidfd_open(child)
             self.poll.register(self.pidfd, select.POLLIN)
 

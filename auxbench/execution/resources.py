@@ -1,4 +1,4 @@
-"""Resources: the device, the runs at a time, and the threads that each of them gets."""
+"""Resources: the device, the number of runs at a time, and the threads of each run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Resources:
 
     @classmethod
     def of(cls, words: MutableMapping[str, Any]) -> Resources:
-        """Take the resources out of the words of a user; errors: `UsageError` for wrong ones."""
+        """Pop the resources from a user's options; errors: `UsageError` for invalid ones."""
         limits = Limits.of(*(words.pop(key, None) for key in ("timeout", "stall", "memory")))
         given = {key: words.pop(key) for key in ("device", "jobs", "threads") if key in words}
         return cls(**given, limits=limits)

@@ -1,4 +1,4 @@
-"""Samplers: at which points of an entry's space the trials of a tuning are made."""
+"""Samplers: the points of an entry's space at which the trials of a tuning are made."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Point = tuple[float, ...]  # one coordinate in [0, 1] per dimension of a space
 
 
 class Sampler(ABC):
-    """A sampler gives every method the same number of points, in rounds.
+    """Proposes the same number of points for every method, in rounds.
 
-    A sampler that learns from scores takes its points one after the other; what it proposes depends
-    on these scores alone, so that a tuning which was stopped goes on with the same points.
+    A sampler that learns from scores proposes its points one after the other. They depend on these
+    scores alone, so that a resumed tuning continues with the same points.
     """
 
     @abstractmethod
     def rounds(self, points: int) -> Iterator[int]:
-        """How many of the `points` are asked for at a time."""
+        """The number of points proposed in each round, `points` in all."""
 
     @abstractmethod
     def next(
@@ -29,12 +29,12 @@ class Sampler(ABC):
     ) -> list[Point]:
         """The next `count` points after those with a `known` score.
 
-        Smaller scores are better, and None is that of a trial which failed.
+        Smaller scores are better; None stands for a failed trial.
         """
 
 
 class Sobol(Sampler):
-    """Points of a Sobol sequence, which agree between methods in the dimensions that these share.
+    """Points of a Sobol sequence, which agree between methods in their common dimensions.
 
     >>> Sobol().next(2, [], 2)
     [(0.5, 0.5), (0.75, 0.25)]
@@ -55,7 +55,7 @@ class Sobol(Sampler):
 
 
 class Tpe(Sampler):
-    """Optuna's tree of Parzen estimators; the first half of the points is that of `Sobol`.
+    """Optuna's tree-structured Parzen estimator; the first half of the points is from `Sobol`.
 
     Source: Bergstra, Bardenet, Bengio and Kegl, Algorithms for Hyper-Parameter Optimization,
     NeurIPS 2011, https://papers.nips.cc/paper/4443
@@ -100,7 +100,7 @@ SAMPLERS: dict[str, type[Sampler]] = {"sobol": Sobol, "tpe": Tpe}
 
 
 def sampler(name: str) -> Sampler:
-    """The sampler of a name; errors: `UsageError` for unknown ones and for a missing package."""
+    """The sampler of a name; errors: `UsageError` for an unknown name and a missing package."""
     if name not in SAMPLERS:
         raise UsageError(f"no sampler is called '{name}'; {suggestion(name, SAMPLERS)}")
     return SAMPLERS[name]()

@@ -1,10 +1,9 @@
 """Tuning: the same number of trials for every method, judged on validation alone.
 
-The first trial of every method is the method as it is, by the budget's defaults; the others are
-points in the space of the entry, which a sampler chooses. A trial is trained with some seeds that
-no final run has, on data of their own where a seed draws the data, and the best mean validation
-score is selected. Test scores play no part in it. Trials are runs: recorded, resumed and reused
-like any other.
+The first trial of every method has its own and the budget's defaults; the others are points in the
+space of the entry, chosen by a sampler. A trial is trained with seeds that no final run has (where
+a seed draws the data, also on other data), and the trial with the best mean validation score is
+selected. Test scores play no part. Trials are runs: recorded, resumed and reused like any other.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from auxbench.spec.run import Run
 from auxbench.spec.space import Space
 from auxbench.spec.study import Words
 
-FIRST_SEED = 10_000  # of tuning, far from those of final runs
+FIRST_SEED = 10_000  # of tuning; far from the seeds of final runs
 
 
 def tune(
@@ -46,12 +45,12 @@ def tune(
     quiet: bool = False,
     **words: Any,
 ) -> tuple[list[Tuning], Study]:
-    """Tune every method on every problem, and return what was found and the study of the winners.
+    """Tune every method on every problem, and return the tunings and the final study.
 
-    With `halving` the trials get their seeds one after the other, and the worse half is dropped
-    before each: a full run each time, which is fair to methods that start slowly. `sampler` is
-    'sobol', or 'tpe' by optuna. The words are those of a study. Errors: `UsageError` as for
-    studies.
+    With `halving`, trials get their seeds one after the other, and the worse half is dropped before
+    the next; every seed is a full run, which is fair to methods that start slowly. `sampler` is
+    'sobol', or 'tpe' by optuna. The final study trains the selected entries; `words` describe it.
+    Errors: `UsageError` as for studies.
     """
     for name, count in (("trials", trials), ("tuning_seeds", tuning_seeds)):
         if count < 1:
@@ -59,7 +58,7 @@ def tune(
     chosen = sampler_of(sampler)
     if halving and len(list(chosen.rounds(trials))) > 1:
         raise UsageError(
-            f"sampler '{sampler}' needs the score of every trial, and halving drops trials; leave "
+            f"sampler '{sampler}' needs the score of every trial, but halving drops trials; leave "
             "one of them out."
         )
     ledger = Ledger(results)
@@ -67,7 +66,7 @@ def tune(
     cells = dict.fromkeys(replace(run, seed=FIRST_SEED) for run in wanted.runs)
     seeds = range(FIRST_SEED, FIRST_SEED + tuning_seeds)
     if taken := sorted({run.seed for run in wanted.runs} & set(seeds)):
-        raise UsageError(f"seed {taken[0]} is one of those of tuning; choose smaller seeds.")
+        raise UsageError(f"seed {taken[0]} is reserved for tuning; choose smaller seeds.")
     searches = [Search(cell, seeds) for cell in cells]
 
     def train(seeds: Sequence[int]) -> None:
@@ -91,9 +90,9 @@ def tune(
 
 
 class Search:
-    """The trials of one method on one problem: their entries, where they lie, and their scores.
+    """The trials of one method on one problem: their entries, their points and their scores.
 
-    `cell` is the method's run with defaults, `records` what is known of runs so far, by id.
+    `cell` is the method's run with defaults, `records` the records of runs so far, by id.
     """
 
     def __init__(self, cell: Run, seeds: Sequence[int]) -> None:
@@ -103,7 +102,7 @@ class Search:
         auxiliaries = [Choice.parse(text).name for text in cell.auxiliaries]
         self.tasks = [Choice.parse(cell.primary).name, *auxiliaries]
         self.space = Space.of(Method.parse(cell.method), auxiliaries)
-        self.points: list[tuple[Point, str]] = []  # where entries lie, but for the defaults
+        self.points: list[tuple[Point, str]] = []  # of all entries but the defaults
 
     def extend(self, sampler: Sampler, count: int) -> None:
         """Add the sampler's next points; a method without options has none."""
@@ -120,12 +119,12 @@ class Search:
         self.entries = list(dict.fromkeys([self.cell.method, *(entry for _, entry in self.points)]))
 
     def runs(self, seed: int, halving: bool) -> list[Run]:
-        """The runs of a seed: of all entries, or with halving of those that are left."""
+        """The runs of a seed: those of all entries or, with halving, of the remaining ones."""
         entries = self.left(seed) if halving else self.entries
         return [replace(self.cell, method=entry, seed=seed) for entry in entries]
 
     def left(self, seed: int) -> list[str]:
-        """The entries that halving leaves for a seed: the better half after the seeds before it."""
+        """The entries that halving keeps for a seed: the better half after the seeds before it."""
         earlier = [one for one in self.seeds if one < seed]
         if not earlier:
             return self.entries
@@ -148,7 +147,7 @@ class Search:
         )
 
     def tuning(self, sampler: str) -> Tuning:
-        """The trials and the best of those that have all seeds."""
+        """The trials, and the best one among those that have all seeds."""
         done = [self.trial(entry) for entry in self.entries]
         full = [trial for trial in done if trial.seeds == len(self.seeds)]
         direction = "down" if self.sign > 0 else "up"

@@ -1,9 +1,9 @@
 """Claims: which process carries out which run, so that several may work on one results folder.
 
 A claim is a file in the run's folder. It is created atomically, which also works on network file
-systems without locks, and touched again and again as long as its owner lives. The claim of an owner
-that has died is taken over: at once if the owner was a process of this machine, else when it has
-not been touched for `STALE` seconds by the clock of the file system.
+systems without locks, and touched regularly while its owner lives. The claim of a dead owner is
+taken over: at once if the owner was a process on this machine, otherwise when it has not been
+touched for `STALE` seconds by the clock of the file system.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STALE = 60.0  # seconds without a touch after which an owner on another machine 
 
 @dataclass(frozen=True)
 class Owner:
-    """The process behind a claim; `machine` is unique to a boot and a namespace of processes."""
+    """The process behind a claim; `machine` identifies a boot and a process namespace."""
 
     host: str
     machine: str
@@ -39,13 +39,13 @@ class Owner:
 
     @classmethod
     def here(cls) -> Owner:
-        """This process, with a token of its own for every claim."""
+        """This process, with a new token for every claim."""
         pid = os.getpid()
         return cls(socket.gethostname(), _machine(), pid, _started(pid), uuid.uuid4().hex)
 
     @property
     def is_dead(self) -> bool:
-        """True if the process ran on this machine and does so no longer."""
+        """True if the process ran on this machine and has ended."""
         return self.machine == _machine() and _started(self.pid) != self.started
 
     def __str__(self) -> str:
@@ -54,9 +54,9 @@ class Owner:
 
 @dataclass(frozen=True)
 class UnderWay:
-    """A run that is being carried out: its specification, when it was begun, and how far it is.
+    """A run that is being carried out: its specification, when it began, and its progress.
 
-    `first` is the step from which it went on, and `steps` is 0 as long as nothing was told.
+    `first` is the first step that this attempt reported, and `steps` is 0 until it reports one.
     """
 
     run: Mapping[str, Any]
@@ -75,7 +75,7 @@ class Claim:
 
     @classmethod
     def take(cls, folder: Path) -> Claim | None:
-        """Claim the run of a folder; None if a living process has it, or may have it.
+        """Claim the run of a folder; None if a living process has claimed it, or may have.
 
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
@@ -92,7 +92,7 @@ class Claim:
             return cls(file, mine)
         if not _is_abandoned(file):
             return None
-        guard = folder / f"{FILE}.takeover"  # of those that see it abandoned one may remove it
+        guard = folder / f"{FILE}.takeover"  # only one of those that see it abandoned may remove it
         if not _create(guard, mine):
             if _is_abandoned(guard):
                 guard.unlink(missing_ok=True)
@@ -106,24 +106,24 @@ class Claim:
 
     @property
     def is_held(self) -> bool:
-        """False if another process took the claim over, as after this one had been suspended."""
+        """False if another process took the claim over, such as while this one was suspended."""
         return owner_of(self.file.parent) == self.owner
 
     def touch(self) -> None:
-        """Show that the owner lives."""
+        """Show that the owner is alive."""
         if self.is_held:
             with suppress(FileNotFoundError):
                 os.utime(self.file)
 
     def release(self) -> None:
-        """Give the run free."""
+        """Release the run."""
         if self.is_held:
             self.file.unlink(missing_ok=True)
         self.file.with_name(PROGRESS).unlink(missing_ok=True)
 
 
 class Claims:
-    """The claims of this process, which a thread touches while the block lasts."""
+    """The claims of this process, which a thread keeps touching inside a `with` block."""
 
     def __init__(self) -> None:
         self.held: dict[str, Claim] = {}
@@ -157,7 +157,7 @@ class Claims:
         return claim is not None
 
     def stepped(self, name: str, step: int, steps: int) -> None:
-        """Remember how far a run is, for those who ask from elsewhere."""
+        """Note the progress of a run, for other processes to read."""
         with self.lock:
             if name in self.under_way:
                 known = self.under_way[name]
@@ -165,11 +165,11 @@ class Claims:
                 self.under_way[name] = replace(known, first=first, step=step, steps=steps)
 
     def is_held(self, name: str) -> bool:
-        """Return whether a run is still this process's own."""
+        """Return whether this process still holds the claim on a run."""
         return name in self.held and self.held[name].is_held
 
     def release(self, name: str) -> None:
-        """Give a run free."""
+        """Release a run."""
         with self.lock:
             claim = self.held.pop(name, None)
             self.under_way.pop(name, None)
@@ -198,7 +198,7 @@ def owner_of(folder: Path) -> Owner | None:
 
 
 def under_way(folder: Path) -> UnderWay | None:
-    """What is known of the run of a folder that a process carries out; None if nothing is."""
+    """The progress of the run that a process carries out in a folder; None if unknown."""
     values = _read(folder / PROGRESS)
     if not isinstance(values, Mapping) or not isinstance(values.get("run"), Mapping):
         return None
@@ -216,7 +216,7 @@ def under_way(folder: Path) -> UnderWay | None:
 
 
 def is_abandoned(folder: Path) -> bool:
-    """Return whether the process that has claimed the run of a folder is dead, or seems so."""
+    """Return whether the process that claimed the run of a folder is dead or seems to be."""
     return _is_abandoned(folder / FILE)
 
 
@@ -253,14 +253,14 @@ def _replace(file: Path, values: Any) -> None:
 
 
 def _is_abandoned(file: Path) -> bool:
-    """Return whether the owner of a claim is dead, or has not touched it for long."""
+    """Return whether the owner of a claim is dead, or has not touched it for too long."""
     values = _read(file)
     with suppress(TypeError):
         if isinstance(values, Mapping) and Owner(**values).is_dead:
             return True
     probe = file.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        probe.touch()  # the clock of a file server is not that of this machine
+        probe.touch()  # a file server's clock may differ from this machine's
         return probe.stat().st_mtime - file.stat().st_mtime > STALE
     except FileNotFoundError:
         return False  # it has just been released
@@ -269,7 +269,7 @@ def _is_abandoned(file: Path) -> bool:
 
 
 def _machine() -> str:
-    """A name for what process numbers are counted in: the boot of a machine, or of a container."""
+    """A name for the scope in which process ids are unique: a boot of a machine or a container."""
     parts = [socket.gethostname()]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
@@ -279,7 +279,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process was started, in ticks of the machine; empty if it is not running."""
+    """The start time of a process, in clock ticks; empty if it is not running."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

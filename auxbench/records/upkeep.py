@@ -11,7 +11,7 @@ from auxbench.errors import UsageError
 from auxbench.records.record import FINAL
 from auxbench.records.store import Store
 
-PARTS = ("", "trials", "ledger", "looks", "declared")  # the folder itself, and those in it
+PARTS = ("", "trials", "ledger", "looks", "declared")  # the folder itself and its subfolders
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge did: records added, and those that the target has with another result."""
+    """What a merge did: records added, and runs of which the target has a different result."""
 
     added: int
     different: tuple[str, ...]
@@ -46,7 +46,7 @@ def check(folder: Path) -> list[Finding]:
 def merge(sources: Sequence[Path], target: Path) -> Merged:
     """Add the records of some results folders to another, which need not exist.
 
-    Of a run that is in both, the target keeps its own record, unless only the other one is final.
+    If a run is in both, the target keeps its own record unless only the other one is final.
     Errors: `UsageError` for a source without records.
     """
     added, different = 0, []
@@ -70,9 +70,9 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
 
 
 def repair(folder: Path) -> list[Path]:
-    """Write damaged files again without the lines that cannot be read; return what was set aside.
+    """Rewrite damaged files without unreadable lines; return the paths of the old files.
 
-    The files as they were stay beside the new ones. Errors: `UsageError` as for `check`.
+    The old files stay beside the new ones. Errors: `UsageError` as for `check`.
     """
     aside = []
     for finding in check(folder):
@@ -99,7 +99,7 @@ def _settles(record: dict[str, Any], mine: dict[str, Any]) -> bool:
 
 
 def _result(record: dict[str, Any]) -> Any:
-    """What must be the same when a run is made again: how it ended and its scores."""
+    """What must be the same when a run is repeated: its status and its scores."""
     if "run" not in record:
         return {key: value for key, value in record.items() if key != "schema"}
     return record["status"], record["scores"] if record["status"] == "done" else None

@@ -1,7 +1,7 @@
-"""Validity: whether a record has the form of one, and does not contradict itself.
+"""Validity: whether a record is well-formed and does not contradict itself.
 
-Records come from disks and from strangers. Everything that reads them relies on what is checked
-here, so that a line with a wrong field is skipped and named instead of ending a command.
+Records come from disks and from strangers. Everything that reads them relies on the checks made
+here, so that a line with an invalid field is skipped and reported instead of ending a command.
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ FIELDS: Mapping[str, Check] = {
 def fault(record: Mapping[str, Any]) -> str:
     """Say in a few words what is wrong with the record of a run; empty if nothing is.
 
-    All fields have the types that readers rely on, the id is that of the run, and the primary score
-    is one of the scores. Other records, such as those of a ledger, are not judged.
+    In a valid record all fields have the types that readers rely on, the id is that of the run, and
+    the primary score is one of the scores. Other records, such as a ledger's, are not judged.
 
     >>> fault({"id": "4f2a", "status": "done", "reason": ""})
     'it has no run'
@@ -189,7 +189,7 @@ def fault(record: Mapping[str, Any]) -> str:
         if key not in record:
             return f"it has no {key}"
         if not check(record[key]):
-            return f"its {key} is not what it should be"
+            return f"its {key} is invalid"
     if record["id"] != identity(record["run"]):
         return "its id is not that of its run"
     primary = record.get("primary")

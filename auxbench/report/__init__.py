@@ -1,1 +1,1 @@
-"""Records as tables and sentences; never imports torch."""
+"""Turns records into tables and sentences; never imports torch."""

@@ -1,4 +1,4 @@
-"""Across problems: the ranks of methods, how much they gain, and what many problems would show."""
+"""Results across problems: mean ranks of methods with intervals, rank tests, and gain profiles."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from auxbench.stats.across import (
 )
 from auxbench.stats.tiers import drawn_ranks
 
-SIZES = (-0.2, -0.1, -0.05, -0.02, 0.0, 0.02, 0.05, 0.1, 0.2)  # gains, in shares of the control
+SIZES = (-0.2, -0.1, -0.05, -0.02, 0.0, 0.02, 0.05, 0.1, 0.2)  # gains, relative to the control
 
 
 def everywhere(problems: Sequence[ScoredProblem]) -> list[str]:
-    """The methods that are recorded on every one of the problems."""
+    """The methods that have runs on every problem."""
     names = list(problems[0].scores) if problems else []
     return [name for name in names if all(name in problem.scores for problem in problems)]
 
 
 def rank_intervals(problems: Sequence[ScoredProblem]) -> dict[str, tuple[float, float]]:
-    """The bounds of the mean ranks of the methods that are recorded on every problem."""
+    """The bounds of the mean rank of every method that has runs on all problems."""
     names = everywhere(problems)
     drawn: dict[str, list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]] = {
         name: [] for name in names
@@ -48,22 +48,22 @@ def rank_intervals(problems: Sequence[ScoredProblem]) -> dict[str, tuple[float, 
 
 
 def notes(problems: Sequence[ScoredProblem]) -> Iterator[str]:
-    """The estimand of ranks, and what Friedman's and Nemenyi's tests make of these problems."""
+    """Notes on what rank intervals refer to, and on Friedman's and Nemenyi's tests."""
     count, names = len(problems), everywhere(problems)
     if count >= MANY:
         yield "Intervals of mean ranks are t-intervals over problems, about problems like these."
     else:
         yield (
-            "Intervals of ranks are from a bootstrap over seeds and about these problems alone: "
-            f"{counted(count, 'problem')} cannot stand for others (from {MANY} on they do)."
+            "Intervals of ranks are from a bootstrap over seeds and hold for these problems only: "
+            f"{counted(count, 'problem')} cannot stand for others (at least {MANY} are needed)."
         )
     if count < 2 or len(names) < 3:
         return
     apart, largest = critical_difference(len(names), count), len(names) - 1
     if apart >= largest:
         yield (
-            f"With {count} problems and {len(names)} methods Nemenyi's critical difference of mean "
-            f"ranks is {apart:.1f}, and no two can be further apart than {largest}: a "
+            f"With {count} problems and {len(names)} methods, Nemenyi's critical difference of "
+            f"mean ranks is {apart:.1f}, but mean ranks can differ by at most {largest}: a "
             "critical-difference diagram would show nothing."
         )
         return
@@ -71,16 +71,16 @@ def notes(problems: Sequence[ScoredProblem]) -> Iterator[str]:
     p = friedman(-means)
     yield (
         f"Friedman's test on the means of the {count} problems: p = {p:.3f}. Nemenyi's critical "
-        f"difference of mean ranks is {apart:.1f}; two methods that are closer are not told apart "
-        "by the problems."
+        f"difference of mean ranks is {apart:.1f}; methods whose mean ranks differ by less "
+        "cannot be told apart."
     )
 
 
 def profiles(comparison: Comparison) -> Table:
-    """The share of runs that gain at least so much over the control, in shares of its mean score.
+    """The percentage of paired runs that gain at least each of `SIZES` over the control.
 
-    A row per method, averaged over the problems, each of which weighs the same. A failed run counts
-    as the worst score.
+    There is one row per method, averaged over the problems with equal weight. Gains are relative to
+    the control's mean score, and a failed run counts as the worst score.
     """
     control = comparison.differences[0].control
     methods = list(dict.fromkeys(difference.method for difference in comparison.differences))
@@ -97,9 +97,9 @@ def profiles(comparison: Comparison) -> Table:
         *(Column(f"{size:+.0%}", f"{size:+.0%}".replace("+0%", "0%"), 0) for size in SIZES),
     )
     text = (
-        f"Percentage of paired runs whose score is better than that of {control} by at least that "
-        f"share of the mean score of {control}; every problem weighs the same. Nothing is tested "
-        "here: auxbench compare decides."
+        f"Percentage of paired runs whose score is better than that of {control} by at least the "
+        f"given percentage of {control}'s mean score; all problems have equal weight. Nothing is "
+        "tested here: auxbench compare decides."
     )
     return Table(f"Gains over {control}", columns, rows, (text,))
 
@@ -107,7 +107,7 @@ def profiles(comparison: Comparison) -> Table:
 def _gains(
     problem: ScoredProblem, method: str, control: str
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
-    """The gains of a method's paired runs, None where it or the control has none."""
+    """The relative gains of a method's paired runs; None if it or the control has no runs."""
     if not {method, control} <= problem.scores.keys():
         return None
     ours, theirs = problem.oriented([method, control])

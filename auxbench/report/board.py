@@ -1,4 +1,4 @@
-"""Boards: the methods of a problem by their primary score, with what they cost."""
+"""Boards: the methods of each problem, sorted by primary score, with their costs."""
 
 from __future__ import annotations
 
@@ -68,24 +68,24 @@ COLUMNS = (
     Column("dropped_open", "dropped open", shown=False),
     Column("dropped_strength", "dropped strength", shown=False),
 )
-OPEN = 0.01  # strength of a connection from which on dropping it changes what is deployed
+OPEN = 0.01  # strength above which dropping a connection changes the deployed network's output
 SPENT = ("forward", "backward", "partial", "jvp", "train_flops")
 SECONDS = ("train_seconds", "cpu_seconds", "evaluation_seconds")
 
 
 def boards(records: Iterable[Record] | pandas.DataFrame) -> list[Table]:
-    """One table per problem, the best mean first, where a failed run counts as the worst score.
+    """One table per problem, sorted by mean score, with failed runs counted as the worst score.
 
-    Rows hold one method each: its tier and the interval of its rank, its score as mean and interval
-    over the seeds that finished, how many failed and of what, the mean by which it is placed, and
-    what training and inference cost.
+    Each row describes a method: its tier and rank interval, the mean score and its interval over
+    the seeds that finished, the number of failures by kind, the mean that it is sorted by, and the
+    costs of training and inference.
     Errors: `UsageError` when the runs of a problem were scored by different metrics.
     """
     return [_board(group) for group in problems(frame(records))]
 
 
 def in_words(counts: Mapping[str, int]) -> str:
-    """Failures as a reader has them.
+    """Counts of failures, in words.
 
     >>> in_words({"diverged": 2, "oom": 1})
     '2 diverged, 1 oom'
@@ -155,9 +155,9 @@ def _mean(values: Mapping[int, float]) -> float | None:
 
 
 def _spent(part: pandas.DataFrame, key: str) -> float:
-    """The cost of all runs of a method, per run with a score.
+    """The total cost of a method's runs, divided by the number of runs with a score.
 
-    A mean over all runs would make a method cheaper by those that fail early.
+    A mean over all runs would make a method look cheaper if some of its runs fail early.
     """
     known = part[key].notna()
     scored = int((known & part["value"].notna()).sum())
@@ -173,7 +173,7 @@ def _whole(value: float) -> int | None:
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
-    """The columns with the title, the decimals and the choice that fit these rows."""
+    """The columns, with titles, decimals and visibility that fit these rows."""
     arrow = {"up": "↑", "down": "↓"}[rows[0]["direction"]]
     title = " ".join(word for word in (rows[0]["metric"], rows[0]["unit"], arrow) if word)
     sizes = [abs(row["mean"]) for row in rows if row["seeds"]]

@@ -1,4 +1,4 @@
-"""Rates of false claims as a table, and the sentence about them that stands in every report."""
+"""Rates of false claims, as a table and as the sentence that every comparison quotes."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def table(rates: Iterable[Rate]) -> Table:
     for row in rows:
         row["excessive"] = "yes" if row["excessive"] else ""
     note = (
-        "Share of families in which a method was called better or worse although all have the mean "
-        "of their control; the decisions promise at most 0.05. Collapses are 8 standard deviations "
-        "deep."
+        "Share of families in which a method was called better or worse although all methods have "
+        "the same mean as their control; it should be at most 0.05. Collapses are 8 standard "
+        "deviations deep."
     )
     return Table("", COLUMNS, rows, (note,))
 
 
 def real(rows: pandas.DataFrame, seeds: Iterable[int] = (3, 5, 10, 20)) -> list[Rate]:
-    """The rates on recorded runs: every method with enough seeds against itself."""
+    """The rates on recorded runs, comparing every method that has enough seeds with itself."""
     rates = []
     for (problem, method), part in rows.groupby(["problem", "method"], sort=False):
         scores = part["value"].dropna().tolist()
@@ -49,15 +49,15 @@ def real(rows: pandas.DataFrame, seeds: Iterable[int] = (3, 5, 10, 20)) -> list[
 
 
 def sentence() -> str:
-    """The measured rates of false claims in a sentence, for the notes of a report."""
+    """One sentence on the measured rates of false claims, for the notes of a report."""
     rates = measured()
     worst = max(100 * rate.rate for rate in rates if rate.shape not in LIMITS)
     method, control = (
         max(100 * rate.rate for rate in rates if rate.shape == limit) for limit in LIMITS
     )
     return (
-        f"Measured on methods of equal mean, with {len(SHAPES)} shapes of noise and collapses: "
-        f"a false claim in at most {worst:.1f} % of families; in up to {method:.0f} % where one "
+        f"False claims, simulated for methods of equal mean with {len(SHAPES)} shapes of noise and "
+        f"collapses: in at most {worst:.1f} % of families; in up to {method:.0f} % where one "
         f"method alone collapses in a tenth of its runs, and in up to {control:.0f} % where the "
         "control alone does (auxbench calibrate)."
     )

@@ -1,4 +1,4 @@
-"""The catalogue of methods: what they need and cost, as it was measured, read without torch."""
+"""The catalogue of methods: their measured needs and costs, readable without torch."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_suffix(".json")
-TASKS = (2, 3, 5)  # the numbers of tasks with which passes are counted
+TASKS = (2, 3, 5)  # the numbers of tasks for which passes are counted
 KINDS = ("forward", "backward", "partial", "jvp")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The facts measured of a method on tiny data (see `auxbench.contract.catalogue`).
+    """The facts measured about a method on tiny data (see `auxbench.contract.catalogue`).
 
-    `role` is architecture or balancer. `needs` are what it reads besides a batch and its labels,
-    in words. `passes` are those of a training step on average, for each of `TASKS` by `KINDS`.
+    `role` is architecture or balancer. `needs` lists, in words, what it reads besides a batch and
+    its labels. `passes` has the mean passes of a training step, by `KINDS`, for each of `TASKS`.
     `primary_differs` says whether the primary is treated differently, `order_matters` whether the
-    order of the auxiliaries does, and `deploys_single`, of architectures, whether the deployed
-    network has the parameters of the single-task one. `options` has a row for each option.
+    order of the auxiliaries matters, and `deploys_single` (None for balancers) whether the deployed
+    network has the parameters of the single-task network. `options` has one row per option.
     """
 
     role: str
@@ -42,6 +42,6 @@ def entries() -> Mapping[str, Entry]:
 
 
 def save(measured: Mapping[str, Entry], file: Path = FILE) -> None:
-    """Write the catalogue, in the order of names."""
+    """Write the catalogue, sorted by name."""
     content = {name: asdict(entry) for name, entry in sorted(measured.items())}
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -15,12 +15,12 @@ FIELD = re.compile(
     r"""(?<=[,\s])(\w+)\s*=\s*([{"\d].*?)\s*,?\s*(?=[,\s]\s*\w+\s*=\s*[{"\d]|\}\s*\Z)""", re.DOTALL
 )
 LETTERS = re.compile(r"\\(ss|ae|AE|oe|OE|aa|AA|[oOlLij])(?![a-zA-Z]) ?")
-MARKUP = re.compile(r"\\[a-zA-Z]+ ?|\\.|[{}]")  # accents and braces, for reading
+MARKUP = re.compile(r"\\[a-zA-Z]+ ?|\\.|[{}]")  # accents and braces, to be dropped
 
 
 @dataclass(frozen=True)
 class Citation:
-    """A BibTeX entry, as it is written, and its fields.
+    """A BibTeX entry: its text and its fields.
 
     >>> entry = "@misc{ng2020,\\n  author = {Ng, A. and Li, B.},\\n  year = {2020},\\n}"
     >>> Citation.parse(entry).short
@@ -32,7 +32,7 @@ class Citation:
 
     @classmethod
     def parse(cls, bibtex: str) -> Citation:
-        """Read an entry, its values in braces, in quotation marks, or plain numbers."""
+        """Parse an entry whose values are in braces, in quotation marks, or plain numbers."""
         fields = {}
         for key, value in FIELD.findall(bibtex):
             bare = value if value.isdigit() else value[1:-1]
@@ -46,7 +46,7 @@ class Citation:
 
     @property
     def venue(self) -> str:
-        """The venue in short: what stands in parentheses at its end, or else its name."""
+        """The short name of the venue: the parenthesis that ends it, or else the full name."""
         name = self.fields.get("booktitle") or self.fields.get("journal") or ""
         preprint = self.fields.get("archiveprefix", "")
         short = re.search(r"\(([^()]+)\)$", name)
@@ -73,15 +73,15 @@ class Citation:
 
 
 def citations(about: Description) -> list[Citation]:
-    """The papers that a method's docstring names."""
+    """The papers that a method's docstring cites."""
     return [Citation.parse(entry) for entry in about.bibtex]
 
 
 def bibliography(text: str) -> str:
-    """BibTeX of the papers behind methods, a list such as `hps,auxnas+pcgrad`, or `all`.
+    """BibTeX of the papers behind some methods: a list such as `hps,auxnas+pcgrad`, or `all`.
 
-    A paper that several methods come from stands there once. Errors: `UsageError` for a name that
-    is not registered.
+    A paper behind several methods appears once. Errors: `UsageError` for a name that is not
+    registered.
 
     >>> print(bibliography("pcgrad").splitlines()[0])
     @inproceedings{yu2020pcgrad,
@@ -104,7 +104,7 @@ def _parts(text: str) -> Iterable[str]:
 
 
 def _plain(text: str) -> str:
-    r"""Text without the markup of LaTeX, accents left out.
+    r"""Text without LaTeX markup and accents.
 
     >>> _plain(r"Gr{\'e}goire and {\O}rsted, {A \& B}")
     'Gregoire and Orsted, A & B'

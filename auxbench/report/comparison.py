@@ -1,4 +1,4 @@
-"""Comparisons: methods against each other by paired seeds, and in words what follows."""
+"""Comparisons: methods against a control by paired seeds, with conclusions in words."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The differences that are shown, judged in their families.
+    """The differences to show, each judged within its family.
 
-    `absent` says which of the pairs asked for could not be made, and where. `drawn` says whether
-    every seed drew its own data. `sizes` are the numbers of comparisons in the confirmatory and the
-    exploratory family, and `declared_after` is how many runs there were when the former was
-    declared. `problems` are those on which methods are compared.
+    `absent` says which of the requested pairs are not recorded, and where. `drawn` says whether
+    every seed drew its own data. `sizes` has the numbers of comparisons in the confirmatory and the
+    exploratory family, and `declared_after` the number of runs that were recorded when the
+    confirmatory ones were declared. `problems` are those on which methods are compared.
     """
 
     differences: tuple[Difference, ...]
@@ -41,10 +41,10 @@ class Comparison:
     problems: tuple[ScoredProblem, ...] = field(default=(), compare=False)
 
     def table(self) -> Table:
-        """The differences as a table, with what they mean.
+        """The differences as a table with explanatory notes.
 
-        A positive difference means that the method is better than its control, whichever way the
-        metric points.
+        A positive difference means that the method is better than its control, whatever the
+        direction of the metric.
         """
         rows = [difference.row() for difference in self.differences]
         places, metrics = ({row[key] for row in rows} for key in ("place", "metric"))
@@ -64,13 +64,13 @@ class Comparison:
         return Table(title.removesuffix(": "), columns, rows, tuple(self.notes()))
 
     def notes(self) -> Iterator[str]:
-        """The methods behind the numbers, and warnings."""
+        """Notes on the statistics behind the numbers, and warnings."""
         data = (
-            "over draws of the data, which are new samples or other splits of one fixed set (see "
-            "auxbench show dataset), and the randomness of training. Nothing is claimed about "
-            "other data."
+            "over draws of the data, i.e. new samples or other splits of one fixed set (see "
+            "auxbench show dataset), and over the randomness of training. Nothing is "
+            "claimed about other data."
             if self.drawn
-            else "on these data over the randomness of training. Nothing is claimed about other "
+            else "on these data, over the randomness of training. Nothing is claimed about other "
             "data."
         )
         yield (
@@ -79,14 +79,14 @@ class Comparison:
         )
         count = len(self.differences)
         yield (
-            "Paired t-test by seed; an interval covers at 95 % by itself if no run collapses. "
-            f"Differences are decided at 5 % over {self._families()}, and so is 'equivalent': the "
-            "difference is smaller than the margin that the data set declares (two one-sided "
-            "tests). Detectable: the true difference from which on such a test has 80 % power."
+            "Paired t-test by seed; each interval by itself has 95 % coverage if no run collapses. "
+            f"Differences are decided at 5 % over {self._families()}, and so is 'equivalent': a "
+            "difference smaller than the margin that the data set declares (two one-sided tests). "
+            "Detectable: the smallest true difference that such a test finds with 80 % power."
         )
         yield (
-            "Nothing corrects for looking at several controls, nor for seeds that are added after "
-            "looking, except at the looks of auxbench run --until decided."
+            "Nothing corrects for looking at several controls, or for seeds that are added after "
+            "looking, except at the planned looks of auxbench run --until decided."
         )
         if self.declared_after:
             yield (
@@ -98,7 +98,7 @@ class Comparison:
             levels = ", ".join(f"{100 * alpha:g} %" for alpha in sorted(set(looked)))
             yield (
                 f"Seeds were added after looks at {len(looked)} of the comparisons, which are "
-                f"therefore decided at {levels}, so that all looks together keep to 5 %."
+                f"therefore decided at {levels}, so that the error rate over all looks is 5 %."
             )
             if max(one.result.n for one in self.differences if one.claim.alpha < ALPHA) > LAST:
                 yield (
@@ -108,15 +108,15 @@ class Comparison:
         if any(difference.claim.depth for difference in self.differences):
             yield (
                 "Some runs collapsed: they lie more than 5 robust standard deviations below the "
-                "median of their method. A verdict has to survive one more such run, and where a "
+                "median of their method. A verdict must survive one more such run and, where a "
                 "run of the two methods collapsed, the sign-flip test as well."
             )
         few = sorted({difference.claim.others for difference in self.differences} & STRICT.keys())
         if few:
             levels = ", ".join(f"{100 * STRICT[others]:g} %" for others in few)
             yield (
-                "Few methods were run on the problem, so collapses may be unseen: the nominal "
-                f"level is {levels} there."
+                "Where few methods were run on a problem, collapses may be unseen: the nominal "
+                f"level there is {levels}."
             )
         least = min(difference.result.n for difference in self.differences)
         if least < FEW:
@@ -139,16 +139,16 @@ class Comparison:
             yield f"Pairing by seed gained little for scores that hardly correlate: {names}."
         if any(difference.failed or difference.control_failed for difference in self.differences):
             yield (
-                "Some runs gave no score: each counts as the worst score that any run has on its "
+                "Some runs gave no score: each counts as the worst score of any run on its "
                 "problem, since the seeds that finished would flatter a method that fails."
             )
         told = (note for problem in self.problems for note in provenance(problem.group))
         yield from dict.fromkeys(told)
         if self.absent:
-            yield f"Not compared, since not recorded there: {', '.join(self.absent)}."
+            yield f"Not compared, because not recorded there: {', '.join(self.absent)}."
 
     def _families(self) -> str:
-        """The families in words; exact duplicates count as one comparison."""
+        """The families, in words; exact duplicates count as one comparison."""
         confirmatory, exploratory = (
             self.sizes.get(kind, 0) for kind in ("confirmatory", "exploratory")
         )
@@ -161,7 +161,7 @@ class Comparison:
         return f"the family of {exploratory} comparisons recorded against the control (Holm)"
 
     def sentences(self) -> list[str]:
-        """One sentence or two per difference."""
+        """The conclusion on each difference, in one or two sentences."""
         return [difference.sentence() for difference in self.differences]
 
 
@@ -174,19 +174,19 @@ def compare(
     looks: Looks | None = None,
     declared: Mapping[Pair, int] | None = None,
 ) -> Comparison:
-    """Compare methods inside every problem of the records.
+    """Compare methods within every problem of the records.
 
-    With a control every other method, or each of `methods`, is compared with it; without one the
-    last of `methods` is the control. What is shown, by `methods` and, if they are named, the
-    problems `within`, does not decide how it is judged: the family is everything that is recorded
-    against that control, but for the `declared` pairs (method, control), which are a family of
-    their own. `looks` says up to how many seeds a comparison (problem, method, control) was looked
-    at before more were added, which lowers its level. Errors: `UsageError` for methods that are not
-    recorded, for fewer than two, and where no problem has both sides.
+    Each of `methods`, or every other method if none is named, is compared with `control`, which is
+    the last of `methods` by default. `methods` and `within`, names of problems, select what is
+    shown but not how it is judged: the family is everything recorded against that control, except
+    the `declared` pairs (method, control), which form a family of their own. `looks` has the number
+    of seeds at the latest look at a comparison (problem, method, control) before more were added,
+    which lowers its level. Errors: `UsageError` for methods that are not recorded, for fewer than
+    two, and if no problem has both sides.
     """
     rows = frame(records)
     if rows.empty:
-        raise UsageError("no record is left to compare; auxbench run makes some.")
+        raise UsageError("there are no records to compare; auxbench run makes some.")
     others, control = _sides(rows, methods, control)
     every = sorted(set(rows["method"]) - {control})
     pairs, absent = [], []
@@ -253,7 +253,7 @@ def compare(
 def _sides(
     rows: pandas.DataFrame, methods: Sequence[str], control: str | None
 ) -> tuple[list[str], str]:
-    """The methods to compare, and what with."""
+    """The methods to compare, and their control."""
     present = sorted(set(rows["method"]))
     names = list(dict.fromkeys(name for words in methods for name in split_list(words)))
     for name in [*names, *([control] if control else [])]:
@@ -261,7 +261,7 @@ def _sides(
             raise UsageError(f"no record has method '{name}'; {suggestion(name, present)}")
     if control is None:
         if len(names) < 2:
-            given = "one method" if names else "nothing"
+            given = "one method" if names else "an empty list"
             raise UsageError(f"{given} cannot be compared; name two, or one with --control.")
         *names, control = names
     others = [name for name in (names or present) if name != control]

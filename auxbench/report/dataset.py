@@ -1,4 +1,4 @@
-"""A data set, as its source tells it: tasks, metrics, options and licence."""
+"""A data set as its source file describes it: tasks, metrics, options and licence."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from auxbench.spec.registry import DATASETS
 
 
 def tables(name: str) -> list[Table]:
-    """All there is to say of a registered data set; it is imported, its data are not touched.
+    """The tables on a registered data set, which is imported without reading its data.
 
-    Errors: `UsageError` for an unknown name, with the likely one.
+    Errors: `UsageError` for an unknown name, with the most likely one.
     """
     about, maker = DATASETS.describe(name), DATASETS[name]
     return [_about(about, maker), _tasks(maker), *option_tables(options(maker))]

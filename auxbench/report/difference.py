@@ -1,4 +1,4 @@
-"""Differences: two methods on one problem by paired seeds, and in words what follows."""
+"""Differences: two methods on one problem by paired seeds, with the conclusion in words."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from auxbench.report.scored import Metric
 from auxbench.report.tables import Column, decimals
 from auxbench.stats import Claim, Decision, Paired
 
-FEW = 5  # pairs; below, the test leans on normal differences and sees large ones only
-WEAK = 0.1  # correlation of pairs; below, pairing narrows the interval by next to nothing
+FEW = 5  # pairs; with fewer, the test relies on normality and finds large differences only
+WEAK = 0.1  # correlation of pairs; below it, pairing hardly narrows the interval
 
 COLUMNS = (
     Column("problem", "problem", shown=False),
@@ -56,14 +56,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Difference:
-    """One method against one control on one problem, and what its family makes of it.
+    """One method against one control on one problem, with the decision made in its family.
 
-    `where` is the problem with its metric, `place` what tells it from the others compared.
-    A run that failed counts as the worst score on the problem, in the `result` and in the ranks,
-    which are those by mean score among all that is compared there; `finished` are the pairs in
-    which the method's own run has a score, and `collapsed` and `control_collapsed` count the runs
-    that fell far below the median of their method. `digits` are the decimals that its numbers
-    deserve.
+    `where` describes the problem and its metric, and `place` is a short label that distinguishes it
+    from the other problems. A failed run counts as the worst score on the problem, both in the
+    result and in the ranks, which are by mean score among all methods compared there. `finished`
+    counts the pairs in which the method's own run has a score, and `collapsed` and
+    `control_collapsed` the runs that fell far below the median of their method. `digits` is the
+    number of decimals to print.
     """
 
     where: Mapping[str, str]
@@ -98,7 +98,7 @@ class Difference:
         return self.decision.p
 
     def row(self) -> dict[str, Any]:
-        """The difference as a table holds it."""
+        """The difference as a row of a table."""
         result = self.result
         keys = (
             *("n", "unpaired", "difference", "low", "high", "median", "flip_low", "flip_high"),
@@ -134,15 +134,15 @@ class Difference:
     def _evidence(self) -> str:
         result, unit = self.result, f" {self.where['unit']}".rstrip()
         if result.n < 2:
-            seeds = "1 paired seed allows" if result.n else "no paired seeds allow"
-            return f", for {seeds} no test"
+            seeds = "there is only 1 paired seed" if result.n else "there are no paired seeds"
+            return f", since {seeds} to test"
         difference = f"{result.difference:+.{self.digits}f}{unit}"
         if result.spread == 0:
             if result.difference == 0:
                 return f". The scores are identical on {result.n} paired seeds"
             return (
                 f". The difference is {difference} on each of {result.n} paired seeds; without "
-                f"any spread only their signs can be tested, adjusted {_p(self.p_holm)}"
+                f"any spread, only the signs can be tested: adjusted {_p(self.p_holm)}"
             )
         row = self.row()
         bounds = next(column for column in COLUMNS if column.key == "low").text(row)
@@ -157,8 +157,8 @@ class Difference:
             text += f"; {self.decision.why}"
         elif self.verdict == "undecided":
             text += (
-                "; the test has 80 % power from a true difference of "
-                f"{result.detectable:.{self.digits}f}{unit} on"
+                "; the test has 80 % power for a true difference of "
+                f"{result.detectable:.{self.digits}f}{unit} or more"
             )
         return text
 
@@ -166,7 +166,7 @@ class Difference:
         for method, counts in ((self.method, self.failed), (self.control, self.control_failed)):
             if counts:
                 runs, why = counted(sum(counts.values()), "run"), in_words(counts)
-                yield f"{runs} of {method} gave no score ({why}), which counts as the worst."
+                yield f"{runs} of {method} gave no score ({why}), which counts as the worst score."
         if self.result.unpaired:
             yield f"{counted(self.result.unpaired, 'score')} without a partner left out."
 
@@ -176,7 +176,7 @@ def _p(value: float) -> str:
 
 
 def digits_of(metrics: Iterable[Metric], family: Iterable[Paired]) -> dict[Metric, int]:
-    """Decimals for all differences in a metric: two digits of the usual half of an interval."""
+    """Decimals for the differences in each metric: two digits of the median half-width."""
     sizes: dict[Metric, list[float]] = {}
     for metric, result in zip(metrics, family, strict=True):
         half = (result.high - result.low) / 2
@@ -186,7 +186,7 @@ def digits_of(metrics: Iterable[Metric], family: Iterable[Paired]) -> dict[Metri
 
 
 def places_of(labels: Iterable[str]) -> dict[str, str]:
-    """The parts that distinguish problems: the first, and all that differ.
+    """Short labels of problems: the first part, and all parts in which they differ.
 
     >>> list(places_of(["rooms depth; resnet18; demo", "rooms depth; resnet50; demo"]).values())
     ['rooms depth; resnet18', 'rooms depth; resnet50']

@@ -1,15 +1,15 @@
-"""Escaping: text that no terminal, spreadsheet or typesetter takes for a command."""
+"""Escaping: text that no terminal, spreadsheet or typesetter mistakes for a command."""
 
 from __future__ import annotations
 
 import unicodedata
 from typing import Any
 
-STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of characters without a shape
+STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of characters without a glyph
 
 
 def visible(text: str) -> str:
-    r"""Text in which characters that steer a terminal or turn the direction of writing are spelled.
+    r"""Text in which characters that control a terminal or the writing direction are escaped.
 
     >>> print(visible("a\x1b[31m"), visible("seed\u202e"))
     a\x1b[31m seed\u202e
@@ -27,7 +27,7 @@ def _spelled(char: str) -> str:
 
 
 def harmless(value: Any) -> Any:
-    """Text that a spreadsheet does not take for a formula."""
+    """The value, quoted if it is text that a spreadsheet would take for a formula."""
     if not isinstance(value, str):
         return value
     text = visible(value)
@@ -36,7 +36,7 @@ def harmless(value: Any) -> Any:
 
 
 def escape(text: str) -> str:
-    r"""Text as LaTeX prints it.
+    r"""Text escaped for LaTeX.
 
     >>> escape("50 % of a_b")
     '50 \\% of a\\_b'

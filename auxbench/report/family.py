@@ -1,4 +1,4 @@
-"""Families: which comparisons are judged together, whatever is shown of them."""
+"""Families: which comparisons are judged together, regardless of which are shown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Looks = Mapping[tuple[str, str, str], int]  # seeds at the latest look, by probl
 def judged(
     pairs: Sequence[tuple[ScoredProblem, str]], control: str, named: set[str], looks: Looks
 ) -> tuple[list[Claim], list[Decision]]:
-    """The claims of all pairs and what their families allow to be said."""
+    """The claims of all pairs, and the decisions on them within their families."""
     unique = {problem.name: problem for problem, _ in pairs}
     found = shared_depth(
         np.array([problem.depth for problem in unique.values()]),

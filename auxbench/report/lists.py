@@ -16,9 +16,10 @@ from auxbench.spec.registry import DATASETS, METHODS
 
 
 def methods() -> Table:
-    """All registered methods; nothing of them is imported.
+    """All registered methods, without importing those of auxbench.
 
-    What was not measured, as methods of other packages, has gaps until it is named.
+    Methods that were not measured, such as those of other packages, have gaps;
+    `auxbench show method NAME` measures them.
     """
     columns = (
         Column("name", "method"),
@@ -41,7 +42,7 @@ def methods() -> Table:
         told = {"summary": about.problem or about.summary, "problem": about.problem}
         rows.append({"name": about.name, **measured, "paper": papers, **told})
     notes = (
-        "Backward passes per training step with three tasks; auxbench show method NAME has all.",
+        "Backward passes are per training step with three tasks; see auxbench show method NAME.",
         "Parts are joined by +, and options follow a colon: auxnas:l1=10+gradnorm:alpha=1.",
         "auxbench list methods --cite NAMES gives their papers as BibTeX.",
     )
@@ -49,7 +50,7 @@ def methods() -> Table:
 
 
 def _unmeasured(about: Description) -> dict[str, Any]:
-    """The facts about another package's method, which has been imported by now."""
+    """The facts about another package's method, which has already been imported."""
     return {} if about.problem else {"family": getattr(METHODS[about.name], "family", None)}
 
 
@@ -64,7 +65,7 @@ def _measured(entry: Entry) -> dict[str, Any]:
 
 
 def datasets() -> Table:
-    """All registered data sets; nothing of them is imported."""
+    """All registered data sets, without importing them."""
     columns = (
         Column("name", "data set"),
         Column("summary", "what it is"),
@@ -86,7 +87,7 @@ def datasets() -> Table:
 
 
 def backbones() -> Table:
-    """The backbones that are tested; any other name of timm that can be cut works too."""
+    """The tested backbones; any other timm network that can be cut into blocks works too."""
     columns = (
         Column("name", "backbone"),
         Column("family", "family"),
@@ -104,7 +105,7 @@ def backbones() -> Table:
         }
         for entry in BACKBONES
     ]
-    notes = ("For images any other timm network that can be cut into blocks may be named too.",)
+    notes = ("For images, any other timm network that can be cut into blocks works too.",)
     return Table("", columns, rows, notes)
 
 
@@ -117,7 +118,7 @@ def heads() -> Table:
 
 
 def budgets() -> Table:
-    """The budget tiers; single values can be replaced, and the budget is then marked by a star."""
+    """The budget tiers; a budget in which single values were replaced is marked with a star."""
     keys = ("steps", "batch", "side", "optimizer", "learning_rate", "schedule", "evaluations")
     columns = (
         Column("name", "budget"),

@@ -1,4 +1,4 @@
-"""Matrices: methods by problems, in every cell the difference from the control and its verdict."""
+"""Matrices: methods by problems, with the difference from the control and its verdict in cells."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ COUNTED = ("better", "equivalent", "worse")
 
 
 def matrix(comparison: Comparison) -> Table:
-    """The same differences as the comparison's own table, a row per method and a column per place.
+    """The differences of a comparison, with a row per method and a column per problem.
 
-    Methods come in the order of their mean rank over the places, in which a failed run counts as
-    the worst score; those that are not recorded everywhere come last.
+    Methods are sorted by mean rank over the problems, with failed runs counted as the worst score;
+    those that are not recorded on every problem come last.
     """
     places = list(dict.fromkeys(difference.place for difference in comparison.differences))
     metrics = {difference.where["metric"] for difference in comparison.differences}
@@ -95,9 +95,9 @@ def _row(method: str, places: list[str], cells: dict[str, Difference]) -> dict[s
 
 
 def _text(cell: Difference) -> str:
-    """The difference, its verdict, and in brackets the pairs, apart where the method's run failed.
+    """The difference, its verdict, and in brackets the pairs, with failures counted separately.
 
-    A place in which nobody has a score has no difference.
+    A problem on which no method has a score has no difference.
     """
     result, digits = cell.result, cell.digits
     failed = result.n - cell.finished
@@ -112,7 +112,7 @@ def _notes(comparison: Comparison, unit: str) -> Iterator[str]:
     yield (
         f"Mean paired difference from {control} in {unit}, positive where the method is better. "
         "'better', 'worse' and 'same' (equivalent) are decided; a number alone is not. In "
-        "brackets: the number of paired seeds, with the method's failures counted apart."
+        "brackets: the number of paired seeds, with the method's failures counted separately."
     )
     places = {difference.place: difference for difference in differences}
     own = fmean(difference.control_rank for difference in places.values())
@@ -123,4 +123,4 @@ def _notes(comparison: Comparison, unit: str) -> Iterator[str]:
     yield from across_notes(comparison.problems)
     for place, difference in places.items():
         if counts := difference.control_failed:
-            yield f"{control} on {place}: runs without score, {in_words(counts)}."
+            yield f"{control} on {place}: runs without a score: {in_words(counts)}."

@@ -1,4 +1,4 @@
-"""A method: what it needs, costs and takes, and what is wrong with it."""
+"""A method: its needs, costs, options and known flaws."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from auxbench.spec.grammar import Option, options_of, per_task, spelled
 from auxbench.spec.registry import METHODS
 
 LEGEND = (
-    "Passes of a training step, measured on tiny data and averaged over 40 steps, validation not "
-    "included: forward and backward passes of the training network; partial ones, backward from a "
-    "loss down to the last shared layer; forward-mode products."
+    "Passes of a training step, measured on tiny data and averaged over 40 steps, without "
+    "validation: forward and backward passes of the training network; partial backward passes, "
+    "from a loss down to the last shared layer; forward-mode products (jvp)."
 )
 
 
 def tables(name: str, entry: Entry) -> list[Table]:
-    """All there is to say of a registered method, given what was measured of it.
+    """The tables on a registered method, given its entry in the catalogue.
 
-    Errors: `UsageError` for an unknown name, with the likely one.
+    Errors: `UsageError` for an unknown name, with the most likely one.
     """
     return [_about(METHODS.describe(name), entry), *option_tables(entry.options), _passes(entry)]
 

@@ -1,4 +1,4 @@
-"""Notes under a board: what its reader has to know of the runs behind it."""
+"""Notes under a board: what a reader has to know about the runs behind it."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ if TYPE_CHECKING:
 
 
 def notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Notes for the reader: first on these rows, then on every board."""
+    """Notes for the reader: first those on these rows, then those that every board has."""
     for row in rows:
         if row["failed"]:
             part = group[(group["method"] == row["method"]) & (group["status"] != "done")]
             reasons = [reason for reason in dict.fromkeys(part["reason"]) if reason]
-            share = f"{row['failed']} of {row['seeds'] + row['failed']} runs without score"
+            share = f"{row['failed']} of {row['seeds'] + row['failed']} runs without a score"
             text = f"{row['method']}: {share}, {row['failures']}"
             yield f"{text} ({reasons[0].rstrip('.')})." if reasons else f"{text}."
     if any(row["failed"] for row in rows):
         yield (
-            "Methods are placed by the mean in which a run without a score counts as the worst "
-            "score on this board. Training costs are what all runs spent, as far as it is "
-            "recorded, for each that has a score."
+            "Methods are sorted by a mean in which a run without a score counts as the worst score "
+            "on this board. Training costs are the recorded costs of all runs, divided by the "
+            "number of runs with a score."
         )
     others = [row["method"] for row in rows if row["same_as_single"] is False]
     if others:
         yield (
-            "The deployed network is not the single-task network, operator by operator: "
+            "The deployed network differs from the single-task network in its operators: "
             f"{', '.join(others)}."
         )
     for row in rows:
         if row["dropped_open"]:
             yield (
                 f"{row['method']}: in {row['dropped_open']} of {row['seeds']} runs the deployed "
-                "network lost connections that were still open, of strengths up to "
-                f"{row['dropped_strength']:.2f}; the score is that of a primary cut off from what "
-                "it depends on."
+                "network lost connections that were still open, with strengths up to "
+                f"{row['dropped_strength']:.2f}: the score is that of a primary cut off from "
+                "features that it depends on."
             )
     yield from provenance(group)
     if len(devices := sorted(set(group["device"].dropna()))) > 1:
@@ -65,14 +65,11 @@ def notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterato
 
 
 def provenance(group: pandas.DataFrame) -> Iterator[str]:
-    """Notes on runs of a problem that were not all made by today's code and on the same data."""
+    """Notes on stale runs of a problem, and on differences in code, data and versions."""
     for why, part in group[group["stale"] != ""].groupby("stale", sort=False):
-        yield (
-            f"Stale: {len(part)} of {len(group)} runs, {why}; auxbench run trains what is stale "
-            "again."
-        )
+        yield f"Stale: {len(part)} of {len(group)} runs, {why}; auxbench run repeats stale runs."
     if group.loc[group["data"] != "", "data"].nunique() > 1:
-        yield "Some of these runs were made on other data than the rest: do not compare them."
+        yield "Some of these runs were made on different data from the rest: do not compare them."
     digests: dict[str, set[str]] = {}
     for text in set(group["code"]):
         for parts in json.loads(text).values():

@@ -1,4 +1,4 @@
-"""A paper's table: the board of every problem in LaTeX, with gains and cost ratios."""
+"""The table for a paper: every problem's board in LaTeX, with gains and cost ratios."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TITLES = {
     "n": "$n$",
     "failed": "Failed",
 }
-"""The columns by name; training and inference are ratios of FLOPs to the control's."""
+"""The columns by name; training and inference are FLOPs relative to the control's."""
 
 
 def paper(
@@ -37,12 +37,12 @@ def paper(
     columns: Sequence[str] = tuple(TITLES),
     order: Sequence[str] = (),
 ) -> str:
-    """One LaTeX table per problem, which needs the package booktabs.
+    """One LaTeX table per problem; LaTeX needs the package booktabs.
 
     The gain is the paired difference from the control with its 95 % interval, positive where the
-    method is better. Bold are the scores of the methods that are not found worse than the best.
-    `columns` chooses from those of `TITLES`, and `order` names methods to show, in their order.
-    Errors: `UsageError` for unknown columns and methods, and without the control.
+    method is better. Scores of methods that are not found worse than the best are bold. `columns`
+    selects from the keys of `TITLES`, and `order` names the methods to show, in that order.
+    Errors: `UsageError` for unknown columns and methods, and if the control is not recorded.
     """
     for name in columns:
         if name not in TITLES:
@@ -87,7 +87,7 @@ def _table(
     caption = (
         f"{escape(scored.name)}. Means over seeds with the half width of 95\\,\\% $t$-intervals; "
         f"gains over {escape(control)} are paired by seed, positive where the method is better; "
-        "bold: not found worse than the best. Intervals are not adjusted for their number. "
+        "bold: not found worse than the best. Intervals are not adjusted for multiplicity. "
         f"Training and inference: FLOPs relative to {escape(control)}. A failed run counts as the "
         "worst score."
     )

@@ -22,7 +22,7 @@ COLUMNS = (
     Column("method", "method"),
     Column("done", "done"),
     Column("missing", "missing"),
-    Column("stale", "of them stale"),
+    Column("stale", "of these, stale"),
     Column("forward", "forward / run"),
     Column("backward", "backward / run"),
     Column("partial", "partial / run", shown=False),
@@ -34,7 +34,7 @@ COLUMNS = (
 
 
 def table(cells: Sequence[Cell], jobs: int) -> Table:
-    """One row per method and problem; the time is for `workers` runs at once."""
+    """One row per method and problem; the total time is for `jobs` runs at once."""
     rows = [
         {
             "dataset": cell.run.dataset,
@@ -71,15 +71,15 @@ def _notes(cells: Sequence[Cell], jobs: int) -> Iterator[str]:
     yield (
         f"{counted(done, 'run')} done, {missing} to do: about {duration(seconds)} of training with "
         f"{jobs} at a time, evaluation not included"
-        + (f", and {without} runs whose time cannot be told." if without else ".")
+        + (f", and {without} runs whose time is unknown." if without else ".")
     )
     if any(cell.missing and not cell.recorded for cell in known):
         yield (
-            "Passes are exact. Seconds are estimated on this machine as it is now, unless a run of "
-            "the same kind is recorded."
+            "Passes are exact. Seconds are estimated on this machine under its current load, "
+            "unless a run of the same kind is recorded."
         )
     if any(cell.stale for cell in cells):
-        yield "Stale runs were recorded by other code or data than there are now."
+        yield "Stale runs were recorded with code or data that have changed since."
     for lacking in dict.fromkeys(cell.lacking for cell in possible if cell.lacking):
         count = sum(cell.missing for cell in possible if cell.lacking == lacking)
         yield f"{count} of the runs cannot start yet: {lacking}"

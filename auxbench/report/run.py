@@ -1,4 +1,4 @@
-"""A run, as its record tells it."""
+"""A run, as its record describes it."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def _facts(record: dict[str, Any]) -> Table:
 
 
 def command(record: Mapping[str, Any]) -> str:
-    """The command that makes the same run again, with as many threads.
+    """The command that repeats a run with the same number of threads.
 
-    Words in capitals stand for what a record does not keep: where data and weights lie.
+    Words in capitals stand for what a record does not keep: the paths of data and weights.
     """
     run, recipe = record["run"], record["run"]["recipe"]
     budget = recipe["budget"].rstrip("*")
@@ -159,7 +159,7 @@ def _training(training: dict[str, Any]) -> Table:
     if peak := training.get("peak_memory_bytes"):
         notes.append(f"Peak memory: {si(peak)}B on the GPU.")
     if (waiting := training.get("waiting_seconds")) is not None:
-        notes.append(f"Its threads were ready and found no free core for {waiting:.2f} s.")
+        notes.append(f"Its threads waited for a free core for {waiting:.2f} s.")
     return Table("Training cost", columns, rows, tuple(notes))
 
 

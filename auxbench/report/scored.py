@@ -1,4 +1,4 @@
-"""Scored problems: the runs of one problem, made ready for comparisons."""
+"""Scored problems: the runs of one problem, prepared for comparisons."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ Metric = tuple[str, str, str]  # name, unit, direction
 
 
 def problems(rows: pandas.DataFrame) -> Iterator[pandas.DataFrame]:
-    """The rows of every problem; runs are comparable inside one and nowhere else."""
+    """The rows of every problem; only runs of the same problem are comparable."""
     for _, group in rows.groupby("problem", sort=False):
         yield group
 
 
 def metric_of(group: pandas.DataFrame) -> tuple[str, str, str]:
-    """Metric, unit and direction of a problem; empty where no run has finished.
+    """Metric, unit and direction of a problem; no names if no run has finished.
 
-    Errors: `UsageError` when there is more than one, in name or in version.
+    Errors: `UsageError` if the runs have several metrics, or several versions of one.
     """
     keys = ["metric", "metric_version", "unit", "direction"]
     kinds = group.dropna(subset=["metric"])[keys].drop_duplicates()
@@ -59,7 +59,7 @@ def scores(group: pandas.DataFrame, method: str) -> dict[int, float]:
 
 
 def with_failures(group: pandas.DataFrame) -> dict[str, dict[int, float]]:
-    """The scores of all runs of a problem by method and seed, the worst where a run has none."""
+    """The scores of all runs by method and seed; a run without one has the problem's worst."""
     runs: dict[str, dict[int, float]] = {}
     for method, seed, value in zip(group["method"], group["seed"], group["value"], strict=True):
         runs.setdefault(method, {})[int(seed)] = float(value)
@@ -67,10 +67,10 @@ def with_failures(group: pandas.DataFrame) -> dict[str, dict[int, float]]:
 
 
 def merits(group: pandas.DataFrame) -> dict[str, tuple[float, float]]:
-    """The sort key of a problem's methods; the smallest is the best.
+    """The sort keys of a problem's methods, the smallest being the best.
 
-    It is the mean score in which a failed run counts as the worst, negative where more is better,
-    and among equals the share of runs that failed.
+    A key is the mean score, in which a failed run counts as the worst and whose sign is flipped if
+    larger is better, followed by the share of runs that failed.
     """
     sign = -1 if metric_of(group)[2] == "up" else 1
     failed = group["value"].isna().groupby(group["method"]).mean()
@@ -88,11 +88,11 @@ def failures(group: pandas.DataFrame, method: str) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class ScoredProblem:
-    """The runs of a problem, a failed one with the worst score, and the ranks of some methods.
+    """The runs of a problem, failed ones with the worst score, and the ranks of some methods.
 
-    `collapses` counts the collapsed runs of every method, `depth` and `spread` are those of
-    `collapsed`, `others` is the number of methods besides the control, of which those with the same
-    scores count once, and `failing` are the methods with runs that gave no score.
+    `collapses` counts the collapsed runs of every method, `depth` and `spread` are as returned by
+    `collapsed`, `others` is the number of methods besides the control (methods with identical
+    scores count once), and `failing` has the methods with runs that gave no score.
     """
 
     group: pandas.DataFrame
@@ -113,7 +113,7 @@ class ScoredProblem:
         ranked = ranks({method: order[method] for method in methods if method in order})
         name = str(group["problem"].iloc[0])
         metric, every = metric_of(group), with_failures(group)
-        # methods with the same scores are one method, which says nothing new the second time
+        # methods with identical scores count as one, since a copy adds no information
         distinct = {tuple(part.items()): method for method, part in every.items()}
         kept = {method: every[method] for method in distinct.values()}
         marks, depth, spread = collapsed(_oriented(kept, metric[2]))
@@ -134,10 +134,10 @@ class ScoredProblem:
         )
 
     def standing(self, order: Sequence[str]) -> dict[str, tuple[int, float, float]]:
-        """The tier of every method and the bounds of its rank; `order` is the best one first.
+        """The tier of every method and the bounds of its rank; `order` begins with the best one.
 
-        Two methods of a tier cannot be told apart from its first by the decisions that comparisons
-        follow, over the family of all pairs.
+        The methods of a tier cannot be told apart from its first by the decision rules of
+        comparisons, over the family of all pairs.
         """
         sign = 1.0 if self.metric[2] == "up" else -1.0
         pairs = list(combinations(order, 2))
@@ -176,10 +176,10 @@ class ScoredProblem:
     def claim(
         self, method: str, control: str, family: int, depth: float, alpha: float = ALPHA
     ) -> Claim:
-        """The difference of two methods, in a family of this many comparisons.
+        """The difference between two methods, as one of `family` comparisons.
 
-        `depth` is how far a collapsed run falls here, as far as it is known (see `shared_depth`),
-        and `alpha` the level of the family.
+        `depth` is the known depth of collapses on this problem (see `shared_depth`), and `alpha`
+        the level of the family.
         """
         ours, theirs = self.scores[method], self.scores[control]
         known = self.group["margin"].dropna()
@@ -192,11 +192,11 @@ class ScoredProblem:
     def risk(
         self, method: str, control: str, difference: float, depth: float
     ) -> tuple[float, bool]:
-        """How far one more run may fall, and whether a run that matters here has collapsed.
+        """How far one more run may fall, and whether a run of the two methods has collapsed.
 
-        What a failed run would have scored is unknown and may be far worse than the worst score
-        seen, so the method that seems better is not excused by failing: its failures count as
-        collapses, of at least the depth from which on a run counts as one.
+        The score that a failed run would have had is unknown and may be far worse than the worst
+        score seen. Failing must not help the method that seems better, so its failures count as
+        collapses, at least as deep as the threshold for a collapse.
         """
         fallen = bool(self.collapses[method] or self.collapses[control])
         if (method if difference > 0 else control) in self.failing:
@@ -204,7 +204,7 @@ class ScoredProblem:
         return depth, fallen
 
     def finished(self, method: str, control: str) -> int:
-        """The number of pairs with a score of the method's own."""
+        """The number of pairs in which the method's own run has a score."""
         return len(scores(self.group, method).keys() & self.scores[control].keys())
 
 

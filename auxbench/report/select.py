@@ -1,4 +1,4 @@
-"""The selection of the records for a board or comparison."""
+"""Selects the records for a board or comparison."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def select(
     backbone: str | None = None,
     budget: str | None = None,
 ) -> list[Record]:
-    """The records that match; a name without options matches it with any.
+    """The records that match; a name without options matches that name with any options.
 
-    Errors: `UsageError` that names a filter which nothing passes, with the likely one.
+    Errors: `UsageError` for a filter that no record passes, with the most likely value.
     """
     chosen = list(records)
     filters = {"dataset": dataset, "primary": primary, "backbone": backbone, "budget": budget}

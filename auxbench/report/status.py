@@ -1,4 +1,4 @@
-"""Status: what is under way in a results folder, what has ended how, and what failed and why."""
+"""Status: what is under way in a results folder, how runs ended, and why some failed."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ FAILED = (
     Column("count", "runs"),
     Column("reason", "reason"),
     Column("methods", "methods"),
-    Column("example", "such as run"),
+    Column("example", "example"),
 )
 
 
 def running(folder: Path) -> Table:
-    """One row per run that is claimed; those of dead processes are marked as left behind."""
+    """One row per claimed run; those of dead processes are marked."""
     rows, dead = [], 0
     for file in sorted(folder.glob(f"runs/*/{FILE}")):
         known, owner = under_way(file.parent), owner_of(file.parent)
@@ -53,17 +53,17 @@ def running(folder: Path) -> Table:
                 "owner": f"{owner} (dead)" if abandoned else str(owner or "unknown"),
             }
         )
-    notes = ["Nothing is being carried out."] if not rows else []
+    notes = ["No run is under way."] if not rows else []
     if dead:
         notes.append(
-            f"{counted(dead, 'run')} left behind by a dead process; the command that started "
-            f"{'it' if dead == 1 else 'them'} goes on from the checkpoint."
+            f"{counted(dead, 'run')} left behind by a dead process; repeat the command that "
+            f"started {'it' if dead == 1 else 'them'} to resume from the checkpoint."
         )
     return Table("Under way", RUNNING, rows, tuple(notes))
 
 
 def ended(records: Iterable[Mapping[str, Any]]) -> Table:
-    """One row per status and reason of runs without a score, and how many have which status."""
+    """One row per status and reason of runs without a score, and the count of every status."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     counts: Counter[str] = Counter()
     for record in records:
@@ -84,12 +84,12 @@ def ended(records: Iterable[Mapping[str, Any]]) -> Table:
     total = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     notes = [f"Recorded: {total}." if total else "Nothing is recorded."]
     if any(row["status"] not in FINAL for row in rows):
-        notes.append("auxbench retry carries out again what was killed or ended in an error.")
+        notes.append("auxbench retry repeats runs that were killed or ended in an error.")
     return Table("Without a score", FAILED, rows, tuple(notes))
 
 
 def _left(folder: Path) -> str | None:
-    """The time that is left, by the pace of this attempt."""
+    """The time that is left at the pace of this attempt."""
     known = under_way(folder)
     if known is None or known.step <= known.first:
         return None

@@ -24,10 +24,10 @@ NOTHING = "—"
 class Column:
     """A column: its key in data formats, its title for people, and how its numbers are written.
 
-    `digits` are decimals, or the key under which every row says how many; `si` writes 1.2 M for
-    1,200,000; `signed` writes a plus and is for numbers around zero. With `upto`, the key of an
-    upper bound, the column reads [lower, upper]. `shown` columns are for people, and data formats
-    hold all.
+    `digits` is the number of decimals, or the key of the row's value that says it; `si` writes
+    1.2 M for 1,200,000; `signed` writes a plus and is for numbers around zero. With `upto`, the key
+    of an upper bound, the column reads [lower, upper]. People see only the `shown` columns; data
+    formats hold all.
     """
 
     key: str
@@ -39,7 +39,7 @@ class Column:
     upto: str | None = None
 
     def text(self, row: Row) -> str:
-        """The cells of a row as people read them; an em dash where there is nothing.
+        """The cell of a row as people see it; an em dash if there is no value.
 
         >>> Column("low", "interval", 1, upto="high").text({"low": 1.26, "high": 2})
         '[1.3, 2.0]'
@@ -68,7 +68,7 @@ class Column:
                 return text if self.signed else text.removeprefix("+")
             if value > 0 and not (self.signed or self.upto):
                 return f"<{10**-places:.{places}f}"
-            return text[1:]  # what rounds to zero has no sign
+            return text[1:]  # a number that rounds to zero has no sign
         return str(value)
 
 
@@ -116,9 +116,9 @@ def render(tables: Sequence[Table], style: str) -> str:
     """The tables as text, ending in a newline; `style` is text, markdown, latex, csv or json.
 
     Data formats hold raw values, not rounded ones: JSON is one list of the rows of all tables,
-    what is missing or not finite being null, and CSV has a new header where the columns change.
-    LaTeX needs the package booktabs. Text fits the terminal as far as words can be folded; numbers
-    never are.
+    with null for values that are missing or not finite, and CSV has a new header where the columns
+    change. LaTeX needs the package booktabs. Text is fitted to the terminal by folding words, but
+    never numbers.
 
     >>> render([Table("", (Column("mean", "mean", 1),), ({"mean": 41.26},))], "json")
     '[\\n  {\\n    "mean": 41.26\\n  }\\n]\\n'
@@ -133,14 +133,14 @@ def render(tables: Sequence[Table], style: str) -> str:
     write = {"text": _text, "markdown": _markdown}[style]
     parts = []
     for index, table in enumerate(tables):
-        # A note that the next table has too is said once, below it.
+        # A note that the next table repeats is printed once, below that table.
         later = tables[index + 1].notes if index + 1 < len(tables) else ()
         parts.append(write(table, [note for note in table.notes if note not in later]))
     return "\n".join(parts)
 
 
 def si(value: float) -> str:
-    """A large number with a prefix of the SI, three digits.
+    """A large number with an SI prefix, to three digits.
 
     >>> si(11_176_512), si(950), si(2.5e13), si(999_999)
     ('11.2 M', '950', '25 T', '1 M')
@@ -221,7 +221,7 @@ def _widths(table: Table, width: int) -> list[int]:
         wanted.append(max([cell_len(column.title), *cells]))
         folded = cells if table.numeric(column) else [min(12, cell) for cell in cells]
         least.append(max([*words, *folded]))
-    # Where numbers alone are too much, the terminal breaks the lines.
+    # If the numbers alone are too wide, the terminal wraps the lines.
     slack = max(0, width - 2 * len(wanted) - sum(least))
     widths = []
     for most, few in zip(wanted, least, strict=True):
@@ -231,7 +231,7 @@ def _widths(table: Table, width: int) -> list[int]:
 
 
 def _width() -> int:
-    """The terminal's width, or enough for any table where there is no terminal."""
+    """The terminal's width, or one that is enough for any table if there is no terminal."""
     import shutil
     import sys
 
@@ -252,7 +252,7 @@ def _pipes(cells: Iterable[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown prints as it is."""
+    """Text escaped for Markdown."""
     flat = visible(text.replace("\n", " "))
     return "".join(f"\\{char}" if char in "\\|*`<" else char for char in flat)
 
@@ -271,5 +271,5 @@ def _latex(table: Table) -> str:
 
 def _ampersands(cells: Iterable[str]) -> str:
     line = " & ".join(map(escape, cells)) + r" \\"
-    # At the start of a line these would be taken for an argument of the one before.
+    # At the start of a line, these would be read as an argument of the line before.
     return "{}" + line if line.startswith(("[", "*")) else line

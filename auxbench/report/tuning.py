@@ -40,11 +40,11 @@ def table(tunings: Sequence[Tuning]) -> Table:
                 "flops": sum(trial.flops for trial in tuning.trials),
             }
         )
-    counts = {len(tuning.trials) for tuning in tunings} - {1}  # of methods without options
+    counts = {len(tuning.trials) for tuning in tunings} - {1}  # 1 trial: a method without options
     same = "Every method" if len(counts) <= 1 else "Not every method"
     notes = [
-        f"{same} had the same number of trials, the first with defaults. A trial is judged by the "
-        "mean validation score over its seeds, which no final run has, and not by test scores."
+        f"{same} had the same number of trials, the first with defaults. A trial is judged by its "
+        "mean validation score over seeds that no final run has, and not by test scores."
     ]
     if len({(row["problem"], row["method"]) for row in rows}) < len(rows):
         notes.append("Some methods were tuned more than once: the last tuning of each counts.")

@@ -148,6 +148,9 @@ BUDGETS = {
 }
 
 
+MOST = {"steps": 10**9, "batch": 10**6, "side": 10**4, "evaluations": 10**6, "chunks": 10**4}
+
+
 def budget(name: str) -> Recipe:
     """The budget of that name; errors: `UsageError` with the most similar name."""
     if name not in BUDGETS:
@@ -158,7 +161,9 @@ def budget(name: str) -> Recipe:
 def _check(key: str, value: Any) -> None:
     if key in CHOICES and value not in CHOICES[key]:
         raise UsageError(f"{key} is '{value}'; {suggestion(str(value), CHOICES[key])}")
-    if key in ("steps", "batch", "side", "evaluations", "chunks") and value < 1:
-        raise UsageError(f"{key} is {value}; it must be at least 1.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{key} is {value}; it must be a finite number.")
+    if key in MOST and not 1 <= value <= MOST[key]:
+        raise UsageError(f"{key} is {value}; it must be from 1 to {MOST[key]:,}.")
     if key == "learning_rate" and value <= 0:
         raise UsageError(f"learning_rate is {value}; it must be above 0.")

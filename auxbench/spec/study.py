@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
 
 from auxbench.errors import UsageError
+from auxbench.spec.budget import budget
 from auxbench.spec.grammar import split_list
 
 Words = str | Sequence[str]
@@ -20,6 +24,8 @@ CHANGES = (
     "schedule",
     "chunks",
 )
+MOST = 100_000  # seeds of one study
+LARGEST = 2**53  # seeds are below, so that JSON keeps them
 SEEDS = "write how many, such as 5, or which, such as 5-9 or 0,3,5."
 
 
@@ -32,18 +38,40 @@ def seeds_of(given: Seeds) -> tuple[int, ...]:
     >>> seeds_of(3), seeds_of("5-7"), seeds_of("0,4,7-8"), seeds_of([2])
     ((0, 1, 2), (5, 6, 7), (0, 4, 7, 8), (2,))
     """
+    if isinstance(given, bool) or not isinstance(given, int | str | Sequence):
+        raise UsageError(f"seeds is {given}, which is not a number of seeds; {SEEDS}")
     if isinstance(given, str):
-        parts = [_stretch(part, given) for part in split_list(given)]
-        found = [seed for part in parts for seed in part]
-        if given.strip().isdecimal():
-            found = list(range(int(given)))
+        whole = given.strip()
+        parts = [range(_number(whole))] if whole.isdecimal() else _stretches(given)
+    elif isinstance(given, int):
+        parts = [range(given)]
     else:
-        found = list(range(given)) if isinstance(given, int) else list(given)
-    twice = [seed for seed in found if found.count(seed) > 1]
-    if not found or min(found) < 0 or twice:
-        wrong = f"which names {twice[0]} twice" if twice else "which is not a seed from 0 on"
-        raise UsageError(f"seeds is {given}, {wrong}; {SEEDS}")
+        wrong = [seed for seed in given if isinstance(seed, bool) or not isinstance(seed, Integral)]
+        if wrong:
+            raise UsageError(f"seeds is {given}, and {wrong[0]!r} is not a seed; {SEEDS}")
+        parts = [range(int(seed), int(seed) + 1) for seed in given]
+    if sum(max(0, part.stop - part.start) for part in parts) > MOST:
+        raise UsageError(f"seeds is {str(given)[:40]}, which is more than {MOST:,} seeds; {SEEDS}")
+    found = [seed for part in parts for seed in part]
+    twice = [seed for seed, count in Counter(found).items() if count > 1]
+    if not found or min(found) < 0 or max(found) >= LARGEST or twice:
+        why = f"which names {twice[0]} twice" if twice else "which is not a seed from 0 on"
+        raise UsageError(f"seeds is {given}, {why}; {SEEDS}")
     return tuple(found)
+
+
+def check(words: Mapping[str, Any]) -> None:
+    """Refuse what is wrong by itself, before anything is imported that takes its time.
+
+    Errors: `UsageError` for wrong seeds, budgets and values of these.
+    """
+    seeds_of(words.get("seeds", 3))
+    changes = {key: words[key] for key in CHANGES if words.get(key) is not None}
+    budget(words.get("budget", "small")).with_changes(**changes)
+
+
+def _stretches(text: str) -> list[range]:
+    return [_stretch(part, text) for part in split_list(text)]
 
 
 def _stretch(part: str, text: str) -> range:
@@ -52,4 +80,9 @@ def _stretch(part: str, text: str) -> range:
     ends = [end.strip() for end in (first, last or first)]
     if not all(end.isdecimal() for end in ends):
         raise UsageError(f"seeds is '{text}', and '{part}' is not a seed; {SEEDS}")
-    return range(int(ends[0]), int(ends[1]) + 1)
+    return range(_number(ends[0]), _number(ends[1]) + 1)
+
+
+def _number(digits: str) -> int:
+    """A number; any that is too long is as good as the smallest that is refused."""
+    return int(digits) if len(digits) < 20 else LARGEST

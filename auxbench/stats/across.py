@@ -1,7 +1,7 @@
-"""Across problems: mean ranks and their intervals, profiles of gains, Nemenyi's difference.
+"""Statistics across problems: mean ranks, profiles of gains, Friedman's and Nemenyi's tests.
 
-No test is made on cells of problems and seeds pooled together: seeds of one problem say nothing of
-another problem, and pooled they would make any number of problems look like many.
+No test pools the seeds of several problems: the seeds of one problem say nothing about another
+problem, and pooling them would make a few problems look like many.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from auxbench.stats.paired import interval
 
 Numbers = npt.NDArray[np.float64]
 
-MANY = 6  # problems from which on they can stand for others like them
+MANY = 6  # problems from which on results can generalise to similar problems
 
 
 def mean_rank_interval(ranks: Sequence[Numbers], level: float = 0.95) -> tuple[float, float]:
     """The bounds of a method's mean rank from its drawn ranks on every problem, [DRAWS] each.
 
-    With at least `MANY` problems it is the t-interval of the problems' mean ranks, about problems
-    like these; with fewer it is about these problems alone. A percentile bootstrap of the problems
-    would cover 89 % with six of them.
+    With at least `MANY` problems it is the t-interval of the problems' mean ranks and refers to
+    problems like these; with fewer it refers to these problems alone. A percentile bootstrap over
+    problems would have a coverage of 89 % with six of them.
 
     >>> mean_rank_interval([np.full(9, 2.0), np.full(9, 3.0)])
     (2.5, 2.5)
@@ -39,9 +39,9 @@ def mean_rank_interval(ranks: Sequence[Numbers], level: float = 0.95) -> tuple[f
 
 
 def profile(gains: Sequence[Numbers], sizes: Sequence[float]) -> Numbers:
-    """The share [K] of runs whose gain is at least each of K sizes; every problem weighs the same.
+    """The share [K] of runs whose gain is at least each of K sizes; problems have equal weight.
 
-    `gains` are those of the seeds of each problem, in shares of the control's score.
+    `gains` has an array per problem: the gain of every seed, relative to the control's score.
 
     Source: Agarwal, Schwarzer, Castro, Courville and Bellemare, Deep Reinforcement Learning at the
     Edge of the Statistical Precipice, NeurIPS 2021, https://arxiv.org/abs/2108.13264 (run-score
@@ -56,9 +56,9 @@ def profile(gains: Sequence[Numbers], sizes: Sequence[float]) -> Numbers:
 
 
 def friedman(scores: Numbers) -> float:
-    """Friedman's p-value for N problems and M methods, [N, M]: that all have the same mean rank.
+    """Friedman's p-value for the hypothesis that M methods rank equally on N problems, [N, M].
 
-    It is 1 where there are fewer than three methods or two problems, or where all are equal.
+    It is 1 for fewer than three methods or two problems, and if all scores are equal.
 
     >>> round(friedman(np.array([[1.0, 2, 3]] * 4)), 3)
     0.018
@@ -74,7 +74,7 @@ def friedman(scores: Numbers) -> float:
 def critical_difference(methods: int, problems: int, alpha: float = 0.05) -> float:
     """Nemenyi's critical difference of two mean ranks.
 
-    It shows nothing where it reaches the largest difference that there can be, `methods` - 1.
+    It shows nothing if it reaches the largest possible difference, `methods` - 1.
 
     Source: Demsar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006,
     https://jmlr.org/papers/v7/demsar06a.html (table 5 and the formula above it)

@@ -1,12 +1,12 @@
 """Calibration: how often the shipped decisions claim a difference where there is none.
 
-Scores are made up for methods that all have the same mean as their control, with noise of several
-shapes, and go through the very functions that judge real runs. A rate is the share of families in
-which anything was called better or worse; it is promised to be at most 5 %. Collapses are 8
-standard deviations deep. What is deeper or more frequent can exceed the promise where few methods
-have been run, since then it may not have been seen; so can one that collapses alone, above all the
-control, which takes part in every comparison. `python
--m auxbench.stats.calibrate` writes the rates that reports quote.
+Scores are simulated for methods that all have the same mean as their control, with several shapes
+of noise, and pass through the same functions that judge real runs. A rate is the share of families
+in which any method was called better or worse; it should be at most 5 %. Collapses are 8 standard
+deviations deep. Deeper or more frequent collapses can raise the rate where few methods have been
+run, since they may have gone unseen; so can a method that alone collapses, above all the control,
+which takes part in every comparison. `python -m auxbench.stats.calibrate` writes the rates that
+reports quote.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from auxbench.stats.multiplicity import holm
 Numbers = npt.NDArray[np.float64]
 Rng = np.random.Generator
 
-SHARED = 0.4  # of the variance of normal methods is that of the seed, which pairing removes
+SHARED = 0.4  # share of a normal method's variance that is due to the seed; pairing removes it
 DEPTH = 8.0  # standard deviations
 
 
@@ -46,7 +46,7 @@ def _collapsing(share: float) -> Callable[[Rng, Numbers, tuple[int, ...]], Numbe
 
 
 def _one_collapsing(rng: Rng, seed: Numbers, shape: tuple[int, ...]) -> Numbers:
-    """Normal methods, of which the first collapses in a tenth of its runs."""
+    """Normal methods, the first of which collapses in a tenth of its runs."""
     scores = _normal(rng, seed, shape)
     first = _collapsing(0.1)(rng, seed, (*shape[:-2], 1, shape[-1]))
     scores[..., :1, :] = first
@@ -54,7 +54,7 @@ def _one_collapsing(rng: Rng, seed: Numbers, shape: tuple[int, ...]) -> Numbers:
 
 
 def _skewed(rng: Rng, seed: Numbers, shape: tuple[int, ...]) -> Numbers:
-    """Lognormal with the long tail on the bad side, three times as spread as the control."""
+    """Lognormal with the long tail on the bad side and three times the spread of the control."""
     mean, spread = math.exp(0.5), math.sqrt((math.e - 1) * math.e)
     return -3 * (rng.lognormal(size=shape) - mean) / spread
 
@@ -68,8 +68,8 @@ SHAPES: Mapping[str, Callable[[Rng, Numbers, tuple[int, ...]], Numbers]] = {
     "collapses in 10 %": _collapsing(0.1),
 }
 
-# Nothing in the scores of the others tells of a method that collapses alone, in runs that were not
-# made: here the promise cannot be kept, and the rates are measured to be told.
+# Scores of other methods cannot reveal that one method alone collapses, in runs that were not made:
+# here 5 % cannot be kept, and the rates are measured so that reports can state them.
 LIMITS: Mapping[str, Callable[[Rng, Numbers, tuple[int, ...]], Numbers]] = {
     "one method collapses in 10 %": _one_collapsing,
     "the control collapses in 10 %": _normal,
@@ -94,7 +94,7 @@ class Rate:
         return self.rate > ALPHA + 4 * math.sqrt(ALPHA * (1 - ALPHA) / self.draws)
 
     def to_json(self) -> dict[str, Any]:
-        """The rate as a table holds it."""
+        """The rate as a row of a table."""
         return {**asdict(self), "excessive": self.excessive}
 
 
@@ -106,7 +106,7 @@ def calibrate(
 ) -> Iterator[Rate]:
     """Measure the rates of all shapes and limits by seeds, methods and problems.
 
-    The limits, which grow with the number of comparisons, are also measured on ten problems.
+    The rates of limits grow with the number of comparisons, so ten problems are measured as well.
 
     >>> next(calibrate(100, [5], [4], [1])).rate <= 0.15
     True
@@ -124,10 +124,10 @@ def calibrate(
 
 
 def resampled(scores: Sequence[float], seeds: int, draws: int = 2000) -> Rate:
-    """Measure the rate on real runs: one method against itself, on disjoint seeds drawn again.
+    """Measure the rate on real runs: one method against itself, on disjoint random seeds.
 
-    `scores` are those of one method by seed, at least twice `seeds` of them. As many methods stand
-    beside it as lift the level to 5 %, all made of the same scores.
+    `scores` has the scores of one method, at least twice `seeds` of them. The problem is taken to
+    have enough methods, with the same scores, for the level to be 5 %.
 
     >>> resampled(list(np.random.default_rng(0).standard_normal(60)), 5, 200).rate < 0.1
     True
@@ -178,7 +178,7 @@ FILE = Path(__file__).with_name("calibration.json")
 
 
 def measured() -> list[Rate]:
-    """The rates that were measured with this release's decisions, from `calibration.json`."""
+    """The rates measured with the decision rules of this release, from `calibration.json`."""
     return [Rate(**values) for values in json.loads(FILE.read_text(encoding="utf-8"))]
 
 

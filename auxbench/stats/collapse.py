@@ -1,4 +1,4 @@
-"""Collapsed runs: those that fall far below what their own method usually reaches."""
+"""Collapsed runs: those that score far below what their method usually reaches."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
 
-RARE = 0.1  # share of methods up to which collapses are taken as theirs alone
-ENOUGH = 4  # methods besides the control, of which some would have shown collapses
+RARE = 0.1  # share of methods up to which collapses are taken to concern these methods only
+ENOUGH = 4  # methods besides the control; among these, some would have shown collapses
 FAR = 5.0  # robust standard deviations below the median of the method
 NORMAL = 1.4826  # standard deviations of a normal distribution per median absolute deviation
 
 
 def collapsed(scores: Numbers) -> tuple[npt.NDArray[np.bool_], Numbers, Numbers]:
-    """Mark the runs [..., M, n] that collapsed; also the depth and the usual spread, both [...].
+    """Mark the collapsed runs [..., M, n]; also return the depth and the usual spread, both [...].
 
-    `scores` are oriented so that larger is better, M methods with n seeds each, and NaN where there
-    is no run. A run collapsed if it lies more than 5 standard deviations below the median of its
-    method; the standard deviation is that of all runs around the medians of their methods, from the
-    median absolute deviation, which the collapsed runs do not move. The spread is that standard
-    deviation, and the depth is the median fall of the collapsed runs; it is 0 unless more than one
+    `scores` of M methods with n seeds each are oriented so that larger is better, with NaN where
+    there is no run. A run has collapsed if it lies more than 5 standard deviations below the median
+    of its method. This standard deviation is that of all runs around the medians of their methods,
+    estimated from the median absolute deviation, to which collapsed runs matter little; it is also
+    the spread. The depth is the median fall of the collapsed runs. It is 0 unless more than one
     method in ten has any, since a rare collapse says little about the other methods.
 
     >>> marks, depth, _ = collapsed(np.array([[0.50, 0.51, 0.52, 0.10], [0.49, 0.50, 0.51, 0.52]]))
@@ -33,7 +33,7 @@ def collapsed(scores: Numbers) -> tuple[npt.NDArray[np.bool_], Numbers, Numbers]
     middle = np.nanmedian(scores, axis=-1, keepdims=True)
     fall = middle - scores
     n = known.sum(-1, keepdims=True)
-    # a median takes one value for itself, as a mean does
+    # a median uses up one degree of freedom, as a mean does
     fair = np.abs(fall) * np.sqrt(n / np.maximum(n - 1, 1))
     spread = NORMAL * np.nanmedian(fair, axis=(-2, -1), keepdims=True)
     rounding = 1e-9 * np.nanmax(np.abs(scores), axis=(-2, -1), keepdims=True)
@@ -45,11 +45,11 @@ def collapsed(scores: Numbers) -> tuple[npt.NDArray[np.bool_], Numbers, Numbers]
 
 
 def shared_depth(depths: Numbers, spreads: Numbers, others: npt.ArrayLike) -> Numbers:
-    """The depths [..., P] of the problems that are compared together.
+    """The depths [..., P] to assume for problems that are compared together.
 
     Where few methods (`others` besides the control) have been run, collapses may be unseen, and a
-    method that collapses on one problem may on another. There the deepest fall on any of the
-    problems counts, in units of their spreads.
+    method that collapses on one problem may collapse on another. There the largest depth of any
+    problem is assumed, in units of the problems' spreads.
 
     >>> shared_depth(np.array([8.0, 0.0]), np.array([1.0, 0.5]), 1).tolist()
     [8.0, 4.0]

@@ -1,12 +1,12 @@
-"""Decisions: what a family of comparisons allows to be said, at an error rate that is measured.
+"""Decisions: the conclusions that a family of comparisons supports, at a measured error rate.
 
-The t-test of paired differences keeps its level for methods that behave alike. It does not for a
-method that collapses in a few of its runs: most samples miss the collapses and flatter it. Three
-rules keep the rate of false claims at 5 % there as well, which `auxbench calibrate` measures:
+The paired t-test keeps its level for methods that behave alike. It does not for a method that
+collapses in a few of its runs: most samples miss the collapses and flatter it. Three rules keep the
+rate of false claims at 5 % there as well, as `auxbench calibrate` measures:
 
 * Where more than one method in ten has collapsed runs, a claim must survive one more seed, in which
   the method that is called better falls as deep as these runs do.
-* Where a run of either method compared collapsed, a claim must also pass the sign-flip test.
+* Where a run of either compared method collapsed, a claim must also pass the sign-flip test.
 * Where few methods have been run on a problem, so that collapses may be unseen, the level is
   stricter, and collapses on the other problems count as well (see `shared_depth`).
 """
@@ -29,16 +29,16 @@ Marks = npt.NDArray[np.bool_]
 
 ALPHA = 0.05
 STRICT = {1: 0.001, 2: 0.01, 3: 0.02}  # the level by the number of methods besides the control
-ENOUGH = 5  # pairs from which on methods may be called equivalent: fewer say little of the spread
-ROUNDING = 1e-9  # a spread below this share of the scores is that of their rounding
+ENOUGH = 5  # pairs needed to call methods equivalent: fewer say little about the spread
+ROUNDING = 1e-9  # a spread below this share of the scores is rounding error
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A paired difference and what has to be known of its problem for a decision.
+    """A paired difference, and what a decision has to know about its problem.
 
     `others`, `depth`, `collapsed` and `margin` are as for `evidence`. `alpha` is the level of the
-    family, which is lower where seeds are added after looks (see `sequential`).
+    family, which is lower if seeds are added after looks (see `sequential`).
     """
 
     result: Paired
@@ -51,12 +51,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Decision:
-    """The verdict on one comparison of a family, with p-values to be compared with its level.
+    """The verdict on one comparison of a family, with p-values to compare with the family's level.
 
-    They are adjusted for the family (Holm), for the strictness of the level and for collapses.
-
-    The verdict is 'better', 'worse', 'equivalent' or 'undecided'; `why` says in words what kept a
-    difference that the t-test finds from being decided, and is empty elsewhere.
+    The p-values are adjusted for the family (Holm), for the strictness of the level and for
+    collapses. The verdict is 'better', 'worse', 'equivalent' or 'undecided'. If the t-test finds a
+    difference that stays undecided, `why` gives the reason in words; otherwise it is empty.
     """
 
     p: float
@@ -67,12 +66,12 @@ class Decision:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence of R comparisons in their paired differences, as arrays [R].
+    """The evidence on R comparisons from their paired differences, as arrays [R].
 
-    `p` is the p-value by which a difference is decided and `p_equivalent` the one by which it is
-    found to be smaller than the margin; both have been raised by the rules above, so that they are
-    to be compared with `ALPHA`. `mean` is the mean difference. `flipped` marks where the sign-flip
-    test had the last word, `guarded` where one more collapse had it.
+    `p` is the p-value for a difference and `p_equivalent` that for a difference smaller than the
+    margin; both have been raised by the rules above and are to be compared with `ALPHA`. `mean` is
+    the mean difference. `flipped` marks where the sign-flip test determined `p`, `guarded` where
+    one more collapse did.
     """
 
     mean: Numbers
@@ -104,12 +103,12 @@ def evidence(
 
     `n` is at least 2. `others` is the number of methods besides the control that have been run on
     the problem, `depth` [R] how deep its collapsed runs fell (see `collapse`), `collapsed` [R]
-    whether a run of the two methods did, `margin` the difference below which methods are
-    equivalent, if the data set declares one, and `scale` [R] the size of the scores, which tells
-    differences from their rounding.
+    whether a run of the two methods collapsed, `margin` the difference below which methods are
+    equivalent, if the data set declares one, and `scale` [R] the magnitude of the scores, which
+    separates differences from rounding error.
 
-    Sources: of the t-test, Student, "The probable error of a mean", Biometrika 6, 1908,
-    https://doi.org/10.1093/biomet/6.1.1; of the two one-sided tests, D. J. Schuirmann, Journal of
+    Sources: for the t-test, Student, "The probable error of a mean", Biometrika 6, 1908,
+    https://doi.org/10.1093/biomet/6.1.1; for the two one-sided tests, D. J. Schuirmann, Journal of
     Pharmacokinetics and Biopharmaceutics 15, 1987, https://doi.org/10.1007/BF01068419
 
     >>> found = evidence(np.array([[0.9, 1.1, 1.0, 1.2, 0.8]]), others=4, margin=2.0)
@@ -151,7 +150,7 @@ def evidence(
 
 
 def decide(family: Sequence[Claim]) -> list[Decision]:
-    """Decide a family; exact duplicates, which say the same thing twice, count as one comparison.
+    """Decide a family of comparisons, in which exact duplicates count as one.
 
     Over the whole family, the probability of any false 'better' or 'worse' is at most 5 %, and so
     is that of any false 'equivalent'.
@@ -199,8 +198,8 @@ def verdicts(
 ) -> npt.NDArray[np.str_]:
     """The verdicts on a family of K comparisons, [..., K], from Holm's adjusted p-values.
 
-    A difference that is found to be smaller than the margin is 'equivalent', even where it is found
-    not to be 0. The others are 'better', 'worse' or 'undecided'.
+    A difference that is significantly smaller than the margin is 'equivalent', even if it also
+    differs significantly from 0. The others are 'better', 'worse' or 'undecided'.
 
     >>> verdicts(np.array([0.3, -0.3, 0.0]), np.array([0.01, 0.2, 1.0]), np.array([1, 1, 0.001]))
     array(['better', 'undecided', 'equivalent'], dtype='<U10')
@@ -216,8 +215,8 @@ def verdicts(
 def _tests(differences: Numbers, margin: float, rounding: Numbers) -> tuple[Numbers, Numbers]:
     """The p-values [R] of the t-test and of the two one-sided tests against the margin.
 
-    Differences that are all equal have no spread from which a t-test could judge: p is 1 where they
-    are 0 and else that of their signs, 2 ** (1 - n), and so is that of being within the margin.
+    A t-test needs a spread. If all differences are equal, p is 1 if they are 0, else that of the
+    sign test, 2 ** (1 - n), which is also the p-value for being within the margin.
     """
     n = differences.shape[1]
     mean, spread = differences.mean(1), differences.std(1, ddof=1)

@@ -1,4 +1,4 @@
-"""The frame: one row per run, the form in which records are computed with."""
+"""The frame: a table with one row per run, on which all statistics are computed."""
 
 from __future__ import annotations
 
@@ -69,21 +69,21 @@ COLUMNS = (
     "dirty",
     "device",
 )
-CONTENDED = 0.1  # share of the time that a run's threads waited for a core, from which it is marked
+CONTENDED = 0.1  # share of time waiting for a core above which a run is marked
 
 
 def frame(
     records: Iterable[Mapping[str, Any]] | pandas.DataFrame, tunings: Iterable[Tuning] = ()
 ) -> pandas.DataFrame:
-    """One row per run with flat columns; what a run does not have is missing.
+    """One row per run with flat columns; values that a run does not have are missing.
 
     Rows with the same `problem` are comparable: same data, tasks, backbone, recipe and protocol.
     `value` is the deployed network's primary score on the test split, and NaN for a run that
-    failed. With the `tunings` of a ledger an entry that tuning selected has its method's name in
-    `method`; `entry` is always the complete text, and `tuning` says how it was found. `draw` is the
-    draw of the data that a seed made, if it did. `stale` says why a run is not of the present code,
-    if so. Of several records of a run, the last one counts. A frame is given back as it is, so that
-    what is made of records can be made of a frame too.
+    failed. With the `tunings` of a ledger, an entry that tuning selected has its method's name in
+    `method`; `entry` is always the complete text, and `tuning` says how the entry was found. `draw`
+    is the draw of the data, if the seed made one. `stale` says why a run does not match the present
+    code, and is empty if it does. If a run has several records, the last one counts. A frame is
+    returned unchanged, so that callers may pass either records or a frame.
 
     >>> frame([]).columns[:3].tolist()
     ['id', 'problem', 'dataset']
@@ -100,10 +100,10 @@ def frame(
 
 
 def _label(rows: Sequence[dict[str, Any]], tunings: Iterable[Tuning]) -> None:
-    """Say how every entry was found, and call one that tuning selected by its method's name.
+    """Note how every entry was found, and give one that tuning selected its method's name.
 
-    The same method with other options on the same problem is then told apart by what it is. Whoever
-    tunes again and again has this written behind the method: all tunings count, with their trials.
+    The method's own entry and those of earlier tunings on the same problem are then marked as such.
+    Repeated tuning is visible: the note counts all tunings of a method, with their trials.
     """
     every: dict[tuple[str, str], list[Tuning]] = {}
     for one in tunings:
@@ -184,7 +184,7 @@ def _data(record: Mapping[str, Any]) -> str:
 
 
 def _times(training: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
-    """The seconds of a run, and whether the machine was busy, as far as it is known."""
+    """The seconds of a run, and whether the machine was busy (None if unknown)."""
     seconds, evaluation = training.get("seconds"), training.get("evaluation_seconds")
     waiting, contended = training.get("waiting_seconds"), None
     if not (seconds is None or evaluation is None or waiting is None or threads is None):

@@ -1,4 +1,4 @@
-"""Families: comparisons that are judged together, so that chance does not pick the winners."""
+"""Multiplicity: p-values adjusted for families of comparisons that are judged together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 def holm(values: npt.ArrayLike) -> Numbers:
-    """Adjust the p-values of families, [..., K], so that any false claim has at most their rate.
+    """Adjust the p-values of families, [..., K], to control the family-wise error rate.
 
     Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
     Journal of Statistics 6, 1979, https://www.jstor.org/stable/4615733

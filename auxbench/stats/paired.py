@@ -19,24 +19,24 @@ Numbers = npt.NDArray[np.float64]
 LEVEL = 0.95
 POWER = 0.8
 GRID = 4_000
-ROUNDING = 1e-9  # a spread below this share of the scores is that of their rounding
+ROUNDING = 1e-9  # a spread below this share of the scores is rounding error
 
 
 @dataclass(frozen=True)
 class Paired:
-    """A difference over n seeds that both methods have, oriented so that positive is better.
+    """The mean difference over the n seeds that both methods have; positive is better.
 
     `low` and `high` bound the mean difference at the confidence level (paired t) and `spread` is
-    the standard deviation of the `differences`. `p` is the t-test's, two-sided and always a number;
-    what it allows to be said is for `decision` to say. `scale` is the size of the scores.
-    `correlation` is that of the pairs, NaN below three pairs and where one side is constant.
+    the standard deviation of the `differences`. `p` is the two-sided p-value of the t-test and
+    always a number; `decision` turns it into a verdict. `scale` is the magnitude of the scores.
+    `correlation` is that of the pairs, NaN for fewer than three pairs and if one side is constant.
     `detectable` is the true difference that this test would have found with power 0.8, given n and
-    the spread that was seen. `unpaired` counts values without a partner, which are left out.
+    the observed spread. `unpaired` counts values without a partner, which are left out.
 
-    Below two pairs there is no test: p is 1, bounds and detectable difference are NaN. Differences
-    that are all equal have no spread from which a t-test could judge, so bounds and detectable
-    difference are NaN too: p is 1 where the scores are identical and else that of the sign test,
-    2 ** (1 - n), which needs six seeds to fall below 0.05.
+    For fewer than two pairs there is no test: p is 1, and the bounds and the detectable difference
+    are NaN. They are also NaN if all differences are equal, since a t-test needs a spread: p is
+    then 1 if the scores are identical and otherwise that of the sign test, 2 ** (1 - n), which
+    needs six seeds to fall below 0.05.
     """
 
     n: int
@@ -53,7 +53,7 @@ class Paired:
 
     @property
     def median(self) -> float:
-        """The median of the differences, NaN below two pairs."""
+        """The median of the differences; NaN for fewer than two pairs."""
         return float(np.median(self.differences)) if self.differences else math.nan
 
     @property
@@ -94,8 +94,8 @@ def paired(
     `direction` is 'up' where larger is better. `alpha` is the level of the test for which
     `detectable` is computed, smaller than 0.05 within a family; `level` is that of the interval.
 
-    Source of the choice: the paired t-test keeps its level for the small numbers of seeds that are
-    usual here, where overlapping error bars and bootstrap intervals do not; Student, "The probable
+    Reason and source: the paired t-test keeps its level for the small numbers of seeds that are
+    usual here, while overlapping error bars and bootstrap intervals do not; Student, "The probable
     error of a mean", Biometrika 6, 1908, https://doi.org/10.1093/biomet/6.1.1
 
     >>> result = paired({0: 3.0, 1: 4.0, 2: 6.0}, {0: 2.0, 1: 2.0, 2: 3.0}, "up")
@@ -126,7 +126,7 @@ def paired(
 
 
 def detectable(n: int, spread: float, alpha: float = 1 - LEVEL, power: float = POWER) -> float:
-    """The smallest true mean difference that a two-sided paired t-test of n pairs finds so often.
+    """The smallest true mean difference that a two-sided paired t-test of n pairs has `power` for.
 
     `spread` is the standard deviation of the differences. Under a true difference d the statistic
     follows a noncentral t with n - 1 degrees of freedom and noncentrality d sqrt(n) / spread; the
@@ -142,8 +142,8 @@ def detectable(n: int, spread: float, alpha: float = 1 - LEVEL, power: float = P
 def _effect(n: int, alpha: float, power: float) -> float:
     """The detectable difference in units of the spread.
 
-    The two tails are integrated over the spread that would be seen, on quantiles of chi-squared:
-    scipy's noncentral t gives NaN or warns far out, where small families of seeds lie.
+    The two tails are averaged over the observed spread, on quantiles of its chi-squared
+    distribution: scipy's noncentral t gives NaN or warns far out in the tails, as with few seeds.
     """
     critical = -float(special.stdtrit(n - 1, alpha / 2))
     shares = (np.arange(GRID) + 0.5) / GRID

@@ -1,4 +1,4 @@
-"""Ranks, in which a run without a score counts as the worst score that was seen."""
+"""Ranks, in which a run without a score counts as the worst score seen."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Name = TypeVar("Name", bound=Hashable)
 def imputed(
     scores: Mapping[Name, Mapping[int, float]], direction: str
 ) -> dict[Name, dict[int, float]]:
-    """The scores of methods by seed, with the worst of all for every NaN, in order of seeds.
+    """The scores of methods, sorted by seed, with every NaN replaced by the worst score of all.
 
-    `direction` is 'up' where larger is better. Where there is no score at all, nothing can stand
-    for one, and no seed is left. An identical method that loses its worst seeds would otherwise be
-    called better far too often. What the run would have scored may be worse still: no method is
-    called better for it (see `ScoredProblem.risk`).
+    `direction` is 'up' where larger is better. If there is no score at all, no seed is left.
+    Without the replacement, an identical method that loses its worst seeds would be called better
+    far too often. The lost runs might have scored even worse, so no method is called better because
+    of the replacement (see `ScoredProblem.risk`).
 
     >>> imputed({"hps": {1: 0.5, 0: 0.9}, "famo": {0: math.nan}}, "down")
     {'hps': {0: 0.9, 1: 0.5}, 'famo': {0: 0.9}}

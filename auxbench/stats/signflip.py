@@ -1,4 +1,4 @@
-"""The sign-flip test of paired differences, and the interval that belongs to it."""
+"""The sign-flip test of paired differences, and the corresponding interval."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
 
-EXACT = 20  # pairs up to which every pattern of signs is tried
-PATTERNS = 100_000  # random ones beyond
+EXACT = 20  # pairs up to which all patterns of signs are tried
+PATTERNS = 100_000  # random patterns for more pairs
 
 
 def signflip(differences: Numbers) -> float:
-    """The two-sided p-value for differences [n] that are symmetric around 0.
+    """The two-sided p-value for the hypothesis that differences [n] are symmetric around 0.
 
-    It is the share of sign patterns whose sum is at least as far from 0 as the sum that was seen,
-    exact up to 20 pairs. It never falls below 2 ** (1 - n), so six pairs are the fewest that can
+    It is the share of sign patterns whose sum is at least as far from 0 as the observed sum, exact
+    for up to 20 pairs. It never falls below 2 ** (1 - n), so six pairs are the fewest that can
     reach 0.05.
 
     Source: R. A. Fisher, "The Design of Experiments", Oliver and Boyd, 1935, section 21.
@@ -34,8 +34,8 @@ def signflip(differences: Numbers) -> float:
 def flip_interval(differences: Numbers, level: float = 0.95) -> tuple[float, float]:
     """The interval of centres that the sign-flip test does not reject; NaN for too few pairs.
 
-    Its ends are two of the means of all subsets of the differences [n]: for symmetric differences
-    these divide the line into intervals in each of which the centre lies with equal probability.
+    Its ends are two of the means of all subsets of the differences [n]: for symmetric differences,
+    these means divide the line into intervals that contain the centre with equal probability.
 
     Source: J. A. Hartigan, "Using Subsample Values as Typical Values", Journal of the American
     Statistical Association 64, 1969, https://doi.org/10.1080/01621459.1969.10501057
@@ -55,7 +55,7 @@ def _subset_sums(values: Numbers) -> tuple[Numbers, Numbers]:
     """The sums and the sizes of all subsets of n values, or of random ones where n is large."""
     if len(values) > EXACT:
         chosen = np.random.default_rng(0).random((PATTERNS, len(values))) < 0.5
-        chosen[0] = True  # what was seen is one of the patterns
+        chosen[0] = True  # the observed signs are one of the patterns
         return chosen @ values, chosen.sum(1).astype(np.float64)
     sums, sizes = np.zeros(1), np.zeros(1)
     for value in values:

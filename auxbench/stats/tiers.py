@@ -1,4 +1,4 @@
-"""Tiers: methods that cannot be told apart stand together, each with an interval of its rank."""
+"""Tiers: groups of methods that cannot be told apart from their best, and intervals of ranks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def rank_intervals(scores: Numbers, level: float = 0.95) -> tuple[Numbers, Numbe
     """The bounds [M] of the ranks of M methods by a bootstrap of their n seeds, [M, n].
 
     `scores` are oriented so that larger is better, NaN where there is no run; rank 1 is the best.
-    Every draw weighs the deviations of the seeds at random, the same for all methods, since seeds
-    are paired, and widens them as Student's t does. Resampling instead would be far too sure of few
-    seeds. A method with one seed may have any rank.
+    Every draw weights the deviations of the seeds at random, alike for all methods, since seeds are
+    paired, and widens them as Student's t does. Plain resampling would give far too narrow
+    intervals for few seeds. A method with one seed may have any rank.
 
     >>> low, high = rank_intervals(np.array([[3.0, 3.1, 2.9, 3.0], [1.0, 1.1, 0.9, 1.0]]))
     >>> low.tolist(), high.tolist()
@@ -34,9 +34,9 @@ def rank_intervals(scores: Numbers, level: float = 0.95) -> tuple[Numbers, Numbe
 
 
 def drawn_ranks(scores: Numbers, rng: np.random.Generator) -> Numbers:
-    """The ranks [M, DRAWS] of M methods, [M, n], in every draw.
+    """The ranks [M, DRAWS] of M methods in every draw, from their scores [M, n].
 
-    Problems that are drawn by generators of one seed have the same draws for the same seeds.
+    Problems drawn with generators of the same seed have the same draws for the same seeds.
     """
     counts = (~np.isnan(scores)).sum(1)
     means = np.nansum(scores, axis=1) / np.maximum(counts, 1)
@@ -57,8 +57,8 @@ def drawn_ranks(scores: Numbers, rng: np.random.Generator) -> Numbers:
 def tiers(order: Sequence[Name], apart: Mapping[tuple[Name, Name], bool]) -> dict[Name, int]:
     """The tier of every method, from 1; `order` is from the best to the worst.
 
-    A tier begins with the best method that is left, and takes all that cannot be told apart from
-    it; `apart` says of which pairs it can.
+    A tier has the best of the remaining methods and all others that cannot be told apart from it;
+    `apart` says which pairs can be.
 
     >>> tiers(["a", "b", "c"], {("a", "b"): False, ("a", "c"): True, ("b", "c"): False})
     {'a': 1, 'b': 1, 'c': 2}

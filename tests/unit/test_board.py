@@ -60,7 +60,7 @@ def test_failures_are_listed_with_their_reason() -> None:
     assert (row["seeds"], row["failed"]) == (2, 3)
     assert row["failures"] == "1 diverged, 1 oom, 1 unscored"
     text = render([table], "text")
-    assert "single: 3 of 5 runs without score, 1 diverged" in " ".join(text.split())
+    assert "single: 3 of 5 runs without a score, 1 diverged" in " ".join(text.split())
     assert "made up to be diverged" in text
     assert "failed" not in render(boards(study({"single": [40.0, 41.0]})), "text")
 
@@ -157,7 +157,7 @@ def test_a_board_says_when_costs_or_networks_do_not_compare() -> None:
     two["inference"]["same_as_single"] = False
     two["environment"], one["environment"] = {"device_name": "H"}, {"device_name": "A"}
     text = " ".join(render(boards([one, two]), "text").split())
-    assert "is not the single-task network, operator by operator: single." in text
+    assert "differs from the single-task network in its operators: single." in text
     assert "come from different devices: A, H." in text
 
 

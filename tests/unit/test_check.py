@@ -225,7 +225,7 @@ BALANCERS = {
     "the plain sum": (
         "it_differs_from_every_other_rule",
         {"body": "weights = ones"},
-        "its weights and the network after 3 steps are those of 'sum' to the last bit; use",
+        "its weights and the network after 3 steps are bit-identical to those of 'sum'; use",
     ),
     "a look that is not reported": (
         "passes_are_reported",
@@ -235,7 +235,7 @@ BALANCERS = {
             "    phase.step = lambda b: {'x': len(network(b['train'].inputs))}\n"
             "    return [phase]"
         },
-        "in 3 steps the network is called 6 times, and 3 passes are reported; compute losses by",
+        "in 3 steps the network is called 6 times, and 3 passes are reported; compute losses with",
     ),
     "labels that are missed for good": (
         "batches_without_labels_do_no_lasting_harm",
@@ -320,7 +320,7 @@ BALANCERS = {
     "an option that every entry has": (
         "its_options_are_not_those_of_training",
         {"options": ", *, lr: float = 0.5"},
-        "option 'lr' is read as the training's own, since every entry has lr, weight_decay,",
+        "option 'lr' is read as an option of training, since every entry has lr, weight_decay,",
     ),
     "an option without help": (
         "its_options_are_explained",
@@ -366,7 +366,7 @@ ARCHITECTURES = {
     "a deployed network that says something else": (
         "the_primary_starts_as_everywhere",
         {"deployed": "nn.Sequential(self.network, nn.Softmax(dim=1))"},
-        "has the parameters of the single-task network and does not predict what it does",
+        "has the parameters of the single-task network but predicts something else",
     ),
     "a parameter that is ignored": (
         "every_parameter_is_reached",
@@ -578,7 +578,7 @@ def test_the_authors_of_a_draft_are_those_of_its_source(tmp_path: Path) -> None:
 def test_drafts_are_refused_for_sources_and_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="source 'a paper' cannot be read; write it as"):
         write("mine", "balancer", tmp_path, "a paper")
-    with pytest.raises(UsageError, match="is not there; make it, or name another by --folder"):
+    with pytest.raises(UsageError, match="does not exist; make it or name another by --folder"):
         write("mine", "balancer", tmp_path / "none")
 
 

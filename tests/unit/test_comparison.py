@@ -90,7 +90,7 @@ def test_a_verdict_reads_as_a_sentence() -> None:
     assert undecided == (
         "hps against single on rooms segmentation with depth (miou): undecided. The difference is "
         "+0.14 % [-0.26, +0.54] over 5 paired seeds, adjusted p = 0.385; the test has 80 % power "
-        "from a true difference of 0.84 % on."
+        "for a true difference of 0.84 % or more."
     )
 
 
@@ -100,7 +100,7 @@ def test_identical_and_constant_differences_are_undecided_in_words() -> None:
     shift, copy = compare(study(copies), ["shift", "copy"], control="single").sentences()
     assert copy.endswith("undecided. The scores are identical on 5 paired seeds.")
     assert "undecided. The difference is +1.0 % on each of 5 paired seeds" in shift
-    assert "only their signs can be tested, adjusted p = 0.125." in shift
+    assert "only the signs can be tested, adjusted p = 0.125." in shift
     assert "nan" not in shift + copy
 
 
@@ -115,8 +115,8 @@ def test_failed_and_partnerless_runs_are_in_the_sentence() -> None:
     ]
     comparison = compare(records, ["hps", "single"])
     (sentence,) = comparison.sentences()
-    assert "2 runs of hps gave no score (1 diverged, 1 oom), which counts as the worst." in sentence
-    assert "1 run of single gave no score (1 oom), which counts as the worst." in sentence
+    assert "2 runs of hps gave no score (1 diverged, 1 oom), which counts as the" in sentence
+    assert "1 run of single gave no score (1 oom), which counts as the worst score." in sentence
     assert "1 score without a partner left out." in sentence
     (row,) = comparison.table().rows
     assert (row["n"], row["unpaired"], row["failed"], row["control_failed"]) == (7, 1, 2, 1)
@@ -166,7 +166,7 @@ def test_a_method_that_always_failed_is_compared_as_the_worst(seeds: int, verdic
 def test_where_nobody_has_a_score_nothing_is_compared() -> None:
     records = [record(name, 0, None, status="error") for name in ("olaux", "single")]
     (sentence,) = compare(records, ["olaux"], control="single").sentences()
-    assert "undecided, for no paired seeds allow no test. 1 run of olaux gave no score" in sentence
+    assert "undecided, since there are no paired seeds to test. 1 run of olaux gave no" in sentence
 
 
 def test_notes_name_the_estimand_the_test_and_the_correction() -> None:
@@ -201,8 +201,8 @@ def test_methods_missing_on_a_problem_are_named() -> None:
 @pytest.mark.parametrize(
     ("records", "methods", "message"),
     [
-        ([], ["a", "b"], "no record is left to compare; auxbench run makes some."),
-        (RECORDS, [], "nothing cannot be compared; name two, or one with --control."),
+        ([], ["a", "b"], "there are no records to compare; auxbench run makes some."),
+        (RECORDS, [], "an empty list cannot be compared; name two, or one with --control."),
         (RECORDS, ["hps", "hps"], "one method cannot be compared; name two"),
         (RECORDS, ["hps", "auxnsa"], "no record has method 'auxnsa'; did you mean 'auxnas'?"),
     ],

@@ -131,7 +131,7 @@ def test_numbers_that_are_too_large_are_skipped_and_named(tmp_path: Path) -> Non
     made["run"]["seed"] = 10**30
     store.append({**made, "id": identity(made["run"])})
     assert store.records() == []
-    assert "its run is not what it should be" in store.problems[0]
+    assert "its run is invalid" in store.problems[0]
 
 
 @pytest.mark.parametrize("style", ["text", "markdown", "latex", "csv"])

@@ -67,7 +67,7 @@ def supervised(body: str, limits: str = "") -> subprocess.Popen[str]:
         (
             "beats.beat()\n    " + DEAF,
             "stall=1",
-            "(-9, 'killed', 'it took no step for 1 s, the limit of a stall')",
+            "(-9, 'killed', 'it took no step for 1 s, the stall limit')",
         ),
         (
             "for _ in range(20): beats.beat(); time.sleep(0.1)",
@@ -77,7 +77,7 @@ def supervised(body: str, limits: str = "") -> subprocess.Popen[str]:
         (
             DEAF.replace("while", "held = bytearray(300_000_000)\n    while"),
             "memory=2e8",
-            "(-9, 'oom', 'it took more than the memory of 0.2 GB it may have')",
+            "(-9, 'oom', 'it used more than the memory limit of 0.2 GB')",
         ),
     ],
 )

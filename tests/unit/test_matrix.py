@@ -64,7 +64,7 @@ def test_failing_improves_no_rank_in_the_matrix_and_none_on_the_board() -> None:
     assert (last[f"{place}/pairs"], last[f"{place}/failed"]) == (10, 9)
     turned = matrix(compare(after, ["single"], "pcgrad"))
     assert (
-        "pcgrad on rooms segmentation with depth: runs without score, 9 diverged." in turned.notes
+        "pcgrad on rooms segmentation with depth: runs without a score: 9 diverged." in turned.notes
     )
 
 

@@ -129,7 +129,7 @@ def test_stale_runs_are_counted_and_recorded_seconds_preferred(tmp_path: Path) -
     assert (cell.done, cell.missing, cell.stale) == (1, 2, 1)
     assert (cell.seconds, cell.recorded) == (123.0, True)
     assert (cell.forward, cell.lacking) == (4, "")
-    assert "Stale runs were recorded by other code" in render([table([cell], 1)], "text")
+    assert "Stale runs were recorded with code or data that" in render([table([cell], 1)], "text")
 
 
 def test_what_cannot_be_trained_is_impossible_before_it_runs(tmp_path: Path) -> None:

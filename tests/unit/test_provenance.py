@@ -117,7 +117,7 @@ def test_boards_say_what_is_stale_and_what_was_made_on_other_data() -> None:
         one["provenance"] = {**provenance_of(run), "data": {"digest": str(number % 2)}}
     notes = " ".join(boards(records)[0].notes)
     assert "Stale" not in notes
-    assert "made on other data than the rest" in notes
+    assert "made on different data from the rest" in notes
 
 
 def test_boards_of_stale_runs_need_no_torch() -> None:

@@ -60,9 +60,9 @@ def test_sentences_say_what_follows_and_where_power_begins() -> None:
     sentences = compare(RECORDS, [], control="single").sentences()
     undecided = next(s for s in sentences if s.startswith("hps against single"))
     assert "undecided" in undecided
-    assert "the test has 80 % power from a true difference of" in undecided
+    assert "the test has 80 % power for a true difference of" in undecided
     one = compare(study({"single": [1.0], "hps": [2.0]}), ["hps", "single"])
-    assert "undecided, for 1 paired seed allows no test" in one.sentences()[0]
+    assert "undecided, since there is only 1 paired seed to test" in one.sentences()[0]
     assert [d.verdict for d in one.differences] == ["undecided"]
 
 

@@ -454,7 +454,7 @@ def test_a_sound_cache_is_used_and_not_drawn_again(
     dataset = Rooms(side=16, **COUNTS)
     dataset.prepare()
     progress = capfd.readouterr().err.splitlines()
-    assert "scenes of 16 x 16 pixels, which are kept: 4 scenes" in progress[0]
+    assert "16 x 16 pixels, which are kept: 4 scenes" in progress[0]
     assert "4 of 4 scenes" in progress[-1]
     monkeypatch.setattr(_store, "drawn", lambda *_: pytest.fail("drawn again"))
     dataset.prepare()

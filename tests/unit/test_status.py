@@ -78,7 +78,7 @@ def test_the_commands_on_a_folder(tmp_path: Path) -> None:
     call = CliRunner().invoke
     text = call(status, ["--results", str(tmp_path)], catch_exceptions=False).output
     assert "made up to be killed" in text
-    assert "Nothing is being carried out." in text
+    assert "No run is under way." in text
     words = ["--results", str(tmp_path), "--jobs", "1"]
     text = call(retry, words, catch_exceptions=False).output
     assert "1 done; see auxbench status" in text

@@ -8,7 +8,7 @@ import pytest
 
 from auxbench.cli.main import auxbench
 from auxbench.errors import UsageError
-from auxbench.execution import local
+from auxbench.execution import resources
 from auxbench.execution.study import Study
 from auxbench.spec.study import Seeds, seeds_of
 
@@ -55,11 +55,11 @@ def test_a_file_names_seeds_as_a_list_too(
 def test_threads_are_those_asked_for_or_the_users_or_a_share(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(local, "cores", lambda: 8)
+    monkeypatch.setattr(resources, "cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert local.threads_of(None, 2) == 4
-    assert local.threads_of(None, 16) == 1
+    assert resources.threads_of(None, 2) == 4
+    assert resources.threads_of(None, 16) == 1
     for value, wanted in (("3", 3), ("3,2", 3), ("", 4), ("0", 4), ("all", 4)):
         monkeypatch.setenv("OMP_NUM_THREADS", value)
-        assert local.threads_of(None, 2) == wanted
-    assert local.threads_of(5, 2) == 5
+        assert resources.threads_of(None, 2) == wanted
+    assert resources.threads_of(5, 2) == 5

@@ -635,4 +635,4 @@ def test_it_is_prepared_by_name_but_not_fetched(source: Path, tmp_path: Path) ->
     dataset(Path(out)).prepare()
     refused = str(CliRunner().invoke(data_command, ["fetch", "taskonomy"]).exception)
     assert "may not be fetched for you (research terms of Taskonomy and Omnidata" in refused
-    assert "splits_taskonomy.zip; then auxbench data prepare taskonomy --source DIR." in refused
+    assert "; then auxbench data prepare taskonomy --source DIR." in refused

@@ -165,7 +165,7 @@ def test_tuning_again_shows(tuned: Path, tmp_path: Path) -> None:
 
 def test_seeds_of_tuning_are_refused_for_final_runs(tmp_path: Path) -> None:
     words = {**WORDS, "seeds": [FIRST_SEED + 1]}
-    with pytest.raises(UsageError, match="seed 10001 is one of those of tuning"):
+    with pytest.raises(UsageError, match="seed 10001 is reserved for tuning"):
         auxbench.tune("single", "toy", results=tmp_path, **words)
 
 

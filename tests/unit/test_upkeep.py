@@ -106,5 +106,5 @@ def test_exports_hold_a_row_per_run(tmp_path: Path, name: str) -> None:
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     folder(tmp_path)
-    with pytest.raises(UsageError, match=r"has no known kind; end its name in .csv or .parquet"):
+    with pytest.raises(UsageError, match=r"has an unknown format; end its name in .csv or"):
         call("export", tmp_path / "out.xlsx", "--results", tmp_path)
