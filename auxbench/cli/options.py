@@ -116,34 +116,26 @@ def show(tables: Sequence[Table], style: str) -> None:
     click.echo(render(tables, style), nl=False)
 
 
-def records(results: str) -> list[dict[str, Any]]:
-    """The records of a folder; invalid lines are reported on standard error.
-
-    Errors: `UsageError` for a folder without records.
-    """
-    from auxbench.records.store import Store
-
-    store = Store(Path(results))
-    found = store.runs()
-    for problem in store.problems:
-        click.echo(f"auxbench: {problem}", err=True)
-    if not found:
-        raise UsageError(
-            f"no records in '{results}'; make some with auxbench run, or name another."
-        )
-    return found
-
-
 def rows(results: str, **chosen: str | None) -> pandas.DataFrame:
     """The chosen runs of a results folder as a frame, labelled by the tunings in its ledger.
 
     Errors: `UsageError` for a folder without records and for a filter that no record passes.
     """
     from auxbench.records.ledger import Ledger
+    from auxbench.records.store import Store
     from auxbench.report.select import select
-    from auxbench.stats import frame
+    from auxbench.stats.frame import labelled
+    from auxbench.stats.index import indexed
 
-    return frame(select(records(results), **chosen), Ledger(results).tunings())
+    store = Store(Path(results))
+    found = indexed(store)
+    for problem in store.problems:
+        click.echo(f"auxbench: {problem}", err=True)
+    if found.empty:
+        raise UsageError(
+            f"no records in '{results}'; make some with auxbench run, or name another."
+        )
+    return labelled(select(found, **chosen), Ledger(results).tunings())
 
 
 def _added(command: F, *options: Callable[[F], F]) -> F:

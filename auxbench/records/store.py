@@ -105,22 +105,23 @@ class Store:
             os.replace(draft, self.file)
         return aside
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self, start: int = 0) -> list[dict[str, Any]]:
         """The latest record of every id, in the order in which they were appended.
 
         Records of earlier schemas are upgraded. Lines that are incomplete, as a crash may leave
         behind, or damaged, and records with wrong fields or of a later release are skipped and
         listed in `problems`. A folder without records gives an empty list. Errors: `UsageError` if
-        the file cannot be read.
+        the file cannot be read. With `start` only the lines from that byte of the file on are read.
         """
         self.problems = []
         latest: dict[str, dict[str, Any]] = {}
-        for file, number, line in self._lines():
+        for file, number, line in self._lines(start):
             if not line.strip():
                 continue
             record, wrong = _read(line)
             if record is None:
-                self.problems.append(f"line {number} of '{file}' {wrong}; it is skipped.")
+                place = f"line {number} after byte {start}" if start else f"line {number}"
+                self.problems.append(f"{place} of '{file}' {wrong}; it is skipped.")
                 continue
             earlier = latest.get(record["id"], {}).get("status")
             if earlier in FINAL and record.get("status") not in FINAL:
@@ -129,9 +130,9 @@ class Store:
             latest[record["id"]] = record
         return list(latest.values())
 
-    def runs(self) -> list[dict[str, Any]]:
+    def runs(self, start: int = 0) -> list[dict[str, Any]]:
         """The records of runs, as `records` gives them; others are listed in `problems` too."""
-        found = self.records()
+        found = self.records(start)
         others = [record["id"] for record in found if "run" not in record]
         self.problems += [f"record '{name}' is not of a run; it is skipped." for name in others]
         return [record for record in found if "run" in record]
@@ -177,9 +178,10 @@ class Store:
             )
         return self.folder / "runs" / name
 
-    def _lines(self) -> Iterator[tuple[Path, int, bytes]]:
+    def _lines(self, start: int) -> Iterator[tuple[Path, int, bytes]]:
         """All lines with their files and line numbers, those of the compressed file first."""
-        archived, current = self._archived(self.archive), self._current()
+        archived = [] if start else self._archived(self.archive)
+        current = self._current(start)
         for file, lines in ((self.archive, archived), (self.file, current)):
             for number, line in enumerate(lines, 1):
                 yield file, number, line
@@ -197,12 +199,12 @@ class Store:
                 f"results file '{archive}' cannot be read ({reason}); get it again or delete it."
             ) from None
 
-    def _current(self) -> list[bytes]:
+    def _current(self, start: int) -> list[bytes]:
         try:
-            content = self.file.read_bytes()
+            content = self._read(start)
             if content and not content.endswith(b"\n"):  # the last line is unfinished or cut off
                 with suppress(UsageError), self._writing():
-                    content = self.file.read_bytes()
+                    content = self._read(start)
             return content.split(b"\n")
         except FileNotFoundError:
             return []
@@ -211,6 +213,11 @@ class Store:
                 f"results file '{self.file}' cannot be read ({reason(error)}); "
                 "choose another with --results."
             ) from None
+
+    def _read(self, start: int) -> bytes:
+        with self.file.open("rb") as file:
+            file.seek(start)
+            return file.read()
 
     @contextmanager
     def _writing(self) -> Iterator[int]:

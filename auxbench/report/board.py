@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from auxbench.report.notes import notes, threads
 from auxbench.report.scored import (
     ScoredProblem,
-    failures,
     merits,
     metric_of,
     problems,
-    scores,
     with_failures,
 )
 from auxbench.report.tables import Column, Table, decimals
@@ -71,6 +73,7 @@ COLUMNS = (
 OPEN = 0.01  # strength above which dropping a connection changes the deployed network's output
 SPENT = ("forward", "backward", "partial", "jvp", "train_flops")
 SECONDS = ("train_seconds", "cpu_seconds", "evaluation_seconds")
+DEPLOYED = ("same_as_single", "latency_ms", "dropped_strength", "threads", "parameters", "macs")
 
 
 def boards(records: Iterable[Record] | pandas.DataFrame) -> list[Table]:
@@ -99,9 +102,10 @@ def _board(group: pandas.DataFrame) -> Table:
     every, order = with_failures(group), merits(group)
     names = sorted(order, key=order.__getitem__)
     standing = ScoredProblem.of(group, names).standing(names)
+    columns = {str(key): group[key].to_numpy() for key in group.columns}
     rows = [
         {
-            **_row(group, method),
+            **_row({key: column[columns["method"] == method] for key, column in columns.items()}),
             **common,
             **dict(zip(("tier", "rank_low", "rank_high"), standing[method], strict=True)),
             "imputed": _mean(every[method]),
@@ -115,21 +119,25 @@ def _board(group: pandas.DataFrame) -> Table:
     return Table(title, _columns(rows), rows, tuple(notes(group, rows)))
 
 
-def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
-    part = group[group["method"] == method]
-    first = part.iloc[0]
-    done = part[part["status"] == "done"]
-    values = list(scores(group, method).values())
-    failed = failures(group, method)
+def _row(part: Mapping[str, Any]) -> dict[str, Any]:
+    """The runs of a method, whose columns are arrays, as a row of the board."""
+    finished = part["status"] == "done"
+    done = {key: part[key][finished] for key in DEPLOYED}
+    scored = ~np.isnan(part["value"])
+    values = part["value"][scored].tolist()
+    failed = Counter(
+        "unscored" if word == "done" else str(word) for word in part["status"][~scored].tolist()
+    )
     mean, low, high = map(_present, interval(values))
-    same = done["same_as_single"].dropna()
-    latencies = done["latency_ms"].dropna().tolist()
+    same = [value for value in done["same_as_single"].tolist() if value is not None]
+    latencies = _known(done["latency_ms"])
+    strengths = _known(done["dropped_strength"])
     return {
-        "method": method,
-        **{key: first[key] for key in ("entry", "tuning")},
-        **{key: first[key] for key in ("dataset", "primary", "auxiliaries", "backbone", "budget")},
-        "problem": first["problem"],
-        "pretrained": bool(first["pretrained"]),
+        **{key: part[key][0] for key in ("method", "entry", "tuning", "problem")},
+        **{
+            key: part[key][0] for key in ("dataset", "primary", "auxiliaries", "backbone", "budget")
+        },
+        "pretrained": bool(part["pretrained"][0]),
         "mean": mean,
         "low": low,
         "high": high,
@@ -138,30 +146,38 @@ def _row(group: pandas.DataFrame, method: str) -> dict[str, Any]:
         "failures": in_words(failed),
         **{key: _whole(_spent(part, key)) for key in SPENT},
         **{key: _present(_spent(part, key)) for key in SECONDS},
-        "threads": _whole(done["threads"].mean()),
+        **{key: _whole(_average(done[key])) for key in ("threads", "parameters", "macs")},
         "stale": int((part["stale"] != "").sum()),
-        "contended": sum(busy is True for busy in part["contended"]),  # None where unknown
-        **{key: _whole(done[key].mean()) for key in ("parameters", "macs")},
+        "contended": sum(busy is True for busy in part["contended"].tolist()),  # None if unknown
         # A single run on a busy machine would move a mean.
         "latency_ms": median(latencies) if latencies else None,
-        "same_as_single": bool(same.all()) if len(same) else None,
-        "dropped_open": int((done["dropped_strength"] > OPEN).sum()),
-        "dropped_strength": _present(done["dropped_strength"].max()),
+        "same_as_single": all(same) if same else None,
+        "dropped_open": sum(strength > OPEN for strength in strengths),
+        "dropped_strength": max(strengths, default=None),
     }
+
+
+def _known(values: npt.NDArray[np.float64]) -> list[float]:
+    return [float(value) for value in values.tolist() if not math.isnan(value)]
+
+
+def _average(values: npt.NDArray[np.float64]) -> float:
+    known = _known(values)
+    return fmean(known) if known else math.nan
 
 
 def _mean(values: Mapping[int, float]) -> float | None:
     return fmean(values.values()) if values else None
 
 
-def _spent(part: pandas.DataFrame, key: str) -> float:
+def _spent(part: Mapping[str, Any], key: str) -> float:
     """The total cost of a method's runs, divided by the number of runs with a score.
 
     A mean over all runs would make a method look cheaper if some of its runs fail early.
     """
-    known = part[key].notna()
-    scored = int((known & part["value"].notna()).sum())
-    return float(part[key].sum()) / scored if scored else math.nan
+    known = ~np.isnan(part[key])
+    scored = int((known & ~np.isnan(part["value"])).sum())
+    return float(part[key][known].sum()) / scored if scored else math.nan
 
 
 def _present(value: float) -> float | None:

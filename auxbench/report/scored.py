@@ -139,35 +139,52 @@ class ScoredProblem:
         The methods of a tier cannot be told apart from its first by the decision rules of
         comparisons, over the family of all pairs.
         """
-        sign = 1.0 if self.metric[2] == "up" else -1.0
-        pairs = list(combinations(order, 2))
-        p = []
-        for one, other in pairs:
-            ours, theirs = self.scores[one], self.scores[other]
-            common = sorted(ours.keys() & theirs.keys())
-            differences = np.array([[sign * (ours[seed] - theirs[seed]) for seed in common]])
-            if len(common) < 2:
-                p.append(1.0)
-                continue
-            depth, fallen = self.risk(one, other, float(differences.mean()), self.depth)
-            found = evidence(
-                differences,
-                others=self.others,
-                depth=depth,
-                collapsed=fallen,
-                scale=max(map(abs, (*ours.values(), *theirs.values()))),
-            )
-            p.append(float(found.p[0]))
-        apart = dict(zip(pairs, holm(p) <= ALPHA, strict=True)) if pairs else {}
         scores = self.oriented(order)
         if not scores.size:
             return {name: (1, 1.0, float(len(order))) for name in order}
+        pairs = list(combinations(range(len(order)), 2))
+        raised = holm(self._pairwise(order, scores, pairs)) if pairs else np.ones(0)
+        apart = {
+            (order[one], order[other]): bool(p <= ALPHA)
+            for (one, other), p in zip(pairs, raised, strict=True)
+        }
         low, high = rank_intervals(scores)
         tier = tiers(order, apart)
         return {
             name: (tier[name], float(low[place]), float(high[place]))
             for place, name in enumerate(order)
         }
+
+    def _pairwise(
+        self, order: Sequence[str], scores: npt.NDArray[np.float64], pairs: list[tuple[int, int]]
+    ) -> npt.NDArray[np.float64]:
+        """The p-values of pairs of rows of `scores`, those with the same seeds tested together."""
+        p = np.ones(len(pairs))
+        known = ~np.isnan(scores)
+        seeds: dict[bytes, list[int]] = {}
+        for place, (one, other) in enumerate(pairs):
+            seeds.setdefault((known[one] & known[other]).tobytes(), []).append(place)
+        for mask, places in seeds.items():
+            common = np.frombuffer(mask, dtype=bool)
+            if common.sum() < 2:
+                continue
+            ones, others = np.array([pairs[place] for place in places]).T
+            differences = scores[np.ix_(ones, common)] - scores[np.ix_(others, common)]
+            means = differences.mean(1).tolist()
+            risks = [
+                self.risk(order[one], order[other], mean, self.depth)
+                for one, other, mean in zip(ones, others, means, strict=True)
+            ]
+            largest = np.nanmax(np.abs(scores), axis=1)
+            found = evidence(
+                differences,
+                others=self.others,
+                depth=[depth for depth, _ in risks],
+                collapsed=[fallen for _, fallen in risks],
+                scale=np.maximum(largest[ones], largest[others]),
+            )
+            p[places] = found.p
+        return p
 
     def oriented(self, methods: Sequence[str]) -> npt.NDArray[np.float64]:
         """The scores of methods by seed, [M, n], larger being better; NaN where there is no run."""

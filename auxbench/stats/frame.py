@@ -69,6 +69,7 @@ COLUMNS = (
     "dirty",
     "device",
 )
+FIXED = (*(key for key in COLUMNS if key not in ("entry", "tuning", "stale")), "traced")
 CONTENDED = 0.1  # share of time waiting for a core above which a run is marked
 
 
@@ -92,11 +93,37 @@ def frame(
 
     if isinstance(records, pandas.DataFrame):
         return records
+    return labelled(columns_of(records), tunings)
+
+
+def columns_of(records: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
+    """What is read of each record, one row per run: the columns that never change afterwards."""
+    import pandas
+
     rows = {record["id"]: _row(record) for record in records}
-    _label(list(rows.values()), tunings)
-    result = pandas.DataFrame(list(rows.values()), columns=list(COLUMNS))
-    types = {"seed": "int64", "pretrained": "bool", **dict.fromkeys(NUMBERS, "float64")}
+    result = pandas.DataFrame(list(rows.values()), columns=list(FIXED))
+    numbers = (*NUMBERS, "metric_version", "draw")
+    types = {"seed": "int64", "pretrained": "bool", **dict.fromkeys(numbers, "float64")}
     return result.astype(types)
+
+
+def labelled(rows: pandas.DataFrame, tunings: Iterable[Tuning]) -> pandas.DataFrame:
+    """The frame of `columns_of` with what depends on a ledger and on the present code."""
+    names = [
+        {"problem": problem, "method": method}
+        for problem, method in zip(rows["problem"], rows["method"], strict=True)
+    ]
+    _label(names, tunings)
+    why: dict[tuple[str, bool, str], str] = {}
+    keys = list(zip(rows["code"], rows["traced"], rows["status"], strict=True))
+    for key in dict.fromkeys(keys):
+        code, traced, status = key
+        known = {"code": json.loads(code)} if traced else None
+        why[key] = stale({"status": status, "provenance": known})
+    return rows.assign(
+        **{key: [name[key] for name in names] for key in ("method", "entry", "tuning")},
+        stale=[why[key] for key in keys],
+    )[list(COLUMNS)]
 
 
 def _label(rows: Sequence[dict[str, Any]], tunings: Iterable[Tuning]) -> None:
@@ -166,7 +193,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
             for key in ("parameters", "macs", "latency_ms", "same_as_single")
         },
         "dropped_strength": (record.get("selected") or {}).get("dropped_strength"),
-        "stale": stale(record),
+        "traced": record.get("provenance") is not None,
         "data": _data(record),
         "draw": (record.get("provenance") or {}).get("draw"),
         "code": json.dumps((record.get("provenance") or {}).get("code") or {}, sort_keys=True),

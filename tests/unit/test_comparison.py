@@ -100,7 +100,7 @@ def test_identical_and_constant_differences_are_undecided_in_words() -> None:
     shift, copy = compare(study(copies), ["shift", "copy"], control="single").sentences()
     assert copy.endswith("undecided. The scores are identical on 5 paired seeds.")
     assert "undecided. The difference is +1.0 % on each of 5 paired seeds" in shift
-    assert "only the signs can be tested, adjusted p = 0.125." in shift
+    assert "only the signs can be tested: adjusted p = 0.125." in shift
     assert "nan" not in shift + copy
 
 

@@ -148,7 +148,9 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs the list of processes")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_when_the_command_dies_its_runs_save_and_end(tmp_path: Path, number: int) -> None:
     process, folder = study(tmp_path)
     assert wait(lambda: (known := under_way(folder)) and known.step)

@@ -13,6 +13,7 @@ from auxbench.report.board import boards
 from auxbench.report.comparison import compare
 from auxbench.report.select import select
 from auxbench.report.tables import Column, Table, render
+from auxbench.stats import frame
 from tests.unit._records import record, study
 
 RECORDS = study(
@@ -99,11 +100,12 @@ def test_mistakes_are_named(methods: list[str], control: str | None, message: st
 
 def test_filters_match_names_and_say_what_there_is() -> None:
     other = study({"single": [1.0]}, dataset="rooms:train=50", primary="depth")
-    assert len(select([*RECORDS, *other], dataset="rooms")) == len(RECORDS) + 1
-    assert select([*RECORDS, *other], dataset="rooms:train=50") == other
-    assert select([*RECORDS, *other], primary="depth") == other
+    rows = frame([*RECORDS, *other])
+    assert len(select(rows, dataset="rooms")) == len(RECORDS) + 1
+    for words in ({"dataset": "rooms:train=50"}, {"primary": "depth"}):
+        assert select(rows, **words)["id"].tolist() == [one["id"] for one in other]
     with pytest.raises(UsageError, match="no record has dataset 'roms'; did you mean 'rooms'"):
-        select(RECORDS, dataset="roms")
+        select(rows, dataset="roms")
 
 
 TABLE = Table(

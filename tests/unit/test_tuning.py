@@ -93,6 +93,7 @@ def test_halving_drops_trials_after_a_seed(tmp_path: Path) -> None:
     assert next(t for t in tuning.trials if t.entry == tuning.selected).seeds == 2
 
 
+@pytest.mark.slow
 def test_halving_again_drops_the_same_trials(tmp_path: Path) -> None:
     """Also when scores of later seeds are known already, as after a tuning without halving."""
     words = {**WORDS, "steps": 12}
@@ -105,6 +106,7 @@ def test_halving_again_drops_the_same_trials(tmp_path: Path) -> None:
     assert [trial.seeds for trial in tuning.trials] == [2, 2, 2, 2]
 
 
+@pytest.mark.slow
 def test_optuna_learns_from_scores_and_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     auxbench.tune("single", "toy", results=tmp_path, trials=6, sampler="tpe", **WORDS)
