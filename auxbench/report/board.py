@@ -15,10 +15,7 @@ import numpy.typing as npt
 from auxbench.report.notes import notes, threads
 from auxbench.report.scored import (
     ScoredProblem,
-    merits,
-    metric_of,
     problems,
-    with_failures,
 )
 from auxbench.report.tables import Column, Table, decimals
 from auxbench.stats import frame, interval
@@ -97,11 +94,10 @@ def in_words(counts: Mapping[str, int]) -> str:
 
 
 def _board(group: pandas.DataFrame) -> Table:
-    metric, unit, direction = metric_of(group)
+    scored = ScoredProblem.of(group)
+    metric, unit, direction = scored.metric
     common = {"metric": metric, "unit": unit, "direction": direction}
-    every, order = with_failures(group), merits(group)
-    names = sorted(order, key=order.__getitem__)
-    standing = ScoredProblem.of(group, names).standing(names)
+    names, every, standing = scored.order, scored.scores, scored.standing(scored.order)
     columns = {str(key): group[key].to_numpy() for key in group.columns}
     rows = [
         {

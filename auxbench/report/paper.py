@@ -10,7 +10,7 @@ from auxbench.errors import UsageError, suggestion
 from auxbench.report.board import boards
 from auxbench.report.escape import escape
 from auxbench.report.notes import provenance
-from auxbench.report.scored import ScoredProblem, merits, problems
+from auxbench.report.scored import ScoredProblem, problems
 from auxbench.report.tables import decimals
 from auxbench.stats import Paired
 
@@ -67,7 +67,7 @@ def _table(
     order: Sequence[str],
 ) -> str:
     by_method = {row["method"]: row for row in board}
-    scored = ScoredProblem.of(group, sorted(merits(group)))
+    scored = ScoredProblem.of(group)
     base = by_method.get(control)
     digits = _digits(board)
     lines = []

@@ -37,17 +37,19 @@ def metric_of(group: pandas.DataFrame) -> tuple[str, str, str]:
 
     Errors: `UsageError` if the runs have several metrics, or several versions of one.
     """
-    keys = ["metric", "metric_version", "unit", "direction"]
-    kinds = group.dropna(subset=["metric"])[keys].drop_duplicates()
-    if kinds.empty:
+    keys = ("metric", "unit", "direction", "metric_version")
+    known = group["metric"].notna().to_numpy()
+    columns = [group[key].to_numpy()[known].tolist() for key in keys]
+    kinds = list(dict.fromkeys(zip(*columns, strict=True)))
+    if not kinds:
         return "", "", "up"
     if len(kinds) > 1:
-        names = " and ".join(" ".join(map(str, row)) for row in kinds.to_numpy().tolist())
+        names = " and ".join(f"{name} {version:g} {unit}" for name, unit, _, version in kinds)
         raise UsageError(
             f"problem '{group['problem'].iloc[0]}' was scored by {names}; "
             "keep such records in separate folders."
         )
-    metric, _, unit, direction = map(str, kinds.iloc[0])
+    metric, unit, direction, _ = map(str, kinds[0])
     return metric, unit, direction
 
 
@@ -58,25 +60,27 @@ def scores(group: pandas.DataFrame, method: str) -> dict[int, float]:
     return {int(seed): float(value) for seed, value in pairs}
 
 
-def with_failures(group: pandas.DataFrame) -> dict[str, dict[int, float]]:
+def with_failures(group: pandas.DataFrame, direction: str) -> dict[str, dict[int, float]]:
     """The scores of all runs by method and seed; a run without one has the problem's worst."""
     runs: dict[str, dict[int, float]] = {}
     for method, seed, value in zip(group["method"], group["seed"], group["value"], strict=True):
         runs.setdefault(method, {})[int(seed)] = float(value)
-    return imputed(runs, metric_of(group)[2])
+    return imputed(runs, direction)
 
 
-def merits(group: pandas.DataFrame) -> dict[str, tuple[float, float]]:
+def merits(
+    group: pandas.DataFrame, scores: Mapping[str, Mapping[int, float]], direction: str
+) -> dict[str, tuple[float, float]]:
     """The sort keys of a problem's methods, the smallest being the best.
 
     A key is the mean score, in which a failed run counts as the worst and whose sign is flipped if
     larger is better, followed by the share of runs that failed.
     """
-    sign = -1 if metric_of(group)[2] == "up" else 1
+    sign = -1 if direction == "up" else 1
     failed = group["value"].isna().groupby(group["method"]).mean()
     return {
         method: (sign * fmean(values.values()) if values else 0.0, float(failed[method]))
-        for method, values in with_failures(group).items()
+        for method, values in scores.items()
     }
 
 
@@ -92,7 +96,8 @@ class ScoredProblem:
 
     `collapses` counts the collapsed runs of every method, `depth` and `spread` are as returned by
     `collapsed`, `others` is the number of methods besides the control (methods with identical
-    scores count once), and `failing` has the methods with runs that gave no score.
+    scores count once), `failing` has the methods with runs that gave no score, and `order` all
+    methods, the best first.
     """
 
     group: pandas.DataFrame
@@ -105,14 +110,19 @@ class ScoredProblem:
     spread: float
     others: int
     failing: frozenset[str]
+    order: tuple[str, ...]
 
     @classmethod
-    def of(cls, group: pandas.DataFrame, methods: Sequence[str]) -> ScoredProblem:
-        """The problem of these rows, with the ranks of those of `methods` that are recorded."""
-        order = merits(group)
-        ranked = ranks({method: order[method] for method in methods if method in order})
-        name = str(group["problem"].iloc[0])
-        metric, every = metric_of(group), with_failures(group)
+    def of(cls, group: pandas.DataFrame, methods: Sequence[str] | None = None) -> ScoredProblem:
+        """The problem of these rows, with the ranks of those of `methods` that are recorded.
+
+        None stands for all methods. Errors: as for `metric_of`.
+        """
+        name, metric = str(group["problem"].iloc[0]), metric_of(group)
+        every = with_failures(group, metric[2])
+        order = merits(group, every, metric[2])
+        shown = order if methods is None else [method for method in methods if method in order]
+        ranked = ranks({method: order[method] for method in shown})
         # methods with identical scores count as one, since a copy adds no information
         distinct = {tuple(part.items()): method for method, part in every.items()}
         kept = {method: every[method] for method in distinct.values()}
@@ -131,6 +141,7 @@ class ScoredProblem:
             float(spread),
             len(distinct) - 1,
             frozenset(lost),
+            tuple(sorted(order, key=order.__getitem__)),
         )
 
     def standing(self, order: Sequence[str]) -> dict[str, tuple[int, float, float]]:

@@ -26,9 +26,19 @@ def signflip(differences: Numbers) -> float:
     0.25
     """
     total = float(differences.sum())
-    flipped = 2 * _subset_sums(differences)[0] - total
-    rounding = 1e-12 * float(np.abs(differences).sum())
-    return float(np.mean(np.abs(flipped) >= abs(total) - rounding))
+    bound = abs(total) - 1e-12 * float(np.abs(differences).sum())
+    if len(differences) > EXACT:
+        flipped = 2 * _subset_sums(differences)[0] - total
+        return float(np.mean(np.abs(flipped) >= bound))
+    half = len(differences) // 2  # every sum is one of the first half and one of the second
+    first, second = (
+        2 * _subset_sums(part)[0] - part.sum() for part in (differences[:half], differences[half:])
+    )
+    second = np.sort(second)
+    above = len(second) - np.searchsorted(second, bound - first, side="left")
+    below = np.searchsorted(second, -bound - first, side="right")
+    both = np.minimum(above + below, len(second))  # a bound of 0 or less is passed by all
+    return float(both.sum() / 2 ** len(differences))
 
 
 def flip_interval(differences: Numbers, level: float = 0.95) -> tuple[float, float]:
@@ -44,11 +54,13 @@ def flip_interval(differences: Numbers, level: float = 0.95) -> tuple[float, flo
     (1.0, 6.0)
     """
     sums, counts = _subset_sums(differences)
-    means = np.sort(sums[counts > 0] / counts[counts > 0])
+    means = sums[counts > 0] / counts[counts > 0]
     outside = math.floor((1 - level) / 2 * (len(means) + 1))
     if outside < 1:
         return math.nan, math.nan
-    return float(means[outside - 1]), float(means[-outside])
+    low, high = outside - 1, len(means) - outside
+    sorted_there = np.partition(means, [low, high])
+    return float(sorted_there[low]), float(sorted_there[high])
 
 
 def _subset_sums(values: Numbers) -> tuple[Numbers, Numbers]:

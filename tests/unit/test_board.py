@@ -176,7 +176,7 @@ def test_scores_of_networks_that_were_cut_while_they_depended_on_others_are_mark
 def test_scores_of_two_versions_of_a_metric_never_share_a_board() -> None:
     one, two = study({"single": [40.0, 41.0]})
     two["primary"]["version"] = 2
-    with pytest.raises(UsageError, match=r"miou 1 % up and miou 2 % up; keep such records"):
+    with pytest.raises(UsageError, match=r"miou 1 % and miou 2 %; keep such records"):
         boards([one, two])
 
 
