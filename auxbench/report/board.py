@@ -54,6 +54,7 @@ COLUMNS = (
     Column("partial", "partial"),
     Column("jvp", "forward-mode"),
     Column("train_flops", "train FLOPs", si=True),
+    Column("tuning_flops", "tuning FLOPs", si=True),
     Column("train_seconds", "train s", 1),
     Column("cpu_seconds", "CPU s", 1),
     Column("evaluation_seconds", "evaluation s", 1, shown=False),
@@ -141,6 +142,7 @@ def _row(part: Mapping[str, Any]) -> dict[str, Any]:
         "failed": sum(failed.values()),
         "failures": in_words(failed),
         **{key: _whole(_spent(part, key)) for key in SPENT},
+        "tuning_flops": _whole(part["tuning_flops"][0]),
         **{key: _present(_spent(part, key)) for key in SECONDS},
         **{key: _whole(_average(done[key])) for key in ("threads", "parameters", "macs")},
         "stale": int((part["stale"] != "").sum()),
@@ -201,7 +203,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
         "imputed": {"shown": failed, "digits": digits},
         **{
             key: {"shown": any(row[key] for row in rows)}
-            for key in ("partial", "jvp", "cpu_seconds")
+            for key in ("partial", "jvp", "cpu_seconds", "tuning_flops")
         },
     }
     return tuple(replace(column, **changes.get(column.key, {})) for column in COLUMNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ COLUMNS = (
     "method",
     "entry",
     "tuning",
+    "tuning_flops",
     "seed",
     "status",
     "reason",
@@ -69,7 +71,8 @@ COLUMNS = (
     "dirty",
     "device",
 )
-FIXED = (*(key for key in COLUMNS if key not in ("entry", "tuning", "stale")), "traced")
+LATER = ("entry", "tuning", "tuning_flops", "stale")  # what depends on a ledger and on today's code
+FIXED = (*(key for key in COLUMNS if key not in LATER), "traced")
 CONTENDED = 0.1  # share of time waiting for a core above which a run is marked
 
 
@@ -122,6 +125,7 @@ def labelled(rows: pandas.DataFrame, tunings: Iterable[Tuning]) -> pandas.DataFr
         why[key] = stale({"status": status, "provenance": known})
     return rows.assign(
         **{key: [name[key] for name in names] for key in ("method", "entry", "tuning")},
+        tuning_flops=[float(name["tuning_flops"]) for name in names],
         stale=[why[key] for key in keys],
     )[list(COLUMNS)]
 
@@ -141,8 +145,11 @@ def _label(rows: Sequence[dict[str, Any]], tunings: Iterable[Tuning]) -> None:
     for row in rows:
         entry = row["entry"] = row["method"]
         row["tuning"] = "set by hand" if ":" in entry else "default"
+        row["tuning_flops"] = math.nan
         if tuning := found.get((row["problem"], entry)):
-            row["tuning"] = _tuned(every[tuning.problem, tuning.method])
+            tunings_of_it = every[tuning.problem, tuning.method]
+            row["tuning"] = _tuned(tunings_of_it)
+            row["tuning_flops"] = sum(trial.flops for one in tunings_of_it for trial in one.trials)
             row["method"] = tuning.method
         elif (row["problem"], entry) in earlier:
             row["tuning"] = "tuned before"

@@ -74,8 +74,14 @@ def test_final_runs_have_fresh_seeds_and_a_board_says_tuned(tuned: Path) -> None
     (board,) = boards(frame(records, Ledger(tuned).tunings()))
     assert {row["method"] for row in board.rows} == {"single", "static", "gradnorm"}
     assert {row["tuning"] for row in board.rows} == {"tuned (3 trials)"}
+    spent = {
+        tuning.method: sum(trial.flops for trial in tuning.trials)
+        for tuning in Ledger(tuned).tunings()
+    }
+    assert {row["method"]: row["tuning_flops"] for row in board.rows} == spent
     (bare,) = boards(records)
     assert {row["tuning"] for row in bare.rows} <= {"set by hand", "default"}
+    assert {row["tuning_flops"] for row in bare.rows} == {None}
 
 
 def test_the_same_command_again_trains_nothing(tuned: Path) -> None:
