@@ -6,8 +6,12 @@ The checks are functions of the `contract` modules, and their names are printed.
 from __future__ import annotations
 
 import inspect
+import math
+import signal
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from auxbench.contract import documentation as contract
 from auxbench.contract import training as contract_training
 from auxbench.contract.documentation import Broken, Exempt
 from auxbench.contract.dry_run import AUXILIARIES, PRIMARY, training
+from auxbench.data.progress import duration
 from auxbench.errors import AuxbenchError, Diverged
 from auxbench.report.tables import Column, Table
 from auxbench.spec.grammar import Choice
@@ -121,11 +126,12 @@ def _named(part: str) -> str:
     return METHODS.add(Path(path + dot)) + options
 
 
-def attempt(part: str, check: Check) -> Result:
-    """The result of one check."""
+def attempt(part: str, check: Check, seconds: float = math.inf) -> Result:
+    """The result of one check, which fails if it takes longer than some seconds."""
     name = check.__name__.replace("_", " ")
     try:
-        check(part)
+        with time_limit(seconds):
+            check(part)
     except Broken as error:
         return Result(part, name, False, str(error))
     except Exempt as error:
@@ -137,6 +143,29 @@ def attempt(part: str, check: Check) -> Result:
     except Exception as error:
         return Result(part, name, False, f"it fails in {_raised(error, part)}; fix that.")
     return Result(part, name, True)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `Broken` in the block once it has lasted this long, and every second from then on.
+
+    There is no limit outside of the main thread and where the system has no alarms.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if seconds == math.inf or not main or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(number: int, frame: object) -> None:
+        raise Broken(f"it takes longer than {duration(seconds)}; end every loop, or --timeout 10m.")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again, where the first is swallowed
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _raised(error: Exception, part: str) -> str:

@@ -146,6 +146,17 @@ def make(tmp_path: Path) -> Iterator[Callable[..., str]]:
         forget(name)
 
 
+def test_a_check_that_does_not_end_fails(make: Callable[..., str]) -> None:
+    name = make(BALANCER, body="while True:\n    try: pass\n    except Exception: pass")
+    (check,) = (
+        c for _, c in Subject((name,), name).checks() if c.__name__ == "one_task_keeps_weight_1"
+    )
+    result = attempt(name, check, 0.5)
+    assert result.ok is False
+    assert result.says.startswith("it takes longer than 0 s; end every loop")
+    assert attempt(name, lambda part: None, 0.5).ok is True
+
+
 def forget(name: str) -> None:
     METHODS._files.pop(name, None)
     METHODS._parts.pop(name, None)
