@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from auxbench.execution.study import Study
 from auxbench.records.record import record as make
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.run import Run
@@ -65,6 +64,8 @@ def record(
 
 def study_words(given: Mapping[str, Any]) -> dict[str, Any]:
     """Of the options of a command those that describe a study."""
+    from auxbench.execution.study import Study  # imports torch, which most tests do without
+
     known = {*inspect.signature(Study.of).parameters, *CHANGES}
     return {name: value for name, value in given.items() if name in known}
 

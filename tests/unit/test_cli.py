@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import auxbench
+from auxbench.cli.main import main
 from auxbench.records.store import Store
 from tests.unit._records import study
 
@@ -224,10 +225,26 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("line", MISTAKES)
-def test_a_mistake_is_explained_in_one_line_with_exit_code_2(tmp_path: Path, line: str) -> None:
-    done = call(tmp_path, None, *line.split(), code=2)
-    assert MISTAKES[line] in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+def test_a_mistake_is_explained_in_one_line_with_exit_code_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["auxbench", *line.split()])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit) as end:
+        main()
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert MISTAKES[line] in said
+    assert len(said.splitlines()) == 1
+    assert said.startswith("auxbench: ")
+
+
+def test_a_mistake_ends_a_process_too(tmp_path: Path) -> None:
+    done = call(tmp_path, None, *next(iter(MISTAKES)).split(), code=2)
     assert done.stderr.startswith("auxbench: ")
 
 

@@ -163,6 +163,7 @@ def test_when_the_command_dies_its_runs_save_and_end(tmp_path: Path, number: int
     assert Store(tmp_path).records() == []
 
 
+@pytest.mark.slow
 def test_a_timeout_leaves_a_record_and_a_checkpoint(tmp_path: Path) -> None:
     process, folder = study(tmp_path, "--timeout", "8")
     _, said = process.communicate(timeout=200)
