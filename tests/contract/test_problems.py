@@ -93,7 +93,10 @@ def test_batches_have_images_or_vectors_and_a_target_per_task(name: str) -> None
     assert set(dataset.auxiliaries) <= set(dataset.tasks)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "toy" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES],
+)
 def test_a_stream_gives_the_same_batches_in_another_process(name: str) -> None:
     code = (
         "from tests.contract.test_problems import digest, stream; "

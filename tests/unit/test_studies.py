@@ -67,6 +67,7 @@ def test_the_command_it_names_prepares_what_it_reads(file: Path) -> None:
     assert values.get("crop", True) is not whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES[::5], ids=lambda file: file.stem)
 def test_auxbench_plan_accepts_it(file: Path) -> None:
     short = "--backbone test_resnet --side 64 --batch 2 --steps 4 --device cpu --format csv"
