@@ -66,7 +66,7 @@ def weights_are_finite_and_one_per_task(part: str) -> None:
 
 
 def _fault(weights: object, tasks: int) -> str:
-    """What is wrong with some weights, in words; empty if nothing is."""
+    """Say in words why weights are invalid; empty if they are valid."""
     if not isinstance(weights, Tensor):
         return f"a {type(weights).__name__}"
     if weights.shape != (tasks,):

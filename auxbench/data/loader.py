@@ -20,7 +20,7 @@ class Loader(Iterator[Batch]):
     samples in the same order. All batches have the same size: skipping a sample moves all later
     batches on by one sample, and makes the epoch shorter. Augmentation is drawn per batch. With
     `part` 0 or 1 the stream yields only that half of every epoch's order: two streams with the same
-    purpose split the samples anew in every epoch and never share a sample within it.
+    purpose divide the samples differently in every epoch and never share a sample within it.
     """
 
     def __init__(

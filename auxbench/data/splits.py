@@ -55,7 +55,7 @@ def open_loaders(
 ) -> dict[str, Loader]:
     """The endless batches that a stage reads: 'train', its halves, or held-out data.
 
-    'train/first' and 'train/second' are halves of the training samples, split anew in every epoch.
+    'train/first' and 'train/second' are halves of the training samples, different in every epoch.
     'holdout' has batches of the held-out samples; a batch of 'holdout/whole' has all of them, but
     at most `WHOLE`. 'train/kept' has the training samples that remain after holding some out, for
     controls that do not read the held-out ones either.

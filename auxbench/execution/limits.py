@@ -32,7 +32,7 @@ BYTES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may take: seconds in all, seconds without a step, bytes; infinity for no limit.
+    """Limits of a run: total seconds, seconds without a step, and bytes; infinity means none.
 
     >>> Limits.of(timeout="2h", memory="4GB")
     Limits(timeout=7200.0, stall=inf, memory=4000000000.0)

@@ -14,7 +14,7 @@ from auxbench.execution.limits import Limits
 
 @dataclass(frozen=True)
 class Resources:
-    """What runs may use; None lets the machine decide (see `slots` and `threads_of`)."""
+    """The resources of runs; None means a default for the machine (`slots`, `threads_of`)."""
 
     device: str = "auto"
     jobs: int | None = None

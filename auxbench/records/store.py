@@ -138,7 +138,7 @@ class Store:
         return [record for record in found if "run" in record]
 
     def tail(self) -> Tail:
-        """What will be appended from now on, by whatever process."""
+        """A reader of the records that any process appends from now on."""
         return Tail(self.file)
 
     def record(self, prefix: str) -> dict[str, Any]:

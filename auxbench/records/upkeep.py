@@ -25,7 +25,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge did: records added, and runs of which the target has a different result."""
+    """The outcome of a merge: how many records were added, and runs whose results differ."""
 
     added: int
     different: tuple[str, ...]

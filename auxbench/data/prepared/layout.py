@@ -52,7 +52,7 @@ class Array:
     missing: float | None = None
 
     def fault(self, value: npt.NDArray[Any]) -> str:
-        """What is wrong with a sample's value; empty if nothing is."""
+        """Say in words why a sample's value is invalid; empty if it is valid."""
         if value.dtype != self.dtype:
             return f"dtype {value.dtype} is not {self.dtype}"
         if value.shape != self.shape:
