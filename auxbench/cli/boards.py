@@ -44,6 +44,7 @@ def leaderboard(
 @click.option("--control", help="Compare all methods, or the named ones, with this one.")
 @click.option("--matrix", is_flag=True, help="One row per method, one column per problem.")
 @click.option("--profile", is_flag=True, help="How many runs gain how much over the control.")
+@click.option("--diagram", is_flag=True, help="Critical-difference diagram over many problems.")
 @filters
 @format_option
 def compare(
@@ -51,6 +52,7 @@ def compare(
     control: str | None,
     matrix: bool,
     profile: bool,
+    diagram: bool,
     results: str,
     style: str,
     **chosen: str | None,
@@ -61,6 +63,7 @@ def compare(
     from auxbench.report.across import profiles
     from auxbench.report.comparison import Comparison
     from auxbench.report.comparison import compare as make_comparison
+    from auxbench.report.diagram import diagram as make_diagram
     from auxbench.report.matrix import matrix as make_matrix
 
     comparison = make_comparison(
@@ -71,8 +74,11 @@ def compare(
         looks=Looks(results).latest(),
         declared=Declared(results).pairs(),
     )
-    if matrix and profile:
-        raise UsageError("--matrix and --profile are two tables; ask for one at a time.")
+    if matrix + profile + diagram > 1:
+        raise UsageError("--matrix, --profile and --diagram are tables; ask for one at a time.")
+    if diagram:
+        show([make_diagram(comparison.problems)], style)
+        return
     table = make_matrix if matrix else profiles if profile else Comparison.table
     show([table(comparison)], style)
     if style == "text" and not (matrix or profile):

@@ -72,7 +72,7 @@ def notes(problems: Sequence[ScoredProblem]) -> Iterator[str]:
     yield (
         f"Friedman's test on the means of the {count} problems: p = {p:.3f}. Nemenyi's critical "
         f"difference of mean ranks is {apart:.1f}; methods whose mean ranks differ by less "
-        "cannot be told apart."
+        "cannot be told apart (see --diagram)."
     )
 
 

@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 class Comparison:
     """The differences to show, each judged within its family.
 
-    `absent` says which of the requested pairs are not recorded, and where. `drawn` says whether
-    every seed drew its own data. `sizes` has the numbers of comparisons in the confirmatory and the
-    exploratory family, and `declared_after` the number of runs that were recorded when the
-    confirmatory ones were declared. `problems` are those on which methods are compared.
+    `absent` says which of the requested pairs are not recorded, and where. `fixed` names the
+    problems on which all seeds have the same data; on the others every seed drew its own. `sizes`
+    has the numbers of comparisons in the confirmatory and the exploratory family, and
+    `declared_after` the number of runs that were recorded when the confirmatory ones were declared.
+    `problems` are those on which methods are compared.
     """
 
     differences: tuple[Difference, ...]
     absent: tuple[str, ...] = ()
-    drawn: bool = False
+    fixed: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     declared_after: int = 0
     problems: tuple[ScoredProblem, ...] = field(default=(), compare=False)
@@ -65,17 +66,9 @@ class Comparison:
 
     def notes(self) -> Iterator[str]:
         """Notes on the statistics behind the numbers, and warnings."""
-        data = (
-            "over draws of the data, i.e. new samples or other splits of one fixed set (see "
-            "auxbench show dataset), and over the randomness of training. Nothing is "
-            "claimed about other data."
-            if self.drawn
-            else "on these data, over the randomness of training. Nothing is claimed about other "
-            "data."
-        )
         yield (
             "Estimand: the mean difference in the primary score, positive where the method is "
-            f"better, in the metric's own unit, {data}"
+            f"better, in the metric's own unit, {self._data()} Nothing is claimed about other data."
         )
         count = len(self.differences)
         yield (
@@ -160,6 +153,21 @@ class Comparison:
             return "this one comparison"
         return f"the family of {exploratory} comparisons recorded against the control (Holm)"
 
+    def _data(self) -> str:
+        """The data that differences are about, as part of a sentence."""
+        places = {difference.place for difference in self.differences}
+        if set(self.fixed) == places:
+            return "on these data, over the randomness of training."
+        drawn = (
+            "over draws of the data, i.e. new samples or other splits of one fixed set (see "
+            "auxbench show dataset), and over the randomness of training"
+        )
+        return (
+            f"{drawn}, except for {', '.join(self.fixed)}: on its data."
+            if self.fixed
+            else f"{drawn}."
+        )
+
     def sentences(self) -> list[str]:
         """The conclusion on each difference, in one or two sentences."""
         return [difference.sentence() for difference in self.differences]
@@ -240,7 +248,13 @@ def compare(
     return Comparison(
         tuple(differences),
         tuple(dict.fromkeys(absent)),
-        all(pairs[place][0].group["draw"].nunique() > 1 for place in kept),
+        tuple(
+            dict.fromkeys(
+                places[pairs[place][0].name]
+                for place in kept
+                if pairs[place][0].group["draw"].nunique() < 2
+            )
+        ),
         {
             kind: sum((name in named) is (kind == "confirmatory") for _, name in pairs)
             for kind in ("confirmatory", "exploratory")

@@ -55,6 +55,11 @@ def escape(text: str) -> str:
         "−": "$-$",
         "—": "---",
         "±": r"$\pm$",
+        "●": r"$\bullet$",
+        "·": r"$\cdot$",
+        "├": r"$\vdash$",
+        "─": "--",
+        "┤": r"$\dashv$",
         "\n": " ",
         **{char: "\\" + char for char in "&%$#_{}"},
     }

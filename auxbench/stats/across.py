@@ -86,3 +86,32 @@ def critical_difference(methods: int, problems: int, alpha: float = 0.05) -> flo
 
     quantile = float(studentized_range.ppf(1 - alpha, methods, math.inf)) / math.sqrt(2)
     return quantile * math.sqrt(methods * (methods + 1) / (6 * problems))
+
+
+def mean_ranks(scores: Numbers) -> Numbers:
+    """The mean ranks [M] of M methods on N problems, [N, M]: 1 is the best, ties share their mean.
+
+    >>> mean_ranks(np.array([[0.9, 0.5, 0.5], [0.8, 0.7, 0.1]])).tolist()
+    [1.0, 2.25, 2.75]
+    """
+    from scipy.stats import rankdata
+
+    means: Numbers = rankdata(-scores, axis=1).mean(0)
+    return means
+
+
+def cliques(ranks: Sequence[float], apart: float) -> list[range]:
+    """The largest groups of methods that a critical difference does not tell apart.
+
+    `ranks` are mean ranks, sorted. A group is the range of its places; a method that differs from
+    all others is in none.
+
+    >>> cliques([1.0, 1.5, 2.4, 4.0], apart=1.0)
+    [range(0, 2), range(1, 3)]
+    """
+    found: list[range] = []
+    for first, low in enumerate(ranks):
+        stop = max(place for place, rank in enumerate(ranks) if rank - low <= apart) + 1
+        if stop - first > 1 and not (found and found[-1].stop >= stop):
+            found.append(range(first, stop))
+    return found

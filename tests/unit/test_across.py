@@ -7,10 +7,19 @@ import warnings
 import numpy as np
 import pytest
 
+from auxbench.errors import UsageError
 from auxbench.report.across import notes, profiles, rank_intervals
 from auxbench.report.comparison import compare
+from auxbench.report.diagram import WIDTH, diagram
 from auxbench.report.matrix import matrix
-from auxbench.stats.across import MANY, critical_difference, friedman, mean_rank_interval, profile
+from auxbench.stats.across import (
+    MANY,
+    cliques,
+    critical_difference,
+    friedman,
+    mean_rank_interval,
+    profile,
+)
 from auxbench.stats.tiers import DRAWS
 from auxbench.stats.tiers import rank_intervals as rank_intervals_of_seeds
 from tests.unit._records import study
@@ -111,6 +120,32 @@ def test_a_critical_difference_is_told_only_where_it_could_show_anything() -> No
     assert "Friedman's test on the means of the 6 problems: p = 0." in text
     assert "t-intervals over problems, about problems like these" in text
     assert "cannot stand for others" in " ".join(notes(two))
+
+
+def test_a_diagram_draws_mean_ranks_and_what_they_cannot_tell_apart() -> None:
+    """Of three methods on six problems: hps is first on five of them, and last on one."""
+    table = diagram(compare(problems(6), [], "single").problems)
+    rows = {row["method"]: row for row in table.rows}
+    assert list(rows) == ["critical difference", "hps", "pcgrad", "single"]
+    apart = critical_difference(3, 6)
+    assert rows["critical difference"]["rank"] == apart
+    assert len(rows["critical difference"]["line"]) == round(apart * (WIDTH - 1) / 2) + 1
+    assert [rows[name]["rank"] for name in ("hps", "pcgrad")] == pytest.approx([8 / 6, 2.0])
+    assert rows["pcgrad"]["line"].index("●") == (WIDTH - 1) // 2
+    assert [rows[name]["groups"] for name in ("hps", "pcgrad", "single")] == ["a", "a", "a"]
+    assert "Friedman's test that all rank equally: p = 0.069" in table.notes[0]
+    assert "no difference here should be believed" in table.notes[0]
+
+
+def test_groups_in_a_diagram_overlap() -> None:
+    assert cliques([1.0, 2.0, 3.0, 5.0, 5.5], 1.0) == [range(2), range(1, 3), range(3, 5)]
+    assert cliques([1.0, 3.0, 5.0], 1.0) == []
+    assert cliques([2.0, 2.0, 2.0], 1.0) == [range(3)]
+
+
+def test_a_diagram_that_could_show_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="a diagram would show nothing; record more problems"):
+        diagram(compare(problems(2), [], "single").problems)
 
 
 def test_a_profile_weighs_every_problem_the_same() -> None:

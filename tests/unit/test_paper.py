@@ -12,7 +12,13 @@ from click.testing import CliRunner
 from auxbench.cli.main import auxbench
 from auxbench.errors import UsageError
 from auxbench.records.store import Store
+from auxbench.report.across import profiles
+from auxbench.report.board import boards
+from auxbench.report.comparison import compare
+from auxbench.report.diagram import diagram
+from auxbench.report.matrix import matrix
 from auxbench.report.paper import paper
+from auxbench.report.tables import Column, Table, render
 from auxbench.stats import frame
 from tests.unit._records import record, study
 
@@ -75,9 +81,29 @@ def test_the_command_prints_one_table_per_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
-def test_latex_takes_it(tmp_path: Path) -> None:
+def test_latex_takes_every_table(tmp_path: Path) -> None:
+    """The paper's, and all others with the characters that they may contain."""
+    problems = [
+        row
+        for primary in ("depth", "normals", "segmentation", "edges", "keypoints", "scene")
+        for row in study(SCORES, primary=primary)
+    ]
+    comparison = compare(problems, [], "single")
+    tables = [
+        comparison.table(),
+        matrix(comparison),
+        profiles(comparison),
+        diagram(comparison.problems),
+        *boards(frame(RECORDS)),
+        Table(
+            "50 % of a_b & {c} ~ ^ \\ # $ < > | ↑ ↓ ° × − — ±", (Column("a", "[*"),), [{"a": "*"}]
+        ),
+    ]
     head = r"\documentclass{article}\usepackage{booktabs}\begin{document}"
     source = tmp_path / "table.tex"
-    source.write_text(head + paper(frame(RECORDS)) + r"\end{document}", encoding="utf-8")
+    body = paper(frame(RECORDS)) + render(tables, "latex")
+    source.write_text(head + body + r"\end{document}", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", source.name]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Missing character" not in (tmp_path / "table.log").read_text(encoding="utf-8")
