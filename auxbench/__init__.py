@@ -8,7 +8,7 @@ what it is for. Importing `auxbench` imports none of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,9 @@ def run(
     stall: str | float | None = None,
     memory: str | float | None = None,
     shard: str | None = None,
+    executor: str = "local",
+    executor_options: str | Path | Mapping[str, Any] | None = None,
+    address: str | None = None,
     retry: bool = False,
     quiet: bool = False,
     **words: Any,
@@ -84,17 +87,19 @@ def run(
     process of its own, `jobs` of them at a time with `threads` threads each, and its record is kept
     in the folder `results`. A run is ended that takes longer than `timeout` in all or than `stall`
     without a step ("2h", "90"), or more `memory` ("4GB"). `shard` "2/5" is the second of five parts
-    of the study. Errors: `UsageError` for what cannot be carried out as asked; a run that fails
-    leaves a record instead.
+    of the study. `executor` is 'local', 'ray' (at `address`) or 'slurm', with options of its own.
+    Errors: `UsageError` for what cannot be carried out as asked; a run that fails leaves a record
+    instead.
     """
+    from auxbench.execution.executor import carry_out
     from auxbench.execution.limits import Limits
-    from auxbench.execution.local import carry_out
-    from auxbench.execution.resources import Resources
+    from auxbench.execution.resources import Resources, options_of
     from auxbench.execution.study import Study
     from auxbench.records.store import Store
     from auxbench.stats import frame
 
-    resources = Resources(device, jobs, threads, Limits.of(timeout, stall, memory))
+    limits, options = Limits.of(timeout, stall, memory), options_of(executor_options)
+    resources = Resources(device, jobs, threads, limits, executor, options, address)
     study, store = Study.of(methods, dataset, **words).shard(shard), Store(results)
     store.prepare()
     carry_out(study, store, resources, retry=retry, quiet=quiet)
@@ -123,7 +128,7 @@ def tune(
     `results` keeps the trials and a ledger of them beside the records. Errors: `UsageError` as for
     `run`, and for fewer than one trial or seed.
     """
-    from auxbench.execution.local import carry_out
+    from auxbench.execution.executor import carry_out
     from auxbench.execution.resources import Resources
     from auxbench.execution.tuning import tune as search
     from auxbench.records.store import Store

@@ -84,6 +84,21 @@ def limit_options(command: F) -> F:
     )
 
 
+def executor_options(command: F) -> F:
+    """Add the options that say where runs are carried out."""
+    return _added(
+        command,
+        click.option(
+            "--executor",
+            default="local",
+            show_default=True,
+            help="Where runs are carried out: local, ray or slurm.",
+        ),
+        click.option("--executor-options", help="YAML file with the executor's own options."),
+        click.option("--address", help="Address of a running Ray cluster; by default its own."),
+    )
+
+
 def filters(command: F) -> F:
     """Add the options that choose the records of a board or comparison."""
     return _added(

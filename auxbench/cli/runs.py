@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from auxbench.cli.options import format_option, limit_options, machine_options, results_option, show
+from auxbench.cli.options import (
+    executor_options,
+    format_option,
+    limit_options,
+    machine_options,
+    results_option,
+    show,
+)
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import split_list
 
@@ -40,9 +47,10 @@ def status(results: str, style: str) -> None:
 )
 @machine_options
 @limit_options
+@executor_options
 def retry(results: str, statuses: str, **words: Any) -> None:
     """Carry out failed runs again. They resume from their checkpoints."""
-    from auxbench.execution.local import carry_out
+    from auxbench.execution.executor import carry_out
     from auxbench.execution.resources import Resources
     from auxbench.execution.study import Study
     from auxbench.records.store import Store

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from auxbench.cli.options import format_option, limit_options, show, study_options
+from auxbench.cli.options import executor_options, format_option, limit_options, show, study_options
 from auxbench.errors import UsageError
 from auxbench.spec.study import check
 
@@ -20,6 +20,7 @@ declare_option = click.option(
 @click.command()
 @study_options
 @limit_options
+@executor_options
 @click.option("--shard", help="One of n parts of the study, such as 1/4, for schedulers.")
 @declare_option
 @click.option(
@@ -63,6 +64,7 @@ def run(
 @click.command()
 @study_options
 @limit_options
+@executor_options
 @declare_option
 @click.option("--trials", default=8, show_default=True, help="Trials per method and problem.")
 @click.option("--tuning-seeds", default=2, show_default=True, help="Seeds per trial.")

@@ -8,177 +8,74 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from auxbench.execution.limits import GRACE, Limits
-from auxbench.execution.progress import Progress
+from auxbench.execution.limits import GRACE
+from auxbench.execution.prepare import prepare
+from auxbench.execution.queue import Attempt, Lost, Queue
 from auxbench.execution.resources import Resources, resolve, slots, threads_of
-from auxbench.execution.study import Study
-from auxbench.records.claims import Claims, owner_of
 from auxbench.records.record import record
-from auxbench.records.store import Store
-from auxbench.records.tail import Tail
 from auxbench.spec.run import Run
 
-NO_LIMITS = Limits()
-AGAIN = 2  # times that a run is tried again whose process was killed, as by a lack of memory
-BY_SIGNAL = "the process was ended by signal"
-WAIT = 2.0  # seconds between two looks at runs that other processes carry out
+STOPPED = 128 + signal.SIGTERM  # exit code of a run that was asked to end, and has been saved
 
 
-def carry_out(
-    study: Study,
-    store: Store,
-    resources: Resources,
-    *,
-    retry: bool = False,
-    quiet: bool = False,
-) -> None:
-    """Carry out the study's missing runs, and append a record to the store for every run that ends.
+class Local(Queue):
+    """The worker processes of this machine, one for every run in progress (see `worker`).
 
-    Other processes may do the same at the same time: what one of them has claimed is theirs, and is
-    waited for. On Ctrl-C the processes are stopped; they go on from their checkpoints next time.
+    `prepares` has each run's process prepare backbones and data, for machines on which nothing was
+    prepared before.
     """
-    tail = store.tail()  # before what is recorded is read, so that nothing is missed between
-    done, missing, stale = study.split(store, retry)
-    device = resolve(resources.device)
-    # Summation order depends on the threads, so their number must not depend on what is missing.
-    at_once = slots(device, resources.jobs)
-    threads = threads_of(resources.threads, at_once)
-    jobs = max(1, min(at_once, len(missing)))
-    prepare(missing)
-    reasons = Counter(stale.values())
-    with (
-        Claims() as claims,
-        Progress(missing, len(done), jobs, quiet, reasons) as progress,
-        ThreadPoolExecutor(jobs) as pool,
-    ):
-        workers = Workers(store, device, threads, claims, tail, resources.limits)
-        try:
-            left = list(missing)
-            while left:
-                settled = pool.map(workers.attempt, left, [progress] * len(left))
-                before = len(left)
-                left = [run for run, done in zip(left, list(settled), strict=True) if not done]
-                if len(left) == before:
-                    progress.waits(len(left), owner_of(store.run_folder(left[0].id)))
-                    time.sleep(WAIT)
-            workers.close()
-        except BaseException:
-            workers.stop()
-            pool.shutdown(cancel_futures=True)
-            raise
 
-
-def prepare(runs: list[Run]) -> None:
-    """Prepare backbones and data once, before many processes need them at the same time."""
-    from auxbench.data.dataset import make_dataset
-    from auxbench.networks import backbone
-    from auxbench.networks.pretrained import kept
-
-    sets = {
-        (run.located, run.recipe.side, run.draw): make_dataset(
-            run.located, run.recipe.side, run.draw
-        )
-        for run in runs
-    }
-    nets = {
-        (run.located, run.recipe.side, run.backbone, run.pretrained, run.weights): run
-        for run in runs
-    }
-    # backbones first, because one that cannot be built fails within seconds
-    for run in nets.values():
-        data = sets[run.located, run.recipe.side, run.draw]
-        start = kept(run.weights) if run.weights else run.pretrained
-        backbone.build(run.backbone, data.size, start, data.features)
-    for data in sets.values():
-        data.prepare()
-
-
-class Workers:
-    """The worker processes, one for every run in progress (see `worker`)."""
-
-    def __init__(
-        self,
-        store: Store,
-        device: str,
-        threads: int,
-        claims: Claims,
-        tail: Tail,
-        limits: Limits = NO_LIMITS,
-    ) -> None:
-        self.store = store
-        self.device = device
-        self.threads = threads
-        self.claims = claims
-        self.tail = tail
-        self.limits = limits
-        self.stopping = False
+    def __init__(self, resources: Resources, prepares: bool = False) -> None:
+        super().__init__(resources)
+        self.device = resolve(resources.device)
+        # Summation order depends on the threads, so their number must not depend on the runs left.
+        self.threads = threads_of(resources.threads, self.at_once)
+        self.prepares = prepares
         self.processes: set[subprocess.Popen[str]] = set()
         self.idle: list[subprocess.Popen[str]] = []
         self.lock = threading.Lock()
 
-    def attempt(self, run: Run, progress: Progress) -> bool:
-        """Carry out a run unless another process does; False if it is not settled yet."""
-        if run.id in self.tail.statuses():
-            progress.settled(run)
-            return True
-        if not self.claims.take(run.id, self.store.run_folder(run.id), run.to_json()):
-            return False
-        try:
-            if run.id in self.tail.statuses():  # recorded between the look and the claim
-                progress.settled(run)
-            else:
-                self.run(run, progress)
-        finally:
-            self.claims.release(run.id)
-        return True
+    @property
+    def at_once(self) -> int:
+        return slots(self.device, self.resources.jobs)
 
-    def run(self, run: Run, progress: Progress) -> None:
-        """Carry out one run in its own process, and store the record that it sends."""
-        folder = self.store.run_folder(run.id)
+    def prepare(self, runs: list[Run]) -> None:
+        prepare(runs)
+
+    def run(self, attempt: Attempt) -> dict[str, Any] | None:
         order = {
-            "run": run.to_json(),
-            "where": run.where,
-            "folder": str(folder),
+            "run": attempt.run.to_json(),
+            "where": attempt.run.where,
+            "folder": str(attempt.folder),
             "device": self.device,
             "threads": self.threads,
-            "limits": asdict(self.limits),
+            "limits": asdict(self.resources.limits),
+            "prepare": self.prepares,
         }
-        progress.started(run)
-        for left in reversed(range(1 + AGAIN)):
-            with (folder / "log.txt").open("a", encoding="utf-8") as log:
-                process = self.take(log)
-            if process is None:
-                return
-            assert process.stdin is not None
-            with suppress(BrokenPipeError):  # the process has died; `listen` finds out how
-                process.stdin.write(json.dumps(order) + "\n")
-                process.stdin.flush()
-            ended = self.listen(run, process, progress)
+        with (attempt.folder / "log.txt").open("a", encoding="utf-8") as log:
+            process = self.take(log)
+        if process is None:
+            return None
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # the process has died; `listen` finds out how
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+        try:
+            ended = listen(process, attempt)
+        finally:
             with self.lock:
-                if self.stopping:
-                    return
                 if process.poll() is None:
                     self.idle.append(process)
                 else:
                     self.processes.discard(process)
-                    process.communicate()  # closes what led to it
-            if not (left and ended["reason"].startswith(BY_SIGNAL)):
-                break
-            progress.say(f"{run.dataset} {run.label}: {ended['reason']}; it is tried again")
-        if self.claims.is_held(run.id):
-            self.store.append(ended)
-        progress.finished(run, ended)
-        if ended["status"] == "done":
-            for checkpoint in folder.glob("state*.pt"):
-                checkpoint.unlink()
+                    if not self.stopping:
+                        process.communicate()  # closes what led to it
+        return None if self.stopping else ended
 
     def take(self, log: Any) -> subprocess.Popen[str] | None:
         """An idle or a new process, or None if everything is being stopped."""
@@ -201,52 +98,53 @@ class Workers:
             self.processes.add(process)
         return process
 
-    def listen(
-        self, run: Run, process: subprocess.Popen[str], progress: Progress
-    ) -> dict[str, Any]:
-        """Forward the run's events until it ends; return its record, or one saying how it died."""
-        ended: dict[str, Any] | None = None
-        code: int | None = None
-        status = reason = ""
-        assert process.stdout is not None
-        while code is None and (line := process.stdout.readline()):
-            try:
-                event = json.loads(line)
-                if event["event"] == "record":
-                    ended = {**event["record"], "id": run.id}
-                elif event["event"] == "ended":
-                    code, status, reason = event["code"], event["status"], event["reason"]
-                elif event["event"] == "said":
-                    progress.say(f"{run.dataset} {run.label}: {event['text']}")
-                else:
-                    progress.stepped(run, int(event["step"]), int(event["steps"]))
-                    self.claims.stepped(run.id, int(event["step"]), int(event["steps"]))
-            except (ValueError, TypeError, KeyError, RecursionError):
-                _stop([process])
-                return record(run, "error", "its process sent a line that is no event; see log.txt")
-        if code is None:  # the process itself has ended, and its run with it
-            code = process.wait()
-        if ended is not None:
-            return ended
-        if status:
-            return record(run, status, reason)
-        if code < 0:
-            return record(run, "killed", f"{BY_SIGNAL} {-code}")
-        return record(run, "error", f"the process ended with exit code {code}; see its log.txt")
-
     def close(self) -> None:
-        """Let the idle processes exit."""
         with self.lock:
             for process in self.idle:
                 process.communicate()  # closes its input, which makes it exit
 
     def stop(self) -> None:
-        """Stop all processes without recording their runs."""
         with self.lock:
             self.stopping = True
             alive = [process for process in self.processes if process.poll() is None]
         _stop(alive)
         self.close()
+
+
+def listen(process: subprocess.Popen[str], attempt: Attempt) -> dict[str, Any]:
+    """Forward a run's events until it ends; return its record, or one saying how it died.
+
+    Errors: `Lost` if its process was ended by a signal.
+    """
+    run, ended = attempt.run, None
+    code: int | None = None
+    status = reason = ""
+    assert process.stdout is not None
+    while code is None and (line := process.stdout.readline()):
+        try:
+            event = json.loads(line)
+            if event["event"] == "record":
+                ended = {**event["record"], "id": run.id}
+            elif event["event"] == "ended":
+                code, status, reason = event["code"], event["status"], event["reason"]
+            elif event["event"] == "said":
+                attempt.say(event["text"])
+            else:
+                attempt.stepped(int(event["step"]), int(event["steps"]))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            _stop([process])
+            return record(run, "error", "its process sent a line that is no event; see log.txt")
+    if code is None:  # the process itself has ended, and its run with it
+        code = process.wait()
+    if ended is not None:
+        return ended
+    if status:
+        return record(run, status, reason)
+    if code < 0:
+        raise Lost(f"the process was ended by signal {-code}")
+    if code == STOPPED:
+        raise Lost("the process was asked to end from outside")
+    return record(run, "error", f"the process ended with exit code {code}; see its log.txt")
 
 
 def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:

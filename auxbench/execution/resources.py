@@ -3,30 +3,69 @@
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from auxbench.data.machine import cores
-from auxbench.errors import UsageError
+from auxbench.errors import UsageError, reason
 from auxbench.execution.limits import Limits
 
 
 @dataclass(frozen=True)
 class Resources:
-    """The resources of runs; None means a default for the machine (`slots`, `threads_of`)."""
+    """The resources of runs; None means a default for the machine (`slots`, `threads_of`).
+
+    `options` are the executor's own, and `address` is that of a running Ray cluster.
+    """
 
     device: str = "auto"
     jobs: int | None = None
     threads: int | None = None
     limits: Limits = field(default_factory=Limits)
+    executor: str = "local"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    address: str | None = None
 
     @classmethod
     def of(cls, words: MutableMapping[str, Any]) -> Resources:
         """Pop the resources from a user's options; errors: `UsageError` for invalid ones."""
         limits = Limits.of(*(words.pop(key, None) for key in ("timeout", "stall", "memory")))
-        given = {key: words.pop(key) for key in ("device", "jobs", "threads") if key in words}
-        return cls(**given, limits=limits)
+        keys = ("device", "jobs", "threads", "executor", "address")
+        given = {key: words.pop(key) for key in keys if key in words}
+        return cls(**given, limits=limits, options=options_of(words.pop("executor_options", None)))
+
+
+def options_of(given: Mapping[str, Any] | str | Path | None) -> Mapping[str, Any]:
+    """The options of an executor, which may be in a YAML file.
+
+    Errors: `UsageError` for a file that cannot be read or holds something else.
+    """
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    try:
+        import yaml
+
+        found = yaml.safe_load(Path(given).read_text(encoding="utf-8"))
+    except ImportError:
+        raise UsageError(
+            "executor-options need the package pyyaml; pip install 'auxbench[ray,slurm]'."
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"executor-options '{given}' cannot be read ({reason(error)}); name another file."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        what = " ".join(str(error).split())[:120]
+        raise UsageError(
+            f"executor-options '{given}' are not YAML ({what}); correct that."
+        ) from None
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise UsageError(
+            f"executor-options '{given}' hold no options; write lines such as 'timeout_min: 60'."
+        )
+    return found
 
 
 def slots(device: str, jobs: int | None) -> int:

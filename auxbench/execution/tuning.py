@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from auxbench.errors import UsageError
-from auxbench.execution.local import carry_out
+from auxbench.execution.executor import carry_out
 from auxbench.execution.resources import Resources
 from auxbench.execution.sampling import Point, Sampler
 from auxbench.execution.sampling import sampler as sampler_of

@@ -23,6 +23,7 @@ from typing import Any
 from auxbench.errors import AuxbenchError, Stopped, UsageError, reason
 from auxbench.execution.execute import Report, execute, provenance_of
 from auxbench.execution.limits import Beats, Limits, Wake, die_with_parent, supervise
+from auxbench.execution.prepare import prepare
 from auxbench.records.record import record
 from auxbench.spec.run import Run
 
@@ -96,6 +97,8 @@ def outcome(
     if order["threads"]:
         torch.set_num_threads(order["threads"])
     try:
+        if order["prepare"]:
+            prepare([run])
         return execute(run, Path(order["folder"]), order["device"], report, stopping)
     except Stopped:
         raise

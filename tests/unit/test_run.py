@@ -14,10 +14,10 @@ import pytest
 
 from auxbench.execution import execute as run_module
 from auxbench.execution.execute import begin, execute
-from auxbench.execution.local import Workers
-from auxbench.execution.progress import Progress
+from auxbench.execution.local import listen
+from auxbench.execution.queue import Attempt, Lost
 from auxbench.execution.study import Study
-from auxbench.records.claims import Claims, under_way
+from auxbench.records.claims import under_way
 from auxbench.records.store import Store
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.run import Run
@@ -121,7 +121,6 @@ def test_the_checkpoint_of_another_seed_does_not_change_a_run(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("code", "status", "reason"),
     [
-        ("import os; os.kill(os.getpid(), 9)", "killed", "ended by signal 9"),
         ("raise SystemExit(3)", "error", "exit code 3"),
         ("print('{\"event\": ')", "error", "a line that is no event"),
         ("print('[' * 100000)", "error", "a line that is no event"),
@@ -131,16 +130,29 @@ def test_the_checkpoint_of_another_seed_does_not_change_a_run(tmp_path: Path) ->
 def test_a_process_that_dies_leaves_a_record(
     tmp_path: Path, code: str, status: str, reason: str
 ) -> None:
-    store = Store(tmp_path)
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    with Claims() as claims, Progress([RUN], 0, 1, quiet=True) as progress:
-        progress.started(RUN)
-        ended = Workers(store, "cpu", 1, claims, store.tail()).listen(RUN, process, progress)
-        progress.finished(RUN, ended)
-    assert process.stdout is not None
-    process.stdout.close()
+    ended = heard(code, tmp_path)
     assert ended["status"] == status
     assert reason in ended["reason"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "ended by signal 9"),
+        ("raise SystemExit(143)", "asked to end from outside"),
+    ],
+)
+def test_a_process_that_is_killed_is_lost(tmp_path: Path, code: str, reason: str) -> None:
+    with pytest.raises(Lost, match=reason):
+        heard(code, tmp_path)
+
+
+def heard(code: str, folder: Path) -> dict[str, Any]:
+    """The record of a run whose process executes some code in place of training."""
+    attempt = Attempt(RUN, folder, lambda step, steps: None, lambda text: None)
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        return listen(process, attempt)
 
 
 def test_failed_runs_are_tried_again_and_diverged_ones_are_not(tmp_path: Path) -> None:

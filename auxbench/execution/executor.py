@@ -1,0 +1,51 @@
+"""Executors: where the missing runs of a study are carried out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from auxbench.errors import UsageError, suggestion
+from auxbench.execution.study import Study
+from auxbench.records.store import Store
+
+if TYPE_CHECKING:
+    from auxbench.execution.resources import Resources
+
+EXECUTORS = {"local": "local:Local", "ray": "ray:Ray", "slurm": "slurm:Slurm"}
+"""Module and class of every executor in this room; only the one that is asked for is imported."""
+
+
+class Executor(ABC):
+    """Carries out runs and has a record written for every run that ends."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    @abstractmethod
+    def carry_out(self, study: Study, store: Store, *, retry: bool, quiet: bool) -> None:
+        """Carry out the study's missing runs, with `retry` also those that failed for good.
+
+        It returns when all of them are recorded, those included that other processes carry out.
+        """
+
+
+def carry_out(
+    study: Study,
+    store: Store,
+    resources: Resources,
+    *,
+    retry: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Carry out the study's missing runs by the executor that the resources name.
+
+    Errors: `UsageError` for an unknown executor, a package that it lacks, and wrong options.
+    """
+    name = resources.executor
+    if name not in EXECUTORS:
+        raise UsageError(f"no executor is called '{name}'; {suggestion(name, EXECUTORS)}")
+    module, _, kind = EXECUTORS[name].partition(":")
+    maker: type[Executor] = getattr(import_module(f"auxbench.execution.{module}"), kind)
+    maker(resources).carry_out(study, store, retry=retry, quiet=quiet)

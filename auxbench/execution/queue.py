@@ -1,0 +1,155 @@
+"""The queue: the missing runs of a study, each claimed, carried out and recorded once."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from auxbench.execution.executor import Executor
+from auxbench.execution.progress import Progress
+from auxbench.execution.study import Study
+from auxbench.records.claims import Claims, owner_of
+from auxbench.records.record import record
+from auxbench.records.store import Store
+from auxbench.records.tail import Tail
+from auxbench.spec.run import Run
+
+AGAIN = 2  # times that a run is tried again whose process or machine was lost
+WAIT = 2.0  # seconds between two looks at runs that other processes carry out
+
+
+class Lost(Exception):
+    """The process or the machine of a run has ended without a record, for no fault of the run."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A run to carry out: its folder, and who is told how far it is and what it says.
+
+    The folder has the run's checkpoint `state.pt`, from which it goes on, and its `log.txt`.
+    """
+
+    run: Run
+    folder: Path
+    stepped: Callable[[int, int], None]
+    say: Callable[[str], None]
+
+
+class Queue(Executor):
+    """An executor that carries out single runs, several at a time.
+
+    Other processes may do the same at the same time: what one of them has claimed is theirs, and is
+    waited for. On Ctrl-C the runs are saved; they go on from their checkpoints next time.
+    """
+
+    stopping = False
+
+    @property
+    @abstractmethod
+    def at_once(self) -> int:
+        """The number of runs at a time."""
+
+    @abstractmethod
+    def prepare(self, runs: list[Run]) -> None:
+        """Make ready what many runs need, before the first one starts."""
+
+    @abstractmethod
+    def run(self, attempt: Attempt) -> dict[str, Any] | None:
+        """Carry out a run from its checkpoint, and return its record; None if it was stopped.
+
+        It is called by `at_once` threads. Errors: `Lost`, after which the run is tried again.
+        """
+
+    def close(self) -> None:
+        """Free what is idle after the last run."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Have the runs in progress saved, and wait until they have ended."""
+
+    def carry_out(self, study: Study, store: Store, *, retry: bool, quiet: bool) -> None:
+        tail = store.tail()  # before what is recorded is read, so that nothing is missed between
+        done, missing, stale = study.split(store, retry)
+        reasons = Counter(stale.values())
+        jobs = max(1, min(self.at_once, len(missing)))
+        self.prepare(missing)
+        with (
+            Claims() as claims,
+            Progress(missing, len(done), jobs, quiet, reasons) as progress,
+            ThreadPoolExecutor(jobs) as pool,
+        ):
+
+            def settle(run: Run) -> bool:
+                return self.settle(run, store, tail, claims, progress)
+
+            try:
+                left = missing
+                while left:
+                    before, settled = len(left), list(pool.map(settle, left))
+                    left = [run for run, done in zip(left, settled, strict=True) if not done]
+                    if len(left) == before:
+                        progress.waits(len(left), owner_of(store.run_folder(left[0].id)))
+                        time.sleep(WAIT)
+                self.close()
+            except BaseException:
+                self.stopping = True
+                self.stop()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def settle(
+        self, run: Run, store: Store, tail: Tail, claims: Claims, progress: Progress
+    ) -> bool:
+        """Carry out a run unless another process does; False if it is not settled yet."""
+        if run.id in tail.statuses():
+            progress.settled(run)
+            return True
+        folder = store.run_folder(run.id)
+        if not claims.take(run.id, folder, run.to_json()):
+            return False
+        try:
+            if run.id in tail.statuses():  # recorded between the look and the claim
+                progress.settled(run)
+                return True
+            progress.started(run)
+
+            def stepped(step: int, steps: int) -> None:
+                progress.stepped(run, step, steps)
+                claims.stepped(run.id, step, steps)
+
+            def say(text: str) -> None:
+                progress.say(f"{run.dataset} {run.label}: {text}")
+
+            ended = self.persist(Attempt(run, folder, stepped, say))
+            if ended is None:
+                return True
+            if claims.is_held(run.id):
+                store.append(ended)
+            progress.finished(run, ended)
+            if ended["status"] == "done":
+                for checkpoint in folder.glob("state*.pt"):
+                    checkpoint.unlink()
+            return True
+        finally:
+            claims.release(run.id)
+
+    def persist(self, attempt: Attempt) -> dict[str, Any] | None:
+        """Carry out a run, again if it is lost; return its record, or None if it was stopped."""
+        for left in reversed(range(1 + AGAIN)):
+            if self.stopping:
+                return None
+            try:
+                return self.run(attempt)
+            except Lost as loss:
+                if self.stopping:
+                    return None
+                if not left:
+                    return record(attempt.run, "killed", str(loss))
+                attempt.say(f"{loss}; it is tried again")
+        raise AssertionError("the last attempt returns")
