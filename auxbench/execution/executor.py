@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from auxbench.errors import UsageError, suggestion
-from auxbench.execution.study import Study
-from auxbench.records.store import Store
 
 if TYPE_CHECKING:
     from auxbench.execution.resources import Resources
+    from auxbench.execution.study import Study
+    from auxbench.records.store import Store
 
 EXECUTORS = {"local": "local:Local", "ray": "ray:Ray", "slurm": "slurm:Slurm"}
 """Module and class of every executor in this room; only the one that is asked for is imported."""

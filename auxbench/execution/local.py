@@ -14,7 +14,6 @@ from dataclasses import asdict
 from typing import Any
 
 from auxbench.execution.limits import GRACE
-from auxbench.execution.prepare import prepare
 from auxbench.execution.queue import Attempt, Lost, Queue
 from auxbench.execution.resources import Resources, resolve, slots, threads_of
 from auxbench.records.record import record
@@ -45,6 +44,8 @@ class Local(Queue):
         return slots(self.device, self.resources.jobs)
 
     def prepare(self, runs: list[Run]) -> None:
+        from auxbench.execution.prepare import prepare
+
         prepare(runs)
 
     def run(self, attempt: Attempt) -> dict[str, Any] | None:
@@ -54,7 +55,7 @@ class Local(Queue):
             "folder": str(attempt.folder),
             "device": self.device,
             "threads": self.threads,
-            "limits": asdict(self.resources.limits),
+            "limits": asdict(attempt.limits),
             "prepare": self.prepares,
         }
         with (attempt.folder / "log.txt").open("a", encoding="utf-8") as log:

@@ -9,16 +9,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auxbench.execution.executor import Executor
+from auxbench.execution.limits import Limits
 from auxbench.execution.progress import Progress
-from auxbench.execution.study import Study
 from auxbench.records.claims import Claims, owner_of
 from auxbench.records.record import record
 from auxbench.records.store import Store
 from auxbench.records.tail import Tail
 from auxbench.spec.run import Run
+
+if TYPE_CHECKING:
+    from auxbench.execution.study import Study
 
 AGAIN = 2  # times that a run is tried again whose process or machine was lost
 WAIT = 2.0  # seconds between two looks at runs that other processes carry out
@@ -30,13 +33,14 @@ class Lost(Exception):
 
 @dataclass(frozen=True)
 class Attempt:
-    """A run to carry out: its folder, and who is told how far it is and what it says.
+    """A run to carry out: its folder and limits, and who is told how far it is and what it says.
 
     The folder has the run's checkpoint `state.pt`, from which it goes on, and its `log.txt`.
     """
 
     run: Run
     folder: Path
+    limits: Limits
     stepped: Callable[[int, int], None]
     say: Callable[[str], None]
 
@@ -126,7 +130,7 @@ class Queue(Executor):
             def say(text: str) -> None:
                 progress.say(f"{run.dataset} {run.label}: {text}")
 
-            ended = self.persist(Attempt(run, folder, stepped, say))
+            ended = self.persist(Attempt(run, folder, self.resources.limits, stepped, say))
             if ended is None:
                 return True
             if claims.is_held(run.id):

@@ -97,6 +97,8 @@ def threads_of(asked: int | None, at_once: int) -> int:
 
 def resolve(device: str) -> str:
     """The device to use, with 'auto' resolved; errors: `UsageError` if it is not available."""
+    if device == "cpu":
+        return device
     import torch
 
     if device == "auto":

@@ -19,7 +19,7 @@ from auxbench.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["cover", "keep", "kept", "read"]
+__all__ = ["adopt", "cover", "keep", "kept", "read"]
 
 _KINDS = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -52,6 +52,16 @@ def kept(digest: str) -> Path:
             f"weights '{digest[:12]}' are not in '{_folder()}'; name their file with --weights."
         )
     return found[0]
+
+
+def adopt(digest: str, suffix: str, content: bytes) -> None:
+    """Put a weights file into the cache of this machine, as sent from another one."""
+    place = _folder() / f"{digest}{suffix}"
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+        draft.write_bytes(content)
+        os.replace(draft, place)
 
 
 def read(file: Path) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ import pytest
 
 from auxbench.execution import execute as run_module
 from auxbench.execution.execute import begin, execute
+from auxbench.execution.limits import Limits
 from auxbench.execution.local import listen
 from auxbench.execution.queue import Attempt, Lost
 from auxbench.execution.study import Study
@@ -149,7 +150,7 @@ def test_a_process_that_is_killed_is_lost(tmp_path: Path, code: str, reason: str
 
 def heard(code: str, folder: Path) -> dict[str, Any]:
     """The record of a run whose process executes some code in place of training."""
-    attempt = Attempt(RUN, folder, lambda step, steps: None, lambda text: None)
+    attempt = Attempt(RUN, folder, Limits(), lambda step, steps: None, lambda text: None)
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         return listen(process, attempt)
