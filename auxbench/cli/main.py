@@ -27,6 +27,7 @@ for command in (
     study.plan,
     runs.status,
     runs.retry,
+    runs.cancel,
     lists.list_,
     lists.show,
     boards.leaderboard,

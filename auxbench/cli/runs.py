@@ -1,4 +1,4 @@
-"""Commands on the runs of a results folder: `status` and `retry`."""
+"""Commands on the runs of a results folder: `status`, `retry` and `cancel`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ STATUSES = ("error", "oom", "killed", "diverged", "skipped")
 def status(results: str, style: str) -> None:
     """Show what is under way and what failed. Includes commands in other terminals."""
     from auxbench.records.store import Store
-    from auxbench.report.status import ended, running
+    from auxbench.report.status import ended, queued, running
 
     store = Store(Path(results))
     records = store.runs()
     for problem in store.problems:
         click.echo(f"auxbench: {problem}", err=True)
-    show([running(Path(results)), ended(records)], style)
+    jobs = queued(Path(results))
+    show([running(Path(results)), *([jobs] if jobs.rows else []), ended(records)], style)
 
 
 @click.command()
@@ -70,3 +71,15 @@ def retry(results: str, statuses: str, **words: Any) -> None:
     ends = [record["status"] for record in store.runs() if record["id"] in ids]
     counts = ", ".join(f"{ends.count(name)} {name}" for name in dict.fromkeys(ends))
     click.echo(f"{counts}; see auxbench status --results {results}")
+
+
+@click.command()
+@results_option
+def cancel(results: str) -> None:
+    """End the jobs of a results folder on a cluster. They save their runs first."""
+    from auxbench.execution.jobs import cancel as end
+
+    ended = end(Path(results))
+    if not ended:
+        raise UsageError(f"no job of '{results}' is in the queue; see auxbench status.")
+    click.echo(f"ended {', '.join(ended)}; the command that submitted them continues from there.")

@@ -110,15 +110,17 @@ class Progress:
                 f"{outcome(record)} in {duration(seconds)}{remaining}"
             )
 
-    def settled(self, run: Run) -> None:
-        """Another process has recorded a run."""
+    def settled(self, run: Run, status: str, by: str = "another process") -> None:
+        """Another process, or a job, has recorded a run with this status."""
         with self.lock:
             self.ended += 1
             self.left[run.id] = 0
+            if run.id in self.rows:
+                self.bars.remove_task(self.rows.pop(run.id))
             remaining = self._refresh()
             self.say(
-                f"[{self.ended}/{len(self.runs)}] {run.dataset} {run.label}: recorded by another "
-                f"process{remaining}"
+                f"[{self.ended}/{len(self.runs)}] {run.dataset} {run.label}: {status}, recorded by "
+                f"{by}{remaining}"
             )
 
     def waits(self, count: int, owner: object) -> None:

@@ -111,15 +111,15 @@ class Queue(Executor):
         self, run: Run, store: Store, tail: Tail, claims: Claims, progress: Progress
     ) -> bool:
         """Carry out a run unless another process does; False if it is not settled yet."""
-        if run.id in tail.statuses():
-            progress.settled(run)
+        if status := tail.statuses().get(run.id):
+            progress.settled(run, status)
             return True
         folder = store.run_folder(run.id)
         if not claims.take(run.id, folder, run.to_json()):
             return False
         try:
-            if run.id in tail.statuses():  # recorded between the look and the claim
-                progress.settled(run)
+            if status := tail.statuses().get(run.id):  # between the look and the claim
+                progress.settled(run, status)
                 return True
             progress.started(run)
 

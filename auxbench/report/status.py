@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auxbench.data.progress import counted, duration
+from auxbench.execution.jobs import states
 from auxbench.records.claims import FILE, is_abandoned, owner_of, under_way
 from auxbench.records.record import FINAL
 from auxbench.report.tables import Column, Table
@@ -24,6 +25,7 @@ RUNNING = (
     Column("left", "left"),
     Column("owner", "carried out by"),
 )
+JOBS = (Column("state", "state"), Column("count", "jobs"), Column("example", "example"))
 FAILED = (
     Column("status", "status"),
     Column("count", "runs"),
@@ -60,6 +62,17 @@ def running(folder: Path) -> Table:
             f"started {'it' if dead == 1 else 'them'} to resume from the checkpoint."
         )
     return Table("Under way", RUNNING, rows, tuple(notes))
+
+
+def queued(folder: Path) -> Table:
+    """One row per state of the folder's jobs in the queue of a cluster."""
+    found: dict[str, list[str]] = {}
+    for name, state in states(folder).items():
+        found.setdefault(state, []).append(name)
+    rows = [
+        {"state": state, "count": len(names), "example": names[0]} for state, names in found.items()
+    ]
+    return Table("Jobs", JOBS, rows, ("auxbench cancel ends them; they save their runs first.",))
 
 
 def ended(records: Iterable[Mapping[str, Any]]) -> Table:

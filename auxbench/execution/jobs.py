@@ -1,0 +1,58 @@
+"""Jobs: what a cluster still has in its queue for a results folder.
+
+They are found by the folder in their command, so that nothing has to be written down and only jobs
+of this folder are ever ended. submitit keeps scripts, logs and pickles there; only the jobs
+themselves unpickle anything.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER = "slurm"  # in the results folder
+
+
+def states(folder: Path) -> dict[str, str]:
+    """The states of all jobs of a results folder that have not ended, such as PENDING, by id."""
+    return {**_queued(folder), **dict.fromkeys(map(str, _processes(folder)), "RUNNING")}
+
+
+def cancel(folder: Path) -> list[str]:
+    """End all jobs of a results folder, which save their runs first; return their ids."""
+    queued, processes = list(_queued(folder)), list(_processes(folder))
+    if queued:
+        # --full also reaches a job that has only just started
+        subprocess.run(["scancel", "--full", *queued], check=False, capture_output=True)
+    for number in processes:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(number, signal.SIGTERM)
+    return [*queued, *map(str, processes)]
+
+
+def _queued(folder: Path) -> dict[str, str]:
+    """The states of jobs in Slurm's queue; each part of an array has its own."""
+    if shutil.which("squeue") is None:
+        return {}
+    command = ["squeue", "--noheader", "--array", "--me", "--format", "%i\t%T\t%o"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"?": "UNKNOWN"}  # the controller is busy or being restarted
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    inside = f"{folder.resolve() / FOLDER}{os.sep}"
+    return {row[0]: row[1] for row in rows if len(row) == 3 and row[2].strip().startswith(inside)}
+
+
+def _processes(folder: Path) -> Iterator[int]:
+    """Jobs that are processes on this machine."""
+    inside = os.fsencode(folder.resolve() / FOLDER)
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = file.read_bytes().split(b"\0")
+            if b"submitit.local._local" in words and inside in words:
+                yield int(file.parent.name)

@@ -1,0 +1,182 @@
+"""Runs on a Slurm cluster: arrays of jobs, each with as many runs as its time limit has room for.
+
+The results folder must be one that all nodes see. A job is a process that carries out some runs of
+the study on its node, as `auxbench run` does there; claims keep two jobs from the same run. A job
+that is preempted or reaches its time limit saves its runs and is queued again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from auxbench.data.progress import counted
+from auxbench.errors import AuxbenchError, UsageError, reason
+from auxbench.execution.executor import Executor
+from auxbench.execution.jobs import FOLDER, states
+from auxbench.execution.local import Local
+from auxbench.execution.progress import Progress
+from auxbench.execution.resources import Resources, threads_of
+from auxbench.execution.study import Split, Study
+from auxbench.records.claims import under_way
+from auxbench.records.store import Store
+from auxbench.records.tail import Tail
+from auxbench.spec.run import Run
+
+MINUTES = 60  # time limit of a job, unless the options say another
+FILLED = 0.8  # share of the time limit that a job's runs are expected to take
+REQUEUES = 20  # times that a job is queued again when it reaches its time limit
+LOOK = 2.0  # seconds between two looks at what the jobs have done
+MISSED = 30.0  # seconds after the last job's end until its records must be there
+
+
+class Slurm(Executor):
+    """Job arrays, by submitit, whose options these are: `timeout_min`, `slurm_partition`, ...
+
+    `jobs` is the number of jobs at a time. With `cluster: local`, jobs are processes on this
+    machine, for trying it out. On Ctrl-C the jobs go on; `auxbench cancel` ends them.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        try:
+            import submitit
+        except ImportError:
+            raise UsageError(
+                "executor 'slurm' needs the package submitit; pip install 'auxbench[slurm]'."
+            ) from None
+        self.submitit = submitit
+        options = dict(resources.options)
+        self.cluster = str(options.pop("cluster", "slurm"))
+        if self.cluster == "slurm" and shutil.which("sbatch") is None:
+            raise UsageError(
+                "executor 'slurm' needs sbatch, which is not on this machine; submit from a login "
+                "node, or try it with the option cluster: local."
+            )
+        self.requeues = options.pop("slurm_max_num_timeout", REQUEUES)
+        self.threads = threads_of(resources.threads or 1, 1)
+        gpus = options.get("gpus_per_node") or options.get("slurm_gpus_per_task")
+        device = ("cuda" if gpus else "cpu") if resources.device == "auto" else resources.device
+        options.setdefault("timeout_min", MINUTES)
+        options.setdefault("cpus_per_task", self.threads)
+        options.setdefault("name", "auxbench")
+        if self.cluster == "slurm" and resources.jobs is not None:
+            options.setdefault("slurm_array_parallelism", resources.jobs)
+        self.options = options
+        self.room = max(1, int(options["cpus_per_task"]) // self.threads)  # runs at a time in a job
+        if gpus:
+            self.room = 1
+        self.inside = replace(
+            resources, device=device, jobs=self.room, threads=self.threads, executor="local"
+        )
+
+    def carry_out(self, study: Study, store: Store, *, retry: bool, quiet: bool) -> None:
+        tail = store.tail()
+        split = study.split(store, retry)
+        bundles = list(self.bundles(split, study, store, retry)) if split.missing else []
+        jobs = self.submit(bundles, store, retry) if bundles else []
+        reasons = Counter(split.stale.values())
+        with Progress(split.missing, len(split.done), max(1, len(jobs)), quiet, reasons) as told:
+            if jobs:
+                told.say(f"submitted {counted(len(jobs), 'job')}; auxbench cancel ends them")
+            self.watch(split.missing, store, tail, told)
+
+    def bundles(self, split: Split, study: Study, store: Store, retry: bool) -> Iterator[list[Run]]:
+        """The missing runs in groups that fit into the time limit of a job."""
+        seconds = self.estimates(study, store, retry)
+        limit = FILLED * 60 * float(self.options["timeout_min"]) * self.room
+        bundle: list[Run] = []
+        filled = 0.0
+        for run in split.missing:
+            takes = seconds[replace(run, seed=0)]
+            if bundle and filled + takes > limit:
+                yield bundle
+                bundle, filled = [], 0.0
+            bundle.append(run)
+            filled += takes
+        yield bundle
+
+    def estimates(self, study: Study, store: Store, retry: bool) -> dict[Run, float]:
+        """The seconds of a run of every cell, recorded or estimated at this machine's pace."""
+        from auxbench.execution.plan import plan
+
+        cells = plan(study, store, "cpu", self.threads, retry)
+        return {cell.run: cell.seconds or 0.0 for cell in cells}  # an impossible run takes no time
+
+    def submit(self, bundles: Sequence[Sequence[Run]], store: Store, retry: bool) -> list[Any]:
+        """Submit a job for every bundle; return the jobs by id."""
+        folder = (store.folder / FOLDER).resolve()
+        try:
+            executor = self.submitit.AutoExecutor(
+                folder, cluster=self.cluster, slurm_max_num_timeout=self.requeues
+            )
+            executor.update_parameters(**self.options)
+            work = [
+                Bundle(tuple(bundle), str(store.folder.resolve()), self.inside, retry)
+                for bundle in bundles
+            ]
+            with executor.batch():
+                jobs = [executor.submit(bundle) for bundle in work]
+        except (NameError, TypeError, ValueError, AssertionError) as error:
+            raise UsageError(
+                f"executor-options do not suit submitit ({reason(error)}); see its documentation."
+            ) from None
+        except (OSError, subprocess.SubprocessError, self.submitit.core.utils.FailedJobError) as e:
+            raise AuxbenchError(f"jobs cannot be submitted ({reason(e)}); see sbatch.") from None
+        return jobs
+
+    def watch(self, missing: Sequence[Run], store: Store, tail: Tail, told: Progress) -> None:
+        """Show what the jobs do, until every run is recorded."""
+        left, ended = {run.id: run for run in missing}, 0.0
+        for run in missing:
+            told.started(run)
+        while left:
+            for name, status in tail.statuses().items():
+                if name in left:
+                    told.settled(left.pop(name), status, by="a job")
+            for name, run in left.items():
+                if (known := under_way(store.run_folder(name))) and known.steps:
+                    told.stepped(run, known.step, known.steps)
+            if left and states(store.folder):
+                ended = 0.0
+            elif left and not ended:
+                ended = time.monotonic()
+            elif left and time.monotonic() - ended > MISSED:
+                raise AuxbenchError(
+                    f"{counted(len(left), 'run')} were not recorded before the last job ended; see "
+                    f"the logs in '{store.folder / FOLDER}' and repeat the command."
+                )
+            if left:
+                time.sleep(LOOK)
+
+
+@dataclass
+class Bundle:
+    """A job: some runs of a study, carried out on the node on which Slurm starts it."""
+
+    runs: tuple[Run, ...]
+    results: str
+    resources: Resources
+    retry: bool
+    local: list[Local] = field(default_factory=list)
+
+    def __call__(self) -> None:
+        """Carry out the runs; those that are recorded already are skipped."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # scancel saves the runs
+        local = Local(self.resources)
+        self.local.append(local)
+        local.carry_out(Study(self.runs), Store(self.results), retry=self.retry, quiet=False)
+
+    def checkpoint(self) -> Any:
+        """Save the runs before Slurm ends this job; return the job that goes on with them."""
+        from submitit.helpers import DelayedSubmission
+
+        for local in self.local:
+            local.stop()
+        return DelayedSubmission(replace(self, local=[]))
