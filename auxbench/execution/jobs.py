@@ -1,17 +1,18 @@
 """Jobs: what a cluster still has in its queue for a results folder.
 
-They are found by the folder in their command, so that nothing has to be written down and only jobs
-of this folder are ever ended. submitit keeps scripts, logs and pickles there; only the jobs
+They are found by the folder in their command, so that only jobs of this folder are ever ended. A
+small file beside submitit's scripts, logs and pickles lists the runs of each job; only the jobs
 themselves unpickle anything.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,21 @@ FOLDER = "slurm"  # in the results folder
 def states(folder: Path) -> dict[str, str]:
     """The states of all jobs of a results folder that have not ended, such as PENDING, by id."""
     return {**_queued(folder), **dict.fromkeys(map(str, _processes(folder)), "RUNNING")}
+
+
+def note(folder: Path, job: str, runs: Sequence[str]) -> None:
+    """Write down the ids of the runs of a job."""
+    (folder / FOLDER / f"{job}_runs.json").write_text(json.dumps(list(runs)), encoding="utf-8")
+
+
+def awaited(folder: Path) -> set[str]:
+    """The ids of the runs that jobs in the queue have."""
+    found = set[str]()
+    for job in states(folder):
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            listed = json.loads((folder / FOLDER / f"{job}_runs.json").read_bytes())
+            found.update(name for name in listed if isinstance(name, str))
+    return found
 
 
 def cancel(folder: Path) -> list[str]:

@@ -19,11 +19,11 @@ from typing import Any
 from auxbench.data.progress import counted
 from auxbench.errors import AuxbenchError, UsageError, reason
 from auxbench.execution.executor import Executor
-from auxbench.execution.jobs import FOLDER, states
+from auxbench.execution.jobs import FOLDER, awaited, note, states
 from auxbench.execution.local import Local
 from auxbench.execution.progress import Progress
 from auxbench.execution.resources import Resources, threads_of
-from auxbench.execution.study import Split, Study
+from auxbench.execution.study import Study
 from auxbench.records.claims import under_way
 from auxbench.records.store import Store
 from auxbench.records.tail import Tail
@@ -79,21 +79,26 @@ class Slurm(Executor):
     def carry_out(self, study: Study, store: Store, *, retry: bool, quiet: bool) -> None:
         tail = store.tail()
         split = study.split(store, retry)
-        bundles = list(self.bundles(split, study, store, retry)) if split.missing else []
+        queued = awaited(store.folder)
+        new = [run for run in split.missing if run.id not in queued]
+        bundles = list(self.bundles(new, store, retry)) if new else []
         jobs = self.submit(bundles, store, retry) if bundles else []
         reasons = Counter(split.stale.values())
         with Progress(split.missing, len(split.done), max(1, len(jobs)), quiet, reasons) as told:
             if jobs:
                 told.say(f"submitted {counted(len(jobs), 'job')}; auxbench cancel ends them")
+            if len(new) < len(split.missing):
+                waits = counted(len(split.missing) - len(new), "run")
+                told.say(f"{waits} of earlier jobs, which are still in the queue")
             self.watch(split.missing, store, tail, told)
 
-    def bundles(self, split: Split, study: Study, store: Store, retry: bool) -> Iterator[list[Run]]:
-        """The missing runs in groups that fit into the time limit of a job."""
-        seconds = self.estimates(study, store, retry)
+    def bundles(self, runs: Sequence[Run], store: Store, retry: bool) -> Iterator[list[Run]]:
+        """The runs in groups that fit into the time limit of a job."""
+        seconds = self.estimates(Study(tuple(runs)), store, retry)
         limit = FILLED * 60 * float(self.options["timeout_min"]) * self.room
         bundle: list[Run] = []
         filled = 0.0
-        for run in split.missing:
+        for run in runs:
             takes = seconds[replace(run, seed=0)]
             if bundle and filled + takes > limit:
                 yield bundle
@@ -129,19 +134,23 @@ class Slurm(Executor):
             ) from None
         except (OSError, subprocess.SubprocessError, self.submitit.core.utils.FailedJobError) as e:
             raise AuxbenchError(f"jobs cannot be submitted ({reason(e)}); see sbatch.") from None
+        for job, bundle in zip(jobs, bundles, strict=True):
+            note(store.folder, str(job.job_id), [run.id for run in bundle])
         return jobs
 
     def watch(self, missing: Sequence[Run], store: Store, tail: Tail, told: Progress) -> None:
         """Show what the jobs do, until every run is recorded."""
         left, ended = {run.id: run for run in missing}, 0.0
-        for run in missing:
-            told.started(run)
+        begun = set[str]()
         while left:
             for name, status in tail.statuses().items():
                 if name in left:
                     told.settled(left.pop(name), status, by="a job")
             for name, run in left.items():
                 if (known := under_way(store.run_folder(name))) and known.steps:
+                    if name not in begun:
+                        begun.add(name)
+                        told.started(run)
                     told.stepped(run, known.step, known.steps)
             if left and states(store.folder):
                 ended = 0.0

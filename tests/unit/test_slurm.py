@@ -1,0 +1,176 @@
+"""Jobs of a cluster: by submitit on this machine, and on a real Slurm where one is running."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from auxbench.errors import UsageError
+from auxbench.execution.jobs import states
+from auxbench.execution.resources import Resources
+from auxbench.execution.slurm import FILLED, Slurm
+from auxbench.execution.study import Study
+from auxbench.records.claims import under_way
+from auxbench.records.store import Store
+
+TOY = ("--dataset", "toy:train=60:validation=20:test=20", "--threads", "1", "--budget", "demo")
+MANY = ("run", "--methods", "single,hps", *TOY, "--seeds", "6", "--steps", "60")
+LONG = ("run", "--methods", "hps", *TOY, "--seeds", "1", "--steps", "400000")
+
+running = shutil.which("sinfo") and not subprocess.run(["sinfo"], capture_output=True).returncode
+CLUSTERS = [
+    "local",
+    pytest.param("slurm", marks=pytest.mark.skipif(not running, reason="needs a running Slurm")),
+]
+Begin = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Begin:
+    """Start a command whose runs are carried out by jobs of a cluster."""
+
+    def start(words: tuple[str, ...], **options: object) -> subprocess.Popen[str]:
+        file = tmp_path / "options.yml"
+        file.write_text(json.dumps(options), encoding="utf-8")
+        more = ("--results", str(tmp_path), "--executor", "slurm", "--executor-options", str(file))
+        return subprocess.Popen(
+            [sys.executable, "-m", "auxbench", *words, *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    return start
+
+
+def auxbench(word: str, results: Path) -> str:
+    words = [sys.executable, "-m", "auxbench", word, "--results", str(results)]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def wait_for(true: Callable[[], object], seconds: float = 180) -> None:
+    patience = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < patience
+        time.sleep(0.2)
+
+
+def steps(results: Path) -> int:
+    """How far the only run is."""
+    return max(
+        (known.step for f in results.glob("runs/*") if (known := under_way(f)) is not None),
+        default=0,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_every_run_is_recorded_once(tmp_path: Path, begin: Begin, cluster: str) -> None:
+    process = begin(MANY, cluster=cluster, timeout_min=10)
+    text, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, text
+    assert "submitted 1 job" in text
+    lines = (tmp_path / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len({json.loads(line)["id"] for line in lines}) == 12
+    assert {record["status"] for record in Store(tmp_path).runs()} == {"done"}
+    again = begin(MANY, cluster=cluster)
+    text, _ = again.communicate(timeout=120)
+    assert "Already done: 12 runs." in text
+    assert "submitted" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_jobs_go_on_without_the_command_until_they_are_cancelled(
+    tmp_path: Path, begin: Begin, cluster: str
+) -> None:
+    process = begin(LONG, cluster=cluster, timeout_min=60)
+    wait_for(lambda: steps(tmp_path))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    before = steps(tmp_path)
+    wait_for(lambda: steps(tmp_path) > before)
+    again = begin(LONG, cluster=cluster, timeout_min=60)
+    assert again.stderr is None
+    assert again.stdout is not None
+    wait_for(lambda: "1 run of earlier jobs" in again.stdout.readline())
+    again.send_signal(signal.SIGINT)
+    again.communicate(timeout=60)
+    assert len(states(tmp_path)) == 1, "nothing was submitted again"
+    told = auxbench("status", tmp_path)
+    assert "RUNNING" in told
+    assert "auxbench cancel ends them" in told
+    assert "ended" in auxbench("cancel", tmp_path)
+    wait_for(lambda: not states(tmp_path), 90)
+    (folder,) = tmp_path.glob("runs/*")
+    assert (folder / "state.pt").exists(), "it was saved"
+    assert Store(tmp_path).records() == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not running, reason="needs a running Slurm")
+def test_a_job_that_is_preempted_goes_on_from_its_checkpoint(tmp_path: Path, begin: Begin) -> None:
+    """Of examples/slurm-on-one-machine.sh, whose partition `urgent` preempts the other one."""
+    process = begin(LONG, slurm_partition="patient", timeout_min=60)
+    wait_for(lambda: steps(tmp_path))
+    (folder,) = tmp_path.glob("runs/*")
+    urgent = ["sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null"]
+    subprocess.run([*urgent, "--wrap", "sleep 20"], check=True, capture_output=True)
+    wait_for(lambda: "PENDING" in states(tmp_path).values())
+    saved = (folder / "state.pt").read_bytes()
+    wait_for(lambda: "RUNNING" in states(tmp_path).values(), 300)
+    wait_for(lambda: steps(tmp_path))
+    known = under_way(folder)
+    assert known is not None
+    assert known.first > 100, "it went on from its checkpoint"
+    assert saved
+    auxbench("cancel", tmp_path)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    wait_for(lambda: not states(tmp_path), 90)
+
+
+def test_a_job_has_as_many_runs_as_its_time_limit_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit")
+    study = Study.of("single,hps", "toy", seeds=5)
+    options = {"cluster": "local", "timeout_min": 10, "cpus_per_task": 4}
+    slurm = Slurm(Resources(threads=2, options=options))
+    single, hps = study.runs[:2]
+    seconds = {replace(single, seed=0): 100.0, replace(hps, seed=0): 300.0}
+    monkeypatch.setattr(slurm, "estimates", lambda *words: seconds)
+    store = Store(tmp_path)
+    bundles = list(slurm.bundles(study.runs, store, False))
+    assert [run for bundle in bundles for run in bundle] == list(study.runs)
+    limit = FILLED * 600 * 2  # two runs at a time
+    sums = [sum(seconds[replace(run, seed=0)] for run in bundle) for bundle in bundles]
+    assert max(sums) <= limit
+    assert [len(bundle) for bundle in bundles] == [4, 4, 2]
+    assert slurm.inside.jobs == 2
+    short = Slurm(Resources(threads=2, options={"cluster": "local", "timeout_min": 1}))
+    monkeypatch.setattr(short, "estimates", lambda *words: seconds)
+    assert len(list(short.bundles(study.runs, store, False))) == 10
+
+
+def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="needs sbatch"):
+        Slurm(Resources())
+    monkeypatch.undo()
+    study, store = Study.of("single", "toy", seeds=1), Store(tmp_path)
+    slurm = Slurm(Resources(options={"cluster": "local", "slurm_partitoin": "a"}))
+    with pytest.raises(UsageError, match="do not suit submitit"):
+        slurm.submit([study.runs], store, False)
