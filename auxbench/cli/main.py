@@ -13,6 +13,7 @@ from auxbench.cli import boards, lists, parts, runs, study
 from auxbench.cli.data import data
 from auxbench.cli.results import results
 from auxbench.errors import AuxbenchError, UsageError
+from auxbench.execution.together import all_together, launched
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,8 +46,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop runs as Ctrl-C does
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a pipe's encoding may lack arrows
+
+    def command() -> object:
+        return auxbench(standalone_mode=False)
+
     try:
-        code = auxbench(standalone_mode=False)
+        code = all_together(command) if launched() else command()
     except click.exceptions.Exit as end:
         code = end.exit_code
     except click.ClickException as error:

@@ -14,14 +14,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from auxbench.errors import AuxbenchError
 from auxbench.execution.limits import GRACE, Limits
+from auxbench.execution.preparation import prepare
 from auxbench.execution.progress import Progress
 from auxbench.execution.resources import Resources, resolve, slots, threads_of
 from auxbench.execution.study import Study
+from auxbench.execution.together import TEAM, Order
 from auxbench.records.claims import Claims, owner_of
-from auxbench.records.record import record
+from auxbench.records.record import FINAL, record
 from auxbench.records.store import Store
 from auxbench.records.tail import Tail
 from auxbench.spec.run import Run
@@ -43,14 +47,17 @@ def carry_out(
     """Carry out the study's missing runs, and append a record to the store for every run that ends.
 
     Other processes may do the same at the same time: what one of them has claimed is theirs, and is
-    waited for. On Ctrl-C the processes are stopped; they go on from their checkpoints next time.
+    waited for. On Ctrl-C the processes are stopped; they go on from their checkpoints next time. A
+    team of processes trains one run at a time.
     """
     tail = store.tail()  # before what is recorded is read, so that nothing is missed between
     done, missing, stale = study.split(store, retry)
     device = resolve(resources.device)
     # Summation order depends on the threads, so their number must not depend on what is missing.
-    at_once = slots(device, resources.jobs)
-    threads = threads_of(resources.threads, at_once)
+    at_once = 1 if TEAM else slots(device, resources.jobs)
+    threads = threads_of(resources.threads, TEAM[0].here if TEAM else at_once)
+    for team in TEAM:
+        team.check(missing, device, resources.jobs, resources.limits)
     jobs = max(1, min(at_once, len(missing)))
     prepare(missing)
     reasons = Counter(stale.values())
@@ -74,31 +81,6 @@ def carry_out(
             workers.stop()
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def prepare(runs: list[Run]) -> None:
-    """Prepare backbones and data once, before many processes need them at the same time."""
-    from auxbench.data.dataset import make_dataset
-    from auxbench.networks import backbone
-    from auxbench.networks.pretrained import kept
-
-    sets = {
-        (run.located, run.recipe.side, run.draw): make_dataset(
-            run.located, run.recipe.side, run.draw
-        )
-        for run in runs
-    }
-    nets = {
-        (run.located, run.recipe.side, run.backbone, run.pretrained, run.weights): run
-        for run in runs
-    }
-    # backbones first, because one that cannot be built fails within seconds
-    for run in nets.values():
-        data = sets[run.located, run.recipe.side, run.draw]
-        start = kept(run.weights) if run.weights else run.pretrained
-        backbone.build(run.backbone, data.size, start, data.features)
-    for data in sets.values():
-        data.prepare()
 
 
 class Workers:
@@ -141,7 +123,7 @@ class Workers:
         return True
 
     def run(self, run: Run, progress: Progress) -> None:
-        """Carry out one run in its own process, and store the record that it sends."""
+        """Carry out one run, in its own process or with the team, and store its record."""
         folder = self.store.run_folder(run.id)
         order = {
             "run": run.to_json(),
@@ -152,11 +134,30 @@ class Workers:
             "limits": asdict(self.limits),
         }
         progress.started(run)
+        ended = self.together(run, order, progress) if TEAM else self.apart(run, order, progress)
+        if ended is None:
+            return
+        if self.claims.is_held(run.id):
+            self.store.append(ended)
+        progress.finished(run, ended)
+        if ended["status"] == "done":
+            for checkpoint in folder.glob("state*.pt"):
+                checkpoint.unlink()
+        if TEAM and ended["status"] not in FINAL:
+            raise AuxbenchError(f"{run.label} failed, and other processes may wait for it.")
+
+    def together(self, run: Run, order: Order, progress: Progress) -> dict[str, Any]:
+        """Carry out a run in this process and all others of the team; return its record."""
+        return TEAM[0].lead(order, lambda event: self.hear(run, event, progress))
+
+    def apart(self, run: Run, order: Order, progress: Progress) -> dict[str, Any] | None:
+        """Carry out a run in its own process; return its record, or None when all are stopped."""
+        log_file = Path(order["folder"], "log.txt")
         for left in reversed(range(1 + AGAIN)):
-            with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            with log_file.open("a", encoding="utf-8") as log:
                 process = self.take(log)
             if process is None:
-                return
+                return None
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # the process has died; `listen` finds out how
                 process.stdin.write(json.dumps(order) + "\n")
@@ -164,7 +165,7 @@ class Workers:
             ended = self.listen(run, process, progress)
             with self.lock:
                 if self.stopping:
-                    return
+                    return None
                 if process.poll() is None:
                     self.idle.append(process)
                 else:
@@ -173,12 +174,7 @@ class Workers:
             if not (left and ended["reason"].startswith(BY_SIGNAL)):
                 break
             progress.say(f"{run.dataset} {run.label}: {ended['reason']}; it is tried again")
-        if self.claims.is_held(run.id):
-            self.store.append(ended)
-        progress.finished(run, ended)
-        if ended["status"] == "done":
-            for checkpoint in folder.glob("state*.pt"):
-                checkpoint.unlink()
+        return ended
 
     def take(self, log: Any) -> subprocess.Popen[str] | None:
         """An idle or a new process, or None if everything is being stopped."""
@@ -216,11 +212,8 @@ class Workers:
                     ended = {**event["record"], "id": run.id}
                 elif event["event"] == "ended":
                     code, status, reason = event["code"], event["status"], event["reason"]
-                elif event["event"] == "said":
-                    progress.say(f"{run.dataset} {run.label}: {event['text']}")
                 else:
-                    progress.stepped(run, int(event["step"]), int(event["steps"]))
-                    self.claims.stepped(run.id, int(event["step"]), int(event["steps"]))
+                    self.hear(run, event, progress)
             except (ValueError, TypeError, KeyError, RecursionError):
                 _stop([process])
                 return record(run, "error", "its process sent a line that is no event; see log.txt")
@@ -234,6 +227,14 @@ class Workers:
             return record(run, "killed", f"{BY_SIGNAL} {-code}")
         return record(run, "error", f"the process ended with exit code {code}; see its log.txt")
 
+    def hear(self, run: Run, event: dict[str, Any], progress: Progress) -> None:
+        """Pass on what a run says or how far it is."""
+        if event["event"] == "said":
+            progress.say(f"{run.dataset} {run.label}: {event['text']}")
+        else:
+            progress.stepped(run, int(event["step"]), int(event["steps"]))
+            self.claims.stepped(run.id, int(event["step"]), int(event["steps"]))
+
     def close(self) -> None:
         """Let the idle processes exit."""
         with self.lock:
@@ -242,6 +243,8 @@ class Workers:
 
     def stop(self) -> None:
         """Stop all processes without recording their runs."""
+        for team in TEAM:
+            team.stopping.set()
         with self.lock:
             self.stopping = True
             alive = [process for process in self.processes if process.poll() is None]
