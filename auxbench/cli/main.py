@@ -13,6 +13,7 @@ from auxbench.cli import boards, lists, parts, runs, study
 from auxbench.cli.data import data
 from auxbench.cli.results import results
 from auxbench.errors import AuxbenchError, UsageError
+from auxbench.execution.executor import launched
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,8 +47,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop runs as Ctrl-C does
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a pipe's encoding may lack arrows
+
     try:
-        code = auxbench(standalone_mode=False)
+        code = _command()
     except click.exceptions.Exit as end:
         code = end.exit_code
     except click.ClickException as error:
@@ -67,6 +69,15 @@ def main() -> None:
         sys.stderr.close()
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _command() -> object:
+    """Carry out the command, with all processes if a launcher has started several."""
+    if not launched():
+        return auxbench(standalone_mode=False)
+    from auxbench.execution.together import all_together
+
+    return all_together(lambda: auxbench(standalone_mode=False))
 
 
 def _complain(message: str, code: int = 2) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from auxbench.cost.flops import Flops
 __all__ = ["PASSES", "Meter"]
 PASSES = ("forward", "backward", "partial", "jvp")
 
+Add = Callable[[Any], Any]
 Counts = tuple[int, ...]  # of each of the PASSES, and the structure of the graph
 
 
@@ -88,7 +89,8 @@ class Meter:
     The training loop opens a phase around each piece of work, and the objective reports the passes
     that it makes; the summary goes into the record. `device` is where the training runs; on a GPU,
     a phase synchronises at both ends, and the peak memory statistics are reset at the start.
-    Counting FLOPs makes a step take about twice as long; without `flops` none are counted.
+    Counting FLOPs makes a step take about twice as long; without `flops` none are counted. `add`
+    sums a number over the processes that train a run together, all of which call `summary`.
 
     Seconds are those spent in training phases, including the counted steps although counting slows
     them down; evaluation seconds are separate. CPU seconds are those of all threads of the process.
@@ -114,9 +116,12 @@ class Meter:
     (10, 10, 50, 2400)
     """
 
-    def __init__(self, device: torch.device | str = "cpu", flops: bool = True) -> None:
+    def __init__(
+        self, device: torch.device | str = "cpu", flops: bool = True, add: Add = lambda own: own
+    ) -> None:
         self.device = torch.device(device)
         self.flops = flops
+        self.add = add
         self._cuda = self.device.type == "cuda"
         self._passes = dict.fromkeys(PASSES, 0)
         self._examples = 0
@@ -168,6 +173,8 @@ class Meter:
         try:
             with counter or nullcontext():
                 yield
+            if counter:
+                counter.total = self.add(counter.total)
         finally:
             phase.seconds += self._now() - start
             phase.cpu_seconds += time.process_time() - cpu
@@ -188,6 +195,8 @@ class Meter:
         jvp, examples, flops}, in the order in which they were first opened.
         """
         phases = {name: phase.summary() for name, phase in self._phases.items()}
+        for summary in phases.values():
+            summary["cpu_seconds"] = self.add(summary["cpu_seconds"])
         training = [phases[name] for name, phase in self._phases.items() if phase.training]
         seconds = sum(phase["seconds"] for phase in training)
         return {

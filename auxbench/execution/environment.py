@@ -26,7 +26,8 @@ def environment(device: str = "cpu") -> dict[str, Any]:
     (version), commit and dirty (of the checkout's code; None if the package is not run from
     a checkout), python, platform, processor, cores (usable by this process), threads (of torch),
     packages {name: version or None}, device ("cpu", "cuda"), device_name, cuda (version, None
-    if the device is not a GPU) and load (averages over 1, 5 and 15 minutes, None if unknown).
+    if the device is not a GPU) and load (averages over 1, 5 and 15 minutes, None if unknown). A run
+    that several processes trained together also has world, their number.
     Neither the host's nor the user's name is recorded. Imports torch when called.
 
     >>> sorted(environment()["packages"])

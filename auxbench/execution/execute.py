@@ -26,6 +26,7 @@ from auxbench.spec.method import Method
 from auxbench.spec.run import Run
 from auxbench.training import checkpoint
 from auxbench.training.evaluate import evaluate
+from auxbench.training.group import group
 from auxbench.training.learner import start
 from auxbench.training.loop import Training, deployed, in_training
 
@@ -61,7 +62,7 @@ def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Trai
     dataset = dataset or make_dataset(run.located, run.recipe.side, run.draw)
     problem = Problem.of(dataset, run.primary, run.auxiliaries)
     dataset.narrow(problem.tasks)
-    builder, meter = builder_of(run, problem), Meter(device)
+    builder, meter = builder_of(run, problem), Meter(device, add=group().add)
     learner = start(Method.parse(run.method), builder, run.recipe, meter, device)
     return Training(learner, problem, run.recipe, builder, meter, device)
 
@@ -89,10 +90,13 @@ def execute(
 
     `report` is called with progress events. When `stopping` returns True, the run is saved after
     the current step and `Stopped` is raised. A loss that becomes non-finite also gives a record;
-    any other failure is raised.
+    any other failure is raised. If several processes train together, all call this, and only the
+    first reads and writes the checkpoint.
     """
 
-    surroundings, made_by = environment(device), provenance_of(run)
+    surroundings, made_by, together = environment(device), provenance_of(run), group()
+    if together.size > 1:
+        surroundings["world"] = together.size
     training = begin(run, device)
     file = folder / "state"
     belongs = {
@@ -100,13 +104,15 @@ def execute(
         "code": made_by["code"],
         "data": made_by["data"],
         "threads": surroundings["threads"],
+        "world": together.size,
         "packages": surroundings["packages"],
     }
 
     def save() -> None:
-        checkpoint.save(file, {"belongs": belongs, "training": training.state_dict()})
+        if together.rank == 0:
+            checkpoint.save(file, {"belongs": belongs, "training": training.state_dict()})
 
-    saved_state, refused = checkpoint.load_own(file, belongs)
+    saved_state, refused = together.first(lambda: checkpoint.load_own(file, belongs))
     if refused:
         report({"event": "said", "text": refused})
     if saved_state is not None:
@@ -116,7 +122,7 @@ def execute(
     def after_step(training: Training) -> bool:
         nonlocal saved, told
         now = time.monotonic()
-        if stopping():
+        if together.add(int(stopping())):  # all stop after the same step
             return False
         if now - saved > SAVE_EVERY:
             save()
@@ -171,5 +177,5 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
             "final_traces": final,
         },
         "training": training.meter.summary(),
-        "inference": inference(architecture.deploy(), example, single),
+        "inference": group().first(lambda: inference(architecture.deploy(), example, single)),
     }

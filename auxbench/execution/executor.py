@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 EXECUTORS = {"local": "local:Local", "ray": "ray:Ray", "slurm": "slurm:Slurm"}
 """Module and class of every executor in this room; only the one that is asked for is imported."""
+TOGETHER = "together:Together"  # takes the place of the local one under torchrun
 
 
 class Executor(ABC):
@@ -29,6 +31,12 @@ class Executor(ABC):
 
         It returns when all of them are recorded, those included that other processes carry out.
         """
+
+
+def launched() -> bool:
+    """Return whether a launcher has started several processes, by the variables that it sets."""
+    size = os.environ.get("WORLD_SIZE", "")
+    return size.isdecimal() and int(size) > 1 and {"RANK", "MASTER_ADDR"} <= os.environ.keys()
 
 
 def carry_out(
@@ -46,6 +54,11 @@ def carry_out(
     name = resources.executor
     if name not in EXECUTORS:
         raise UsageError(f"no executor is called '{name}'; {suggestion(name, EXECUTORS)}")
-    module, _, kind = EXECUTORS[name].partition(":")
+    place = EXECUTORS[name]
+    if launched():
+        if name != "local":
+            raise UsageError(f"executor '{name}' starts runs itself; leave torchrun out.")
+        place = TOGETHER
+    module, _, kind = place.partition(":")
     maker: type[Executor] = getattr(import_module(f"auxbench.execution.{module}"), kind)
     maker(resources).carry_out(study, store, retry=retry, quiet=quiet)

@@ -44,7 +44,7 @@ class Local(Queue):
         return slots(self.device, self.resources.jobs)
 
     def prepare(self, runs: list[Run]) -> None:
-        from auxbench.execution.prepare import prepare
+        from auxbench.execution.preparation import prepare
 
         prepare(runs)
 

@@ -23,7 +23,7 @@ from typing import Any
 from auxbench.errors import AuxbenchError, Stopped, UsageError, reason
 from auxbench.execution.execute import Report, execute, provenance_of
 from auxbench.execution.limits import Beats, Limits, Wake, die_with_parent, supervise
-from auxbench.execution.prepare import prepare
+from auxbench.execution.preparation import prepare
 from auxbench.records.record import record
 from auxbench.spec.run import Run
 

@@ -156,6 +156,7 @@ FIELDS: Mapping[str, Check] = {
             {},
             {
                 "threads": _or_none(_count),
+                "world": _or_none(_count),
                 "packages": _or_none(_map(_or_none(_text))),
                 "dirty": _or_none(_flag),
                 **dict.fromkeys(

@@ -84,6 +84,7 @@ class Descent(Phase):
             context.recipe.chunks,
             self.balanced,
             self.paced,
+            self.objective.group,
         )
         signals = first = gradients.signals
         self._refuse_non_finite(first.losses)

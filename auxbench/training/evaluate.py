@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from auxbench.data.dataset import Batch, Samples, Task
 from auxbench.data.metrics import Metric
+from auxbench.training.group import group
 
 Predict = Callable[[Batch], Mapping[str, Tensor]]
 
@@ -53,8 +54,19 @@ def evaluate(
     """Read a split once and score several networks on it, each on its own tasks.
 
     `networks` maps a name to the module, a function from a batch to its predictions, and the tasks
-    to score. Training mode is restored afterwards.
+    to score. Training mode is restored afterwards. If several processes train together, the
+    first does this for all.
     """
+    return group().first(lambda: _evaluate(networks, samples, split, size, device))
+
+
+def _evaluate(
+    networks: Mapping[str, tuple[nn.Module, Predict, Sequence[Task]]],
+    samples: Samples,
+    split: str,
+    size: int,
+    device: str,
+) -> list[Score]:
     scored = [
         (name, predict, task, [metric() for metric in task.kind.metrics])
         for name, (_, predict, tasks) in networks.items()

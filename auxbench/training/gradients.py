@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.autograd.graph import Node
 from torch.nn import Parameter
 
+from auxbench.training.exchange import is_copy
+from auxbench.training.group import ALONE, Group
 from auxbench.training.signals import Row, Signals
 
 FORWARD_FROM = 4  # with this many tasks or more, inner products with the primary use one jvp
@@ -53,7 +55,8 @@ class Gradients:
 
     `balanced` holds the ids of the parameters on which gradients may be balanced if at least two
     losses reach them; by default all. `paced`, if given, holds for every task the ids of the
-    parameters that contain the weight whose gradient norm is used.
+    parameters that contain the weight whose gradient norm is used. `group` are the processes that
+    share the batch; every gradient is summed over them before anything is computed from it.
 
     >>> shared, own = Parameter(torch.ones(1)), Parameter(torch.ones(1))
     >>> gradients = Gradients([(3 * shared).sum(), (shared * own).sum()], [shared, own])
@@ -71,6 +74,7 @@ class Gradients:
     chunks: int = 1
     balanced: Collection[int] | None = None
     paced: Sequence[Collection[int]] | None = None
+    group: Group = ALONE
     passes: Passes = field(default_factory=Passes, init=False)
 
     @cached_property
@@ -141,12 +145,12 @@ class Gradients:
     def gramian(self) -> Tensor:
         """Inner products of the rows on the shared parameters: [T, T], float64, on the CPU."""
         if self.chunks == 1 or self._rows_are_known:
-            return _products([list(compress(row, self.shared)) for row in self.rows])
+            return self._products([list(compress(row, self.shared)) for row in self.rows])
         shared = list(compress(self.parameters, self.shared))
         result = torch.zeros(len(self.losses), len(self.losses), dtype=torch.float64)
         for first in range(0, len(shared), size := max(1, -(-len(shared) // self.chunks))):
             chunk = shared[first : first + size]
-            result += _products([self._row(loss, chunk) for loss in self.losses])
+            result += self._products([self._row(loss, chunk) for loss in self.losses])
             self.passes.full += len(self.losses)
         return result
 
@@ -216,10 +220,21 @@ class Gradients:
     ) -> None:
         if inputs:
             total = _weighted_sum(self.losses, weights)
-            torch.autograd.backward(total, inputs=inputs, retain_graph=keep)
+            with self.group.unsummed():
+                torch.autograd.backward(total, inputs=inputs, retain_graph=keep)
+            self.group.sum_gradients(inputs)
 
     def _row(self, loss: Tensor, parameters: Sequence[Parameter], *, keep: bool = True) -> Row:
-        return torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
+        with self.group.unsummed():
+            row = torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
+        return self.group.sum(row)
+
+    def _products(self, rows: Sequence[Sequence[Tensor | None]]) -> Tensor:
+        """The inner products of rows, of which every process computes its share."""
+        columns = self.group.share(list(zip(*rows, strict=True)))
+        (total,) = self.group.sum((_products(columns, len(rows)),))
+        assert total is not None
+        return total
 
     @property
     def _rows_are_known(self) -> bool:
@@ -251,15 +266,15 @@ class Gradients:
         return max(found)[1] if found else None
 
 
-def _products(rows: Sequence[Sequence[Tensor | None]]) -> Tensor:
-    """The inner products of all pairs of rows: [T, T], float64, on the CPU.
+def _products(columns: Sequence[Sequence[Tensor | None]], tasks: int) -> Tensor:
+    """The inner products of all pairs of rows, given by columns: [T, T], float64, on the CPU.
 
     Products of float32 numbers are exact in float64, and their sums nearly so. Summing in float32
     has errors of 1e-9 to 1e-6 of the lengths, which hide any linear dependence of the gradients.
     """
-    total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
-    for column in zip(*rows, strict=True):
-        split = [None if g is None else g.reshape(-1).split(TOGETHER) for g in column]
+    total = torch.zeros(tasks, tasks, dtype=torch.float64)
+    for column in columns:
+        split = [None if g is None else torch.split(g.reshape(-1), TOGETHER) for g in column]
         for place, like in enumerate(next(filter(None, split), ())):
             parts = [torch.zeros_like(like) if own is None else own[place] for own in split]
             exact = torch.stack(parts).double()
@@ -301,6 +316,8 @@ def _consumers(loss: Tensor) -> dict[int, int]:
             if child is None:
                 continue
             leaf = getattr(child, "variable", None)
+            if leaf is None and is_copy(child):
+                leaf = getattr(child.next_functions[0][0], "variable", None)
             if leaf is not None:
                 order = int(node._sequence_nr())
                 result[id(leaf)] = max(result.get(id(leaf), -1), order)

@@ -11,19 +11,23 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch, SampleLosses, Task
+from auxbench.training.group import group
 from auxbench.training.jvp import Named, jvp
 
 
 class Objective:
     """A function from a batch to T separate scalar losses, primary first.
 
-    `network` maps inputs to {task: prediction}; passes are reported to `meter`.
+    `network` maps inputs to {task: prediction}; passes are reported to `meter`. If several
+    processes train together, each runs the network on its part of a batch and gets the losses of
+    all samples.
     """
 
     def __init__(self, network: nn.Module, tasks: Sequence[Task], meter: Meter) -> None:
         self.network = network
         self.tasks = tuple(tasks)
         self.meter = meter
+        self.group = group()
 
     def __call__(self, batch: Batch) -> list[Tensor]:
         """The losses on a batch, as scalars; BatchNorm's running statistics do not change."""
@@ -42,12 +46,15 @@ class Objective:
         statistics change only with `update_statistics`.
         """
         self.meter.forward(len(batch))
-        with nullcontext() if update_statistics else frozen_batchnorm_stats(self.network):
+        part = self.group.part(batch)
+        parameters = self.group.copies(self.network, parameters)
+        frozen = nullcontext() if update_statistics else frozen_batchnorm_stats(self.network)
+        with frozen, self.group.apart(part, batch):
             if parameters is None:
-                predictions = self.network(batch.inputs)
+                predictions = self.network(part.inputs)
             else:
-                predictions = functional_call(self.network, dict(parameters), (batch.inputs,))
-        return self._losses(predictions, batch)
+                predictions = functional_call(self.network, dict(parameters), (part.inputs,))
+        return self.group.whole(self._losses(predictions, part), len(batch))
 
     def jvp(self, batch: Batch, direction: Named) -> list[SampleLosses]:
         """The derivative of every loss along `direction`, a vector given by parameter names.
@@ -57,16 +64,18 @@ class Objective:
         """
         self.meter.jvp(len(batch))
         counts: list[Tensor] = []
+        part = self.group.part(batch)
 
         def sums(parameters: Named) -> list[Tensor]:
-            predictions = functional_call(self.network, dict(parameters), (batch.inputs,))
-            losses = self._losses(predictions, batch)
+            predictions = functional_call(self.network, dict(parameters), (part.inputs,))
+            losses = self._losses(predictions, part)
             counts.extend(loss.counts.detach() for loss in losses)
             return [loss.sums for loss in losses]
 
-        with frozen_batchnorm_stats(self.network):
+        with frozen_batchnorm_stats(self.network), self.group.apart(part, batch):
             _, derivatives = jvp(sums, dict(self.network.named_parameters()), direction)
-        return [SampleLosses(part, count) for part, count in zip(derivatives, counts, strict=True)]
+        losses = list(map(SampleLosses, derivatives, counts))
+        return self.group.whole(losses, len(batch))
 
     def _losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> list[SampleLosses]:
         return [

@@ -1,15 +1,16 @@
-"""Preparation of what runs need: data and pretrained weights, downloaded or generated once."""
+"""What is done once before many processes need it: backbones and data."""
 
 from __future__ import annotations
 
-from auxbench.data.dataset import make_dataset
-from auxbench.networks import backbone
-from auxbench.networks.pretrained import kept
 from auxbench.spec.run import Run
 
 
 def prepare(runs: list[Run]) -> None:
     """Prepare backbones and data once, before many processes need them at the same time."""
+    from auxbench.data.dataset import make_dataset
+    from auxbench.networks import backbone
+    from auxbench.networks.pretrained import kept
+
     sets = {
         (run.located, run.recipe.side, run.draw): make_dataset(
             run.located, run.recipe.side, run.draw
