@@ -1,81 +1,73 @@
-"""Time whole processes that conclude: a board of 10,000 records, its comparisons, `calibrate`.
+"""Time whole processes that conclude: boards of many records, comparisons, `calibrate`.
 
 python benchmarks/boards.py --json benchmarks/boards.json
+python benchmarks/boards.py --records 100000 --scale --json benchmarks/scale.json
 
 The first board has no index of the records yet; everything after it has.
 
-The records are those of `results/toy`, and copies of them as if trained by more steps, each of
-which is a problem of its own.
+The records are those of `results/toy`, and copies of them with other scores, all valid: as if
+trained by more steps, each of which is a problem of its own, or (`--shape seeds`) from more seeds
+on the same problems.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
+import numpy as np
 
+from auxbench.records.line import encode
 from auxbench.records.store import Store
-from auxbench.spec.run import Run
+from auxbench.spec.run import identity
 
 TOY = Path(__file__).parents[1] / "results" / "toy"
 COMMANDS = (
-    "leaderboard --results {}",
-    "leaderboard --results {} ",
-    "compare --control single --results {}",
-    "compare --control single --matrix --results {}",
+    "leaderboard",
+    "leaderboard ",
+    "compare --control single",
+    "compare --control single --matrix",
     "calibrate",
 )
+SPREAD = 0.01  # standard deviation of the copies' scores around the published one, as a share
 
 
-def copies(records: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+def copies(records: list[dict[str, Any]], count: int, shape: str) -> Iterator[dict[str, Any]]:
     """At least `count` records of the same size, all of different runs."""
-    found: list[dict[str, Any]] = []
+    rng = np.random.default_rng(0)
+    seeds = 1 + max(record["run"]["seed"] for record in records)
     for number in range(-(-count // len(records))):
         for record in records:
-            recipe = record["run"]["recipe"]
             words = {
                 **record["run"],
                 "method": re.sub(r":[^+]*", "", record["run"]["method"]),  # as if by default
-                "recipe": {**recipe, "steps": recipe["steps"] + number},
             }
-            found.append({**record, "id": Run.from_json(words).id, "run": words})
-    return found
-
-
-def seconds(command: str) -> float:
-    """Time one process of `auxbench command`."""
-    start = time.perf_counter()
-    words = [sys.executable, "-m", "auxbench", *command.split()]
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
-
-
-@click.command()
-@click.option("--json", "target", type=click.Path(path_type=Path), help="Where to write it.")
-@click.option("--records", "count", default=10_000, show_default=True, help="Records, at least.")
-def main(target: Path | None, count: int) -> None:
-    """Print the seconds of each command, and write them as JSON."""
-    with TemporaryDirectory() as folder:
-        found = copies(Store(TOY).records(), count)
-        lines = "".join(json.dumps(record) + "\n" for record in found)
-        Path(folder, "records.jsonl").write_text(lines, encoding="utf-8")
-        times = {}
-        for command in COMMANDS:
-            name = command.replace("--results {}", "").rstrip()
-            name += " without an index" if name in COMMANDS[0] and not times else ""
-            times[name] = round(seconds(command.format(folder)), 1)
-            click.echo(f"auxbench {name:36} {times[name]:6.1f} s")
-    if target:
-        result = {"records": len(found), "megabytes": len(lines) // 10**6, "seconds": times}
-        target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+            if shape == "problems":
+                recipe = words["recipe"]
+                words["recipe"] = {**recipe, "steps": recipe["steps"] + number}
+            else:
+                words["seed"] += seeds * number
+            factor = 1 + SPREAD * rng.standard_normal() if number else 1.0
+            scores = [
+                {**score, "value": score["value"] and score["value"] * factor}
+                for score in record["scores"]
+            ]
+            primary = record["primary"]
+            if primary is not None:
+                primary = {**primary, "value": primary["value"] and primary["value"] * factor}
+            yield {
+                **record,
+                "id": identity(words),
+                "run": words,
+                "primary": primary,
+                "scores": scores,
+            }

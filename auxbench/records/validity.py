@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from auxbench.records.line import decode
+from auxbench.records.record import SCHEMA, upgrade
 from auxbench.spec.run import identity
 
 Check = Callable[[Any], bool]
@@ -198,3 +200,19 @@ def fault(record: Mapping[str, Any]) -> str:
         if primary not in scores:
             return "its primary score is not among its scores"
     return ""
+
+
+def read(line: bytes) -> tuple[dict[str, Any] | None, str]:
+    """The record in a line in today's schema, or None and what is wrong with the line."""
+    record, wrong = decode(line)
+    if record is None:
+        return None, wrong
+    schema = record.get("schema", SCHEMA)
+    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
+        return None, f"has schema {str(schema)[:20]}, not 1 to {SCHEMA}: update auxbench"
+    try:
+        record = upgrade(record)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return None, f"is not of schema {schema}, as it says"
+    wrong = fault(record)
+    return (None, f"is wrong: {wrong}") if wrong else (record, "")
