@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 Name = TypeVar("Name", bound=Hashable)
 Numbers = npt.NDArray[np.float64]
@@ -27,31 +27,57 @@ def rank_intervals(scores: Numbers, level: float = 0.95) -> tuple[Numbers, Numbe
     >>> low.tolist(), high.tolist()
     ([1.0, 2.0], [1.0, 2.0])
     """
+    low, high = _places(level)
+    ordered = np.partition(drawn_ranks(scores), [low, high], axis=1)
+    return ordered[:, low], ordered[:, high]
+
+
+@lru_cache
+def _places(level: float) -> tuple[int, int]:
+    """The places of the bounds among the sorted draws."""
     edge = (1 - level) / 2
-    drawn = drawn_ranks(scores, np.random.default_rng(0))
-    low, high = np.quantile(drawn, [edge, 1 - edge], axis=1, method="inverted_cdf")
-    return low, high
+    places = np.quantile(np.arange(DRAWS), [edge, 1 - edge], method="inverted_cdf")
+    return int(places[0]), int(places[1])
 
 
-def drawn_ranks(scores: Numbers, rng: np.random.Generator) -> Numbers:
+def drawn_ranks(scores: Numbers) -> Numbers:
     """The ranks [M, DRAWS] of M methods in every draw, from their scores [M, n].
 
-    Problems drawn with generators of the same seed have the same draws for the same seeds.
+    All problems with the same seeds have the same draws, since they often share their data.
     """
     counts = (~np.isnan(scores)).sum(1)
     means = np.nansum(scores, axis=1) / np.maximum(counts, 1)
     errors = np.nan_to_num(scores - means[:, None])
     errors /= np.sqrt(counts * np.maximum(counts - 1, 1)).clip(1)[:, None]
-    drawn = means[:, None] + errors @ rng.standard_normal((scores.shape[1], DRAWS))
-    for count in np.unique(counts):
-        rows = counts == count
-        if count > 1:
-            tail = np.sqrt((count - 1) / rng.chisquare(count - 1, DRAWS))
-            drawn[rows] = means[rows, None] + (drawn[rows] - means[rows, None]) * tail
-        else:  # anything is possible
-            drawn[rows] = np.where(rng.random((rows.sum(), DRAWS)) < 0.5, -np.inf, np.inf)
-    ranks: Numbers = rankdata(-drawn, axis=0)
+    kinds, rows = np.unique(counts, return_counts=True)
+    single = int(rows[kinds <= 1].sum())
+    normal, tails, coins = _draws(scores.shape[1], tuple(kinds[kinds > 1].tolist()), single)
+    drawn = means[:, None] + errors @ normal
+    for count, tail in tails.items():
+        alike = counts == count
+        drawn[alike] = means[alike, None] + (drawn[alike] - means[alike, None]) * tail
+    drawn[counts <= 1] = coins  # anything is possible
+    ranks = np.empty(drawn.shape)
+    for place, row in enumerate(drawn):
+        ranks[place] = (drawn > row).sum(0, dtype=np.int32) + (drawn >= row).sum(0, dtype=np.int32)
+    ranks += 1
+    ranks /= 2  # equal ones share their mean rank
     return ranks
+
+
+@lru_cache(maxsize=4)
+def _draws(
+    seeds: int, counts: tuple[int, ...], single: int
+) -> tuple[Numbers, dict[int, Numbers], Numbers]:
+    """The draws for methods with these counts of seeds, and for `single` methods with one.
+
+    They are normal weights [seeds, DRAWS], factors [DRAWS] by count, and infinities of either sign.
+    """
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal((seeds, DRAWS))
+    coins = np.where(rng.random((single, DRAWS)) < 0.5, -np.inf, np.inf)
+    tails = {count: np.sqrt((count - 1) / rng.chisquare(count - 1, DRAWS)) for count in counts}
+    return normal, tails, coins
 
 
 def tiers(order: Sequence[Name], apart: Mapping[tuple[Name, Name], bool]) -> dict[Name, int]:
