@@ -30,10 +30,13 @@ class Runs:
     @cached_property
     def methods(self) -> dict[str, npt.NDArray[np.intp]]:
         """The places of every method's runs; methods are in the order of their first runs."""
-        found: dict[str, list[int]] = {}
-        for place, method in enumerate(self["method"].tolist()):
-            found.setdefault(method, []).append(place)
-        return {method: np.array(places, dtype=np.intp) for method, places in found.items()}
+        names = self["method"]
+        rest = np.arange(len(self))
+        found: dict[str, npt.NDArray[np.intp]] = {}
+        for method in dict.fromkeys(names.tolist()):
+            alike = names[rest] == method
+            found[method], rest = rest[alike], rest[~alike]
+        return found
 
     @cached_property
     def numbers(self) -> npt.NDArray[np.intp]:

@@ -12,6 +12,7 @@ Numbers = npt.NDArray[np.float64]
 
 EXACT = 20  # pairs up to which all patterns of signs are tried
 PATTERNS = 100_000  # random patterns for more pairs
+ROWS = 256  # comparisons that are tested at a time
 CELLS = 1_000_000  # signs that are drawn at a time
 FAR = 9.0  # times the root of the sum of squares; no random pattern reaches such a sum
 
@@ -41,22 +42,35 @@ def signflips(differences: Numbers) -> Numbers:
     # where all have one sign, only the observed pattern and its opposite reach the sum
     extreme = (np.abs(totals) == sizes) & (np.abs(differences).min(1) > 1e-12 * sizes)
     p = np.full(len(differences), 2.0 ** (1 - differences.shape[1]))
-    for row in np.flatnonzero(~extreme):
-        p[row] = _exact(differences[row], bounds[row])
+    rows = np.flatnonzero(~extreme)
+    for start in range(0, len(rows), ROWS):
+        part = rows[start : start + ROWS]
+        p[part] = _exact(differences[part], bounds[part])
     return p
 
 
-def _exact(differences: Numbers, bound: float) -> float:
-    """The share of all sign patterns whose sum is at least `bound` away from 0."""
-    half = len(differences) // 2  # every sum is one of the first half and one of the second
+def _exact(differences: Numbers, bounds: Numbers) -> Numbers:
+    """The shares [R] of all sign patterns whose sums are at least `bounds` [R] away from 0."""
+    half = differences.shape[1] // 2  # every sum is one of the first half and one of the second
     first, second = (
-        np.sort(2 * _subset_sums(part)[0] - part.sum())
-        for part in (differences[:half], differences[half:])
+        np.sort(2 * _sums(part) - part.sum(1)[:, None], axis=1)
+        for part in (differences[:, :half], differences[:, half:])
     )
-    above = len(second) - np.searchsorted(second, bound - first, side="left")
-    below = np.searchsorted(second, -bound - first, side="right")
-    both = np.minimum(above + below, len(second))  # a bound of 0 or less is passed by all
-    return float(both.sum() / 2 ** len(differences))
+    reached = []
+    for one, other, bound in zip(first, second, bounds.tolist(), strict=True):
+        above = len(other) - np.searchsorted(other, bound - one, side="left")
+        below = np.searchsorted(other, -bound - one, side="right")
+        both = np.minimum(above + below, len(other))  # a bound of 0 or less is passed by all
+        reached.append(int(both.sum()))
+    return np.array(reached) / 2 ** differences.shape[1]
+
+
+def _sums(values: Numbers) -> Numbers:
+    """The sums [R, 2 ** n] of all subsets of the values [R, n] of each row."""
+    sums = np.zeros((len(values), 1))
+    for column in values.T:
+        sums = np.concatenate([sums, sums + column[:, None]], axis=1)
+    return sums
 
 
 def _sampled(differences: Numbers, totals: Numbers, bounds: Numbers) -> Numbers:
