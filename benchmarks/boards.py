@@ -12,22 +12,13 @@ on the same problems.
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import click
 import numpy as np
 
-from auxbench.records.line import encode
-from auxbench.records.store import Store
 from auxbench.spec.run import identity
 
 TOY = Path(__file__).parents[1] / "results" / "toy"

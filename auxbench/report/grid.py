@@ -81,7 +81,7 @@ def _folded(text: str, width: int, right: bool) -> list[str]:
 
 def _length(text: str) -> int:
     """The number of cells that a text fills in a terminal."""
-    if text.isascii():
+    if text.isascii() and "\n" not in text:
         return len(text)
     from rich.cells import cell_len
 

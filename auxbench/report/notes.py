@@ -54,10 +54,10 @@ def notes(runs: Runs, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
     if len(classes := hardware(runs)) > 1:
         shown = next(iter(classes))
-        others = ", ".join(f"{name} ({count})" for name, count in list(classes.items())[1:])
+        rest = ", ".join(f"{name} ({count})" for name, count in list(classes.items())[1:])
         yield (
             f"Seconds and latency are those of {counted(classes[shown], 'run')} on {shown}; runs "
-            f"on other hardware do not count in them: {others}."
+            f"on other hardware do not count in them: {rest}."
         )
     yield (
         "Score of the deployed network on the test split: mean over the seeds that finished, with "

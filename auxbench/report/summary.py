@@ -77,7 +77,7 @@ def in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
-def _parts(runs: Runs, key: str, marks: Marks) -> Sequence[Numbers]:
+def _parts(runs: Runs, key: str, marks: Marks) -> Numbers | list[Numbers]:
     """The known values of a column for every method, of marked runs; a matrix if none is left out.
 
     The rows of a matrix are summed at once, to the same numbers as one by one.

@@ -89,7 +89,7 @@ class Columns:
     """The columns of runs, gathered record by record; a text that recurs is kept once."""
 
     def __init__(self) -> None:
-        self._plain = {key: array(code) for key, code in PLAIN.items()}
+        self._plain: dict[str, array[Any]] = {key: array(code) for key, code in PLAIN.items()}
         self._codes = {key: array("i") for key in FIXED if key not in PLAIN}
         self._values: dict[str, dict[Any, int]] = {key: {} for key in self._codes}
         self._count = 0
@@ -132,7 +132,8 @@ def decoded(values: list[Any], codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The values of some codes, as an array of objects; None for code -1."""
     distinct = np.empty(len(values) + 1, dtype=object)
     distinct[:-1], distinct[-1] = values, None
-    return distinct[codes]
+    found: npt.NDArray[Any] = distinct[codes]
+    return found
 
 
 def table(columns: Mapping[str, npt.NDArray[Any]]) -> pandas.DataFrame:

@@ -82,7 +82,7 @@ def interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, floa
 
 
 def intervals(
-    parts: Sequence[Numbers], level: float = LEVEL
+    parts: Numbers | Sequence[Numbers], level: float = LEVEL
 ) -> tuple[list[float], list[float], list[float]]:
     """The means and the bounds of `interval` for many groups of values.
 
@@ -93,7 +93,7 @@ def intervals(
     counts = np.array([len(part) for part in parts])
     for count in set(counts.tolist()) - {0}:
         places = np.flatnonzero(counts == count)
-        values = np.stack([parts[place] for place in places])
+        values = np.stack([parts[place] for place in places.tolist()])
         mean[places] = values.mean(1)
         if count > 1:
             half = _quantile(count, level) * values.std(1, ddof=1) / math.sqrt(count)

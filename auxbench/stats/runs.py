@@ -49,7 +49,8 @@ class Runs:
     @cached_property
     def scored(self) -> npt.NDArray[np.bool_]:
         """Marks of the runs that have a score."""
-        return ~np.isnan(self["value"])
+        found: npt.NDArray[np.bool_] = ~np.isnan(self["value"])
+        return found
 
     def distinct(self, key: str) -> list[Any]:
         """The values in a column, without those that are missing, in the order of the records."""

@@ -62,7 +62,8 @@ def _exact(differences: Numbers, bounds: Numbers) -> Numbers:
         below = np.searchsorted(other, -bound - one, side="right")
         both = np.minimum(above + below, len(other))  # a bound of 0 or less is passed by all
         reached.append(int(both.sum()))
-    return np.array(reached) / 2 ** differences.shape[1]
+    shares: Numbers = np.array(reached) / 2 ** differences.shape[1]
+    return shares
 
 
 def _sums(values: Numbers) -> Numbers:

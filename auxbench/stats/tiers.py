@@ -73,7 +73,8 @@ def _doubled(scores: Numbers) -> npt.NDArray[np.int32]:
 def _count(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """The number of marks in each column; bytes are added up fast."""
     kind = np.uint8 if len(marks) < 256 else np.int32
-    return np.add.reduce(marks.view(np.uint8), 0, dtype=kind).astype(np.int32)
+    found: npt.NDArray[np.int32] = marks.view(np.uint8).sum(0, dtype=kind).astype(np.int32)
+    return found
 
 
 @lru_cache(maxsize=4)
