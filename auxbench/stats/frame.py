@@ -29,8 +29,9 @@ def frame(
     failed. With the `tunings` of a ledger, an entry that tuning selected has its method's name in
     `method`; `entry` is always the complete text, and `tuning` says how the entry was found. `draw`
     is the draw of the data, if the seed made one. `stale` says why a run does not match the present
-    code, and is empty if it does. If a run has several records, the last one counts. A frame is
-    returned unchanged, so that callers may pass either records or a frame.
+    code, and is empty if it does. `hardware` is the class in which seconds may be averaged. If a
+    run has several records, the last one counts. A frame is returned unchanged, so that callers may
+    pass either records or a frame.
 
     >>> frame([]).columns[:3].tolist()
     ['id', 'problem', 'dataset']
