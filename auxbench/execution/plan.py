@@ -1,8 +1,8 @@
 """Plans: which runs of a study are done, missing or impossible, and what they would cost.
 
 Passes are counted exactly: every stage of a run is executed on tiny data and a tiny network, up to
-the point where its passes repeat. Seconds are estimates: those of recorded runs of the same kind,
-or else the operations of its passes, counted from shapes alone, at this machine's pace, which is
+the point where its passes repeat. Seconds are those of such runs on the same hardware, or else
+estimates: the operations of the passes, counted from shapes alone, at this machine's pace, which is
 measured on some of its steps, or on the single-task network if a step takes long.
 """
 
@@ -26,9 +26,11 @@ from auxbench.data.dataset import Batch, make_dataset
 from auxbench.data.problem import Problem
 from auxbench.data.progress import bar
 from auxbench.errors import UsageError
+from auxbench.execution.environment import environment
 from auxbench.execution.execute import begin, builder_of
 from auxbench.execution.stand_in import StandIn
 from auxbench.execution.study import Study
+from auxbench.records.hardware import hardware
 from auxbench.records.store import Store
 from auxbench.spec.method import Method
 from auxbench.spec.networks import HEAD
@@ -72,12 +74,10 @@ class Cell:
 def plan(
     study: Study, store: Store, device: str = "cpu", threads: int = 1, retry: bool = False
 ) -> list[Cell]:
-    """Every cell of the study; costs that are not recorded are estimated on this machine.
-
-    `threads` is the number of threads that a run will have, since its time depends on them.
-    """
+    """Every cell of the study, for runs with this number of threads on this machine."""
     torch.set_num_threads(threads)
-    records = store.runs()
+    here = hardware(environment(device))  # seconds of other machines say nothing about this one
+    records = [one for one in store.runs() if hardware(one["environment"]) == here]
     split = study.split(store, retry)
     keys = dict.fromkeys(replace(run, seed=0) for run in study.runs)
     cells, paces = [], Paces(device)
@@ -296,5 +296,4 @@ def _few(problem: Problem, samples: int = FEW) -> Batch:
 
 
 def _like(spec: Mapping[str, Any], run: Run) -> bool:
-    wanted = run.to_json()
-    return all(spec.get(key) == value for key, value in wanted.items() if key != "seed")
+    return all(spec.get(key) == value for key, value in run.to_json().items() if key != "seed")

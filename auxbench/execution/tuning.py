@@ -21,6 +21,7 @@ from auxbench.execution.resources import Resources
 from auxbench.execution.sampling import Point, Sampler
 from auxbench.execution.sampling import sampler as sampler_of
 from auxbench.execution.study import Study
+from auxbench.records.hardware import hardware
 from auxbench.records.ledger import Ledger, Trial, Tuning
 from auxbench.spec.grammar import Choice
 from auxbench.spec.method import Method
@@ -144,6 +145,7 @@ class Search:
             len(found),
             sum((record["training"] or {}).get("seconds", 0.0) for record in found),
             sum((record["training"] or {}).get("flops", 0.0) for record in found),
+            tuple(sorted({hardware(one["environment"]) for one in found if one["training"]})),
         )
 
     def tuning(self, sampler: str) -> Tuning:

@@ -15,7 +15,7 @@ from auxbench.spec.run import identity
 class Trial:
     """One trial: an entry and its mean validation score over `seeds` seeds, None if a run failed.
 
-    `seconds` and `flops` are totals over its runs.
+    `seconds` and `flops` are totals over its runs, and `hardware` has the classes of these.
     """
 
     entry: str
@@ -23,6 +23,7 @@ class Trial:
     seeds: int
     seconds: float
     flops: float
+    hardware: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,4 +81,5 @@ class Ledger:
 
 def _tuning(values: Mapping[str, Any]) -> Tuning:
     trials: Sequence[Mapping[str, Any]] = values["trials"]
-    return Tuning(**{**values, "trials": tuple(Trial(**trial) for trial in trials)})
+    made = (Trial(**{**trial, "hardware": tuple(trial.get("hardware", ()))}) for trial in trials)
+    return Tuning(**{**values, "trials": tuple(made)})

@@ -8,19 +8,21 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import Timeout
 
 from auxbench.errors import UsageError, reason
-from auxbench.records.line import decode, encode
+from auxbench.records.line import encode
 from auxbench.records.lock import holder, locked
-from auxbench.records.record import FINAL, SCHEMA, upgrade
+from auxbench.records.record import FINAL, SCHEMA
 from auxbench.records.tail import Tail
-from auxbench.records.validity import fault
+from auxbench.records.validity import read
+
+Kept = TypeVar("Kept")
 
 RESULTS = "results/local"
 """The folder of a user's own records."""
@@ -113,29 +115,42 @@ class Store:
         listed in `problems`. A folder without records gives an empty list. Errors: `UsageError` if
         the file cannot be read. With `start` only the lines from that byte of the file on are read.
         """
+        return list(self._latest(lambda record: record, start).values())
+
+    def runs(self, start: int = 0) -> list[dict[str, Any]]:
+        """The records of runs, as `records` gives them; others are listed in `problems` too."""
+        return list(self.kept(lambda record: record, start).values())
+
+    def kept(self, keep: Callable[[dict[str, Any]], Kept], start: int = 0) -> dict[str, Kept]:
+        """What `keep` makes of every record that `runs` gives, by id.
+
+        Records are read one by one, and those that later ones replace are given to `keep` too.
+        """
+        found = self._latest(lambda record: [keep(record)] if "run" in record else [], start)
+        others = [name for name, part in found.items() if not part]
+        self.problems += [f"record '{name}' is not of a run; it is skipped." for name in others]
+        return {name: part[0] for name, part in found.items() if part}
+
+    def _latest(self, keep: Callable[[dict[str, Any]], Kept], start: int) -> dict[str, Kept]:
         self.problems = []
-        latest: dict[str, dict[str, Any]] = {}
+        latest: dict[str, Kept] = {}
+        final: set[str] = set()
         for file, number, line in self._lines(start):
             if not line.strip():
                 continue
-            record, wrong = _read(line)
+            record, wrong = read(line)
             if record is None:
                 place = f"line {number} after byte {start}" if start else f"line {number}"
                 self.problems.append(f"{place} of '{file}' {wrong}; it is skipped.")
                 continue
-            earlier = latest.get(record["id"], {}).get("status")
-            if earlier in FINAL and record.get("status") not in FINAL:
+            name = record["id"]
+            if record.get("status") in FINAL:
+                final.add(name)
+            elif name in final:
                 continue  # an attempt that failed does not undo what is known
-            latest.pop(record["id"], None)
-            latest[record["id"]] = record
-        return list(latest.values())
-
-    def runs(self, start: int = 0) -> list[dict[str, Any]]:
-        """The records of runs, as `records` gives them; others are listed in `problems` too."""
-        found = self.records(start)
-        others = [record["id"] for record in found if "run" not in record]
-        self.problems += [f"record '{name}' is not of a run; it is skipped." for name in others]
-        return [record for record in found if "run" in record]
+            latest.pop(name, None)
+            latest[name] = keep(record)
+        return latest
 
     def tail(self) -> Tail:
         """A reader of the records that any process appends from now on."""
@@ -180,44 +195,41 @@ class Store:
 
     def _lines(self, start: int) -> Iterator[tuple[Path, int, bytes]]:
         """All lines with their files and line numbers, those of the compressed file first."""
-        archived = [] if start else self._archived(self.archive)
+        archived = iter(()) if start else self._archived(self.archive)
         current = self._current(start)
         for file, lines in ((self.archive, archived), (self.file, current)):
             for number, line in enumerate(lines, 1):
                 yield file, number, line
 
-    def _archived(self, archive: Path) -> list[bytes]:
+    def _archived(self, archive: Path) -> Iterator[bytes]:
         """The lines of the compressed file that large published results are shipped in."""
         try:
             with gzip.open(archive) as file:
-                return file.read().split(b"\n")
+                yield from file
         except FileNotFoundError:
-            return []
+            return
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or "it is not a complete gzip file"
             raise UsageError(
                 f"results file '{archive}' cannot be read ({reason}); get it again or delete it."
             ) from None
 
-    def _current(self, start: int) -> list[bytes]:
+    def _current(self, start: int) -> Iterator[bytes]:
         try:
-            content = self._read(start)
-            if content and not content.endswith(b"\n"):  # the last line is unfinished or cut off
-                with suppress(UsageError), self._writing():
-                    content = self._read(start)
-            return content.split(b"\n")
+            with self.file.open("rb") as file:
+                file.seek(start)
+                for line in file:
+                    if not line.endswith(b"\n"):  # unfinished or cut off
+                        with suppress(UsageError), self._writing():
+                            line += file.read()
+                    yield from line.removesuffix(b"\n").split(b"\n")
         except FileNotFoundError:
-            return []
+            return
         except OSError as error:
             raise UsageError(
                 f"results file '{self.file}' cannot be read ({reason(error)}); "
                 "choose another with --results."
             ) from None
-
-    def _read(self, start: int) -> bytes:
-        with self.file.open("rb") as file:
-            file.seek(start)
-            return file.read()
 
     @contextmanager
     def _writing(self) -> Iterator[int]:
@@ -242,22 +254,6 @@ class Store:
                 f"results folder '{self.folder}' cannot be written ({reason(error)}); "
                 "choose another with --results."
             ) from None
-
-
-def _read(line: bytes) -> tuple[dict[str, Any] | None, str]:
-    """The record in a line in today's schema, or None and what is wrong with the line."""
-    record, wrong = decode(line)
-    if record is None:
-        return None, wrong
-    schema = record.get("schema", SCHEMA)
-    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
-        return None, f"has schema {str(schema)[:20]}, not 1 to {SCHEMA}: update auxbench"
-    try:
-        record = upgrade(record)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        return None, f"is not of schema {schema}, as it says"
-    wrong = fault(record)
-    return (None, f"is wrong: {wrong}") if wrong else (record, "")
 
 
 def _tidy(value: Any) -> Any:

@@ -37,8 +37,7 @@ def rank_intervals(problems: Sequence[ScoredProblem]) -> dict[str, tuple[float, 
     }
     for problem in problems:
         every = list(problem.scores)
-        # the same draws for every problem, since problems share seeds and often data
-        ranks = drawn_ranks(problem.oriented(every), np.random.default_rng(0))
+        ranks = drawn_ranks(problem.oriented(every))
         for place, name in enumerate(every):
             if name in drawn:
                 drawn[name].append(ranks[place])

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from auxbench.report.notes import notes, threads
-from auxbench.report.scored import (
-    ScoredProblem,
-    problems,
-)
+from auxbench.report.notes import notes
+from auxbench.report.scored import ScoredProblem
+from auxbench.report.summary import summaries
 from auxbench.report.tables import Column, Table, decimals
-from auxbench.stats import frame, interval
+from auxbench.stats import frame
+from auxbench.stats.runs import Runs, problems
 
 if TYPE_CHECKING:
     import pandas
@@ -59,6 +53,7 @@ COLUMNS = (
     Column("cpu_seconds", "CPU s", 1),
     Column("evaluation_seconds", "evaluation s", 1, shown=False),
     Column("threads", "threads", shown=False),
+    Column("hardware", "hardware", shown=False),
     Column("contended", "contended", shown=False),
     Column("stale", "stale", shown=False),
     Column("parameters", "parameters", si=True),
@@ -68,10 +63,6 @@ COLUMNS = (
     Column("dropped_open", "dropped open", shown=False),
     Column("dropped_strength", "dropped strength", shown=False),
 )
-OPEN = 0.01  # strength above which dropping a connection changes the deployed network's output
-SPENT = ("forward", "backward", "partial", "jvp", "train_flops")
-SECONDS = ("train_seconds", "cpu_seconds", "evaluation_seconds")
-DEPLOYED = ("same_as_single", "latency_ms", "dropped_strength", "threads", "parameters", "macs")
 
 
 def boards(records: Iterable[Record] | pandas.DataFrame) -> list[Table]:
@@ -82,108 +73,25 @@ def boards(records: Iterable[Record] | pandas.DataFrame) -> list[Table]:
     costs of training and inference.
     Errors: `UsageError` when the runs of a problem were scored by different metrics.
     """
-    return [_board(group) for group in problems(frame(records))]
+    return [_board(runs) for runs in problems(frame(records))]
 
 
-def in_words(counts: Mapping[str, int]) -> str:
-    """Counts of failures, in words.
-
-    >>> in_words({"diverged": 2, "oom": 1})
-    '2 diverged, 1 oom'
-    """
-    return ", ".join(f"{count} {word}" for word, count in counts.items())
-
-
-def _board(group: pandas.DataFrame) -> Table:
-    scored = ScoredProblem.of(group)
+def _board(runs: Runs) -> Table:
+    scored = ScoredProblem.of(runs)
     metric, unit, direction = scored.metric
     common = {"metric": metric, "unit": unit, "direction": direction}
     names, every, standing = scored.order, scored.scores, scored.standing(scored.order)
-    columns = {str(key): group[key].to_numpy() for key in group.columns}
+    known = summaries(runs)
     rows = [
         {
-            **_row({key: column[columns["method"] == method] for key, column in columns.items()}),
+            **known[method],
             **common,
             **dict(zip(("tier", "rank_low", "rank_high"), standing[method], strict=True)),
-            "imputed": _mean(every[method]),
+            "imputed": fmean(every[method].values()) if every[method] else None,
         }
         for method in names
     ]
-    if len(threads(group)) > 1:
-        for row in rows:
-            row |= dict.fromkeys((*SECONDS, "latency_ms"))
-    title = group["problem"].iloc[0]
-    return Table(title, _columns(rows), rows, tuple(notes(group, rows)))
-
-
-def _row(part: Mapping[str, Any]) -> dict[str, Any]:
-    """The runs of a method, whose columns are arrays, as a row of the board."""
-    finished = part["status"] == "done"
-    done = {key: part[key][finished] for key in DEPLOYED}
-    scored = ~np.isnan(part["value"])
-    values = part["value"][scored].tolist()
-    failed = Counter(
-        "unscored" if word == "done" else str(word) for word in part["status"][~scored].tolist()
-    )
-    mean, low, high = map(_present, interval(values))
-    same = [value for value in done["same_as_single"].tolist() if value is not None]
-    latencies = _known(done["latency_ms"])
-    strengths = _known(done["dropped_strength"])
-    return {
-        **{key: part[key][0] for key in ("method", "entry", "tuning", "problem")},
-        **{
-            key: part[key][0] for key in ("dataset", "primary", "auxiliaries", "backbone", "budget")
-        },
-        "pretrained": bool(part["pretrained"][0]),
-        "mean": mean,
-        "low": low,
-        "high": high,
-        "seeds": len(values),
-        "failed": sum(failed.values()),
-        "failures": in_words(failed),
-        **{key: _whole(_spent(part, key)) for key in SPENT},
-        "tuning_flops": _whole(part["tuning_flops"][0]),
-        **{key: _present(_spent(part, key)) for key in SECONDS},
-        **{key: _whole(_average(done[key])) for key in ("threads", "parameters", "macs")},
-        "stale": int((part["stale"] != "").sum()),
-        "contended": sum(busy is True for busy in part["contended"].tolist()),  # None if unknown
-        # A single run on a busy machine would move a mean.
-        "latency_ms": median(latencies) if latencies else None,
-        "same_as_single": all(same) if same else None,
-        "dropped_open": sum(strength > OPEN for strength in strengths),
-        "dropped_strength": max(strengths, default=None),
-    }
-
-
-def _known(values: npt.NDArray[np.float64]) -> list[float]:
-    return [float(value) for value in values.tolist() if not math.isnan(value)]
-
-
-def _average(values: npt.NDArray[np.float64]) -> float:
-    known = _known(values)
-    return fmean(known) if known else math.nan
-
-
-def _mean(values: Mapping[int, float]) -> float | None:
-    return fmean(values.values()) if values else None
-
-
-def _spent(part: Mapping[str, Any], key: str) -> float:
-    """The total cost of a method's runs, divided by the number of runs with a score.
-
-    A mean over all runs would make a method look cheaper if some of its runs fail early.
-    """
-    known = ~np.isnan(part[key])
-    scored = int((known & ~np.isnan(part["value"])).sum())
-    return float(part[key][known].sum()) / scored if scored else math.nan
-
-
-def _present(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
-def _whole(value: float) -> int | None:
-    return None if math.isnan(value) else round(value)
+    return Table(str(runs["problem"][0]), _columns(rows), rows, tuple(notes(runs, rows)))
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
@@ -206,4 +114,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
             for key in ("partial", "jvp", "cpu_seconds", "tuning_flops")
         },
     }
-    return tuple(replace(column, **changes.get(column.key, {})) for column in COLUMNS)
+    return tuple(
+        replace(column, **changes[column.key]) if column.key in changes else column
+        for column in COLUMNS
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from auxbench.report.tables import Column, Table
 from auxbench.stats.calibrate import LIMITS, SHAPES, Rate, measured, resampled
+from auxbench.stats.runs import problems
 
 if TYPE_CHECKING:
     import pandas
@@ -38,8 +39,10 @@ def table(rates: Iterable[Rate]) -> Table:
 def real(rows: pandas.DataFrame, seeds: Iterable[int] = (3, 5, 10, 20)) -> list[Rate]:
     """The rates on recorded runs, comparing every method that has enough seeds with itself."""
     rates = []
-    for (problem, method), part in rows.groupby(["problem", "method"], sort=False):
-        scores = part["value"].dropna().tolist()
+    found = [(runs, *item) for runs in problems(rows) for item in runs.methods.items()]
+    for runs, method, places in found:
+        scores = runs["value"][places[runs.scored[places]]].tolist()
+        problem = runs["problem"][0]
         for count in seeds:
             if len(scores) >= 3 * count:
                 rate = resampled(scores, count)

@@ -12,11 +12,12 @@ from auxbench.report.calibration import sentence
 from auxbench.report.difference import COLUMNS, FEW, WEAK, Difference, digits_of, places_of
 from auxbench.report.family import Looks, Pair, judged
 from auxbench.report.notes import provenance
-from auxbench.report.scored import Metric, ScoredProblem, failures, problems
+from auxbench.report.scored import Metric, ScoredProblem, failures
 from auxbench.report.tables import Table
 from auxbench.spec.grammar import split_list
 from auxbench.stats import frame
 from auxbench.stats.decision import ALPHA, STRICT
+from auxbench.stats.runs import Runs, problems
 from auxbench.stats.sequential import LAST
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Comparison:
                 "Some runs gave no score: each counts as the worst score of any run on its "
                 "problem, since the seeds that finished would flatter a method that fails."
             )
-        told = (note for problem in self.problems for note in provenance(problem.group))
+        told = (note for problem in self.problems for note in provenance(problem.runs))
         yield from dict.fromkeys(told)
         if self.absent:
             yield f"Not compared, because not recorded there: {', '.join(self.absent)}."
@@ -198,8 +199,8 @@ def compare(
     others, control = _sides(rows, methods, control)
     every = sorted(set(rows["method"]) - {control})
     pairs, absent = [], []
-    for group in problems(rows):
-        problem = ScoredProblem.of(group, [*every, control])
+    for runs in problems(rows):
+        problem = ScoredProblem.of(runs, [*every, control])
         pairs += [(problem, one) for one in every if {one, control} <= problem.ranks.keys()]
         for other in others if within is None or problem.name in within else ():
             lacking = [one for one in (control, other) if one not in problem.ranks]
@@ -227,12 +228,12 @@ def compare(
         problem, other = pairs[place]
         differences.append(
             Difference(
-                _where(problem.group, problem.metric),
+                _where(problem.runs, problem.metric),
                 places[problem.name],
                 other,
                 control,
-                failures(problem.group, other),
-                failures(problem.group, control),
+                failures(problem.runs, other),
+                failures(problem.runs, control),
                 problem.ranks[other],
                 problem.ranks[control],
                 problem.finished(other, control),
@@ -252,7 +253,7 @@ def compare(
             dict.fromkeys(
                 places[pairs[place][0].name]
                 for place in kept
-                if pairs[place][0].group["draw"].nunique() < 2
+                if len(pairs[place][0].runs.distinct("draw")) < 2
             )
         ),
         {
@@ -284,11 +285,10 @@ def _sides(
     return others, control
 
 
-def _where(group: pandas.DataFrame, metric: Metric) -> dict[str, str]:
-    first = group.iloc[0]
+def _where(runs: Runs, metric: Metric) -> dict[str, str]:
     keys = ("problem", "dataset", "primary", "auxiliaries", "backbone", "budget")
     return {
-        **{key: first[key] for key in keys},
+        **{key: runs[key][0] for key in keys},
         **dict(zip(("metric", "unit", "direction"), metric, strict=True)),
     }
 

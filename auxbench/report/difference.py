@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any
 
 from auxbench.data.progress import counted
-from auxbench.report.board import in_words
 from auxbench.report.scored import Metric
+from auxbench.report.summary import in_words
 from auxbench.report.tables import Column, decimals
 from auxbench.stats import Claim, Decision, Paired
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from auxbench.report.across import notes as across_notes
 from auxbench.report.across import rank_intervals
-from auxbench.report.board import in_words
 from auxbench.report.comparison import Comparison
 from auxbench.report.difference import Difference
+from auxbench.report.summary import in_words
 from auxbench.report.tables import NOTHING, Column, Table
 
 MARKS = {"better": " better", "worse": " worse", "equivalent": " same", "undecided": ""}

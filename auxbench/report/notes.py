@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas
+import numpy as np
+
+from auxbench.data.progress import counted
+from auxbench.stats.runs import Runs
 
 
-def notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def notes(runs: Runs, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Notes for the reader: first those on these rows, then those that every board has."""
     for row in rows:
         if row["failed"]:
-            part = group[(group["method"] == row["method"]) & (group["status"] != "done")]
-            reasons = [reason for reason in dict.fromkeys(part["reason"]) if reason]
+            places = runs.methods[row["method"]]
+            unfinished = places[runs["status"][places] != "done"]
+            reasons = [reason for reason in dict.fromkeys(runs["reason"][unfinished]) if reason]
             share = f"{row['failed']} of {row['seeds'] + row['failed']} runs without a score"
             text = f"{row['method']}: {share}, {row['failures']}"
             yield f"{text} ({reasons[0].rstrip('.')})." if reasons else f"{text}."
@@ -39,19 +44,21 @@ def notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterato
                 f"{row['dropped_strength']:.2f}: the score is that of a primary cut off from "
                 "features that it depends on."
             )
-    yield from provenance(group)
-    if len(devices := sorted(set(group["device"].dropna()))) > 1:
-        yield f"Seconds and latency come from different devices: {', '.join(devices)}."
+    yield from provenance(runs)
     busy = {row["method"]: row["contended"] for row in rows if row["contended"]}
     if busy:
-        runs = ", ".join(f"{method} ({count})" for method, count in busy.items())
+        names = ", ".join(f"{method} ({count})" for method, count in busy.items())
         yield (
-            f"The machine was busy with other work in runs of {runs}, whose threads waited for a "
+            f"The machine was busy with other work in runs of {names}, whose threads waited for a "
             "free core for more than a tenth of the time: do not compare their seconds."
         )
-    if len(different := threads(group)) > 1:
-        counts = ", ".join(map(str, different))
-        yield f"Seconds and latency are left out: runs had different numbers of threads ({counts})."
+    if len(classes := hardware(runs)) > 1:
+        shown = next(iter(classes))
+        rest = ", ".join(f"{name} ({count})" for name, count in list(classes.items())[1:])
+        yield (
+            f"Seconds and latency are those of {counted(classes[shown], 'run')} on {shown}; runs "
+            f"on other hardware do not count in them: {rest}."
+        )
     yield (
         "Score of the deployed network on the test split: mean over the seeds that finished, with "
         "a 95 % t-interval. Costs are means per run, latency the median: passes and FLOPs of "
@@ -64,27 +71,45 @@ def notes(group: pandas.DataFrame, rows: Sequence[Mapping[str, Any]]) -> Iterato
     yield "Do not judge by overlapping intervals; auxbench compare pairs the seeds."
 
 
-def provenance(group: pandas.DataFrame) -> Iterator[str]:
+def provenance(runs: Runs) -> Iterator[str]:
     """Notes on stale runs of a problem, and on differences in code, data and versions."""
-    for why, part in group[group["stale"] != ""].groupby("stale", sort=False):
-        yield f"Stale: {len(part)} of {len(group)} runs, {why}; auxbench run repeats stale runs."
-    if group.loc[group["data"] != "", "data"].nunique() > 1:
+    stale = Counter(runs["stale"].tolist())
+    for why, count in stale.items():
+        if why:
+            yield f"Stale: {count} of {len(runs)} runs, {why}; auxbench run repeats stale runs."
+    if len([data for data in runs.distinct("data") if data]) > 1:
         yield "Some of these runs were made on different data from the rest: do not compare them."
     digests: dict[str, set[str]] = {}
-    for text in set(group["code"]):
-        for parts in json.loads(text).values():
-            for name, known in parts.items():
-                digests.setdefault(name, set()).add(known["digest"])
+    for text in runs.distinct("code"):
+        for name, digest in _digests(text):
+            digests.setdefault(name, set()).add(digest)
     if mixed := sorted(name for name, known in digests.items() if len(known) > 1):
         yield f"Runs were made by different code of {', '.join(mixed)}: do not compare them."
-    if len(versions := sorted(set(group["torch"].dropna()))) > 1:
+    if len(versions := sorted(runs.distinct("torch"))) > 1:
         yield f"Runs were made with different versions of torch: {', '.join(versions)}."
-    if changed := sum(state is True for state in group["dirty"]):
-        yield f"{changed} of {len(group)} runs were made from a checkout with uncommitted changes."
-    if len(commits := set(group["commit"].dropna())) > 1:
+    if changed := sum(state is True for state in runs["dirty"].tolist()):
+        yield f"{changed} of {len(runs)} runs were made from a checkout with uncommitted changes."
+    if len(commits := runs.distinct("commit")) > 1:
         yield f"Runs were made from {len(commits)} commits of auxbench."
 
 
-def threads(group: pandas.DataFrame) -> list[int]:
-    """The numbers of threads that the finished runs of a problem had."""
-    return sorted({int(count) for count in group["threads"].dropna()})
+@lru_cache(maxsize=1024)
+def _digests(text: str) -> tuple[tuple[str, str], ...]:
+    """The parts in a run's provenance, and the digests of their code."""
+    kinds = json.loads(text).values()
+    return tuple((name, known["digest"]) for parts in kinds for name, known in parts.items())
+
+
+def hardware(runs: Runs) -> dict[str, int]:
+    """The hardware classes of the runs that have seconds or a latency, with their counts.
+
+    The first one has runs of the most methods; boards show its seconds and no others.
+    """
+    names = runs["hardware"]
+    timed = ~(np.isnan(runs["train_seconds"]) & np.isnan(runs["latency_ms"]))
+    counts = Counter(names[timed].tolist())
+    if len(counts) < 2:
+        return dict(counts)
+    methods = {name: len(set(runs["method"][timed & (names == name)].tolist())) for name in counts}
+    order = sorted(counts, key=lambda name: (-methods[name], -counts[name], name))
+    return {name: counts[name] for name in order}

@@ -10,9 +10,10 @@ from auxbench.errors import UsageError, suggestion
 from auxbench.report.board import boards
 from auxbench.report.escape import escape
 from auxbench.report.notes import provenance
-from auxbench.report.scored import ScoredProblem, problems
+from auxbench.report.scored import ScoredProblem
 from auxbench.report.tables import decimals
 from auxbench.stats import Paired
+from auxbench.stats.runs import Runs, problems
 
 if TYPE_CHECKING:
     import pandas
@@ -53,21 +54,21 @@ def paper(
             raise UsageError(f"no record has method '{name}'; {suggestion(name, present)}")
     tables = zip(boards(rows), problems(rows), strict=True)
     return "\n".join(
-        _table(number, board.rows, group, control, columns, order)
-        for number, (board, group) in enumerate(tables, 1)
+        _table(number, board.rows, runs, control, columns, order)
+        for number, (board, runs) in enumerate(tables, 1)
     )
 
 
 def _table(
     number: int,
     board: Sequence[Mapping[str, Any]],
-    group: pandas.DataFrame,
+    runs: Runs,
     control: str,
     columns: Sequence[str],
     order: Sequence[str],
 ) -> str:
     by_method = {row["method"]: row for row in board}
-    scored = ScoredProblem.of(group)
+    scored = ScoredProblem.of(runs)
     base = by_method.get(control)
     digits = _digits(board)
     lines = []
@@ -93,7 +94,7 @@ def _table(
     )
     return "\n".join(
         [
-            *(f"% {note}" for note in provenance(group)),
+            *(f"% {note}" for note in provenance(runs)),
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{caption}}}",

@@ -76,7 +76,7 @@ def _notes(cells: Sequence[Cell], jobs: int) -> Iterator[str]:
     if any(cell.missing and not cell.recorded for cell in known):
         yield (
             "Passes are exact. Seconds are estimated on this machine under its current load, "
-            "unless a run of the same kind is recorded."
+            "unless a run of the same kind is recorded on this hardware."
         )
     if any(cell.stale for cell in cells):
         yield "Stale runs were recorded with code or data that have changed since."

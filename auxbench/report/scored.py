@@ -4,90 +4,51 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from auxbench.errors import UsageError
-from auxbench.stats import Claim, collapsed, imputed, paired, ranks
+from auxbench.stats import Claim, collapsed, paired, ranks
 from auxbench.stats.collapse import FAR
 from auxbench.stats.decision import ALPHA, evidence, level
 from auxbench.stats.multiplicity import holm
+from auxbench.stats.runs import Runs
 from auxbench.stats.tiers import rank_intervals, tiers
 
-if TYPE_CHECKING:
-    import pandas
-
+Numbers = npt.NDArray[np.float64]
 Metric = tuple[str, str, str]  # name, unit, direction
 
 
-def problems(rows: pandas.DataFrame) -> Iterator[pandas.DataFrame]:
-    """The rows of every problem; only runs of the same problem are comparable."""
-    for _, group in rows.groupby("problem", sort=False):
-        yield group
-
-
-def metric_of(group: pandas.DataFrame) -> tuple[str, str, str]:
+def metric_of(runs: Runs) -> tuple[str, str, str]:
     """Metric, unit and direction of a problem; no names if no run has finished.
 
     Errors: `UsageError` if the runs have several metrics, or several versions of one.
     """
     keys = ("metric", "unit", "direction", "metric_version")
-    known = group["metric"].notna().to_numpy()
-    columns = [group[key].to_numpy()[known].tolist() for key in keys]
-    kinds = list(dict.fromkeys(zip(*columns, strict=True)))
-    if not kinds:
+    kinds = dict.fromkeys(zip(*(runs[key].tolist() for key in keys), strict=True))
+    known = [kind for kind in kinds if isinstance(kind[0], str)]
+    if not known:
         return "", "", "up"
-    if len(kinds) > 1:
-        names = " and ".join(f"{name} {version:g} {unit}" for name, unit, _, version in kinds)
+    if len(known) > 1:
+        names = " and ".join(f"{name} {version:g} {unit}" for name, unit, _, version in known)
         raise UsageError(
-            f"problem '{group['problem'].iloc[0]}' was scored by {names}; "
+            f"problem '{runs['problem'][0]}' was scored by {names}; "
             "keep such records in separate folders."
         )
-    metric, unit, direction, _ = map(str, kinds[0])
+    metric, unit, direction, _ = map(str, known[0])
     return metric, unit, direction
 
 
-def scores(group: pandas.DataFrame, method: str) -> dict[int, float]:
-    """The scores of a method's finished runs by seed."""
-    done = (group["method"] == method) & group["value"].notna()
-    pairs = zip(group.loc[done, "seed"], group.loc[done, "value"], strict=True)
-    return {int(seed): float(value) for seed, value in pairs}
-
-
-def with_failures(group: pandas.DataFrame, direction: str) -> dict[str, dict[int, float]]:
-    """The scores of all runs by method and seed; a run without one has the problem's worst."""
-    runs: dict[str, dict[int, float]] = {}
-    for method, seed, value in zip(group["method"], group["seed"], group["value"], strict=True):
-        runs.setdefault(method, {})[int(seed)] = float(value)
-    return imputed(runs, direction)
-
-
-def merits(
-    group: pandas.DataFrame, scores: Mapping[str, Mapping[int, float]], direction: str
-) -> dict[str, tuple[float, float]]:
-    """The sort keys of a problem's methods, the smallest being the best.
-
-    A key is the mean score, in which a failed run counts as the worst and whose sign is flipped if
-    larger is better, followed by the share of runs that failed.
-    """
-    sign = -1 if direction == "up" else 1
-    failed = group["value"].isna().groupby(group["method"]).mean()
-    return {
-        method: (sign * fmean(values.values()) if values else 0.0, float(failed[method]))
-        for method, values in scores.items()
-    }
-
-
-def failures(group: pandas.DataFrame, method: str) -> dict[str, int]:
+def failures(runs: Runs, method: str) -> dict[str, int]:
     """The number of a method's runs without a score, by reason."""
-    part = group[(group["method"] == method) & group["value"].isna()]
-    return dict(Counter("unscored" if word == "done" else word for word in part["status"]))
+    places = runs.methods.get(method, np.zeros(0, dtype=np.intp))
+    lost = runs["status"][places[~runs.scored[places]]].tolist()
+    return dict(Counter("unscored" if word == "done" else str(word) for word in lost))
 
 
 @dataclass(frozen=True)
@@ -100,7 +61,7 @@ class ScoredProblem:
     methods, the best first.
     """
 
-    group: pandas.DataFrame
+    runs: Runs
     name: str
     metric: Metric
     scores: Mapping[str, Mapping[int, float]]
@@ -111,37 +72,43 @@ class ScoredProblem:
     others: int
     failing: frozenset[str]
     order: tuple[str, ...]
+    _table: Numbers = field(repr=False)
 
     @classmethod
-    def of(cls, group: pandas.DataFrame, methods: Sequence[str] | None = None) -> ScoredProblem:
-        """The problem of these rows, with the ranks of those of `methods` that are recorded.
+    def of(cls, runs: Runs, methods: Sequence[str] | None = None) -> ScoredProblem:
+        """The problem of these runs, with the ranks of those of `methods` that are recorded.
 
         None stands for all methods. Errors: as for `metric_of`.
         """
-        name, metric = str(group["problem"].iloc[0]), metric_of(group)
-        every = with_failures(group, metric[2])
-        order = merits(group, every, metric[2])
+        metric = metric_of(runs)
+        seeds, table, present = _imputed(runs, metric[2])
+        every = {
+            method: dict(zip(seeds[there].tolist(), values[there].tolist(), strict=True))
+            for method, values, there in zip(runs.methods, table, present, strict=True)
+        }
+        order = _merits(runs, every, metric[2])
         shown = order if methods is None else [method for method in methods if method in order]
         ranked = ranks({method: order[method] for method in shown})
         # methods with identical scores count as one, since a copy adds no information
-        distinct = {tuple(part.items()): method for method, part in every.items()}
-        kept = {method: every[method] for method in distinct.values()}
-        marks, depth, spread = collapsed(_oriented(kept, metric[2]))
-        rows = dict(zip(distinct, marks.sum(-1).tolist(), strict=True))
-        counts = {method: rows[tuple(part.items())] for method, part in every.items()}
-        lost = group.loc[group["value"].isna(), "method"]
+        alike = [row.tobytes() for row in table + 0.0]  # of the two zeros, one
+        distinct = {row: place for place, row in enumerate(alike)}
+        oriented = table if metric[2] == "up" else -table
+        marks, depth, spread = collapsed(oriented[list(distinct.values())])
+        counts = dict(zip(distinct, marks.sum(-1).tolist(), strict=True))
+        lost = runs["method"][~runs.scored].tolist()
         return cls(
-            group,
-            name,
+            runs,
+            str(runs["problem"][0]),
             metric,
             every,
             ranked,
-            counts,
+            {method: counts[row] for method, row in zip(every, alike, strict=True)},
             float(depth),
             float(spread),
             len(distinct) - 1,
             frozenset(lost),
             tuple(sorted(order, key=order.__getitem__)),
+            oriented,
         )
 
     def standing(self, order: Sequence[str]) -> dict[str, tuple[int, float, float]]:
@@ -167,8 +134,8 @@ class ScoredProblem:
         }
 
     def _pairwise(
-        self, order: Sequence[str], scores: npt.NDArray[np.float64], pairs: list[tuple[int, int]]
-    ) -> npt.NDArray[np.float64]:
+        self, order: Sequence[str], scores: Numbers, pairs: list[tuple[int, int]]
+    ) -> Numbers:
         """The p-values of pairs of rows of `scores`, those with the same seeds tested together."""
         p = np.ones(len(pairs))
         known = ~np.isnan(scores)
@@ -197,9 +164,11 @@ class ScoredProblem:
             p[places] = found.p
         return p
 
-    def oriented(self, methods: Sequence[str]) -> npt.NDArray[np.float64]:
+    def oriented(self, methods: Sequence[str]) -> Numbers:
         """The scores of methods by seed, [M, n], larger being better; NaN where there is no run."""
-        return _oriented({name: self.scores[name] for name in methods}, self.metric[2])
+        places = {method: place for place, method in enumerate(self.scores)}
+        found = self._table[[places[method] for method in methods]]
+        return found[:, ~np.isnan(found).all(0)]
 
     def claim(
         self, method: str, control: str, family: int, depth: float, alpha: float = ALPHA
@@ -210,8 +179,8 @@ class ScoredProblem:
         the level of the family.
         """
         ours, theirs = self.scores[method], self.scores[control]
-        known = self.group["margin"].dropna()
-        margin = None if known.empty else float(known.iloc[-1])
+        known = self.runs["margin"][~np.isnan(self.runs["margin"])]
+        margin = float(known[-1]) if known.size else None
         strict = level(self.others) * alpha / ALPHA / family
         result = paired(ours, theirs, self.metric[2], strict)
         depth, fallen = self.risk(method, control, result.difference, depth)
@@ -233,12 +202,42 @@ class ScoredProblem:
 
     def finished(self, method: str, control: str) -> int:
         """The number of pairs in which the method's own run has a score."""
-        return len(scores(self.group, method).keys() & self.scores[control].keys())
+        places = self.runs.methods[method]
+        seeds = self.runs["seed"][places[self.runs.scored[places]]].tolist()
+        return len(set(seeds) & self.scores[control].keys())
 
 
-def _oriented(scores: Mapping[str, Mapping[int, float]], direction: str) -> npt.NDArray[np.float64]:
-    """The scores of methods by seed, [M, n], larger being better; NaN where there is no run."""
-    seeds = sorted({seed for part in scores.values() for seed in part})
-    sign = 1.0 if direction == "up" else -1.0
-    rows = [[sign * part.get(seed, math.nan) for seed in seeds] for part in scores.values()]
-    return np.array(rows, dtype=np.float64).reshape(len(scores), len(seeds))
+def _imputed(runs: Runs, direction: str) -> tuple[Numbers, Numbers, npt.NDArray[np.bool_]]:
+    """The seeds [n], the scores of methods by seed [M, n], and marks of the runs that there are.
+
+    A run without a score has the worst of the problem (see `imputed`); other gaps are NaN.
+    """
+    seeds, columns = np.unique(runs["seed"], return_inverse=True)
+    table = np.full((len(runs.methods), len(seeds)), math.nan)
+    present = np.zeros(table.shape, dtype=bool)
+    table[runs.numbers, columns] = runs["value"]  # the last one, where a seed was recorded twice
+    present[runs.numbers, columns] = True
+    known = ~np.isnan(table)
+    if not known.any():
+        return seeds[:0], table[:, :0], present[:, :0]
+    worst = (np.min if direction == "up" else np.max)(table[known])
+    table[present & ~known] = worst
+    return seeds, table, present
+
+
+def _merits(
+    runs: Runs, scores: Mapping[str, Mapping[int, float]], direction: str
+) -> dict[str, tuple[float, float]]:
+    """The sort keys of a problem's methods, the smallest being the best.
+
+    A key is the mean score, in which a failed run counts as the worst and whose sign is flipped if
+    larger is better, followed by the share of runs that failed.
+    """
+    sign = -1 if direction == "up" else 1
+    return {
+        method: (
+            sign * fmean(scores[method].values()) if scores[method] else 0.0,
+            float((~runs.scored[places]).mean()),
+        )
+        for method, places in runs.methods.items()
+    }

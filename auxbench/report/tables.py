@@ -8,12 +8,11 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
 from auxbench.report.escape import escape, harmless, visible
-
-if TYPE_CHECKING:
-    from rich.console import JustifyMethod
+from auxbench.report.grid import grid
 
 Row = Mapping[str, Any]
 
@@ -107,9 +106,8 @@ class Table:
 
     def numeric(self, column: Column) -> bool:
         """Return whether a column holds numbers, and is aligned to the right."""
-        values = [row.get(column.key) for row in self.rows]
-        present = [value for value in values if value is not None]
-        return bool(present) and all(isinstance(v, int | float) for v in present)
+        kinds = {type(row.get(column.key)) for row in self.rows} - {type(None)}
+        return bool(kinds) and all(issubclass(kind, int | float) for kind in kinds)
 
 
 def render(tables: Sequence[Table], style: str) -> str:
@@ -125,7 +123,7 @@ def render(tables: Sequence[Table], style: str) -> str:
     """
     if style == "json":
         rows = [_raw(table, row) for table in tables for row in table.rows]
-        return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return _json(rows)
     if style == "csv":
         return _csv(tables)
     if style == "latex":
@@ -171,6 +169,15 @@ def _raw(table: Table, row: Row) -> dict[str, Any]:
     return {key: None if _missing(row.get(key)) else row[key] for key in table.keys}
 
 
+def _json(rows: Sequence[Row]) -> str:
+    """A list of flat objects, indented; json.dumps(indent=2) takes five times as long."""
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n    ", ": "))
+    if any(isinstance(value, list | tuple | dict) for row in rows for value in row.values()):
+        return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    texts = ["  {\n    " + encoder.encode(row)[1:-1] + "\n  }" for row in rows]
+    return "[\n" + ",\n".join(texts) + "\n]\n" if texts else "[]\n"
+
+
 def _csv(tables: Sequence[Table]) -> str:
     stream = io.StringIO()
     header: list[str] = []
@@ -186,48 +193,24 @@ def _csv(tables: Sequence[Table]) -> str:
 
 
 def _text(table: Table, notes: Sequence[str]) -> str:
+    width = _width()
+    title = [_filled(visible(table.title), width)] if table.title else []
+    tail = ["", *(_filled(visible(note), min(width, 100)) for note in notes)] if notes else []
+    return "\n".join([*title, *_lines(table, width), *tail]) + "\n"
+
+
+def _lines(table: Table, width: int) -> list[str]:
+    titles = [column.title for column in table.shown]
+    numeric = [table.numeric(column) for column in table.shown]
+    return grid(titles, table.texts(), numeric, width)
+
+
+@lru_cache(maxsize=1024)
+def _filled(text: str, width: int) -> str:
+    """Text in lines of this width; boards repeat many of their notes."""
     from textwrap import fill
 
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    width, texts = _width(), table.texts()
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column, columns in zip(table.shown, _widths(table, width), strict=True):
-        justify: JustifyMethod = "right" if table.numeric(column) else "left"
-        grid.add_column(Text(column.title), justify=justify, overflow="fold", width=columns)
-    for row in texts:
-        grid.add_row(*map(Text, row))
-    console = Console(file=io.StringIO(), width=10_000, force_terminal=False)
-    with console.capture() as capture:
-        console.print(grid)
-    lines = [line.rstrip() for line in capture.get().splitlines()]
-    body = "\n".join(line for line in lines if line)
-    title = [fill(visible(table.title), width)] if table.title else []
-    tail = ["", *(fill(visible(note), min(width, 100)) for note in notes)] if notes else []
-    return "\n".join([*title, body, *tail]) + "\n"
-
-
-def _widths(table: Table, width: int) -> list[int]:
-    """The width of every column, so that the table fits; words are folded, numbers are not."""
-    from rich.cells import cell_len
-
-    wanted, least = [], []
-    for index, column in enumerate(table.shown):
-        cells = [cell_len(row[index]) for row in table.texts()]
-        words = [cell_len(word) for word in column.title.split()]
-        wanted.append(max([cell_len(column.title), *cells]))
-        folded = cells if table.numeric(column) else [min(12, cell) for cell in cells]
-        least.append(max([*words, *folded]))
-    # If the numbers alone are too wide, the terminal wraps the lines.
-    slack = max(0, width - 2 * len(wanted) - sum(least))
-    widths = []
-    for most, few in zip(wanted, least, strict=True):
-        widths.append(min(most, few + slack))
-        slack -= widths[-1] - few
-    return widths
+    return fill(text, width)
 
 
 def _width() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from auxbench.records.ledger import Tuning
@@ -24,7 +25,10 @@ COLUMNS = (
 def table(tunings: Sequence[Tuning]) -> Table:
     """One row per method and problem, in the order of tuning."""
     rows = []
-    for tuning in tunings:
+    classes = [{name for trial in one.trials for name in trial.hardware} for one in tunings]
+    counts = Counter(name for names in classes for name in names)
+    shown = max(counts, key=counts.__getitem__, default="")
+    for tuning, names in zip(tunings, classes, strict=True):
         scores = {trial.entry: trial.score for trial in tuning.trials}
         rows.append(
             {
@@ -36,16 +40,19 @@ def table(tunings: Sequence[Tuning]) -> Table:
                 "trials": len(tuning.trials),
                 "failed": sum(score is None for score in scores.values()),
                 "seeds": max(trial.seeds for trial in tuning.trials),
-                "seconds": tuning.seconds,
+                "seconds": tuning.seconds if names <= {shown} else None,
                 "flops": sum(trial.flops for trial in tuning.trials),
             }
         )
-    counts = {len(tuning.trials) for tuning in tunings} - {1}  # 1 trial: a method without options
-    same = "Every method" if len(counts) <= 1 else "Not every method"
+    sizes = {len(tuning.trials) for tuning in tunings} - {1}  # 1 trial: a method without options
+    same = "Every method" if len(sizes) <= 1 else "Not every method"
     notes = [
         f"{same} had the same number of trials, the first with defaults. A trial is judged by its "
         "mean validation score over seeds that no final run has, and not by test scores."
     ]
     if len({(row["problem"], row["method"]) for row in rows}) < len(rows):
         notes.append("Some methods were tuned more than once: the last tuning of each counts.")
+    if len(counts) > 1:
+        others = ", ".join(sorted(counts.keys() - {shown}))
+        notes.append(f"Seconds are those of tunings on {shown} alone, not on {others}.")
     return Table("", COLUMNS, rows, tuple(notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from auxbench.spec.budget import BUDGETS, PROTOCOL, Recipe
@@ -23,7 +24,7 @@ def problem_of(run: Mapping[str, Any]) -> str:
     auxiliaries = ", ".join(run["auxiliaries"])
     recipe = dict(run["recipe"])
     budget = recipe["budget"]
-    tier = BUDGETS.get(budget.rstrip("*"), Recipe(budget, "", 0, 0, 0)).to_json()
+    tier = _tier(budget)
     changes = [
         f"{key.replace('_', ' ')} {spelled(recipe[key]) if key in recipe else 'unknown'}"
         for key in sorted({*tier, *recipe} - {"budget"})
@@ -50,3 +51,9 @@ def network_of(run: Mapping[str, Any]) -> str:
         start = f" from weights {digest[:12]}"
     head = f" with head {run['head']}" if run.get("head", HEAD) != HEAD else ""
     return f"{run['backbone']}{start}{head}"
+
+
+@lru_cache(maxsize=1024)
+def _tier(budget: str) -> dict[str, Any]:
+    """The recipe that a budget is named after."""
+    return BUDGETS.get(budget.rstrip("*"), Recipe(budget, "", 0, 0, 0)).to_json()

@@ -30,18 +30,26 @@ def collapsed(scores: Numbers) -> tuple[npt.NDArray[np.bool_], Numbers, Numbers]
     known = ~np.isnan(scores)
     if not known.any():
         return known, np.zeros(scores.shape[:-2]), np.zeros(scores.shape[:-2])
-    middle = np.nanmedian(scores, axis=-1, keepdims=True)
+    middle = _median(scores)
     fall = middle - scores
     n = known.sum(-1, keepdims=True)
     # a median uses up one degree of freedom, as a mean does
     fair = np.abs(fall) * np.sqrt(n / np.maximum(n - 1, 1))
-    spread = NORMAL * np.nanmedian(fair, axis=(-2, -1), keepdims=True)
+    spread = NORMAL * _median(fair.reshape(*scores.shape[:-2], 1, -1))
     rounding = 1e-9 * np.nanmax(np.abs(scores), axis=(-2, -1), keepdims=True)
     marks = known & (fall > FAR * spread) & (spread > rounding)
     often = marks.any(axis=-1).mean(axis=-1) > RARE
     fallen = np.where(marks, fall, np.nan).reshape(*scores.shape[:-2], -1)
     fallen[~often] = 0.0
-    return marks, np.nanmedian(fallen, axis=-1), spread[..., 0, 0]
+    return marks, _median(fallen)[..., 0], spread[..., 0, 0]
+
+
+def _median(values: Numbers) -> Numbers:
+    """The medians along the last axis, which is kept, without NaN; far faster than numpy's."""
+    ordered = np.sort(values, axis=-1)  # NaN last
+    count = (~np.isnan(values)).sum(-1, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=-1)
+    return (low + np.take_along_axis(ordered, count // 2, axis=-1)) / 2
 
 
 def shared_depth(depths: Numbers, spreads: Numbers, others: npt.ArrayLike) -> Numbers:

@@ -7,73 +7,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from auxbench.data.progress import counted
 from auxbench.records.ledger import Tuning
 from auxbench.records.provenance import stale
-from auxbench.spec.networks import HEAD
-from auxbench.spec.problem import problem_of
+from auxbench.stats.columns import COLUMNS, columns_of, decoded, table
 
 if TYPE_CHECKING:
     import pandas
-
-NUMBERS = (
-    "value",
-    "margin",
-    "train_seconds",
-    "cpu_seconds",
-    "evaluation_seconds",
-    "waiting_seconds",
-    "threads",
-    "train_flops",
-    "forward",
-    "backward",
-    "partial",
-    "jvp",
-    "examples",
-    "peak_memory_bytes",
-    "parameters",
-    "macs",
-    "latency_ms",
-    "dropped_strength",
-)
-COLUMNS = (
-    "id",
-    "problem",
-    "dataset",
-    "primary",
-    "auxiliaries",
-    "backbone",
-    "pretrained",
-    "weights",
-    "head",
-    "budget",
-    "protocol",
-    "method",
-    "entry",
-    "tuning",
-    "tuning_flops",
-    "seed",
-    "status",
-    "reason",
-    "metric",
-    "metric_version",
-    "unit",
-    "direction",
-    *NUMBERS,
-    "same_as_single",
-    "contended",
-    "stale",
-    "data",
-    "draw",
-    "code",
-    "torch",
-    "commit",
-    "dirty",
-    "device",
-)
-LATER = ("entry", "tuning", "tuning_flops", "stale")  # what depends on a ledger and on today's code
-FIXED = (*(key for key in COLUMNS if key not in LATER), "traced")
-CONTENDED = 0.1  # share of time waiting for a core above which a run is marked
 
 
 def frame(
@@ -86,8 +29,9 @@ def frame(
     failed. With the `tunings` of a ledger, an entry that tuning selected has its method's name in
     `method`; `entry` is always the complete text, and `tuning` says how the entry was found. `draw`
     is the draw of the data, if the seed made one. `stale` says why a run does not match the present
-    code, and is empty if it does. If a run has several records, the last one counts. A frame is
-    returned unchanged, so that callers may pass either records or a frame.
+    code, and is empty if it does. `hardware` is the class in which seconds may be averaged. If a
+    run has several records, the last one counts. A frame is returned unchanged, so that callers may
+    pass either records or a frame.
 
     >>> frame([]).columns[:3].tolist()
     ['id', 'problem', 'dataset']
@@ -99,35 +43,39 @@ def frame(
     return labelled(columns_of(records), tunings)
 
 
-def columns_of(records: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
-    """What is read of each record, one row per run: the columns that never change afterwards."""
-    import pandas
-
-    rows = {record["id"]: _row(record) for record in records}
-    result = pandas.DataFrame(list(rows.values()), columns=list(FIXED))
-    numbers = (*NUMBERS, "metric_version", "draw")
-    types = {"seed": "int64", "pretrained": "bool", **dict.fromkeys(numbers, "float64")}
-    return result.astype(types)
-
-
 def labelled(rows: pandas.DataFrame, tunings: Iterable[Tuning]) -> pandas.DataFrame:
     """The frame of `columns_of` with what depends on a ledger and on the present code."""
-    names = [
-        {"problem": problem, "method": method}
-        for problem, method in zip(rows["problem"], rows["method"], strict=True)
-    ]
+    entries, which = _distinct(rows, ("problem", "method"))
+    names = [{"problem": problem, "method": method} for problem, method in entries]
     _label(names, tunings)
-    why: dict[tuple[str, bool, str], str] = {}
-    keys = list(zip(rows["code"], rows["traced"], rows["status"], strict=True))
-    for key in dict.fromkeys(keys):
-        code, traced, status = key
-        known = {"code": json.loads(code)} if traced else None
-        why[key] = stale({"status": status, "provenance": known})
-    return rows.assign(
-        **{key: [name[key] for name in names] for key in ("method", "entry", "tuning")},
-        tuning_flops=[float(name["tuning_flops"]) for name in names],
-        stale=[why[key] for key in keys],
-    )[list(COLUMNS)]
+    keys, runs = _distinct(rows, ("code", "traced", "status"))
+    why = [
+        stale({"status": status, "provenance": {"code": json.loads(code)} if traced else None})
+        for code, traced, status in keys
+    ]
+    found = {str(key): rows[key].to_numpy() for key in rows.columns}
+    for key in ("method", "entry", "tuning"):
+        found[key] = decoded([name[key] for name in names], which)
+    found["tuning_flops"] = np.array([name["tuning_flops"] for name in names], dtype=float)[which]
+    found["stale"] = decoded(why, runs)
+    return table({key: found[key] for key in COLUMNS})
+
+
+def _distinct(
+    rows: pandas.DataFrame, keys: Sequence[str]
+) -> tuple[list[tuple[Any, ...]], npt.NDArray[np.intp]]:
+    """The distinct values of some columns, in order, and which of them every row has."""
+    import pandas
+
+    codes = np.zeros(len(rows), dtype=np.int64)
+    for key in keys:
+        part, values = pandas.factorize(rows[key])
+        codes = codes * (len(values) + 1) + part + 1
+    which, first = pandas.factorize(codes)
+    places = np.zeros(len(first), dtype=np.intp)
+    places[which[::-1]] = np.arange(len(rows))[::-1]  # the first row of each
+    found = zip(*(rows[key].to_numpy()[places].tolist() for key in keys), strict=True)
+    return list(found), which
 
 
 def _label(rows: Sequence[dict[str, Any]], tunings: Iterable[Tuning]) -> None:
@@ -164,70 +112,3 @@ def _tuned(tunings: Sequence[Tuning]) -> str:
     samplers = sorted({tuning.sampler for tuning in tunings} - {"sobol"})
     several = [f"{len(tunings)} tunings"] if len(tunings) > 1 else []
     return f"tuned ({', '.join([*several, counted(len(tried), 'trial'), *samplers])})"
-
-
-def _row(record: Mapping[str, Any]) -> dict[str, Any]:
-    run = record["run"]
-    score = (record.get("primary") if record["status"] == "done" else None) or {}
-    training = record.get("training") or {}
-    inference = record.get("inference") or {}
-    surroundings = record.get("environment") or {}
-    return {
-        "id": record["id"],
-        "problem": problem_of(run),
-        "dataset": run["dataset"],
-        "primary": run["primary"],
-        "auxiliaries": ",".join(run["auxiliaries"]),
-        "backbone": run["backbone"],
-        "budget": run["recipe"]["budget"],
-        "protocol": run["protocol"],
-        "pretrained": run["pretrained"],
-        "weights": run.get("weights", ""),
-        "head": run.get("head", HEAD),
-        "method": run["method"],
-        "seed": run["seed"],
-        "status": record["status"],
-        "reason": record.get("reason", ""),
-        **{key: score.get(key) for key in ("metric", "unit", "direction", "value", "margin")},
-        "metric_version": score.get("version"),
-        **_times(training, surroundings.get("threads")),
-        "train_flops": training.get("flops"),
-        **{key: training.get(key) for key in ("forward", "backward", "partial", "examples")},
-        "jvp": training.get("jvp"),
-        "peak_memory_bytes": training.get("peak_memory_bytes"),
-        **{
-            key: inference.get(key)
-            for key in ("parameters", "macs", "latency_ms", "same_as_single")
-        },
-        "dropped_strength": (record.get("selected") or {}).get("dropped_strength"),
-        "traced": record.get("provenance") is not None,
-        "data": _data(record),
-        "draw": (record.get("provenance") or {}).get("draw"),
-        "code": json.dumps((record.get("provenance") or {}).get("code") or {}, sort_keys=True),
-        "torch": (surroundings.get("packages") or {}).get("torch"),
-        "commit": surroundings.get("commit"),
-        "dirty": surroundings.get("dirty"),
-        "device": surroundings.get("device_name"),
-    }
-
-
-def _data(record: Mapping[str, Any]) -> str:
-    """The fingerprint of a run's data; empty where it is unknown."""
-    known = record.get("provenance") or {}
-    return json.dumps(known["data"], sort_keys=True) if known.get("data") else ""
-
-
-def _times(training: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
-    """The seconds of a run, and whether the machine was busy (None if unknown)."""
-    seconds, evaluation = training.get("seconds"), training.get("evaluation_seconds")
-    waiting, contended = training.get("waiting_seconds"), None
-    if not (seconds is None or evaluation is None or waiting is None or threads is None):
-        contended = waiting > CONTENDED * threads * (seconds + evaluation)
-    return {
-        "train_seconds": seconds,
-        "cpu_seconds": training.get("cpu_seconds"),
-        "evaluation_seconds": evaluation,
-        "waiting_seconds": waiting,
-        "threads": threads,
-        "contended": contended,
-    }

@@ -20,23 +20,15 @@ import numpy as np
 
 from auxbench.records.record import FINAL
 from auxbench.records.store import Store
-from auxbench.stats.frame import FIXED, NUMBERS, columns_of
+from auxbench.stats.columns import FIXED, PLAIN, Columns, decoded, table
 
 if TYPE_CHECKING:
     import pandas
 
 FILE = ".index.npz"
-VERSION = 1
+VERSION = 2
 MANY = 2_000  # runs from which on an index is kept
 TAIL = 4096  # bytes at the end of a file by which it is known again
-PLAIN = (
-    *NUMBERS,
-    "metric_version",
-    "draw",
-    "seed",
-    "pretrained",
-    "traced",
-)  # columns that are arrays of numbers
 
 
 def indexed(store: Store) -> pandas.DataFrame:
@@ -45,25 +37,28 @@ def indexed(store: Store) -> pandas.DataFrame:
     Problems with lines are listed in `store.problems`, as by reading the records. Errors:
     `UsageError` if the records cannot be read.
     """
-    import pandas
-
     file, state = store.folder / FILE, _state(store)
     known = _load(file)
     if known is not None and known[0]["state"] == state:
         store.problems = list(known[0]["problems"])
         return known[1]
     if known is not None and (start := _appended(store, known[0]["state"], state)):
-        new = columns_of(store.runs(start))
+        new = _read(store, start)
         problems = [*known[0]["problems"], *store.problems]
         rows = _merged(known[1], new) if len(new) else known[1]
     else:
-        rows = columns_of(store.runs())
+        rows = _read(store)
         problems = list(store.problems)
     store.problems = problems
     if len(rows) >= MANY:
         with suppress(OSError):  # a folder that cannot be written is read without an index
             _save(file, {"version": VERSION, "state": state, "problems": problems}, rows)
-    return pandas.DataFrame(rows)
+    return rows
+
+
+def _read(store: Store, start: int = 0) -> pandas.DataFrame:
+    columns = Columns()
+    return columns.frame(store.kept(columns.add, start).values())
 
 
 def _merged(old: pandas.DataFrame, new: pandas.DataFrame) -> pandas.DataFrame:
@@ -121,8 +116,6 @@ def _save(file: Path, head: dict[str, Any], rows: pandas.DataFrame) -> None:
 
 def _load(file: Path) -> tuple[dict[str, Any], pandas.DataFrame] | None:
     """What an index says of itself, and its columns; None if there is none that can be read."""
-    import pandas
-
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             head = json.loads(arrays["about_it"].tobytes())
@@ -133,9 +126,7 @@ def _load(file: Path) -> tuple[dict[str, Any], pandas.DataFrame] | None:
                 if key in PLAIN:
                     columns[key] = arrays[key]
                     continue
-                distinct = np.empty(len(head["values"][key]) + 1, dtype=object)
-                distinct[:-1], distinct[-1] = head["values"][key], None  # code -1 is None
-                columns[key] = distinct[arrays[key]]
-            return head, pandas.DataFrame(columns)
+                columns[key] = decoded(head["values"][key], arrays[key])
+            return head, table(columns)
     except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile):
         return None

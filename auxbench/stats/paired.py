@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
-from scipy.optimize import brentq
 
 from auxbench.stats.signflip import flip_interval
 
@@ -82,6 +81,26 @@ def interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, floa
     return mean, mean - half, mean + half
 
 
+def intervals(
+    parts: Numbers | Sequence[Numbers], level: float = LEVEL
+) -> tuple[list[float], list[float], list[float]]:
+    """The means and the bounds of `interval` for many groups of values.
+
+    >>> [[round(x, 3) for x in part] for part in intervals([np.array([1.0, 2.0, 3.0])])]
+    [[2.0], [-0.484], [4.484]]
+    """
+    mean, low, high = (np.full(len(parts), math.nan) for _ in range(3))
+    counts = np.array([len(part) for part in parts])
+    for count in set(counts.tolist()) - {0}:
+        places = np.flatnonzero(counts == count)
+        values = np.stack([parts[place] for place in places.tolist()])
+        mean[places] = values.mean(1)
+        if count > 1:
+            half = _quantile(count, level) * values.std(1, ddof=1) / math.sqrt(count)
+            low[places], high[places] = mean[places] - half, mean[places] + half
+    return mean.tolist(), low.tolist(), high.tolist()
+
+
 def paired(
     ours: Mapping[int, float],
     theirs: Mapping[int, float],
@@ -145,6 +164,8 @@ def _effect(n: int, alpha: float, power: float) -> float:
     The two tails are averaged over the observed spread, on quantiles of its chi-squared
     distribution: scipy's noncentral t gives NaN or warns far out in the tails, as with few seeds.
     """
+    from scipy.optimize import brentq  # slow to import, and boards do without
+
     critical = -float(special.stdtrit(n - 1, alpha / 2))
     shares = (np.arange(GRID) + 0.5) / GRID
     limits = critical * np.sqrt(2 * special.gammaincinv((n - 1) / 2, shares) / (n - 1))
@@ -165,6 +186,7 @@ def _flip_interval(differences: tuple[float, ...]) -> tuple[float, float]:
     return flip_interval(np.array(differences)) if differences else (math.nan, math.nan)
 
 
+@lru_cache(maxsize=1024)
 def _quantile(n: int, level: float) -> float:
     return -float(special.stdtrit(n - 1, (1 - level) / 2))
 

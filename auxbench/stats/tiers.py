@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 Name = TypeVar("Name", bound=Hashable)
 Numbers = npt.NDArray[np.float64]
@@ -27,31 +27,69 @@ def rank_intervals(scores: Numbers, level: float = 0.95) -> tuple[Numbers, Numbe
     >>> low.tolist(), high.tolist()
     ([1.0, 2.0], [1.0, 2.0])
     """
+    low, high = _places(level)
+    ordered = np.partition(_doubled(scores), [low, high], axis=1)
+    return ordered[:, low] / 2, ordered[:, high] / 2
+
+
+@lru_cache
+def _places(level: float) -> tuple[int, int]:
+    """The places of the bounds among the sorted draws."""
     edge = (1 - level) / 2
-    drawn = drawn_ranks(scores, np.random.default_rng(0))
-    low, high = np.quantile(drawn, [edge, 1 - edge], axis=1, method="inverted_cdf")
-    return low, high
+    places = np.quantile(np.arange(DRAWS), [edge, 1 - edge], method="inverted_cdf")
+    return int(places[0]), int(places[1])
 
 
-def drawn_ranks(scores: Numbers, rng: np.random.Generator) -> Numbers:
+def drawn_ranks(scores: Numbers) -> Numbers:
     """The ranks [M, DRAWS] of M methods in every draw, from their scores [M, n].
 
-    Problems drawn with generators of the same seed have the same draws for the same seeds.
+    All problems with the same seeds have the same draws, since they often share their data.
     """
+    ranks: Numbers = _doubled(scores) / 2
+    return ranks
+
+
+def _doubled(scores: Numbers) -> npt.NDArray[np.int32]:
+    """Twice the ranks of `drawn_ranks`, which are whole numbers also where equal ones share."""
     counts = (~np.isnan(scores)).sum(1)
     means = np.nansum(scores, axis=1) / np.maximum(counts, 1)
     errors = np.nan_to_num(scores - means[:, None])
     errors /= np.sqrt(counts * np.maximum(counts - 1, 1)).clip(1)[:, None]
-    drawn = means[:, None] + errors @ rng.standard_normal((scores.shape[1], DRAWS))
-    for count in np.unique(counts):
-        rows = counts == count
-        if count > 1:
-            tail = np.sqrt((count - 1) / rng.chisquare(count - 1, DRAWS))
-            drawn[rows] = means[rows, None] + (drawn[rows] - means[rows, None]) * tail
-        else:  # anything is possible
-            drawn[rows] = np.where(rng.random((rows.sum(), DRAWS)) < 0.5, -np.inf, np.inf)
-    ranks: Numbers = rankdata(-drawn, axis=0)
-    return ranks
+    kinds, rows = np.unique(counts, return_counts=True)
+    single = int(rows[kinds <= 1].sum())
+    normal, tails, coins = _draws(scores.shape[1], tuple(kinds[kinds > 1].tolist()), single)
+    drawn = means[:, None] + errors @ normal
+    for count, tail in tails.items():
+        alike = counts == count
+        drawn[alike] = means[alike, None] + (drawn[alike] - means[alike, None]) * tail
+    drawn[counts <= 1] = coins  # anything is possible
+    above = np.stack([_count(drawn > row) for row in drawn])
+    count = len(drawn)
+    if (above.sum(0) == count * (count - 1) // 2).all():  # no two are equal
+        return 2 * (above + 1)
+    return above + 1 + np.stack([_count(drawn >= row) for row in drawn])
+
+
+def _count(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """The number of marks in each column; bytes are added up fast."""
+    kind = np.uint8 if len(marks) < 256 else np.int32
+    found: npt.NDArray[np.int32] = marks.view(np.uint8).sum(0, dtype=kind).astype(np.int32)
+    return found
+
+
+@lru_cache(maxsize=4)
+def _draws(
+    seeds: int, counts: tuple[int, ...], single: int
+) -> tuple[Numbers, dict[int, Numbers], Numbers]:
+    """The draws for methods with these counts of seeds, and for `single` methods with one.
+
+    They are normal weights [seeds, DRAWS], factors [DRAWS] by count, and infinities of either sign.
+    """
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal((seeds, DRAWS))
+    coins = np.where(rng.random((single, DRAWS)) < 0.5, -np.inf, np.inf)
+    tails = {count: np.sqrt((count - 1) / rng.chisquare(count - 1, DRAWS)) for count in counts}
+    return normal, tails, coins
 
 
 def tiers(order: Sequence[Name], apart: Mapping[tuple[Name, Name], bool]) -> dict[Name, int]:

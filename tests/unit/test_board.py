@@ -123,7 +123,7 @@ def test_costs_that_are_unknown_stay_empty() -> None:
     ] * 4
 
 
-def test_seconds_of_busy_machines_are_marked_and_those_of_mixed_threads_left_out() -> None:
+def test_seconds_of_busy_machines_are_marked() -> None:
     records = study({"single": [40.0, 41.0], "hps": [40.0, 41.0]})
     for run in records:
         run["environment"] = {"device_name": "A", "threads": 2}
@@ -131,12 +131,51 @@ def test_seconds_of_busy_machines_are_marked_and_those_of_mixed_threads_left_out
     (board,) = boards(records)
     assert [row["contended"] for row in board.rows] == [0, 1]
     assert "runs of hps (1), whose threads waited" in " ".join(board.notes)
+    assert [row["hardware"] for row in board.rows] == ["A, 2 threads"] * 2
     assert board.rows[0]["train_seconds"] == 10.5
-    records[0]["environment"]["threads"] = 1
+
+
+EPYC = {"device": "cpu", "device_name": "EPYC", "processor": "EPYC", "threads": 2}
+XEON = {"device": "cpu", "device_name": "Xeon", "processor": "Xeon", "threads": 2}
+GPU = {"device": "cuda", "device_name": "H100", "processor": "Xeon", "threads": 2}
+
+
+def test_hardware_classes_never_share_a_column_of_seconds() -> None:
+    records = study({"single": [40.0, 41.0], "hps": [42.0, 43.0], "famo": [44.0, 45.0]})
+    for run, machine in zip(records, (EPYC, XEON, EPYC, EPYC, XEON, GPU), strict=True):
+        run["environment"] = machine
     (board,) = boards(records)
-    for key in ("train_seconds", "cpu_seconds", "latency_ms"):
-        assert [row[key] for row in board.rows] == [None, None]
-    assert "different numbers of threads (1, 2)" in " ".join(board.notes)
+    rows = {row["method"]: row for row in board.rows}
+    keys = ("train_seconds", "cpu_seconds", "evaluation_seconds", "latency_ms", "threads")
+    assert [rows["single"][key] for key in keys] == [10.0, 9.0, 2.0, 3.25, 2]
+    assert rows["hps"]["train_seconds"] == 10.5
+    assert [rows["famo"][key] for key in keys] == [None] * 5
+    assert {row["hardware"] for row in board.rows} == {"EPYC, 2 threads"}
+    for row in board.rows:  # counts do not depend on the hardware
+        assert (row["forward"], row["train_flops"], row["macs"]) == (400, 25 * 10**11, 15 * 10**7)
+    assert (
+        "Seconds and latency are those of 3 runs on EPYC, 2 threads; runs on other hardware do not "
+        "count in them: Xeon, 2 threads (2), H100 with Xeon, 2 threads (1)."
+    ) in board.notes
+
+
+def test_numbers_of_threads_are_hardware_too() -> None:
+    records = study({"single": [40.0, 41.0], "hps": [42.0, 43.0]})
+    for run, threads in zip(records, (1, 1, 2, 2), strict=True):
+        run["environment"] = {**EPYC, "threads": threads}
+    (board,) = boards(records)
+    rows = {row["method"]: row for row in board.rows}
+    assert (rows["single"]["train_seconds"], rows["hps"]["train_seconds"]) == (10.5, None)
+    assert any("EPYC, 2 threads (2)" in note for note in board.notes)
+
+
+def test_runs_without_seconds_are_of_no_class() -> None:
+    records = [*study({"single": [40.0, 41.0]}), record("hps", 0, None, status="killed")]
+    for run in records:
+        run["environment"] = EPYC
+    records[2]["environment"] = GPU
+    (board,) = boards(records)
+    assert not any("other hardware" in note for note in board.notes)
 
 
 def test_one_slow_run_does_not_set_the_latency() -> None:
@@ -158,7 +197,7 @@ def test_a_board_says_when_costs_or_networks_do_not_compare() -> None:
     two["environment"], one["environment"] = {"device_name": "H"}, {"device_name": "A"}
     text = " ".join(render(boards([one, two]), "text").split())
     assert "differs from the single-task network in its operators: single." in text
-    assert "come from different devices: A, H." in text
+    assert "those of 1 run on A; runs on other hardware do not count in them: H (1)." in text
 
 
 def test_scores_of_networks_that_were_cut_while_they_depended_on_others_are_marked() -> None:

@@ -13,8 +13,8 @@ from auxbench.stats import Claim, collapsed, decide, paired
 from auxbench.stats.calibrate import LIMITS, SHAPES, calibrate, measured, resampled
 from auxbench.stats.collapse import shared_depth
 from auxbench.stats.decision import STRICT, evidence, level
-from auxbench.stats.signflip import flip_interval, signflip
-from auxbench.stats.tiers import rank_intervals, tiers
+from auxbench.stats.signflip import PATTERNS, flip_interval, signflip, signflips
+from auxbench.stats.tiers import drawn_ranks, rank_intervals, tiers
 
 MANY = 5
 DIFFERENCES = np.array([0.9, -0.2, 1.4, 0.6, 1.1, 0.3, 0.8])
@@ -174,3 +174,44 @@ def test_a_tier_begins_with_its_best_method() -> None:
     apart = {("a", "b"): False, ("a", "c"): True, ("a", "d"): True}
     apart |= {("b", "c"): True, ("b", "d"): False, ("c", "d"): False}
     assert tiers(["a", "b", "c", "d"], apart) == {"a": 1, "b": 1, "c": 2, "d": 2}
+
+
+@pytest.mark.parametrize("n", [2, 5, 6, 19, 20, 21, 40])
+def test_many_sign_flip_tests_are_those_of_each(n: int) -> None:
+    rng = np.random.default_rng(n)
+    differences = rng.standard_normal((30, n)) + rng.uniform(0, 3, (30, 1))
+    differences[0], differences[1] = 0.0, np.abs(differences[1])
+    differences[2] = np.round(differences[2])
+    assert signflips(differences).tolist() == [signflip(row) for row in differences]
+    if n <= 6:  # all patterns one by one
+        signs = np.array([[1 - 2 * (i >> j & 1) for j in range(n)] for i in range(2**n)])
+        sums, total = np.abs(differences @ signs.T), np.abs(differences.sum(1))
+        assert signflips(differences) == pytest.approx((sums >= total[:, None] - 1e-9).mean(1))
+
+
+def test_no_patterns_are_drawn_where_none_can_reach_the_sum() -> None:
+    far = np.random.default_rng(0).standard_normal((1, 400)) + 0.6  # 12 times the root
+    near = far - 0.2
+    assert signflips(far).tolist() == [1 / PATTERNS]
+    random = np.random.default_rng(0).random((PATTERNS, 400)) < 0.5
+    random[0] = True
+    for values in (far, near):
+        flipped = 2 * (random @ values[0]) - values[0].sum()
+        assert signflips(values)[0] == np.mean(np.abs(flipped) >= abs(values[0].sum()) - 1e-9)
+
+
+def test_drawn_ranks_are_scipys_with_ties_and_single_seeds() -> None:
+    scores = np.random.default_rng(0).standard_normal((5, 6))
+    scores[1] = scores[0]
+    scores[2, 1:] = scores[3, 1:] = np.nan
+    found = drawn_ranks(scores)
+    assert (found.sum(0) == 15).all()
+    assert (found[0] == found[1]).all()
+    assert set(np.unique(found[2])) <= {1.0, 1.5, 4.5, 5.0}
+    assert (found[2] == found[3]).any()
+    rng = np.random.default_rng(0)
+    whole = np.random.default_rng(1).standard_normal((4, 6))
+    means = whole.mean(1, keepdims=True)
+    drawn = (whole - means) / np.sqrt(30) @ rng.standard_normal((6, 2000))
+    drawn = means + drawn * np.sqrt(5 / rng.chisquare(5, 2000))
+    assert (drawn_ranks(whole) == stats.rankdata(-drawn, axis=0)).all()

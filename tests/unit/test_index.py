@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import gzip
 import os
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
 import pytest
 
+from auxbench.records import store as stored
 from auxbench.records.store import Store
+from auxbench.records.validity import read
 from auxbench.stats import frame, index
 from auxbench.stats.frame import labelled
 from auxbench.stats.index import FILE, indexed
 from tests.unit._records import record, study
 
 SCORES = {"single": [40.0, 41.0, 42.0], "hps": [42.0, 43.0, 44.0], "hps:lr=0.1": [1.0, 2.0, 3.0]}
+
+
+class Whole(dict[str, Any]):
+    """A record that can be seen to be gone."""
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +98,25 @@ def test_later_records_of_a_run_count_as_when_all_are_read(store: Store) -> None
     store.append(record("uw", 1, 46.0))
     store.append(record("hps", 0, None, status="diverged"))
     check(store)
+
+
+def test_no_record_is_held_while_the_index_is_made(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[Whole]] = []
+    alive: list[int] = []
+
+    def parse(line: bytes) -> tuple[Whole | None, str]:
+        alive.append(sum(one() is not None for one in made))
+        found, wrong = read(line)
+        record = None if found is None else Whole(found)
+        made.extend([] if record is None else [weakref.ref(record)])
+        return record, wrong
+
+    monkeypatch.setattr(stored, "read", parse)
+    assert len(indexed(store)) == 10
+    assert len(made) == 10
+    assert max(alive) <= 1
 
 
 def test_damaged_lines_are_told_each_time(store: Store) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from auxbench.cost.training import PASSES, Meter
 from auxbench.execution import plan as planning
+from auxbench.execution.environment import environment
 from auxbench.execution.execute import begin, provenance_of
 from auxbench.execution.plan import Paces, counted, plan, rehearse
 from auxbench.execution.study import Study
@@ -122,14 +124,26 @@ def test_data_that_are_not_there_are_named_with_what_makes_them(
 def test_stale_runs_are_counted_and_recorded_seconds_preferred(tmp_path: Path) -> None:
     study = Study.of("single", SMALL, seeds=3, steps=4, batch=4, budget="demo")
     store = Store(tmp_path)
-    costs = {"training": {"seconds": 123.0}}
+    costs = {"training": {"seconds": 123.0}, "environment": environment()}
     store.append(record(study.runs[0], "done", provenance=provenance_of(study.runs[0]), **costs))
     store.append(record(study.runs[1], "done", **costs))
-    (cell,) = plan(study, store)
+    (cell,) = plan(study, store, threads=torch.get_num_threads())
     assert (cell.done, cell.missing, cell.stale) == (1, 2, 1)
     assert (cell.seconds, cell.recorded) == (123.0, True)
     assert (cell.forward, cell.lacking) == (4, "")
     assert "Stale runs were recorded with code or data that" in render([table([cell], 1)], "text")
+
+
+def test_seconds_of_other_hardware_are_not_an_estimate(tmp_path: Path) -> None:
+    study = Study.of("single", SMALL, seeds=2, steps=4, batch=4, budget="demo")
+    store = Store(tmp_path)
+    other = {**environment(), "device_name": "another processor"}
+    costs = {"training": {"seconds": 123.0}, "environment": other}
+    store.append(record(study.runs[0], "done", provenance=provenance_of(study.runs[0]), **costs))
+    (cell,) = plan(study, store, threads=torch.get_num_threads())
+    assert not cell.recorded
+    assert cell.seconds is not None
+    assert cell.seconds < 100
 
 
 def test_what_cannot_be_trained_is_impossible_before_it_runs(tmp_path: Path) -> None:

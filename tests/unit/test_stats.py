@@ -21,6 +21,7 @@ from auxbench.stats import (
     paired,
     ranks,
 )
+from auxbench.stats.paired import intervals
 from tests.unit._records import record, study
 
 MANY = 5  # methods on a problem, from which on the level is 5 %
@@ -38,6 +39,14 @@ def test_interval_is_scipys() -> None:
     values = list(A.values())
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert interval(values) == pytest.approx((np.mean(values), expected.low, expected.high))
+
+
+def test_intervals_of_many_groups_are_those_of_each() -> None:
+    rng = np.random.default_rng(0)
+    groups = [rng.standard_normal(n) for n in (5, 1, 0, 5, 20, 1)]
+    wanted = [interval(group.tolist()) for group in groups]
+    for column, expected in zip(intervals(groups), zip(*wanted, strict=True), strict=True):
+        np.testing.assert_array_equal(column, expected)
 
 
 def test_paired_test_and_interval_are_scipys() -> None:

@@ -15,7 +15,7 @@ from auxbench.errors import UsageError
 from auxbench.execution.sampling import Point, Sobol, Tpe
 from auxbench.execution.study import Study
 from auxbench.execution.tuning import FIRST_SEED, Search
-from auxbench.records.ledger import Ledger, Tuning
+from auxbench.records.ledger import Ledger, Trial, Tuning
 from auxbench.records.store import Store
 from auxbench.report.board import boards
 from auxbench.report.tuning import table
@@ -213,3 +213,16 @@ def test_the_ledger_is_plain_json(tuned: Path) -> None:
         "static",
         "gradnorm",
     }
+
+
+def test_seconds_of_tunings_on_other_hardware_are_left_out() -> None:
+    made = [("hps", "EPYC"), ("uw", "EPYC"), ("famo", "Xeon")]
+    tunings = [
+        Tuning("p", name, name, "up", (Trial(name, 1.0, 2, 3.0, 4.0, (machine,)),))
+        for name, machine in made
+    ]
+    found = table(tunings)
+    assert [row["seconds"] for row in found.rows] == [3.0, 3.0, None]
+    assert [row["flops"] for row in found.rows] == [4.0] * 3
+    assert "Seconds are those of tunings on EPYC alone, not on Xeon." in found.notes
+    assert len(table(tunings[:2]).notes) == 1

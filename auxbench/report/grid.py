@@ -1,0 +1,88 @@
+"""Grids: cells of text in aligned columns, as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+LEAST = 12  # characters to which a column of words may shrink
+
+
+def grid(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], width: int
+) -> list[str]:
+    """The lines of a table that fits the width: words are folded where it is narrow, numbers not.
+
+    Columns of numbers are aligned to the right. rich draws the same table in twenty times as long.
+
+    >>> print(*grid(["name", "n"], [["hps", "1"], ["single", "20"]], [False, True], 80), sep="\\n")
+     name     n
+     ──────────
+     hps      1
+     single  20
+    """
+    if not titles:
+        return []
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in titles]
+    widths = _widths(titles, columns, numeric, width)
+    cells = [
+        [_folded(cell, size, right) for cell in (title, *column)]
+        for title, column, size, right in zip(titles, columns, widths, numeric, strict=True)
+    ]
+    head = max(len(column[0]) for column in cells)
+    gaps = [" " * size for size in widths]
+    for column, gap in zip(cells, gaps, strict=True):
+        column[0] = [gap] * (head - len(column[0])) + column[0]  # titles stand on the line
+    lines = [
+        " " + "  ".join(part or gap for part, gap in zip(line, gaps, strict=True))
+        for row in zip(*cells, strict=True)
+        for line in zip_longest(*row)
+    ]
+    lines.insert(head, " " + "─" * (sum(widths) + 2 * (len(widths) - 1)))
+    return [line for line in map(str.rstrip, lines) if line]
+
+
+def _widths(
+    titles: Sequence[str], columns: Sequence[Sequence[str]], numeric: Sequence[bool], width: int
+) -> list[int]:
+    """The width of every column, so that the table fits."""
+    wanted, least = [], []
+    for title, column, number in zip(titles, columns, numeric, strict=True):
+        cells = [_length(cell) for cell in column]
+        words = [_length(word) for word in title.split()]
+        wanted.append(max([_length(title), *cells]))
+        folded = cells if number else [min(LEAST, cell) for cell in cells]
+        least.append(max([*words, *folded], default=1))
+    # If the numbers alone are too wide, the terminal wraps the lines.
+    slack = max(0, width - 2 * len(wanted) - sum(least))
+    widths = []
+    for most, few in zip(wanted, least, strict=True):
+        widths.append(min(most, few + slack))
+        slack -= widths[-1] - few
+    return widths
+
+
+def _folded(text: str, width: int, right: bool) -> list[str]:
+    """The lines of a cell, padded to the width of its column."""
+    text = text.rstrip(" ") if right else text
+    length = _length(text)
+    if length <= width and "\n" not in text:
+        gap = " " * (width - length)
+        return [gap + text if right else text + gap]
+    import io
+
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=io.StringIO(), width=10_000, force_terminal=False)
+    lines = Text(text).wrap(console, width, justify="right" if right else "left", overflow="fold")
+    return [line.plain for line in lines]
+
+
+def _length(text: str) -> int:
+    """The number of cells that a text fills in a terminal."""
+    if text.isascii() and "\n" not in text:
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
