@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from auxbench.errors import UsageError
-from auxbench.execution.jobs import states
+from auxbench.execution.jobs import cancel, states
 from auxbench.execution.resources import Resources
 from auxbench.execution.slurm import FILLED, Slurm
 from auxbench.execution.study import Study
@@ -36,22 +36,29 @@ Begin = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Begin:
-    """Start a command whose runs are carried out by jobs of a cluster."""
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Start a command whose runs are carried out by jobs of a cluster; all end with the test."""
+    begun: list[subprocess.Popen[str]] = []
 
     def start(words: tuple[str, ...], **options: object) -> subprocess.Popen[str]:
         file = tmp_path / "options.yml"
         file.write_text(json.dumps(options), encoding="utf-8")
         more = ("--results", str(tmp_path), "--executor", "slurm", "--executor-options", str(file))
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "auxbench", *words, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
+        begun.append(process)
+        return process
 
-    return start
+    yield start
+    cancel(tmp_path)
+    for process in begun:
+        process.kill()
+        process.communicate()
 
 
 def auxbench(word: str, results: Path) -> str:
