@@ -7,6 +7,7 @@ that is preempted or reaches its time limit saves its runs and is queued again.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from types import FrameType
 from typing import Any
 
 from auxbench.data.progress import counted
@@ -177,7 +179,7 @@ class Bundle:
 
     def __call__(self) -> None:
         """Carry out the runs; those that are recorded already are skipped."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # scancel saves the runs
+        signal.signal(signal.SIGTERM, _end)
         local = Local(self.resources)
         self.local.append(local)
         local.carry_out(Study(self.runs), Store(self.results), retry=self.retry, quiet=False)
@@ -189,3 +191,19 @@ class Bundle:
         for local in self.local:
             local.stop()
         return DelayedSubmission(replace(self, local=[]))
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Save the runs of a job that Slurm asks to end, and queue it again if it is preempted.
+
+    A job that was cancelled is no longer running for Slurm; one that is preempted is, as long as it
+    has a grace time, and would not be queued again if it ended by itself.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    command = ["squeue", "--noheader", "--format", "%T", "--jobs", job or ""]
+    if job and subprocess.run(command, capture_output=True, text=True).stdout.strip() == "RUNNING":
+        from submitit.core.job_environment import JobEnvironment
+
+        os.kill(os.getpid(), JobEnvironment._usr_sig())  # submitit calls `checkpoint`
+        return
+    signal.default_int_handler(number, frame)

@@ -33,6 +33,8 @@ from auxbench.training.gradients import Gradients
 from auxbench.training.group import ALONE, group
 from auxbench.training.loop import Training
 
+pytestmark = pytest.mark.slow  # every session imports torch in three processes
+
 STEPS = 4
 ROOT = Path(__file__).parents[2]
 ROOMS = "rooms:test=4:train=16:validation=4"
@@ -259,7 +261,6 @@ def test_two_processes_train_as_one_does(case: Case, found: list[dict[str, Any]]
     same(case, found)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES["others"], ids=lambda case: case.name)
 def test_so_they_do_with_every_method(case: Case, others: list[dict[str, Any]]) -> None:
     same(case, others)
@@ -290,7 +291,6 @@ def test_what_processes_cannot_share_is_refused_by_all(found: list[dict[str, Any
         assert without.startswith("a loss has a gradient in some processes only;")
 
 
-@pytest.mark.slow
 def test_the_command_line_under_torchrun(tmp_path: Path) -> None:
     words = (
         "-m torch.distributed.run --standalone --nproc-per-node 2 -m auxbench run --device cpu "
