@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 FOLDER = "slurm"  # in the results folder
+PATIENCE = 20.0  # seconds; without its controller, squeue tries for longer
 
 
 def states(folder: Path) -> dict[str, str]:
@@ -41,7 +42,8 @@ def awaited(folder: Path) -> set[str]:
 
 def cancel(folder: Path) -> list[str]:
     """End all jobs of a results folder, which save their runs first; return their ids."""
-    queued, processes = list(_queued(folder)), list(_processes(folder))
+    queued = [name for name, state in _queued(folder).items() if state != "UNKNOWN"]
+    processes = list(_processes(folder))
     if queued:
         # --full also reaches a job that has only just started
         subprocess.run(["scancel", "--full", *queued], check=False, capture_output=True)
@@ -53,12 +55,15 @@ def cancel(folder: Path) -> list[str]:
 
 def _queued(folder: Path) -> dict[str, str]:
     """The states of jobs in Slurm's queue; each part of an array has its own."""
-    if shutil.which("squeue") is None:
+    if not (folder / FOLDER).is_dir() or shutil.which("squeue") is None:
         return {}
     command = ["squeue", "--noheader", "--array", "--me", "--format", "%i\t%T\t%o"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
         return {"?": "UNKNOWN"}  # the controller is busy or being restarted
+    if done.returncode:
+        return {"?": "UNKNOWN"}
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     inside = f"{folder.resolve() / FOLDER}{os.sep}"
     return {row[0]: row[1] for row in rows if len(row) == 3 and row[2].strip().startswith(inside)}
