@@ -78,6 +78,7 @@ class Ray(Queue):
 
     def connect(self) -> None:
         """Connect to the cluster, or start one on this machine."""
+        self.joined = self.ray.is_initialized()  # by the user's own script
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         address = self.resources.address or os.environ.get("RAY_ADDRESS")
         try:
@@ -159,7 +160,8 @@ class Ray(Queue):
         return ended
 
     def close(self) -> None:
-        self.ray.shutdown()
+        if not self.joined:
+            self.ray.shutdown()
 
     def stop(self) -> None:
         with suppress(Exception):  # the cluster may be what has failed
@@ -167,7 +169,7 @@ class Ray(Queue):
         patience = time.monotonic() + GRACE + 10
         while self.left and time.monotonic() < patience:
             time.sleep(0.1)
-        self.ray.shutdown()
+        self.close()
 
 
 class Bell:
