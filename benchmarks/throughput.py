@@ -94,7 +94,7 @@ def main(target: Path | None, rounds: int, ray: bool) -> None:
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         )
         try:
-            words = ("--executor", "ray", "--address", "127.0.0.1:6399")
+            words = ("--executor", "ray", "--address", "auto")
             found["Ray, more per run, seconds"] = (
                 per_run(*words) - found["start-up per run, seconds"]
             )
