@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 
@@ -68,7 +69,11 @@ def main() -> None:
         # The reader, such as `head`, has closed the pipe.
         sys.stderr.close()
         code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+    code = code if isinstance(code, int) else 0
+    if launched():  # gloo's threads may abort a process that takes them down by itself
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _command() -> object:
