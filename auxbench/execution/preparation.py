@@ -1,4 +1,4 @@
-"""What is done once before many processes need it: backbones and data."""
+"""Preparation of backbones and data, done once before many processes need them."""
 
 from __future__ import annotations
 

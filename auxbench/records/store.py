@@ -122,7 +122,7 @@ class Store:
         return list(self.kept(lambda record: record, start).values())
 
     def kept(self, keep: Callable[[dict[str, Any]], Kept], start: int = 0) -> dict[str, Kept]:
-        """What `keep` makes of every record that `runs` gives, by id.
+        """The result of `keep` for every record that `runs` gives, by id.
 
         Records are read one by one, and those that later ones replace are given to `keep` too.
         """

@@ -103,13 +103,13 @@ def _spent(runs: Runs, key: str, marks: Marks) -> list[float]:
 
 
 def _counts(runs: Runs, marks: Marks) -> list[int]:
-    """How many runs of every method are marked."""
+    """The number of marked runs of every method."""
     found = np.bincount(runs.numbers[marks], minlength=len(runs.methods))
     return [int(count) for count in found]
 
 
 def _dropped(runs: Runs, done: Marks) -> tuple[list[int], list[float | None]]:
-    """How often every method dropped open connections, and the largest strength of any dropped."""
+    """The number of runs that dropped open connections, and the largest strength, by method."""
     parts = _parts(runs, "dropped_strength", done)
     return (
         [int((part > OPEN).sum()) if len(part) else 0 for part in parts],

@@ -122,7 +122,7 @@ class Columns:
 
 
 def columns_of(records: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
-    """What is read of each record, one row per run: the columns that never change afterwards."""
+    """The columns that never change once a run is recorded, one row per run."""
     columns = Columns()
     places = {record["id"]: columns.add(record) for record in records}
     return columns.frame(places.values())

@@ -75,7 +75,7 @@ class Group:
         return number
 
     def first(self, make: Callable[[], Value]) -> Value:
-        """What `make` returns in the first process; the others do not call it."""
+        """The result of `make` in the first process, for all; the others do not call it."""
         return make()
 
 

@@ -54,7 +54,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What distinguishes the case."""
+        """A name that no other case has."""
         words = self.method, self.dataset.partition(":")[0], str(self.dtype).partition(".")[2]
         return "-".join((*words, *("masked",) * self.masked, *("chunks",) * (self.chunks > 1)))
 
@@ -117,7 +117,7 @@ def training_of(case: Case) -> Training:
 
 
 def trained(case: Case) -> dict[str, Any]:
-    """What some steps change, and what they cost."""
+    """The state after some steps, and their costs."""
     training = training_of(case)
     training.run()
     costs = training.meter.summary()
