@@ -92,6 +92,7 @@ def run(
     instead.
     """
     from auxbench.execution.executor import carry_out
+    from auxbench.execution.fastest import resolved
     from auxbench.execution.limits import Limits
     from auxbench.execution.resources import Resources, options_of
     from auxbench.execution.study import Study
@@ -100,7 +101,9 @@ def run(
 
     limits, options = Limits.of(timeout, stall, memory), options_of(executor_options)
     resources = Resources(device, jobs, threads, limits, executor, options, address)
-    study, store = Study.of(methods, dataset, **words).shard(shard), Store(results)
+    store = Store(results)
+    words = resolved(methods, dataset, words, resources, store)
+    study = Study.of(methods, dataset, **words).shard(shard)
     store.prepare()
     carry_out(study, store, resources, retry=retry, quiet=quiet)
     wanted = {run.id for run in study.runs}
@@ -129,6 +132,7 @@ def tune(
     `run`, and for fewer than one trial or seed.
     """
     from auxbench.execution.executor import carry_out
+    from auxbench.execution.fastest import resolved
     from auxbench.execution.resources import Resources
     from auxbench.execution.tuning import tune as search
     from auxbench.records.store import Store
@@ -136,6 +140,7 @@ def tune(
 
     resources = Resources.of(words)
     store = Store(results)
+    words = resolved(methods, dataset, words, resources, store)
     store.prepare()
     _, study = search(
         methods,

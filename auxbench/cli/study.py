@@ -105,16 +105,18 @@ def plan(
 ) -> None:
     """Show what a run would do and cost. Says what is done and what is impossible."""
     check(words)
+    from auxbench.execution.fastest import resolved
     from auxbench.execution.plan import plan as make_plan
-    from auxbench.execution.resources import resolve, slots, threads_of
+    from auxbench.execution.resources import Resources, resolve, slots, threads_of
     from auxbench.execution.study import Study
     from auxbench.records.store import Store
     from auxbench.report.plan import table
 
+    store = Store(Path(results))
+    words = resolved(methods, dataset, words, Resources(device, jobs, threads), store)
     study = Study.of(methods, dataset, **words)
     device = resolve(device)
     at_once = slots(device, jobs)
-    store = Store(Path(results))
     cells = make_plan(study, store, device, threads_of(threads, at_once), retry)
     show([table(cells, at_once)], style)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from auxbench.data.kinds import Kind
@@ -39,9 +40,12 @@ class Batch:
         return self.inputs.shape[0]
 
     def to(self, device: str) -> Batch:
-        """The same batch on another device."""
+        """The same batch on another device, its images stored with channels last."""
         moved = {name: target.to(device) for name, target in self.targets.items()}
-        return Batch(self.inputs.to(device), moved)
+        inputs = self.inputs.to(device)
+        if inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return Batch(inputs, moved)
 
 
 class SampleLosses(NamedTuple):

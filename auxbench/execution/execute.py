@@ -17,7 +17,7 @@ from auxbench.data.seeds import Seeds
 from auxbench.errors import Diverged, Stopped
 from auxbench.execution.environment import environment
 from auxbench.networks import backbone
-from auxbench.networks.builder import Builder
+from auxbench.networks.builder import Builder, placed
 from auxbench.networks.pretrained import kept
 from auxbench.records import provenance
 from auxbench.records.record import record
@@ -162,7 +162,7 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
     scores = evaluate(networks, test, "test", run.recipe.batch, device)
 
     example = test.batch(np.arange(1), None).to(device).inputs
-    single = training.builder.network(architecture.primary).to(device)
+    single = placed(training.builder.network(architecture.primary), device)
     in_training_score = next(score for score in scores if score.network == "training")
     return {
         "primary": {**scores[0].to_json(), "margin": training.problem.margin},

@@ -30,6 +30,7 @@ from auxbench.execution.environment import environment
 from auxbench.execution.execute import begin, builder_of
 from auxbench.execution.stand_in import StandIn
 from auxbench.execution.study import Study
+from auxbench.networks.builder import placed
 from auxbench.records.hardware import hardware
 from auxbench.records.store import Store
 from auxbench.spec.method import Method
@@ -211,7 +212,7 @@ class Paces:
         key = (run.dataset, problem.primary.name, run.backbone, run.head, recipe.side, recipe.batch)
         if key not in self.known:
             task = problem.primary
-            network = builder_of(run, problem).network(task).to(self.device)
+            network = placed(builder_of(run, problem).network(task), self.device)
 
             def step(batch: Batch) -> float:
                 start = time.perf_counter()

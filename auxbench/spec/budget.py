@@ -35,7 +35,8 @@ class Recipe:
     steps, then follows `schedule`. The network is validated `evaluations` times, evenly spaced, and
     `selection` says which of these states is tested: the 'best' on validation or the 'last'. With
     `chunks` above 1, Gramians are computed over that many parts of the shared parameters in turn,
-    which takes less memory and more time.
+    which takes less memory and more time. `precision` is that of the network's arithmetic in
+    training: 'fp32', 'bf16' or 'fp16'.
     """
 
     budget: str
@@ -51,6 +52,7 @@ class Recipe:
     evaluations: int = 8
     selection: str = "best"
     chunks: int = 1
+    precision: str = "fp32"
 
     def with_changes(self, **changes: Any) -> Recipe:
         """The recipe with some values set by the user, each of which is checked.
@@ -80,8 +82,9 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Every value that can affect results; the purpose is prose and not part of a run's id."""
         values = {key: value for key, value in asdict(self).items() if key != "purpose"}
-        if self.chunks == 1:  # as in records from before the option existed
-            del values["chunks"]
+        for key in ("chunks", "precision"):  # as in records from before these options existed
+            if values[key] == getattr(Recipe, key):
+                del values[key]
         return values
 
     @classmethod
@@ -124,6 +127,7 @@ CHOICES = {
     "optimizer": ("adam", "adamw", "sgd"),
     "schedule": tuple(SCHEDULES),
     "selection": ("best", "last"),
+    "precision": ("fp32", "bf16", "fp16"),
 }
 
 BUDGETS = {

@@ -23,7 +23,9 @@ CHANGES = (
     "optimizer",
     "schedule",
     "chunks",
+    "precision",
 )
+AUTO = "auto"  # the precision that is fastest on this machine
 MOST = 100_000  # seeds of one study
 LARGEST = 2**53  # seeds are below, so that JSON keeps them
 SEEDS = "write how many, such as 5, or which, such as 5-9 or 0,3,5."
@@ -67,6 +69,8 @@ def check(words: Mapping[str, Any]) -> None:
     """
     seeds_of(words.get("seeds", 3))
     changes = {key: words[key] for key in CHANGES if words.get(key) is not None}
+    if changes.get("precision") == AUTO:
+        del changes["precision"]
     budget(words.get("budget", "small")).with_changes(**changes)
 
 

@@ -72,7 +72,7 @@ class Descent(Phase):
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
         batch, context = batches[self.split], self.context
         jvp = self._jvp(batch) if self.by_jvp else None
-        losses: Sequence[SampleLosses] = self.objective.samples(batch, update_statistics=True)
+        losses: Sequence[SampleLosses] = self.objective.samples(batch, descent=True)
         for balancer in self.balancers:
             losses = balancer.weigh_samples(losses)
         means = [loss.mean() for loss in losses]
@@ -85,6 +85,7 @@ class Descent(Phase):
             self.balanced,
             self.paced,
             self.objective.group,
+            self.objective.precision,
         )
         signals = first = gradients.signals
         self._refuse_non_finite(first.losses)
@@ -107,6 +108,7 @@ class Descent(Phase):
         for group in self.optimizer.param_groups:
             group["lr"] = context.learning_rate
         self.optimizer.step()
+        self.objective.precision.stepped()
 
         context.weights = private
         self.objective.meter.backward(gradients.passes.full, gradients.passes.partial)

@@ -21,6 +21,7 @@ from torch.nn import Parameter
 
 from auxbench.training.exchange import is_copy
 from auxbench.training.group import ALONE, Group
+from auxbench.training.precision import SINGLE, Precision
 from auxbench.training.signals import Row, Signals
 
 FORWARD_FROM = 4  # with this many tasks or more, inner products with the primary use one jvp
@@ -57,6 +58,7 @@ class Gradients:
     losses reach them; by default all. `paced`, if given, holds for every task the ids of the
     parameters that contain the weight whose gradient norm is used. `group` are the processes that
     share the batch; every gradient is summed over them before anything is computed from it.
+    `precision` scales the losses where that is needed, which no gradient shows.
 
     >>> shared, own = Parameter(torch.ones(1)), Parameter(torch.ones(1))
     >>> gradients = Gradients([(3 * shared).sum(), (shared * own).sum()], [shared, own])
@@ -75,6 +77,7 @@ class Gradients:
     balanced: Collection[int] | None = None
     paced: Sequence[Collection[int]] | None = None
     group: Group = ALONE
+    precision: Precision = SINGLE
     passes: Passes = field(default_factory=Passes, init=False)
 
     @cached_property
@@ -218,16 +221,31 @@ class Gradients:
     def _backward(
         self, weights: Sequence[float], inputs: list[Parameter], *, keep: bool = False
     ) -> None:
-        if inputs:
-            total = _weighted_sum(self.losses, weights)
+        if not inputs:
+            return
+        total = _weighted_sum(self.losses, weights)
+
+        def differentiate(scale: float) -> Row:
+            for parameter in inputs:
+                parameter.grad = None
             with self.group.unsummed():
-                torch.autograd.backward(total, inputs=inputs, retain_graph=keep)
+                scaled = total if scale == 1 else total * scale
+                kept = keep or self.precision.scaled  # to be taken again
+                torch.autograd.backward(scaled, inputs=inputs, retain_graph=kept)
             self.group.sum_gradients(inputs)
+            return tuple(parameter.grad for parameter in inputs)
+
+        self.precision.gradients(differentiate)
 
     def _row(self, loss: Tensor, parameters: Sequence[Parameter], *, keep: bool = True) -> Row:
-        with self.group.unsummed():
-            row = torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
-        return self.group.sum(row)
+        def differentiate(scale: float) -> Row:
+            with self.group.unsummed():
+                scaled = loss if scale == 1 else loss * scale
+                kept = keep or self.precision.scaled  # to be taken again
+                row = torch.autograd.grad(scaled, parameters, retain_graph=kept, allow_unused=True)
+            return self.group.sum(row)
+
+        return self.precision.gradients(differentiate)
 
     def _products(self, rows: Sequence[Sequence[Tensor | None]]) -> Tensor:
         """The inner products of rows, of which every process computes its share."""
@@ -274,12 +292,20 @@ def _products(columns: Sequence[Sequence[Tensor | None]], tasks: int) -> Tensor:
     """
     total = torch.zeros(tasks, tasks, dtype=torch.float64)
     for column in columns:
-        split = [None if g is None else torch.split(g.reshape(-1), TOGETHER) for g in column]
+        split = [None if g is None else torch.split(g, TOGETHER) for g in _flat(column)]
         for place, like in enumerate(next(filter(None, split), ())):
             parts = [torch.zeros_like(like) if own is None else own[place] for own in split]
             exact = torch.stack(parts).double()
             total = total.to(exact.device) + exact @ exact.T
     return total.cpu()
+
+
+def _flat(column: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The gradients of one parameter as vectors, in an order that is the same for all."""
+    known = [g for g in column if g is not None]
+    if all(g.ndim == 4 and g.is_contiguous(memory_format=torch.channels_last) for g in known):
+        column = [None if g is None else g.movedim(1, -1) for g in column]  # as it is stored
+    return [None if g is None else g.reshape(-1) for g in column]
 
 
 def _norm(gradient: Tensor) -> Tensor:

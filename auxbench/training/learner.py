@@ -14,7 +14,7 @@ from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.networks.builder import Builder
+from auxbench.networks.builder import Builder, placed
 from auxbench.spec.budget import Recipe
 from auxbench.spec.method import Method
 from auxbench.spec.registry import METHODS
@@ -24,6 +24,7 @@ from auxbench.training.context import Context
 from auxbench.training.descent import Descent
 from auxbench.training.objective import Objective
 from auxbench.training.phase import Phase
+from auxbench.training.precision import Precision
 
 
 def start(
@@ -33,7 +34,7 @@ def start(
     maker = METHODS[method.architecture.name]
     architecture = maker(builder, **method.architecture.values(maker))
     assert isinstance(architecture, Architecture)
-    architecture.to(device)
+    placed(architecture, device)
     trained = [task.name for task in architecture.tasks]
     balancers = make_balancers(
         method, trained, [task.name for task in builder.tasks], builder.seeds
@@ -121,7 +122,8 @@ class Learner:
     ) -> None:
         self.architecture = architecture
         self.balancers = balancers
-        self.objective = Objective(architecture, architecture.tasks, meter)
+        precision = Precision(recipe.precision, meter.device)
+        self.objective = Objective(architecture, architecture.tasks, meter, precision)
         self.context = context = Context(
             architecture,
             architecture.tasks,
@@ -165,6 +167,7 @@ class Learner:
             "architecture": self.architecture.state_dict(),
             "balancers": [balancer.state_dict() for balancer in self.balancers],
             "context": self.context.state_dict(),
+            "precision": self.objective.precision.state_dict(),
             "phases": {
                 stage.name: [phase.state_dict() for phase in stage.phases] for stage in self.stages
             },
@@ -176,6 +179,7 @@ class Learner:
         for balancer, saved in zip(self.balancers, state["balancers"], strict=True):
             balancer.load_state_dict(saved)
         self.context.load_state_dict(state["context"])
+        self.objective.precision.load_state_dict(state["precision"])
         phases = deepcopy(state["phases"])  # optimisers keep the tensors they are given
         for stage in self.stages:
             for phase, saved in zip(stage.phases, phases[stage.name], strict=True):

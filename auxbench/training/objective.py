@@ -13,6 +13,7 @@ from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch, SampleLosses, Task
 from auxbench.training.group import group
 from auxbench.training.jvp import Named, jvp
+from auxbench.training.precision import SINGLE, Precision
 
 
 class Objective:
@@ -23,10 +24,17 @@ class Objective:
     all samples.
     """
 
-    def __init__(self, network: nn.Module, tasks: Sequence[Task], meter: Meter) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        tasks: Sequence[Task],
+        meter: Meter,
+        precision: Precision = SINGLE,
+    ) -> None:
         self.network = network
         self.tasks = tuple(tasks)
         self.meter = meter
+        self.precision = precision
         self.group = group()
 
     def __call__(self, batch: Batch) -> list[Tensor]:
@@ -38,29 +46,33 @@ class Objective:
         batch: Batch,
         parameters: Named | None = None,
         *,
-        update_statistics: bool = False,
+        descent: bool = False,
     ) -> list[SampleLosses]:
         """Every task's losses on the samples of a batch.
 
-        `parameters` replace the network's parameters of the same names. BatchNorm's running
-        statistics change only with `update_statistics`.
+        `parameters` replace the network's parameters of the same names. `descent` marks the pass
+        that the weights' gradients are taken from: only this pass changes BatchNorm's running
+        statistics, and it alone may be in a precision that needs its losses scaled.
         """
         self.meter.forward(len(batch))
         part = self.group.part(batch)
         parameters = self.group.copies(self.network, parameters)
-        frozen = nullcontext() if update_statistics else frozen_batchnorm_stats(self.network)
-        with frozen, self.group.apart(part, batch):
+        frozen = nullcontext() if descent else frozen_batchnorm_stats(self.network)
+        half = self.precision.autocast(scaled=descent)
+        with frozen, half, self.group.apart(part, batch):
             if parameters is None:
                 predictions = self.network(part.inputs)
             else:
                 predictions = functional_call(self.network, dict(parameters), (part.inputs,))
-        return self.group.whole(self._losses(predictions, part), len(batch))
+            losses = self._losses(predictions, part)
+        return self.group.whole(losses, len(batch))
 
     def jvp(self, batch: Batch, direction: Named) -> list[SampleLosses]:
         """The derivative of every loss along `direction`, a vector given by parameter names.
 
-        One forward-mode pass gives the inner products of the direction with the gradients of all
-        tasks and all samples; reverse mode would need one backward pass for each of them.
+        One forward-mode pass, in single precision, gives the inner products of the direction with
+        the gradients of all tasks and all samples; reverse mode would need one backward pass for
+        each of them.
         """
         self.meter.jvp(len(batch))
         counts: list[Tensor] = []

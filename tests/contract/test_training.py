@@ -118,3 +118,14 @@ def test_methods_are_chains_whose_order_is_kept() -> None:
     assert str(Method.parse("gradnorm+auxnas+pcgrad")) == "auxnas+gradnorm+pcgrad"
     assert str(Method.parse("hps+pcgrad+sum")) == "pcgrad"
     assert str(Method.parse("sum")) == "hps"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COVER)
+def test_every_part_trains_in_half_precision(name: str) -> None:
+    run = training(name, steps=2, precision="bf16", flops=False)
+    run.run()
+    weights = weights_of(run.learner.architecture)
+    kinds = {value.dtype for value in weights.values() if value.is_floating_point()}
+    assert kinds == {torch.float32} or kinds == {torch.float32, torch.float64}
+    assert all(bool(value.isfinite().all()) for value in weights.values())
