@@ -147,15 +147,19 @@ class Option:
         return self.annotation, False
 
 
-def options_of(maker: Callable[..., Any]) -> dict[str, Option]:
+def options_of(maker: Callable[..., Any], *, common: bool = True) -> dict[str, Option]:
     """The options of a part: the keyword-only parameters of its constructor.
+
+    A part whose kind has options in `common` names the function that declares them.
 
     >>> def part(tasks, *, alpha: float = 1.5): ...
     >>> options_of(part)["alpha"].default
     1.5
     """
     plain, annotated = _hints(maker)
-    return {
+    declared = getattr(maker, "common", None) if common else None
+    more = declared() if declared is not None else None
+    return (options_of(more) if more is not None else {}) | {
         name: Option(
             name,
             plain.get(name, str),

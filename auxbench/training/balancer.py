@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from auxbench.data.dataset import Batch, SampleLosses
+from auxbench.spec.grammar import options_of
+from auxbench.spec.marks import Count, Help
 from auxbench.training.context import Context
 from auxbench.training.phase import Phase
 from auxbench.training.signals import Row, Signals
 
 HOOKS = ("weights", "edit", "weigh_samples", "relabel", "before", "after", "around")
+GRADIENTS = frozenset({"gramian", "inner"})  # signals that cost a backward pass per task
+
+
+def keeping(
+    *,
+    every: Annotated[
+        Count, Help("Steps for which weights are kept before gradients are compared again.")
+    ] = 1,
+) -> int:
+    """The option that every rule on the Gramian has.
+
+    Between two comparisons a step costs about as much as one of the plain sum. Nash-MTL's authors
+    do this in their code.
+
+    Source: Xiao, Dong, Zhou and others, PSMGD, AAAI 2025, https://arxiv.org/abs/2402.09712
+    """
+    return every
 
 
 class Balancer(nn.Module):
@@ -59,11 +78,37 @@ class Balancer(nn.Module):
         super().__init__()
         self.tasks = tuple(tasks)
         self.rng = rng
+        self.keeps = 1
+        self.kept: Tensor | None = None
+        self.kept_for = 0
+
+    @classmethod
+    def common(cls) -> Callable[..., Any] | None:
+        """The function whose keywords are options besides those of the constructor, if any."""
+        weighs = "weights" in cls.overrides and "edit" not in cls.overrides
+        return keeping if weighs and _compares_gradients(cls) else None
+
+    @classmethod
+    def made(cls, tasks: Sequence[str], rng: torch.Generator, **options: Any) -> Balancer:
+        """A balancer with these options, the common ones included."""
+        shared = options_of(cls.common() or cls).keys() - options_of(cls, common=False).keys()
+        balancer = cls(tasks, rng, **{k: v for k, v in options.items() if k not in shared})
+        balancer.keeps = keeping(**{k: v for k, v in options.items() if k in shared})
+        return balancer
 
     @property
     def period(self) -> int:
         """The number of batches after which its pattern of passes repeats."""
-        return 1
+        return self.keeps
+
+    def weigh(self, signals: Signals) -> Tensor:
+        """The `weights` of this batch, or those of an earlier one if they are kept."""
+        if self.keeps == 1:
+            return self.weights(signals)
+        if self.kept is None or self.kept_for == self.keeps:
+            self.kept, self.kept_for = self.weights(signals), 0
+        self.kept_for += 1
+        return self.kept
 
     def weights(self, signals: Signals) -> Tensor:
         """The weight of every task on this batch: [T], float64, finite."""
@@ -101,12 +146,15 @@ class Balancer(nn.Module):
         """Restore the state that `extra` returned."""
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {"rng": self.rng.get_state(), **self.extra()}
+        kept = {} if self.kept is None else {"kept": self.kept, "kept_for": self.kept_for}
+        return {"rng": self.rng.get_state(), **kept, **self.extra()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.rng.set_state(state["rng"])
+        own = dict(state)
+        self.rng.set_state(own.pop("rng"))
+        self.kept, self.kept_for = own.pop("kept", None), own.pop("kept_for", 0)
         # Optimisers keep the tensors they are given, so two balancers would share them.
-        self.load_extra(deepcopy({key: value for key, value in state.items() if key != "rng"}))
+        self.load_extra(deepcopy(own))
 
 
 class GradientBalancer(Balancer):
@@ -129,3 +177,15 @@ def observe(probe: Balancer) -> frozenset[str]:
     signals = Signals.of([1.0 + task for task in range(tasks)], rows, learning_rate=0.01)
     probe.weights(signals)
     return frozenset(signals.read | ({"rows"} if "edit" in probe.overrides else set()))
+
+
+_COMPARING: dict[type, bool] = {}
+
+
+def _compares_gradients(kind: type[Balancer]) -> bool:
+    """Return whether a rule reads inner products of gradients, and says itself nothing of when."""
+    if kind not in _COMPARING:
+        probe = kind(("primary", "one", "other"), torch.Generator())
+        own = options_of(kind, common=False)
+        _COMPARING[kind] = "every" not in own and bool(observe(probe) & GRADIENTS)
+    return _COMPARING[kind]

@@ -59,7 +59,8 @@ class Descent(Phase):
         self.balanced = None if balanced is None else frozenset(map(id, balanced))
         self.paced = None if paced is None else [frozenset(map(id, own)) for own in paced]
         reads = frozenset[str]().union(*(balancer.reads for balancer in balancers))
-        self.keeps_sum_length = "sum_length" in reads
+        edits = any("edit" in balancer.overrides for balancer in balancers)
+        self.keeps_sum_length = edits and "sum_length" in reads
         weighs_samples = any("weigh_samples" in balancer.overrides for balancer in balancers)
         # If rows are needed anyway, or samples are weighted, inner products come from the rows.
         rows = weighs_samples or bool(reads & {"gramian", "rows", "sum_length"})
@@ -95,7 +96,7 @@ class Descent(Phase):
         # `overall` is logged; `shared` restarts at 1 after an edit, which applies earlier weights
         shared = private = overall = torch.ones_like(first.losses)
         for balancer in self.balancers:
-            weights = balancer.weights(signals)
+            weights = balancer.weigh(signals)
             signals = signals.scaled(weights)
             shared, overall = shared * weights, overall * weights
             private = private * weights if balancer.scales_private else private

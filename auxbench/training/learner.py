@@ -53,12 +53,12 @@ def make_balancers(
     absent = set(tasks).difference(trained)
     chain = []
     for place, choice in enumerate(method.balancers):
-        maker = METHODS[choice.name]
+        maker: type[Balancer] = METHODS[choice.name]
         values = choice.values(maker, frozenset(tasks))
         options = {key: value for key, value in values.items() if key not in absent}
-        balancer: Balancer = maker(trained, seeds.torch("balancer", choice.name, place), **options)
+        balancer = maker.made(trained, seeds.torch("balancer", choice.name, place), **options)
         several = trained if len(trained) > 1 else (*trained, "auxiliary")
-        balancer.reads = observe(maker(several, torch.Generator(), **options))
+        balancer.reads = observe(maker.made(several, torch.Generator(), **options))
         chain.append(balancer)
     _check_order(method, chain)
     return chain

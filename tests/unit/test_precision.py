@@ -49,9 +49,7 @@ def test_steps_compute_in_the_precision_and_validation_in_single(
 # with 8 and 11 bits; units that switch on or off magnify the rounding
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 0.5), ("fp16", 0.2)])
 @pytest.mark.parametrize("method", ["pcgrad", "gradnorm"])
-def test_half_precision_steps_nearly_like_single(
-    method: str, precision: str, most: float
-) -> None:
+def test_half_precision_steps_nearly_like_single(method: str, precision: str, most: float) -> None:
     runs = {
         name: training(method, steps=2, precision=name, optimizer="sgd", flops=False)
         for name in ("fp32", precision)
