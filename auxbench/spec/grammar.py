@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from auxbench.errors import UsageError, suggestion
 from auxbench.spec.marks import Bounds, Help, Location, Tune
 
+LARGEST = 2**53  # whole numbers up to here are exact everywhere, also in JSON and in tensors
 Value = bool | int | float | str | None
 Mark = TypeVar("Mark")
 
@@ -243,4 +244,6 @@ def _number(kind: type[int] | type[float], text: str, subject: str) -> int | flo
         raise UsageError(f"{subject} is '{text}', which is not {noun}; write {noun}.") from None
     if value != value or value in (float("inf"), float("-inf")):
         raise UsageError(f"{subject} is '{text}', which is not finite; write a finite number.")
+    if kind is int and abs(value) > LARGEST:
+        raise UsageError(f"{subject} is '{text[:40]}', which is too large; write a smaller number.")
     return value
