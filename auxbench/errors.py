@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of characters without a glyph
 
 
 class AuxbenchError(Exception):
@@ -47,3 +50,21 @@ def reason(error: BaseException) -> str:
     """
     text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
     return text.splitlines()[0].rstrip(".")
+
+
+def visible(text: str) -> str:
+    r"""Text in which characters that control a terminal or the writing direction are escaped.
+
+    >>> print(visible("a\x1b[31m"), visible("seed\u202e"))
+    a\x1b[31m seed\u202e
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char == "\n" or unicodedata.category(char) not in STEERING else _spelled(char)
+        for char in text
+    )
+
+
+def _spelled(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

@@ -13,7 +13,7 @@ from auxbench import __version__
 from auxbench.cli import boards, lists, parts, runs, study
 from auxbench.cli.data import data
 from auxbench.cli.results import results
-from auxbench.errors import AuxbenchError, UsageError
+from auxbench.errors import AuxbenchError, UsageError, reason, visible
 from auxbench.execution.executor import launched
 
 
@@ -61,14 +61,17 @@ def main() -> None:
         code = _complain(str(error))
     except AuxbenchError as error:
         code = _complain(str(error), 1)
-    except ValueError as error:
-        if "null" not in str(error):
-            raise
-        code = _complain("a name or a path holds a null character; leave it out.")
     except BrokenPipeError:
         # The reader, such as `head`, has closed the pipe.
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        named = f"file '{error.filename}' cannot be used" if error.filename else "a file failed"
+        code = _complain(f"{named} ({reason(error)}); name another, or make room.")
+    except ValueError as error:
+        if "null" not in str(error):
+            raise
+        code = _complain("a name or a path holds a null character; leave it out.")
     code = code if isinstance(code, int) else 0
     if launched():  # gloo's threads may abort a process that takes them down by itself
         sys.stdout.flush()
@@ -86,5 +89,5 @@ def _command() -> object:
 
 
 def _complain(message: str, code: int = 2) -> int:
-    click.echo(f"auxbench: {' '.join(message.split())}", err=True)
+    click.echo(f"auxbench: {visible(' '.join(message.split()))}", err=True)
     return code

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from auxbench.errors import UsageError, suggestion
+from auxbench.errors import UsageError, suggestion, visible
 from auxbench.records.store import RESULTS
 from auxbench.spec.networks import HEAD
 
@@ -132,6 +132,12 @@ def show(tables: Sequence[Table], style: str) -> None:
     click.echo(render(tables, style), nl=False)
 
 
+def tell(problems: Sequence[str]) -> None:
+    """Print what is wrong with the lines of records, on standard error."""
+    for problem in problems:
+        click.echo(f"auxbench: {visible(problem)}", err=True)
+
+
 def rows(results: str, **chosen: str | None) -> pandas.DataFrame:
     """The chosen runs of a results folder as a frame, labelled by the tunings in its ledger.
 
@@ -145,8 +151,7 @@ def rows(results: str, **chosen: str | None) -> pandas.DataFrame:
 
     store = Store(Path(results))
     found = indexed(store)
-    for problem in store.problems:
-        click.echo(f"auxbench: {problem}", err=True)
+    tell(store.problems)
     if found.empty:
         raise UsageError(
             f"no records in '{results}'; make some with auxbench run, or name another."

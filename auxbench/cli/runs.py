@@ -14,6 +14,7 @@ from auxbench.cli.options import (
     machine_options,
     results_option,
     show,
+    tell,
 )
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import split_list
@@ -31,8 +32,7 @@ def status(results: str, style: str) -> None:
 
     store = Store(Path(results))
     records = store.runs()
-    for problem in store.problems:
-        click.echo(f"auxbench: {problem}", err=True)
+    tell(store.problems)
     jobs = queued(Path(results))
     show([running(Path(results)), *([jobs] if jobs.rows else []), ended(records)], style)
 

@@ -2,7 +2,7 @@
 
 They are enforced by the process that forked the run, so they also hold inside a step. A run that
 exceeds one, or that no process waits for any longer, is asked to save its state and to end;
-`GRACE` seconds later it is killed.
+`GRACE` seconds later it is killed, or at once if its memory goes on growing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from auxbench.data.progress import duration
 from auxbench.errors import UsageError
 
 GRACE = 30.0  # seconds in which a run may save its state
+FAR = 1.25  # times the memory limit from which on a run is killed at once, before others are
 PAUSE = 0.2  # seconds between two checks of a run
 SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 BYTES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -128,7 +129,7 @@ def supervise(child: int, limits: Limits, beats: Beats, wake: Wake) -> tuple[int
                     wake.asked = wake.asked or waiting.is_alone
                     _send(child, signal.SIGTERM)
                     ending = now + GRACE
-            elif now > ending:
+            elif now > ending or _resident(child) > FAR * limits.memory:
                 _send(child, signal.SIGKILL)
             waiting.pause()
 

@@ -17,6 +17,7 @@ from auxbench.execution.limits import GRACE
 from auxbench.execution.queue import Attempt, Lost, Queue
 from auxbench.execution.resources import Resources, resolve, slots, threads_of
 from auxbench.records.record import record
+from auxbench.records.validity import fault
 from auxbench.spec.run import Run
 
 STOPPED = 128 + signal.SIGTERM  # exit code of a run that was asked to end, and has been saved
@@ -93,6 +94,7 @@ class Local(Queue):
                 stderr=log,
                 text=True,
                 encoding="utf-8",
+                errors="replace",  # a garbled line costs its run, not the study
                 start_new_session=True,  # Ctrl-C reaches only this process, which stops the others
                 env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
             )
@@ -123,16 +125,19 @@ def listen(process: subprocess.Popen[str], attempt: Attempt) -> dict[str, Any]:
     assert process.stdout is not None
     while code is None and (line := process.stdout.readline()):
         try:
-            event = json.loads(line)
+            event = json.loads(line, parse_constant=lambda name: None)
             if event["event"] == "record":
-                ended = {**event["record"], "id": run.id}
+                given = {**event["record"], "id": run.id}
+                if wrong := fault({"status": None, **given}):
+                    raise ValueError(wrong)
+                ended = given
             elif event["event"] == "ended":
-                code, status, reason = event["code"], event["status"], event["reason"]
+                code, status, reason = int(event["code"]), str(event["status"]), event["reason"]
             elif event["event"] == "said":
-                attempt.say(event["text"])
+                attempt.say(str(event["text"]))
             else:
                 attempt.stepped(int(event["step"]), int(event["steps"]))
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ArithmeticError, ValueError, TypeError, LookupError, RecursionError):
             _stop([process])
             return record(run, "error", "its process sent a line that is no event; see log.txt")
     if code is None:  # the process itself has ended, and its run with it
@@ -140,7 +145,7 @@ def listen(process: subprocess.Popen[str], attempt: Attempt) -> dict[str, Any]:
     if ended is not None:
         return ended
     if status:
-        return record(run, status, reason)
+        return record(run, status, str(reason))
     if code < 0:
         raise Lost(f"the process was ended by signal {-code}")
     if code == STOPPED:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from auxbench.data.progress import counted, duration
+from auxbench.errors import visible
 from auxbench.spec.run import Run
 
 
@@ -77,7 +78,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a message on its own line."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
     def started(self, run: Run) -> None:
         """A run's process is being started."""

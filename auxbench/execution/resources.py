@@ -37,6 +37,9 @@ class Resources:
         return cls(**given, limits=limits, options=options_of(words.pop("executor_options", None)))
 
 
+MOST_THREADS = 4096  # what no machine has ends in the OpenMP library, without a word
+
+
 def options_of(given: Mapping[str, Any] | str | Path | None) -> Mapping[str, Any]:
     """The options of an executor, which may be in a YAML file.
 
@@ -88,6 +91,8 @@ def threads_of(asked: int | None, at_once: int) -> int:
     if asked is not None:
         if asked < 1:
             raise UsageError(f"threads is {asked}; ask for at least 1.")
+        if asked > MOST_THREADS:
+            raise UsageError(f"threads is {asked}; ask for at most {MOST_THREADS:,}.")
         return asked
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if first.isdecimal() and int(first):

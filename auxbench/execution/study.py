@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -169,11 +170,12 @@ def _problems(
         problem = Problem.of(make_dataset(text, recipe.side), primary, names)
         primary_text, *auxiliaries = map(problem.spelled, problem.tasks)
         problems.append(((canonical, primary_text, tuple(auxiliaries)), where))
+    _once("data set", [problem[0] for problem, _ in problems])
     return problems
 
 
 def _methods(
-    texts: Iterable[str],
+    texts: Sequence[str],
     problem: tuple[str, str, tuple[str, ...]],
     recipe: Recipe,
     defaults: Mapping[str, Any],
@@ -181,13 +183,15 @@ def _methods(
 
     _, primary, auxiliaries = problem
     tasks = [Choice.parse(text).name for text in (primary, *auxiliaries)]
+    _once("method", texts)  # soon, if there are thousands
     parsed = [Method.parse(text, tasks).within(recipe, defaults) for text in texts]
     for method in parsed:
-        make_balancers(method, tasks, tasks, Seeds("", 0, PROTOCOL))  # refuses wrong values
+        # This refuses wrong values and orders. A rule alone has no order, and is first carried out
+        # in the process of its run, whose limits hold: it may fail, loop or take all memory.
+        several = len(method.balancers) > 1
+        make_balancers(method, tasks, tasks, Seeds("", 0, PROTOCOL), observed=several)
     methods = [str(method) for method in parsed]
-    twice = [name for name in methods if methods.count(name) > 1]
-    if twice:
-        raise UsageError(f"method '{twice[0]}' is named twice; name it once.")
+    _once("method", methods)
     return methods
 
 
@@ -195,7 +199,15 @@ def _backbones(dataset: str, recipe: Recipe, backbone: Words | None, pretrained:
 
     data = make_dataset(dataset, recipe.side)
     texts = [data.backbone] if backbone is None else _words(backbone, "backbone")
-    return [resolve(text, data.features, pretrained) for text in texts]
+    backbones = [resolve(text, data.features, pretrained) for text in texts]
+    _once("backbone", backbones)
+    return backbones
+
+
+def _once(what: str, names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UsageError(f"{what} '{twice[0]}' is named twice; name it once.")
 
 
 def _words(given: Words, what: str, empty: bool = False) -> list[str]:

@@ -28,7 +28,7 @@ from auxbench.spec.method import Method
 from auxbench.spec.problem import problem_of
 from auxbench.spec.run import Run
 from auxbench.spec.space import Space
-from auxbench.spec.study import Words
+from auxbench.spec.study import MOST, Words
 
 FIRST_SEED = 10_000  # of tuning; far from the seeds of final runs
 
@@ -56,6 +56,8 @@ def tune(
     for name, count in (("trials", trials), ("tuning_seeds", tuning_seeds)):
         if count < 1:
             raise UsageError(f"{name} is {count}; ask for at least 1.")
+        if count > MOST:
+            raise UsageError(f"{name} is {count}; ask for at most {MOST:,}.")
     chosen = sampler_of(sampler)
     if halving and len(list(chosen.rounds(trials))) > 1:
         raise UsageError(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from auxbench.spec.marks import Count, Help
+from auxbench.spec.marks import Bounds, Help
 
 __all__ = ["Token", "blocks"]
 
@@ -26,8 +26,8 @@ class Token(nn.Module):
 def blocks(
     features: int,
     *,
-    depth: Annotated[Count, Help("Number of hidden layers.")] = 3,
-    width: Annotated[Count, Help("Units of every hidden layer.")] = 128,
+    depth: Annotated[int, Bounds(1, 1000), Help("Number of hidden layers.")] = 3,
+    width: Annotated[int, Bounds(1, 100_000), Help("Units of every hidden layer.")] = 128,
 ) -> list[nn.Module]:
     """The hidden layers of a perceptron: `depth` linear layers with ReLU and `width` units each.
 

@@ -76,10 +76,19 @@ class Ledger:
 
         Of several tunings of a method on a problem the last one counts.
         """
-        return [_tuning(record["tuning"]) for record in self.store.records()]
+        found = (_tuning(record.get("tuning")) for record in self.store.records())
+        return [tuning for tuning in found if tuning is not None]
 
 
-def _tuning(values: Mapping[str, Any]) -> Tuning:
+def _tuning(values: Any) -> Tuning | None:
+    """The tuning of a record; None if the record is damaged or of something else."""
+    try:
+        return _made(values)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _made(values: Mapping[str, Any]) -> Tuning:
     trials: Sequence[Mapping[str, Any]] = values["trials"]
     made = (Trial(**{**trial, "hardware": tuple(trial.get("hardware", ()))}) for trial in trials)
     return Tuning(**{**values, "trials": tuple(made)})

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from auxbench.errors import visible
+
 PATIENCE = 60.0  # seconds to wait for another process
 HINT = 2.0  # seconds after which it is told who holds the lock
 
@@ -39,6 +41,7 @@ def locked(lock: Path) -> Iterator[None]:
 def holder(lock: Path) -> str:
     """The process that holds a lock, in words."""
     try:
-        return lock.with_suffix(".holder").read_text(encoding="utf-8")[:200] or "somebody"
+        said = lock.with_suffix(".holder").read_text(encoding="utf-8")[:200]
+        return visible(said) or "somebody"
     except (OSError, ValueError):
         return "a process that did not say its name"

@@ -49,6 +49,7 @@ class Store:
         self.file = path if path.suffix == ".jsonl" else path / "records.jsonl"
         self.folder = self.file.parent
         self.problems: list[str] = []
+        self._locks = 0  # held by this store, which may read while it writes
 
     @property
     def archive(self) -> Path:
@@ -219,7 +220,7 @@ class Store:
             with self.file.open("rb") as file:
                 file.seek(start)
                 for line in file:
-                    if not line.endswith(b"\n"):  # unfinished or cut off
+                    if not line.endswith(b"\n") and not self._locks:  # unfinished or cut off
                         with suppress(UsageError), self._writing():
                             line += file.read()
                     yield from line.removesuffix(b"\n").split(b"\n")
@@ -240,9 +241,11 @@ class Store:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             with locked(lock):
                 file = os.open(self.file, flags, 0o666)
+                self._locks += 1
                 try:
                     yield file
                 finally:
+                    self._locks -= 1
                     os.close(file)
         except Timeout:
             raise UsageError(

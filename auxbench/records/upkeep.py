@@ -58,7 +58,7 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
             own = Store(target / store.folder.relative_to(source))
             known = {record["id"]: record for record in own.records()}
             new = []
-            for record in store.records():
+            for record in store.runs() if _of_runs(store, source) else store.records():
                 mine = known.get(record["id"])
                 if mine is None or _settles(record, mine):
                     new.append(record)

@@ -207,6 +207,8 @@ def fault(record: Mapping[str, Any]) -> str:
     if record["id"] != identity(record["run"]):
         return "its id is not that of its run"
     primary = record.get("primary")
+    if record["status"] == "done" and primary is None:
+        return "it is done but has no primary score"
     if primary and record.get("scores"):
         scores = [{**primary, **score} for score in record["scores"]]
         if primary not in scores:

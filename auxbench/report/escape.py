@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
-STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of characters without a glyph
-
-
-def visible(text: str) -> str:
-    r"""Text in which characters that control a terminal or the writing direction are escaped.
-
-    >>> print(visible("a\x1b[31m"), visible("seed\u202e"))
-    a\x1b[31m seed\u202e
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char == "\n" or unicodedata.category(char) not in STEERING else _spelled(char)
-        for char in text
-    )
-
-
-def _spelled(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+from auxbench.errors import visible
 
 
 def harmless(value: Any) -> Any:

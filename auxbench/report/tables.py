@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from auxbench.report.escape import escape, harmless, visible
+from auxbench.errors import visible
+from auxbench.report.escape import escape, harmless
 from auxbench.report.grid import grid
 
 Row = Mapping[str, Any]

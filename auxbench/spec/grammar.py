@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from auxbench.errors import UsageError, suggestion
 from auxbench.spec.marks import Bounds, Help, Location, Tune
 
+LARGEST = 2**53  # whole numbers up to here are exact everywhere, also in JSON and in tensors
 Value = bool | int | float | str | None
 Mark = TypeVar("Mark")
 
@@ -57,7 +58,7 @@ class Choice:
         Two spellings of the same choice thus get the same text and run id. Options that only give
         the location of data are left out too.
         """
-        known = options_of(maker)
+        known = self._known(maker, extra)
         values = self.values(maker, extra)
         kept = {
             key: spelled(value)
@@ -68,7 +69,7 @@ class Choice:
 
     def places(self, maker: Callable[..., Any]) -> dict[str, str]:
         """The options that give the location of something, which `canonical` leaves out."""
-        known = options_of(maker)
+        known = self._known(maker)
         return {key: text for key, text in self.options.items() if known[key].location}
 
     def values(
@@ -79,7 +80,7 @@ class Choice:
         `extra` are further option names that `maker` accepts as `**` keywords (task names for
         `static`); they have the type of those keywords. Errors: `UsageError`.
         """
-        known = options_of(maker)
+        known = self._known(maker, extra)
         each = per_task(maker) or Option("", float, None)
         result: dict[str, Value] = {}
         for key, text in self.options.items():
@@ -92,6 +93,13 @@ class Choice:
                 hint = suggestion(key, names) if names else "it has no options."
                 raise UsageError(f"'{self.name}' has no option '{key}'; {hint}")
         return result
+
+    def _known(
+        self, maker: Callable[..., Any], extra: frozenset[str] = frozenset()
+    ) -> dict[str, Option]:
+        """The options of a part; the common ones only if needed, since a part may have to run."""
+        own = options_of(maker, common=False)
+        return own if self.options.keys() <= own.keys() | extra else options_of(maker)
 
 
 @dataclass(frozen=True)
@@ -247,4 +255,6 @@ def _number(kind: type[int] | type[float], text: str, subject: str) -> int | flo
         raise UsageError(f"{subject} is '{text}', which is not {noun}; write {noun}.") from None
     if value != value or value in (float("inf"), float("-inf")):
         raise UsageError(f"{subject} is '{text}', which is not finite; write a finite number.")
+    if kind is int and abs(value) > LARGEST:
+        raise UsageError(f"{subject} is '{text[:40]}', which is too large; write a smaller number.")
     return value

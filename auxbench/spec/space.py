@@ -59,7 +59,7 @@ class Space:
         ]
         for place, choice in enumerate((method.architecture, *method.balancers)):
             part: Any = METHODS[choice.name]
-            options = dict(options_of(part))
+            options = dict(options_of(part, common=False))  # which tuning does not search
             if every := per_task(part):
                 options |= {task: replace(every, name=task) for task in auxiliaries}
             free += [

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import pandas
 
 FILE = ".index.npz"
-VERSION = 2
+VERSION = 3
 MANY = 2_000  # runs from which on an index is kept
 TAIL = 4096  # bytes at the end of a file by which it is known again
 
@@ -42,7 +41,7 @@ def indexed(store: Store) -> pandas.DataFrame:
     if known is not None and known[0]["state"] == state:
         store.problems = list(known[0]["problems"])
         return known[1]
-    if known is not None and (start := _appended(store, known[0]["state"], state)):
+    if known is not None and (start := _appended(store, known[0], state)):
         new = _read(store, start)
         problems = [*known[0]["problems"], *store.problems]
         rows = _merged(known[1], new) if len(new) else known[1]
@@ -52,7 +51,9 @@ def indexed(store: Store) -> pandas.DataFrame:
     store.problems = problems
     if len(rows) >= MANY:
         with suppress(OSError):  # a folder that cannot be written is read without an index
-            _save(file, {"version": VERSION, "state": state, "problems": problems}, rows)
+            whole = _whole(store.file, state["file"][0]) if "file" in state else ""
+            head = {"version": VERSION, "state": state, "whole": whole, "problems": problems}
+            _save(file, head, rows)
     return rows
 
 
@@ -88,12 +89,23 @@ def _tail(file: Path, size: int) -> str:
         return hashlib.sha256(stream.read(min(size, TAIL))).hexdigest()
 
 
-def _appended(store: Store, then: dict[str, Any], now: dict[str, Any]) -> int:
-    """The place from which on a file has grown; 0 if it is another file than it was."""
+def _whole(file: Path, size: int) -> str:
+    """The digest of all bytes before a place in a file."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while size > 0 and (part := stream.read(min(size, 1 << 20))):
+            digest.update(part)
+            size -= len(part)
+    return digest.hexdigest()
+
+
+def _appended(store: Store, head: dict[str, Any], now: dict[str, Any]) -> int:
+    """The place from which on a file has grown; 0 if anything before it has changed."""
+    then = head["state"]
     if then.get("archive") != now.get("archive") or "file" not in then or "file" not in now:
         return 0
     size = int(then["file"][0])
-    return size if 0 < size < now["file"][0] and _tail(store.file, size) == then["file"][2] else 0
+    return size if 0 < size < now["file"][0] and _whole(store.file, size) == head["whole"] else 0
 
 
 def _save(file: Path, head: dict[str, Any], rows: pandas.DataFrame) -> None:
@@ -128,5 +140,5 @@ def _load(file: Path) -> tuple[dict[str, Any], pandas.DataFrame] | None:
                     continue
                 columns[key] = decoded(head["values"][key], arrays[key])
             return head, table(columns)
-    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile):
+    except Exception:  # zipfile and numpy raise a dozen kinds, down to those of the tokenizer
         return None

@@ -91,9 +91,11 @@ class Balancer(nn.Module):
     @classmethod
     def made(cls, tasks: Sequence[str], rng: torch.Generator, **options: Any) -> Balancer:
         """A balancer with these options, the common ones included."""
-        shared = options_of(cls.common() or cls).keys() - options_of(cls, common=False).keys()
+        declared = options_of(keeping).keys() & options.keys()
+        asked = declared - options_of(cls, common=False).keys()
+        shared = asked if asked and cls.common() is not None else frozenset[str]()
         balancer = cls(tasks, rng, **{k: v for k, v in options.items() if k not in shared})
-        balancer.keeps = keeping(**{k: v for k, v in options.items() if k in shared})
+        balancer.keeps = keeping(**{k: options[k] for k in shared})
         return balancer
 
     @property

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from auxbench.errors import AuxbenchError, reason
 
+LITTER = 600.0  # seconds without a byte after which a draft has no owner
+
 
 def save(path: Path | str, tree: Any) -> Path:
     """Write `tree` to `path`.pt atomically, and return that file.
@@ -27,9 +29,8 @@ def save(path: Path | str, tree: Any) -> Path:
     draft = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        for litter in file.parent.glob(f".{file.name}.*.tmp"):
-            litter.unlink()  # from a process that was killed while writing
         with draft.open("wb") as stream:
+            _clear(draft, f".{file.name}.*.tmp")
             torch.save({"sha256": digest(tree), "tree": tree}, stream)
             stream.flush()
             os.fsync(stream.fileno())  # else a crash could keep the rename but lose the content
@@ -42,6 +43,18 @@ def save(path: Path | str, tree: Any) -> Path:
             "make room or choose another folder with --results."
         ) from None
     return file
+
+
+def _clear(draft: Path, pattern: str) -> None:
+    """Remove the drafts of processes that were killed while writing, but not of one that writes.
+
+    The process that had the run before this one may be alive, such as after it was suspended.
+    """
+    now = draft.stat().st_mtime  # by the clock of the file system
+    for litter in draft.parent.glob(pattern):
+        with suppress(FileNotFoundError):
+            if now - litter.stat().st_mtime > LITTER:
+                litter.unlink()
 
 
 def load(path: Path | str) -> Any:

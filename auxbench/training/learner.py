@@ -43,10 +43,15 @@ def start(
 
 
 def make_balancers(
-    method: Method, trained: Sequence[str], tasks: Sequence[str], seeds: Seeds
+    method: Method,
+    trained: Sequence[str],
+    tasks: Sequence[str],
+    seeds: Seeds,
+    observed: bool = True,
 ) -> list[Balancer]:
     """The chain of balancers for the trained tasks; weights for other tasks have no effect.
 
+    Only an observed balancer `reads` what it does: that carries it out once.
     Errors: `UsageError` for options that do not fit the problem's `tasks`, and for balancers that
     cannot work in this order.
     """
@@ -58,7 +63,8 @@ def make_balancers(
         options = {key: value for key, value in values.items() if key not in absent}
         balancer = maker.made(trained, seeds.torch("balancer", choice.name, place), **options)
         several = trained if len(trained) > 1 else (*trained, "auxiliary")
-        balancer.reads = observe(maker.made(several, torch.Generator(), **options))
+        if observed:
+            balancer.reads = observe(maker.made(several, torch.Generator(), **options))
         chain.append(balancer)
     _check_order(method, chain)
     return chain

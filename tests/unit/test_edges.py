@@ -65,6 +65,9 @@ def config(folder: Path, key: str, value: str) -> str:
         ("methods", "3"),
         ("methods", "{a=1}"),
         ("dataset", "1979-05-27"),
+        ("dataset", '["toy", "toy"]'),
+        ("backbone", '["mlp", "mlp"]'),
+        ("backbone", '"mlp:depth=1000000000"'),
         ("auxiliary", "[1, 2]"),
     ],
 )
@@ -87,6 +90,8 @@ def test_a_wrong_value_in_a_config_is_refused_in_one_line(
         "--side 10000000",
         "--jobs 0",
         "--threads -1",
+        "--threads 1000000",
+        "--methods dwa:window=99999999999999999999999999",
     ],
 )
 def test_a_wrong_value_on_the_command_line_is_refused_in_one_line(words: str) -> None:
@@ -114,6 +119,17 @@ def test_a_null_in_a_path_is_told() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "auxbench: a name or a path holds a null character; leave it out.\n"
+
+
+def test_a_file_in_place_of_a_folder_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for words in (["leaderboard", "--results", str(file)], ["new", "method", "a" * 300]):
+        command = [sys.executable, "-m", "auxbench", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 VALUES = st.one_of(

@@ -17,6 +17,7 @@ from auxbench.cli.boards import compare, leaderboard
 from auxbench.cli.lists import show
 from auxbench.cli.runs import status
 from auxbench.errors import UsageError
+from auxbench.execution.progress import Progress
 from auxbench.records.store import Store
 from auxbench.report.tables import Column, Table, render
 from auxbench.spec.run import identity
@@ -143,6 +144,26 @@ def test_nothing_steers_a_terminal_or_a_spreadsheet(style: str) -> None:
     if style == "csv":
         lines = text.splitlines()[1:]
         assert lines[2:6] == ["'=1+1", "'@sum", "'-x", "+0.5 better"]
+
+
+def test_nothing_steers_a_terminal_from_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path)
+    store.extend([*SOUND, {"id": "\x1b[31mred", "score": 1}])
+    for command in (leaderboard, status):
+        done = CliRunner().invoke(command, ["--results", str(tmp_path)], color=True)
+        assert r"record '\x1b[31mred' is not of a run" in done.output
+        assert "\x1b[31m" not in done.output
+    Progress([], 0, 1).say("error (\x1b[31mred\u202e)")
+    assert capsys.readouterr().err == "error (\\x1b[31mred\\u202e)\n"
+
+
+def test_a_done_run_without_a_score_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.append({**record("hps", 0, 40.0), "primary": None})
+    assert store.records() == []
+    assert "it is done but has no primary score" in store.problems[0]
 
 
 def test_json_holds_what_it_was_given() -> None:

@@ -172,3 +172,28 @@ def test_a_folder_that_cannot_be_written_is_read_without(
     monkeypatch.setattr(index.os, "replace", refuse)
     check(store)
     assert not list(store.folder.glob("*.tmp"))
+
+
+def test_what_changes_before_appended_records_is_noticed(store: Store) -> None:
+    check(store)
+    lines = store.file.read_bytes().split(b"\n")
+    lines[0] = lines[0].replace(b'"value": 4', b'"value": 9', 1)
+    store.file.write_bytes(b"\n".join(lines))
+    store.extend([record(f"hps:lr={rate}", 0, 43.0) for rate in (0.1, 0.2, 0.3)])
+    assert len(lines[0]) < store.file.stat().st_size - 4096
+    check(store)
+    assert "checksum" in store.problems[0]
+
+
+@pytest.mark.parametrize("name", ["NotImplementedError", "TokenError"])
+def test_an_index_that_is_damaged_in_its_headers_is_made_again(store: Store, name: str) -> None:
+    check(store)
+    data = bytearray((store.folder / FILE).read_bytes())
+    if name == "TokenError":
+        data[data.index(b"{'descr'") + 1 :] = data[data.index(b"{'descr'") + 1 :].replace(
+            b"), }", b"(, }", 1
+        )
+    else:  # an unknown way of compression
+        data[data.rindex(b"PK\x01\x02", 0, data.rindex(b"PK\x05\x06")) + 10] = 99
+    (store.folder / FILE).write_bytes(data)
+    check(store)

@@ -26,7 +26,7 @@ SUPERVISED = """
 import os, signal, sys, time
 from auxbench.execution import limits
 from auxbench.execution.limits import Beats, Limits, Wake, supervise
-limits.GRACE = 0.5
+limits.GRACE = {grace}
 wake, beats = Wake(), Beats()
 child = os.fork()
 if child == 0:
@@ -42,8 +42,8 @@ print(supervise(child, Limits({limits}), beats, wake), time.monotonic() - start 
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: pass"
 
 
-def supervised(body: str, limits: str = "") -> subprocess.Popen[str]:
-    code = SUPERVISED.format(body=body, limits=limits)
+def supervised(body: str, limits: str = "", grace: float = 0.5) -> subprocess.Popen[str]:
+    code = SUPERVISED.format(body=body, limits=limits, grace=grace)
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -87,6 +87,16 @@ def test_a_run_is_ended_inside_a_step(body: str, limits: str, expected: str) -> 
     out = process.stdout.readline()  # its input stays open as long as it works
     process.communicate(timeout=60)
     assert out == f"{expected} True\n"
+
+
+def test_a_run_that_goes_on_taking_memory_is_killed_at_once() -> None:
+    eats = "held = []\n    while True: held.append(b'x' * 10**7); time.sleep(0.01)"
+    body = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    " + eats
+    process = supervised(body, "memory=4e8", grace=60)
+    assert process.stdout is not None
+    out = process.stdout.readline()
+    process.communicate(timeout=60)
+    assert out == "(-9, 'oom', 'it used more than the memory limit of 0.4 GB') True\n"
 
 
 @pytest.mark.parametrize("end", ["terminate", "orders"])

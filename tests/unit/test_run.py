@@ -126,6 +126,10 @@ def test_the_checkpoint_of_another_seed_does_not_change_a_run(tmp_path: Path) ->
         ("print('{\"event\": ')", "error", "a line that is no event"),
         ("print('[' * 100000)", "error", "a line that is no event"),
         ("print('[1]')", "error", "a line that is no event"),
+        ("import os; os.write(1, b'\\xff\\xfe\\n')", "error", "a line that is no event"),
+        ('print(\'{"event": "record", "record": {}}\')', "error", "a line that is no event"),
+        ('print(\'{"event": "ended", "code": "x"}\')', "error", "a line that is no event"),
+        ('print(\'{"event": "x", "step": 1e999, "steps": 1}\')', "error", "no event"),
     ],
 )
 def test_a_process_that_dies_leaves_a_record(
@@ -152,7 +156,7 @@ def heard(code: str, folder: Path) -> dict[str, Any]:
     """The record of a run whose process executes some code in place of training."""
     attempt = Attempt(RUN, folder, Limits(), lambda step, steps: None, lambda text: None)
     command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         return listen(process, attempt)
 
 

@@ -237,7 +237,9 @@ def test_a_crash_while_saving_leaves_the_earlier_checkpoint(
             patch.setattr(os, moment, killed)
             state.save(tmp_path / "x", {"step": 2})
         assert state.load(tmp_path / "x") == {"step": 1}
-    (tmp_path / ".x.pt.1.tmp").touch()  # what another process left behind
+    litter = tmp_path / ".x.pt.1.tmp"  # what another process left behind long ago
+    litter.touch()
+    os.utime(litter, (0, 0))
     state.save(tmp_path / "x", {"step": 3})
     assert state.load(tmp_path / "x") == {"step": 3}
     assert os.listdir(tmp_path) == [file.name]
@@ -269,3 +271,14 @@ def test_a_loaded_checkpoint_does_not_depend_on_its_file(tmp_path: Path) -> None
     file.write_bytes(b"\0" * file.stat().st_size)
     assert torch.equal(loaded["weights"], torch.ones(1000))
     loaded["weights"].add_(1)
+
+
+def test_a_draft_of_another_process_is_left_alone_until_it_is_old(tmp_path: Path) -> None:
+    draft = tmp_path / ".x.pt.12345.tmp"  # as of an owner that was suspended and writes on
+    draft.write_bytes(b"half")
+    state.save(tmp_path / "x", 1)
+    assert draft.exists()
+    os.utime(draft, (0, 0))
+    state.save(tmp_path / "x", 2)
+    assert not draft.exists()
+    assert state.load(tmp_path / "x") == 2

@@ -108,3 +108,30 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     folder(tmp_path)
     with pytest.raises(UsageError, match=r"has an unknown format; end its name in .csv or"):
         call("export", tmp_path / "out.xlsx", "--results", tmp_path)
+
+
+def test_merging_leaves_out_what_is_no_run(tmp_path: Path) -> None:
+    Store(tmp_path / "a").extend([record("single", 0, 40.0), {"id": "x", "score": 1}])
+    assert upkeep.merge([tmp_path / "a"], tmp_path / "all").added == 1
+    assert upkeep.check(tmp_path / "all")[0].problems == ()
+
+
+def test_a_file_that_was_cut_off_is_repaired_without_waiting_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auxbench.records.lock.HINT", 0.1)
+    monkeypatch.setattr("auxbench.records.lock.PATIENCE", 0.5)
+    store = Store(tmp_path)
+    store.extend([record("single", 0, 40.0), record("single", 1, 41.0)])
+    store.file.write_bytes(store.file.read_bytes()[:-200])
+    waits: list[object] = []
+    monkeypatch.setattr("auxbench.records.lock.holder", waits.append)
+    assert upkeep.repair(tmp_path)
+    assert waits == []
+    assert len(store.records()) == 1
+
+
+def test_a_ledger_with_other_records_is_read_without_them(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.store.extend([{"id": "a", "x": 1}, {"id": "b", "tuning": {"trials": 3}}])
+    assert ledger.tunings() == []
