@@ -53,6 +53,9 @@ def study_options(command: F) -> F:
         click.option("--schedule", help="constant, cosine or poly, for entries that set none."),
         click.option("--chunks", type=int, help="Compute Gramians in n parts, to save memory."),
         click.option("--precision", help="Arithmetic of training: fp32, bf16, fp16 or auto."),
+        click.option(
+            "--compile", "compiled", is_flag=True, default=None, help="Compile the network first."
+        ),
         click.option("--head", default=HEAD, show_default=True, help="Head of dense tasks."),
         click.option("--pretrained", is_flag=True, help="Start from ImageNet weights."),
         click.option("--weights", help="Start from a .safetensors or .pth file."),

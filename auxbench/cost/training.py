@@ -97,6 +97,7 @@ class Meter:
     Waiting seconds are those in which a thread was ready but found no free core: if there are many,
     the machine was busy and the seconds say little about the method. Peak memory is that of a GPU;
     on a CPU it would say little about a method, since libraries take most of a process's memory.
+    `compile_seconds` is what compilation took; it belongs to no phase.
 
     FLOPs are extrapolated. The first step of a phase is counted (see `auxbench.cost.flops.Flops`;
     its results are unchanged, bit for bit), and the count is multiplied by the number of steps, in
@@ -127,6 +128,8 @@ class Meter:
         self._examples = 0
         self._phases: dict[str, _Phase] = {}
         self._open = ""
+        self.counting = False
+        self.compile_seconds = 0.0
         self._earlier_peak = 0
         self._earlier_waiting = 0.0
         self._waiting_before = _waiting()
@@ -169,6 +172,7 @@ class Meter:
         counter = Flops() if self.flops and training and phase.steps in phase.due else None
         before = tuple(self._passes.values())
         examples = self._examples
+        self.counting = counter is not None
         start, cpu = self._now(), time.process_time()
         try:
             with counter or nullcontext():
@@ -178,7 +182,7 @@ class Meter:
         finally:
             phase.seconds += self._now() - start
             phase.cpu_seconds += time.process_time() - cpu
-            self._open = ""
+            self._open, self.counting = "", False
             pairs = zip(self._passes.values(), before, strict=True)
             phase.record(
                 (*(now - then for now, then in pairs), structure),
@@ -191,7 +195,7 @@ class Meter:
 
         Keys: seconds, cpu_seconds, evaluation_seconds, waiting_seconds (None if the system does
         not report them), forward, backward, partial, jvp, examples, flops, peak_memory_bytes (of a
-        GPU, else None) and phases: {name: seconds, cpu_seconds, steps, forward, backward, partial,
+        GPU, else None), compile_seconds (only if something was) and phases: {name: seconds, cpu_seconds, steps, forward, backward, partial,
         jvp, examples, flops}, in the order in which they were first opened.
         """
         phases = {name: phase.summary() for name, phase in self._phases.items()}
@@ -208,6 +212,7 @@ class Meter:
             "examples": self._examples,
             "flops": sum(phase["flops"] for phase in phases.values()),
             "peak_memory_bytes": self._peak() or None,
+            **({"compile_seconds": self.compile_seconds} if self.compile_seconds else {}),
             "phases": phases,
         }
 
@@ -218,6 +223,7 @@ class Meter:
             "examples": self._examples,
             "peak_memory_bytes": self._peak(),
             "waiting_seconds": self._waited(),
+            "compile_seconds": self.compile_seconds,
             "phases": [
                 {
                     "name": name,
@@ -240,6 +246,7 @@ class Meter:
         self._examples = state["examples"]
         self._earlier_peak = state["peak_memory_bytes"]
         self._earlier_waiting = state["waiting_seconds"] or 0.0
+        self.compile_seconds += state["compile_seconds"]
         self._phases = {}
         for part in state["phases"]:
             kinds = [_Kind(tuple(passes), *rest) for passes, *rest in part["kinds"]]

@@ -117,6 +117,8 @@ def execute(
         report({"event": "said", "text": refused})
     if saved_state is not None:
         training.load_state_dict(saved_state["training"])
+    if run.recipe.compiled and (failed := training.compile()):
+        report({"event": "said", "text": f"{run.label} is not compiled: {failed}"})
     saved = told = time.monotonic()
 
     def after_step(training: Training) -> bool:

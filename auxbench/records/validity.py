@@ -146,7 +146,7 @@ FIELDS: Mapping[str, Check] = {
                 **dict.fromkeys(
                     (
                         *("seconds", "cpu_seconds", "evaluation_seconds", "waiting_seconds"),
-                        *("flops", "peak_memory_bytes"),
+                        *("flops", "peak_memory_bytes", "compile_seconds"),
                     ),
                     _or_none(_number),
                 ),

@@ -36,7 +36,7 @@ class Recipe:
     `selection` says which of these states is tested: the 'best' on validation or the 'last'. With
     `chunks` above 1, Gramians are computed over that many parts of the shared parameters in turn,
     which takes less memory and more time. `precision` is that of the network's arithmetic in
-    training: 'fp32', 'bf16' or 'fp16'.
+    training: 'fp32', 'bf16' or 'fp16'. With `compiled` the network's parts are compiled first.
     """
 
     budget: str
@@ -53,6 +53,7 @@ class Recipe:
     selection: str = "best"
     chunks: int = 1
     precision: str = "fp32"
+    compiled: bool = False
 
     def with_changes(self, **changes: Any) -> Recipe:
         """The recipe with some values set by the user, each of which is checked.
@@ -82,7 +83,11 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Every value that can affect results; the purpose is prose and not part of a run's id."""
         values = {key: value for key, value in asdict(self).items() if key != "purpose"}
-        for key in ("chunks", "precision"):  # as in records from before these options existed
+        for key in (
+            "chunks",
+            "precision",
+            "compiled",
+        ):  # as in records from before these options existed
             if values[key] == getattr(Recipe, key):
                 del values[key]
         return values

@@ -24,6 +24,7 @@ CHANGES = (
     "schedule",
     "chunks",
     "precision",
+    "compiled",
 )
 AUTO = "auto"  # the precision that is fastest on this machine
 MOST = 100_000  # seeds of one study

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from auxbench.cost.training import Meter
@@ -14,6 +15,7 @@ from auxbench.data.splits import open_loaders
 from auxbench.networks.builder import Builder
 from auxbench.spec.budget import Recipe
 from auxbench.training.architecture import Architecture
+from auxbench.training.compiled import Compiled
 from auxbench.training.evaluate import Predict, Score, evaluate
 from auxbench.training.learner import Learner, Stage
 from auxbench.training.phase import LazyBatches
@@ -52,6 +54,17 @@ class Training:
             for stage in learner.stages
         }
         self.validation: Samples = problem.dataset.samples("validation")
+
+    def compile(self) -> str:
+        """Compile the network for the training batches; return what failed, if anything did."""
+        samples = self.problem.dataset.samples("train")
+        indices = np.arange(min(self.recipe.batch, len(samples)))
+        objective = self.learner.objective
+        compiled = Compiled(self.learner.architecture, objective.precision)
+        compiled.prepare(samples.batch(indices, None).to(self.device).inputs, self.seeds)
+        self.meter.compile_seconds += compiled.seconds
+        objective.compiled = compiled
+        return compiled.failed
 
     def run(self, after_step: Callable[[Training], bool] = lambda training: True) -> None:
         """Train to the end, or until `after_step` returns False."""

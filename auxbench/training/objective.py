@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch, SampleLosses, Task
+from auxbench.training.compiled import Compiled
 from auxbench.training.group import group
 from auxbench.training.jvp import Named, jvp
 from auxbench.training.precision import SINGLE, Precision
@@ -36,6 +37,7 @@ class Objective:
         self.meter = meter
         self.precision = precision
         self.group = group()
+        self.compiled: Compiled | None = None
 
     def __call__(self, batch: Batch) -> list[Tensor]:
         """The losses on a batch, as scalars; BatchNorm's running statistics do not change."""
@@ -59,13 +61,20 @@ class Objective:
         parameters = self.group.copies(self.network, parameters)
         frozen = nullcontext() if descent else frozen_batchnorm_stats(self.network)
         half = self.precision.autocast(scaled=descent)
-        with frozen, half, self.group.apart(part, batch):
+        compiled = self._compiled() if descent and parameters is None else nullcontext()
+        with frozen, half, compiled, self.group.apart(part, batch):
             if parameters is None:
                 predictions = self.network(part.inputs)
             else:
                 predictions = functional_call(self.network, dict(parameters), (part.inputs,))
             losses = self._losses(predictions, part)
         return self.group.whole(losses, len(batch))
+
+    def _compiled(self) -> AbstractContextManager[object]:
+        """A context for a pass by compiled parts; the meter sees operations only in others."""
+        if self.compiled is None or self.meter.counting:
+            return nullcontext()
+        return self.compiled.used()
 
     def jvp(self, batch: Batch, direction: Named) -> list[SampleLosses]:
         """The derivative of every loss along `direction`, a vector given by parameter names.
