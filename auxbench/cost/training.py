@@ -195,8 +195,9 @@ class Meter:
 
         Keys: seconds, cpu_seconds, evaluation_seconds, waiting_seconds (None if the system does
         not report them), forward, backward, partial, jvp, examples, flops, peak_memory_bytes (of a
-        GPU, else None), compile_seconds (only if something was) and phases: {name: seconds, cpu_seconds, steps, forward, backward, partial,
-        jvp, examples, flops}, in the order in which they were first opened.
+        GPU, else None), compile_seconds (only if something was compiled) and phases: {name:
+        seconds, cpu_seconds, steps, forward, backward, partial, jvp, examples, flops}, in the order
+        in which they were first opened.
         """
         phases = {name: phase.summary() for name, phase in self._phases.items()}
         for summary in phases.values():

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from auxbench.execution.limits import GRACE
@@ -50,15 +49,7 @@ class Local(Queue):
         prepare(runs)
 
     def run(self, attempt: Attempt) -> dict[str, Any] | None:
-        order = {
-            "run": attempt.run.to_json(),
-            "where": attempt.run.where,
-            "folder": str(attempt.folder),
-            "device": self.device,
-            "threads": self.threads,
-            "limits": asdict(attempt.limits),
-            "prepare": self.prepares,
-        }
+        order = attempt.order(self.device, self.threads, self.prepares)
         with (attempt.folder / "log.txt").open("a", encoding="utf-8") as log:
             process = self.take(log)
         if process is None:

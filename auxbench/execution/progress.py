@@ -111,6 +111,11 @@ class Progress:
                 f"{outcome(record)} in {duration(seconds)}{remaining}"
             )
 
+    def dropped(self, run: Run) -> None:
+        """Another process has taken over a run that this one has carried out."""
+        with self.lock:
+            self.bars.remove_task(self.rows.pop(run.id))
+
     def settled(self, run: Run, status: str, by: str = "another process") -> None:
         """Another process, or a job, has recorded a run with this status."""
         with self.lock:

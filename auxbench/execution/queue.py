@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 AGAIN = 2  # times that a run is tried again whose process or machine was lost
 WAIT = 2.0  # seconds between two looks at runs that other processes carry out
+LOOK = 5.0  # seconds between two looks at how many runs there is room for
 
 
 class Lost(Exception):
@@ -44,6 +45,18 @@ class Attempt:
     stepped: Callable[[int, int], None]
     say: Callable[[str], None]
 
+    def order(self, device: str, threads: int, prepare: bool = False) -> dict[str, Any]:
+        """The order to a process that carries out this run (see `worker`), in JSON types."""
+        return {
+            "run": self.run.to_json(),
+            "where": self.run.where,
+            "folder": str(self.folder),
+            "device": device,
+            "threads": threads,
+            "limits": asdict(self.limits),
+            "prepare": prepare,
+        }
+
 
 class Queue(Executor):
     """An executor that carries out single runs, several at a time.
@@ -57,7 +70,7 @@ class Queue(Executor):
     @property
     @abstractmethod
     def at_once(self) -> int:
-        """The number of runs at a time."""
+        """The number of runs at a time, which may change while runs are carried out."""
 
     @abstractmethod
     def prepare(self, runs: list[Run]) -> None:
@@ -67,7 +80,7 @@ class Queue(Executor):
     def run(self, attempt: Attempt) -> dict[str, Any] | None:
         """Carry out a run from its checkpoint, and return its record; None if it was stopped.
 
-        It is called by `at_once` threads. Errors: `Lost`, after which the run is tried again.
+        At most `at_once` threads call it. Errors: `Lost`, after which the run is tried again.
         """
 
     def close(self) -> None:
@@ -86,7 +99,7 @@ class Queue(Executor):
         with (
             Claims() as claims,
             Progress(missing, len(done), jobs, quiet, reasons) as progress,
-            ThreadPoolExecutor(jobs) as pool,
+            ThreadPoolExecutor(max(1, len(missing))) as pool,
         ):
 
             def settle(run: Run) -> bool:
@@ -95,8 +108,7 @@ class Queue(Executor):
             try:
                 left = missing
                 while left:
-                    before, settled = len(left), list(pool.map(settle, left))
-                    left = [run for run, done in zip(left, settled, strict=True) if not done]
+                    before, left = len(left), self.once(left, settle, pool, progress)
                     if len(left) == before:
                         progress.waits(len(left), owner_of(store.run_folder(left[0].id)))
                         time.sleep(WAIT)
@@ -106,6 +118,30 @@ class Queue(Executor):
                 self.stop()
                 pool.shutdown(cancel_futures=True)
                 raise
+
+    def once(
+        self,
+        runs: list[Run],
+        settle: Callable[[Run], bool],
+        pool: ThreadPoolExecutor,
+        progress: Progress,
+    ) -> list[Run]:
+        """Settle runs, as many at a time as there is room for now; return those that are left."""
+        waiting, busy = deque(runs), dict[Future[bool], Run]()
+        left = set[str]()
+        looked, room = 0.0, 0
+        while waiting or busy:
+            if time.monotonic() - looked > LOOK or not room:
+                looked, room = time.monotonic(), max(1, self.at_once)
+                progress.jobs = min(room, len(runs))
+            while waiting and len(busy) < room:
+                run = waiting.popleft()
+                busy[pool.submit(settle, run)] = run
+            for future in wait(busy, LOOK, FIRST_COMPLETED).done:
+                run = busy.pop(future)
+                if not future.result():
+                    left.add(run.id)
+        return [run for run in runs if run.id in left]
 
     def settle(
         self, run: Run, store: Store, tail: Tail, claims: Claims, progress: Progress
@@ -133,8 +169,12 @@ class Queue(Executor):
             ended = self.persist(Attempt(run, folder, self.resources.limits, stepped, say))
             if ended is None:
                 return True
-            if claims.is_held(run.id):
-                store.append(ended)
+            if not claims.is_held(run.id):  # this process was suspended, or the folder deleted
+                progress.dropped(run)
+                if tail.statuses().get(run.id) or not claims.take(run.id, folder, run.to_json()):
+                    return False
+                progress.started(run)
+            store.append(ended)
             progress.finished(run, ended)
             if ended["status"] == "done":
                 for checkpoint in folder.glob("state*.pt"):

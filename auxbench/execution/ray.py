@@ -8,36 +8,25 @@ limits, logs and results are those of a run on this machine.
 
 from __future__ import annotations
 
-import json
 import os
-import queue
-import shutil
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from auxbench.errors import UsageError, reason, suggestion
-from auxbench.execution.limits import GRACE, Limits
-from auxbench.execution.local import Local
+from auxbench.execution.limits import GRACE
+from auxbench.execution.node import CHECKPOINT, Bell, carry
 from auxbench.execution.queue import Attempt, Lost, Queue
 from auxbench.execution.resources import Resources, threads_of
-from auxbench.networks.pretrained import adopt, kept
+from auxbench.networks.pretrained import kept
 from auxbench.records.claims import owner_of
 from auxbench.spec.run import Run
 
-CHECKPOINT, LOG = "state.pt", "log.txt"
-LOOK = 1.0  # seconds between two looks of a node at a run's checkpoint and at the bell
 OPTIONS = ("num_gpus", "resources", "scheduling_strategy", "shared")
-
-Event = tuple[str, Any]
-
-_LOCALS: dict[str, Local] = {}
 
 
 class Ray(Queue):
@@ -72,9 +61,11 @@ class Ray(Queue):
         self.weights: dict[str, Any] = {}
         self.lock = threading.Lock()
         self.left = 0
+        self.waiting = set[Any]()  # tasks that have not answered yet; they may not have a node
+        self.told = False
         self.connect()
         self.task = self.ray.remote(num_returns="streaming")(carry)
-        self.bell = self.ray.remote(num_cpus=0)(Bell).remote()
+        self.bell = self._bell()
 
     def connect(self) -> None:
         """Connect to the cluster, or start one on this machine."""
@@ -98,18 +89,33 @@ class Ray(Queue):
                 with suppress(ValueError):  # only the main thread may
                     signal.signal(number, handler)
 
+    def _bell(self) -> Any:
+        """A bell on this node, since it must not end with a node that only carries out runs."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = self.ray.get_runtime_context().get_node_id()
+        place = NodeAffinitySchedulingStrategy(here, soft=False)
+        return self.ray.remote(num_cpus=0, scheduling_strategy=place)(Bell).remote()
+
     @property
     def at_once(self) -> int:
-        """The runs that the cluster has cores or GPUs for, unless `jobs` says another number."""
+        """The runs that the cluster has room for now, unless `jobs` says another number."""
         if self.resources.jobs is not None:
             if self.resources.jobs < 1:
                 raise UsageError(f"jobs is {self.resources.jobs}; ask for at least 1.")
             return self.resources.jobs
+        return max(1, self.room())
+
+    def room(self) -> int:
+        """The runs that the nodes of the cluster have all the resources for, whoever uses them."""
+        named = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+        needs = {key: self.needs.get(name) for key, name in named.items()}
+        needs |= self.needs.get("resources") or {}
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        kind, share = ("GPU", self.needs["num_gpus"])
-        if not share:
-            kind, share = ("CPU", self.threads)
-        return max(1, sum(int(node.get(kind, 0) / share) for node in nodes))
+        return sum(
+            min(int(node.get(key, 0) / share + 1e-9) for key, share in needs.items() if share)
+            for node in nodes
+        )
 
     def prepare(self, runs: list[Run]) -> None:
         """Send initial weights to the cluster; data are prepared on the nodes that need them."""
@@ -121,25 +127,26 @@ class Ray(Queue):
         run, folder = attempt.run, attempt.folder
         owner = owner_of(folder)
         order = {
-            "run": run.to_json(),
-            "where": run.where,
+            **attempt.order(self.device, self.threads),
             "folder": str(folder.resolve()),
             "token": owner.token if owner and self.shared else "",
-            "device": self.device,
-            "threads": self.threads,
-            "limits": asdict(self.resources.limits),
         }
         file, ended = folder / CHECKPOINT, None
         state = self.ray.put(file.read_bytes()) if file.exists() else None
         # A reference inside a list is fetched only by a node that asks for it.
         sent = {"state": [state], "weights": [self.weights.get(run.weights)]}
+        if not self.room():
+            self.lacking(attempt.say)
         with self.lock:
             if self.stopping:
                 return None
+            answers = self.task.options(**self.needs).remote(order, sent, self.bell)
+            self.waiting.add(answers)
             self.left += 1
         try:
-            for answer in self.task.options(**self.needs).remote(order, sent, self.bell):
+            for answer in answers:
                 kind, value = self.ray.get(answer)
+                self.waiting.discard(answers)
                 if kind == "record":
                     ended = value
                 elif kind == "step":
@@ -155,9 +162,18 @@ class Ray(Queue):
         except self.ray.exceptions.RayError as error:
             raise Lost(f"its node was lost ({type(error).__name__})") from None
         finally:
+            self.waiting.discard(answers)
             with self.lock:
                 self.left -= 1
         return ended
+
+    def lacking(self, say: Callable[[str], None]) -> None:
+        """Say once that no node can carry out a run, which waits for one that can."""
+        with self.lock:
+            told, self.told = self.told, True
+        if not told:
+            needs = ", ".join(f"{key} {value}" for key, value in self.needs.items() if value)
+            say(f"no node of the cluster has what a run needs ({needs}); it waits for one")
 
     def close(self) -> None:
         if not self.joined:
@@ -166,122 +182,12 @@ class Ray(Queue):
     def stop(self) -> None:
         with suppress(Exception):  # the cluster may be what has failed
             self.bell.ring.remote()
+            for answers in list(self.waiting):
+                self.ray.cancel(answers)
         patience = time.monotonic() + GRACE + 10
         while self.left and time.monotonic() < patience:
             time.sleep(0.1)
         self.close()
-
-
-class Bell:
-    """An actor that tells all nodes when runs are to be saved and stopped."""
-
-    def __init__(self) -> None:
-        self.rung = False
-
-    def ring(self) -> None:
-        """Have all runs stopped."""
-        self.rung = True
-
-    def is_rung(self) -> bool:
-        """Return whether runs are to stop."""
-        return self.rung
-
-
-def carry(order: Mapping[str, Any], sent: Mapping[str, Any], bell: Any) -> Iterator[Event]:
-    """Carry out a run on a node, and yield what happens to it.
-
-    Events are ("step", (step, steps)), ("said", text), (name, bytes) for a file of the run's folder
-    that the other side cannot see, and finally ("record", record or None) or ("lost", reason).
-    """
-    import ray
-
-    folder = Path(order["folder"])
-    owner = owner_of(folder) if order["token"] else None
-    shares = owner is not None and owner.token == order["token"]
-    if not shares:
-        folder = Path(tempfile.mkdtemp(prefix="auxbench-"))
-    try:
-        if not shares and sent["state"][0] is not None:
-            (folder / CHECKPOINT).write_bytes(ray.get(sent["state"][0]))
-        if sent["weights"][0] is not None:
-            adopt(order["run"]["weights"], *ray.get(sent["weights"][0]))
-        yield from _events(order, folder, shares, bell)
-    finally:
-        if not shares:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _events(order: Mapping[str, Any], folder: Path, shares: bool, bell: Any) -> Iterator[Event]:
-    import ray
-
-    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    run = replace(Run.from_json(order["run"]), where=order["where"])
-    attempt = Attempt(
-        run,
-        folder,
-        Limits(**order["limits"]),
-        lambda step, steps: events.put(("step", (step, steps))),
-        lambda text: events.put(("said", text)),
-    )
-    local = _local(order)
-
-    def work() -> None:
-        try:
-            events.put(("record", local.run(attempt)))
-        except Lost as loss:
-            events.put(("lost", str(loss)))
-        except BaseException as error:
-            events.put(("lost", f"{type(error).__name__}: {reason(error)}"))
-
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    seen, looked = _time(folder / CHECKPOINT), time.monotonic()
-    try:
-        while True:
-            with suppress(queue.Empty):
-                kind, value = events.get(timeout=LOOK)
-                if kind in ("record", "lost"):
-                    if not shares:
-                        yield from _files(folder, seen)
-                    yield kind, value
-                    return
-                yield kind, value
-            if time.monotonic() - looked < LOOK:
-                continue
-            looked = time.monotonic()
-            if not shares and (now := _time(folder / CHECKPOINT)) != seen:
-                seen = now
-                yield CHECKPOINT, (folder / CHECKPOINT).read_bytes()
-            if not local.stopping and ray.get(bell.is_rung.remote()):
-                local.stop()
-    finally:
-        if worker.is_alive() or local.stopping:  # also where Ray cancels the task
-            _LOCALS.clear()
-            local.stop()
-
-
-def _local(order: Mapping[str, Any]) -> Local:
-    """The worker processes of this Ray process, kept for its next run."""
-    key = json.dumps([order["device"], order["threads"], os.environ.get("CUDA_VISIBLE_DEVICES")])
-    if key not in _LOCALS:
-        resources = Resources(order["device"], jobs=1, threads=order["threads"])
-        _LOCALS[key] = Local(resources, prepares=True)
-    return _LOCALS[key]
-
-
-def _files(folder: Path, seen: int) -> Iterator[Event]:
-    """The log of a run, and its checkpoint if it is newer than what was sent."""
-    if (folder / LOG).exists():
-        yield LOG, (folder / LOG).read_bytes()
-    if _time(folder / CHECKPOINT) != seen:
-        yield CHECKPOINT, (folder / CHECKPOINT).read_bytes()
-
-
-def _time(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
 
 
 def _replace(file: Path, content: bytes) -> None:

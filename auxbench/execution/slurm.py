@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
@@ -35,6 +35,9 @@ MINUTES = 60  # time limit of a job, unless the options say another
 FILLED = 0.8  # share of the time limit that a job's runs are expected to take
 REQUEUES = 20  # times that a job is queued again when it reaches its time limit
 LOOK = 2.0  # seconds between two looks at what the jobs have done
+ASK = 10.0  # seconds between two questions to Slurm, which serves everybody
+ANSWER = 5.0  # seconds for its answer, when a job has to end
+SHARE = 0.1  # the most of the time that is spent on looking, as at the progress of many runs
 MISSED = 30.0  # seconds after the last job's end until its records must be there
 
 
@@ -63,7 +66,7 @@ class Slurm(Executor):
             )
         self.requeues = options.pop("slurm_max_num_timeout", REQUEUES)
         self.threads = threads_of(resources.threads or 1, 1)
-        gpus = options.get("gpus_per_node") or options.get("slurm_gpus_per_task")
+        gpus = _has_gpus(options)
         device = ("cuda" if gpus else "cpu") if resources.device == "auto" else resources.device
         options.setdefault("timeout_min", MINUTES)
         options.setdefault("cpus_per_task", self.threads)
@@ -144,7 +147,9 @@ class Slurm(Executor):
         """Show what the jobs do, until every run is recorded."""
         left, ended = {run.id: run for run in missing}, 0.0
         begun = set[str]()
+        asked, waits = -ASK, False
         while left:
+            now = time.monotonic()
             for name, status in tail.statuses().items():
                 if name in left:
                     told.settled(left.pop(name), status, by="a job")
@@ -154,17 +159,19 @@ class Slurm(Executor):
                         begun.add(name)
                         told.started(run)
                     told.stepped(run, known.step, known.steps)
-            if left and states(store.folder):
+            if left and now - asked >= ASK:
+                asked, waits = now, bool(states(store.folder))
+            if waits:
                 ended = 0.0
             elif left and not ended:
-                ended = time.monotonic()
-            elif left and time.monotonic() - ended > MISSED:
+                ended = now
+            elif left and now - ended > MISSED:
                 raise AuxbenchError(
                     f"{counted(len(left), 'run')} were not recorded before the last job ended; see "
                     f"the logs in '{store.folder / FOLDER}' and repeat the command."
                 )
             if left:
-                time.sleep(LOOK)
+                time.sleep(max(LOOK, (time.monotonic() - now) / SHARE))
 
 
 @dataclass
@@ -200,10 +207,29 @@ def _end(number: int, frame: FrameType | None) -> None:
     has a grace time, and would not be queued again if it ended by itself.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    command = ["squeue", "--noheader", "--format", "%T", "--jobs", job or ""]
-    if job and subprocess.run(command, capture_output=True, text=True).stdout.strip() == "RUNNING":
+    if job and _state(job) == "RUNNING":
         from submitit.core.job_environment import JobEnvironment
 
         os.kill(os.getpid(), JobEnvironment._usr_sig())  # submitit calls `checkpoint`
         return
     signal.default_int_handler(number, frame)
+
+
+def _state(job: str) -> str:
+    """The state of a job; empty if Slurm does not say it while there is time to save the runs."""
+    command = ["squeue", "--noheader", "--format", "%T", "--jobs", job]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.strip()
+
+
+def _has_gpus(options: Mapping[str, Any]) -> bool:
+    """Return whether a job has a GPU, by any of the options that ask for one."""
+    counts = ("gpus_per_node", "slurm_gpus_per_node", "slurm_gpus_per_task", "slurm_num_gpus")
+    more = options.get("slurm_additional_parameters") or {}
+    asked = [options.get("slurm_gres"), *(more.get(key) for key in ("gres", "gpus"))]
+    return any(options.get(key) for key in counts) or any(
+        text and ("gpu" in str(text) or str(text).isdecimal()) for text in asked
+    )

@@ -149,15 +149,7 @@ class Together(Queue):
             else:
                 attempt.stepped(int(event["step"]), int(event["steps"]))
 
-        order = {
-            "run": attempt.run.to_json(),
-            "where": attempt.run.where,
-            "folder": str(attempt.folder),
-            "device": self.device,
-            "threads": self.threads,
-            "prepare": False,
-        }
-        return self.team.lead(order, hear)
+        return self.team.lead(attempt.order(self.device, self.threads), hear)
 
     def close(self) -> None:
         if self.team.broken:

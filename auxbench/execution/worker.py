@@ -20,9 +20,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from auxbench.data.prepared import cache
 from auxbench.errors import AuxbenchError, Stopped, UsageError, reason
 from auxbench.execution.execute import Report, execute, provenance_of
 from auxbench.execution.limits import Beats, Limits, Wake, die_with_parent, supervise
@@ -101,8 +98,7 @@ def outcome(
         torch.set_num_threads(order["threads"])
     try:
         if order["prepare"]:
-            with FileLock(cache.root() / ".prepare.lock"):  # one run prepares for a whole node
-                prepare([run])
+            prepare([run], stopping)
         return execute(run, Path(order["folder"]), order["device"], report, stopping)
     except Stopped:
         raise

@@ -256,7 +256,7 @@ def _value(text: str) -> bool | int | float | str:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Whether the finest cut of each stage is faithful, and the stage's channels and reduction."""
+    """The stages: if the finest cut of each is faithful, and its channels and reduction."""
 
     fine: tuple[bool, ...]
     channels: tuple[int, ...]

@@ -72,6 +72,7 @@ class Claim:
     def __init__(self, file: Path, owner: Owner) -> None:
         self.file = file
         self.owner = owner
+        self.is_released = False
 
     @classmethod
     def take(cls, folder: Path) -> Claim | None:
@@ -117,6 +118,7 @@ class Claim:
 
     def release(self) -> None:
         """Release the run."""
+        self.is_released = True
         if self.is_held:
             self.file.unlink(missing_ok=True)
         self.file.with_name(PROGRESS).unlink(missing_ok=True)
@@ -183,7 +185,10 @@ class Claims:
             for claim, known in held:
                 with suppress(OSError):  # a full disk is no reason to lose the run
                     claim.touch()
-                    _replace(claim.file.with_name(PROGRESS), asdict(known))
+                    progress = claim.file.with_name(PROGRESS)
+                    _replace(progress, asdict(known))
+                    if claim.is_released:  # meanwhile, so that this would stay
+                        progress.unlink(missing_ok=True)
 
 
 def owner_of(folder: Path) -> Owner | None:
@@ -204,13 +209,10 @@ def under_way(folder: Path) -> UnderWay | None:
         return None
     try:
         known = UnderWay(**values)
-        return replace(
-            known,
-            begun=float(known.begun),
-            first=int(known.first),
-            step=int(known.step),
-            steps=int(known.steps),
-        )
+        counts: dict[str, Any] = {
+            key: int(getattr(known, key)) for key in ("first", "step", "steps")
+        }
+        return replace(known, begun=float(known.begun), **counts)
     except (TypeError, ValueError, OverflowError):
         return None
 

@@ -99,7 +99,7 @@ def _settles(record: dict[str, Any], mine: dict[str, Any]) -> bool:
 
 
 def _result(record: dict[str, Any]) -> Any:
-    """What must be the same when a run is repeated: its status and its scores."""
+    """The part of a record that must be the same when a run is repeated: status and scores."""
     if "run" not in record:
         return {key: value for key, value in record.items() if key != "schema"}
     return record["status"], record["scores"] if record["status"] == "done" else None

@@ -189,7 +189,7 @@ class ScoredProblem:
     def risk(
         self, method: str, control: str, difference: float, depth: float
     ) -> tuple[float, bool]:
-        """How far one more run may fall, and whether a run of the two methods has collapsed.
+        """The depth to which one more run may fall, and if a run of the two methods has collapsed.
 
         The score that a failed run would have had is unknown and may be far worse than the worst
         score seen. Failing must not help the method that seems better, so its failures count as

@@ -83,11 +83,7 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Every value that can affect results; the purpose is prose and not part of a run's id."""
         values = {key: value for key, value in asdict(self).items() if key != "purpose"}
-        for key in (
-            "chunks",
-            "precision",
-            "compiled",
-        ):  # as in records from before these options existed
+        for key in ("chunks", "precision", "compiled"):  # absent from earlier records
             if values[key] == getattr(Recipe, key):
                 del values[key]
         return values

@@ -107,7 +107,7 @@ def _label(rows: Sequence[dict[str, Any]], tunings: Iterable[Tuning]) -> None:
 
 
 def _tuned(tunings: Sequence[Tuning]) -> str:
-    """How an entry was found, from all tunings of its method; the last one selected it."""
+    """The way in which an entry was found, by all tunings of its method; the last selected it."""
     tried = {trial.entry for tuning in tunings for trial in tuning.trials}
     samplers = sorted({tuning.sampler for tuning in tunings} - {"sobol"})
     several = [f"{len(tunings)} tunings"] if len(tunings) > 1 else []

@@ -127,7 +127,7 @@ def _save(file: Path, head: dict[str, Any], rows: pandas.DataFrame) -> None:
 
 
 def _load(file: Path) -> tuple[dict[str, Any], pandas.DataFrame] | None:
-    """What an index says of itself, and its columns; None if there is none that can be read."""
+    """The head of an index and its columns; None if there is none that can be read."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             head = json.loads(arrays["about_it"].tobytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from auxbench.networks.backbone import Backbone
 from auxbench.networks.heads import HEADS, VectorHead
 from auxbench.training.precision import Precision
 
-PARTS = (VectorHead, *HEADS.values())
+PARTS: tuple[type[nn.Module], ...] = (VectorHead, *HEADS.values())
 MOST = 256  # variants of one function, such as the blocks of all stages and branches
 
 
@@ -53,11 +54,14 @@ class Compiled:
             self.parts = {
                 part: torch.compile(part.forward, dynamic=False) for part in _parts(self.network)
             }
-            with seeds.seeded("compile"), self.precision.autocast(scaled=True), self.used():
-                predictions = self.network(inputs)
-            total = sum(p.square().mean() for p in predictions.values())
-            parameters = [p for p in self.network.parameters() if p.requires_grad]
-            torch.autograd.grad(total, parameters, allow_unused=True)
+            half = self.precision.autocast(scaled=True)
+            with warnings.catch_warnings(), seeds.seeded("compile"):
+                warnings.simplefilter("ignore")  # the compiler's, about its own doings
+                with half, self.used():
+                    predictions = self.network(inputs)
+                total = sum(p.square().mean() for p in predictions.values())
+                parameters = [p for p in self.network.parameters() if p.requires_grad]
+                torch.autograd.grad(total, parameters, allow_unused=True)
         except Exception as error:  # compilers fail in many ways
             self.parts = {}
             self.failed = " ".join(str(error).split())[:120] or type(error).__name__

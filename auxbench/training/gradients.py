@@ -137,7 +137,7 @@ class Gradients:
 
     @cached_property
     def shared(self) -> tuple[bool, ...]:
-        """Whether gradients are balanced on each parameter, given this batch's graph."""
+        """True for each parameter on which gradients are balanced, given this batch's graph."""
         return tuple(
             (self.balanced is None or id(parameter) in self.balanced)
             and sum(id(parameter) in reached for reached in self.reach) >= 2

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,25 @@ def test_the_heart_beats_and_says_how_far_the_run_is(
         assert _steps(folder) == (3, 10)
         assert (folder / FILE).stat().st_mtime > 1
     assert owner_of(folder) is None
+    assert list(folder.iterdir()) == []
+
+
+def test_progress_that_is_written_while_a_run_is_released_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "BEAT", 0.01)
+    write, written = claims._replace, threading.Event()
+    folder = tmp_path / "run"
+    with Claims() as held:
+
+        def late(file: Path, values: object) -> None:
+            held.release("run")
+            write(file, values)
+            written.set()
+
+        monkeypatch.setattr(claims, "_replace", late)
+        assert held.take("run", folder, {"seed": 0})
+        assert written.wait(10)
     assert list(folder.iterdir()) == []
 
 

@@ -21,7 +21,7 @@ BASE = {"methods": '"single"', "dataset": '"toy"'}
 
 
 def refusal(*words: str) -> str:
-    """What the command line says of words that it refuses."""
+    """The answer of the command line to words that it refuses."""
     done = CliRunner().invoke(auxbench, words, standalone_mode=False)
     assert done.exception is not None, done.output
     if isinstance(done.exception, UsageError):

@@ -162,7 +162,7 @@ def resumed(folder: Path) -> list[Any]:
 
 
 def refused() -> list[str]:
-    """What the processes say of a batch that they cannot divide, and of a loss without a graph."""
+    """The errors for a batch that cannot be divided, and for a loss without a graph."""
     training = training_of(Case("hps"))
     objective = training.learner.objective
     batch = training.prepare(next(training.batches["train"]["train"]))
@@ -178,7 +178,7 @@ def refused() -> list[str]:
 
 
 def everything(which: str, folder: Path) -> dict[str, Any]:
-    """What one of the processes finds."""
+    """All results of one of the processes."""
     found = {case.name: trained(case) for case in CASES[which]}
     if which == "others":
         return found
@@ -188,7 +188,7 @@ def everything(which: str, folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def results(which: str, folder: Path) -> Iterator[list[dict[str, Any]]]:
-    """What one process finds by itself, and each of two together."""
+    """The results of one process by itself, and of each of two together."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUXBENCH_CACHE", str(folder / "cache"))
         begin(run_of(Case("hps", ROOMS))).problem.dataset.prepare()

@@ -32,18 +32,19 @@ child = os.fork()
 if child == 0:
     os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.{term})
     {body}
     os._exit(0)
 print("started", flush=True)
 start = time.monotonic()
 print(supervise(child, Limits({limits}), beats, wake), time.monotonic() - start < 10, flush=True)
 """
-DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    while True: pass"
+DEAF = "while True: pass"  # which ignores SIGTERM from the first moment
 
 
 def supervised(body: str, limits: str = "", grace: float = 0.5) -> subprocess.Popen[str]:
-    code = SUPERVISED.format(body=body, limits=limits, grace=grace)
+    term = "SIG_IGN" if body.endswith(DEAF) else "SIG_DFL"
+    code = SUPERVISED.format(body=body, limits=limits, grace=grace, term=term)
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -75,7 +76,7 @@ def supervised(body: str, limits: str = "", grace: float = 0.5) -> subprocess.Po
             "(0, '', '')",
         ),
         (
-            DEAF.replace("while", "held = bytearray(300_000_000)\n    while"),
+            "held = bytearray(300_000_000)\n    " + DEAF,
             "memory=2e8",
             "(-9, 'oom', 'it used more than the memory limit of 0.2 GB')",
         ),

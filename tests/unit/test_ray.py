@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from auxbench.errors import UsageError
+from auxbench.execution.limits import GRACE
 from auxbench.execution.ray import OPTIONS, Ray
 from auxbench.execution.resources import Resources, options_of
+from auxbench.records.claims import under_way
 from auxbench.records.store import Store
 
 TOY = ("--dataset", "toy:train=60:validation=20:test=20", "--threads", "1", "--budget", "demo")
@@ -108,6 +110,57 @@ def test_a_run_goes_on_from_the_checkpoint_that_its_dead_node_has_sent(
     assert process.returncode == 130, text
     assert "the same command continues from here" in text
     assert Store(tmp_path).records() == []
+
+
+@pytest.mark.slow
+def test_the_bell_outlives_nodes_and_those_that_join_are_counted(cluster: Any) -> None:
+    ray = Ray(Resources(threads=1, address=cluster.address))
+    try:
+        bells = [ray._bell() for _ in range(6)]  # without a place, some would be on those nodes
+        ray.ray.get([bell.ring.remote() for bell in bells])
+        assert (ray.room(), ray.at_once) == (2, 2)
+        for node in cluster.nodes:
+            cluster.remove_node(node, allow_graceful=False)
+        assert ray.ray.get([bell.is_rung.remote() for bell in bells], timeout=60) == [True] * 6
+        wait_for(lambda: not ray.room(), 60)
+        said: list[str] = []
+        ray.lacking(said.append)
+        ray.lacking(said.append)
+        assert said == [
+            "no node of the cluster has what a run needs (num_cpus 1); it waits for one"
+        ]
+        cluster.add_node(num_cpus=3, resources={"fast": 2})
+        wait_for(lambda: ray.at_once == 3, 60)
+        ray.needs |= {"resources": {"fast": 1}}
+        assert ray.room() == 2
+        ray.needs |= {"memory": 1 << 50}
+        assert ray.room() == 0
+    finally:
+        ray.close()
+
+
+@pytest.mark.slow
+def test_runs_that_wait_for_a_node_take_no_cores_and_do_not_delay_the_end(
+    cluster: Any, tmp_path: Path
+) -> None:
+    words = (*LONG, "--seeds", "5", "--jobs", "5")
+    process = command(words, tmp_path, *on(cluster, tmp_path, shared=True))
+    wait_for(lambda: sum(under_way(f) is not None for f in tmp_path.glob("runs/*")) == 5, 120)
+    wait_for(lambda: len(stepped(tmp_path)) >= 2, 120)
+    time.sleep(10)
+    assert len(list(tmp_path.glob("runs/*/log.txt"))) == 2, "one on each core"
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, text
+    assert time.monotonic() - begun < GRACE
+    assert len(list(tmp_path.glob("runs/*/state.pt"))) == 2
+
+
+def stepped(results: Path) -> list[Path]:
+    """The folders of the runs that have taken steps."""
+    known = ((folder, under_way(folder)) for folder in results.glob("runs/*"))
+    return [folder for folder, run in known if run and run.steps]
 
 
 def _works(node: Any) -> bool:

@@ -13,15 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from auxbench.errors import UsageError
+from auxbench.execution import slurm
 from auxbench.execution.jobs import cancel, states
+from auxbench.execution.progress import Progress
 from auxbench.execution.resources import Resources
 from auxbench.execution.slurm import FILLED, Slurm
 from auxbench.execution.study import Study
 from auxbench.records.claims import under_way
+from auxbench.records.record import record
 from auxbench.records.store import Store
 
 TOY = ("--dataset", "toy:train=60:validation=20:test=20", "--threads", "1", "--budget", "demo")
@@ -71,7 +75,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
 
 def said(process: subprocess.Popen[bytes], results: Path) -> str:
-    """What a command has said when it ends."""
+    """The text that a command has printed when it ends."""
     code = process.wait(600)
     text = (results / "said.txt").read_text(encoding="utf-8")
     assert code == 0, text
@@ -96,7 +100,7 @@ def alive(results: Path) -> list[str]:
 
 
 def steps(results: Path) -> int:
-    """How far the only run is."""
+    """The last step of the only run that is known."""
     return max(
         (known.step for f in results.glob("runs/*") if (known := under_way(f)) is not None),
         default=0,
@@ -171,21 +175,80 @@ def test_a_job_has_as_many_runs_as_its_time_limit_has_room_for(
     pytest.importorskip("submitit")
     study = Study.of("single,hps", "toy", seeds=5)
     options = {"cluster": "local", "timeout_min": 10, "cpus_per_task": 4}
-    slurm = Slurm(Resources(threads=2, options=options))
+    long = Slurm(Resources(threads=2, options=options))
     single, hps = study.runs[:2]
     seconds = {replace(single, seed=0): 100.0, replace(hps, seed=0): 300.0}
-    monkeypatch.setattr(slurm, "estimates", lambda *words: seconds)
+    monkeypatch.setattr(long, "estimates", lambda *words: seconds)
     store = Store(tmp_path)
-    bundles = list(slurm.bundles(study.runs, store, False))
+    bundles = list(long.bundles(study.runs, store, False))
     assert [run for bundle in bundles for run in bundle] == list(study.runs)
     limit = FILLED * 600 * 2  # two runs at a time
     sums = [sum(seconds[replace(run, seed=0)] for run in bundle) for bundle in bundles]
     assert max(sums) <= limit
     assert [len(bundle) for bundle in bundles] == [5, 4, 1]
-    assert slurm.inside.jobs == 2
+    assert long.inside.jobs == 2
     short = Slurm(Resources(threads=2, options={"cluster": "local", "timeout_min": 1}))
     monkeypatch.setattr(short, "estimates", lambda *words: seconds)
     assert len(list(short.bundles(study.runs, store, False))) == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "device"),
+    [
+        ({}, "cpu"),
+        ({"gpus_per_node": 1}, "cuda"),
+        ({"slurm_gpus_per_node": 1}, "cuda"),
+        ({"slurm_gpus_per_task": 1}, "cuda"),
+        ({"slurm_gres": "gpu:a100:1"}, "cuda"),
+        ({"slurm_gres": "lustre:1"}, "cpu"),
+        ({"slurm_additional_parameters": {"gpus": 1}}, "cuda"),
+        ({"slurm_additional_parameters": {"gres": "gpu"}}, "cuda"),
+        ({"slurm_additional_parameters": {"reservation": "gpu"}}, "cpu"),
+    ],
+)
+def test_a_gpu_that_is_asked_for_is_used(options: dict[str, Any], device: str) -> None:
+    pytest.importorskip("submitit")
+    resources = Resources(threads=1, options={"cluster": "local", "cpus_per_task": 2, **options})
+    inside = Slurm(resources).inside
+    assert (inside.device, inside.jobs) == (device, 1 if device == "cuda" else 2)
+
+
+def test_slurm_is_not_asked_at_every_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    study, store = Study.of("single", "toy", seeds=1), Store(tmp_path)
+    looks, asked = list[str](), list[Path]()
+
+    def look(folder: Path) -> None:
+        looks.append(folder.name)
+        if len(looks) == 20:
+            store.append(record(study.runs[0], "error", "made up"))
+
+    def ask(folder: Path) -> dict[str, str]:
+        asked.append(folder)
+        return {"1": "RUNNING"}
+
+    for name, value in (("under_way", look), ("states", ask), ("LOOK", 0.001)):
+        monkeypatch.setattr(slurm, name, value)
+    executor = Slurm(Resources(threads=1, options={"cluster": "local"}))
+    with Progress(study.runs, 0, 1, quiet=True) as told:
+        executor.watch(study.runs, store, store.tail(), told)
+    assert len(looks) == 20
+    assert len(asked) == 1
+
+
+def test_a_slurm_that_does_not_answer_does_not_keep_a_job_from_saving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho RUNNING\nexec sleep 30\n", encoding="utf-8")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(slurm, "ANSWER", 0.5)
+    begun = time.monotonic()
+    assert slurm._state("1") == ""
+    assert time.monotonic() - begun < 20
+    squeue.write_text("#!/bin/sh\necho RUNNING\n", encoding="utf-8")
+    assert slurm._state("1") == "RUNNING"
 
 
 def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +258,6 @@ def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         Slurm(Resources())
     monkeypatch.undo()
     study, store = Study.of("single", "toy", seeds=1), Store(tmp_path)
-    slurm = Slurm(Resources(options={"cluster": "local", "slurm_partitoin": "a"}))
+    executor = Slurm(Resources(options={"cluster": "local", "slurm_partitoin": "a"}))
     with pytest.raises(UsageError, match="do not suit submitit"):
-        slurm.submit([study.runs], store, False)
+        executor.submit([study.runs], store, False)

@@ -1,4 +1,4 @@
-"""What is under way, what failed and why, and carrying out again what failed."""
+"""Status: runs under way, failures and their reasons, and carrying out again those that failed."""
 
 from __future__ import annotations
 

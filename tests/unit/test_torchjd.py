@@ -478,7 +478,7 @@ def test_stch(mu: float) -> None:
 
 @pytest.mark.parametrize(("name", "maker"), [("pcgrad", "PCGrad"), ("config", "ConFIG")])
 def test_gradients_written_to_a_network(name: str, maker: str) -> None:
-    """What TorchJD is told to be shared we find on the graph; heads keep their own gradient."""
+    """We find on the graph the shared part that TorchJD is told; heads keep their own gradient."""
     from torchjd.autojac import jac_to_grad, mtl_backward
 
     torch.manual_seed(0)
