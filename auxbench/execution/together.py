@@ -18,7 +18,7 @@ from typing import Any
 from auxbench.errors import AuxbenchError, Stopped, UsageError
 from auxbench.execution.limits import Limits
 from auxbench.execution.queue import Attempt, Queue
-from auxbench.execution.resources import Resources, resolve, threads_of
+from auxbench.execution.resources import Resources, resolve, threads_of, workers_of
 from auxbench.records.record import FINAL
 from auxbench.spec.run import Run
 
@@ -133,6 +133,7 @@ class Together(Queue):
         (self.team,) = TEAM
         self.device = resolve(resources.device)
         self.threads = threads_of(resources.threads, self.team.here)
+        self.workers = workers_of(resources.workers, self.device, self.team.here)
 
     def prepare(self, runs: list[Run]) -> None:
         from auxbench.execution.preparation import prepare
@@ -155,6 +156,7 @@ class Together(Queue):
             "folder": str(attempt.folder),
             "device": self.device,
             "threads": self.threads,
+            "workers": self.workers,
             "prepare": False,
         }
         return self.team.lead(order, hear)

@@ -103,7 +103,8 @@ def outcome(
         if order["prepare"]:
             with FileLock(cache.root() / ".prepare.lock"):  # one run prepares for a whole node
                 prepare([run])
-        return execute(run, Path(order["folder"]), order["device"], report, stopping)
+        folder, device = Path(order["folder"]), order["device"]
+        return execute(run, folder, device, report, stopping, order["workers"])
     except Stopped:
         raise
     except UsageError as error:
