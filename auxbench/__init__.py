@@ -69,6 +69,7 @@ def run(
     device: str = "auto",
     jobs: int | None = None,
     threads: int | None = None,
+    workers: int | None = None,
     timeout: str | float | None = None,
     stall: str | float | None = None,
     memory: str | float | None = None,
@@ -84,10 +85,11 @@ def run(
 
     The words are those of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
     `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
-    process of its own, `jobs` of them at a time with `threads` threads each, and its record is kept
-    in the folder `results`. A run is ended that takes longer than `timeout` in all or than `stall`
-    without a step ("2h", "90"), or more `memory` ("4GB"). `shard` "2/5" is the second of five parts
-    of the study. `executor` is 'local', 'ray' (at `address`) or 'slurm', with options of its own.
+    process of its own, `jobs` of them at a time with `threads` threads each and `workers` more that
+    prepare its batches, and its record is kept in the folder `results`. A run is ended that takes
+    longer than `timeout` in all or than `stall` without a step ("2h", "90"), or more `memory`
+    ("4GB"). `shard` "2/5" is the second of five parts of the study. `executor` is 'local', 'ray'
+    (at `address`) or 'slurm', with options of its own.
     Errors: `UsageError` for what cannot be carried out as asked; a run that fails leaves a record
     instead.
     """
@@ -100,7 +102,7 @@ def run(
     from auxbench.stats import frame
 
     limits, options = Limits.of(timeout, stall, memory), options_of(executor_options)
-    resources = Resources(device, jobs, threads, limits, executor, options, address)
+    resources = Resources(device, jobs, threads, limits, executor, options, address, workers)
     store = Store(results)
     words = resolved(methods, dataset, words, resources, store)
     study = Study.of(methods, dataset, **words).shard(shard)

@@ -47,7 +47,7 @@ from torch import Tensor
 
 from auxbench import DATASETS, Batch, Dataset
 from auxbench.data.arrays import Rows
-from auxbench.data.augment import augmented
+from auxbench.data.augment import decoded_and_augmented
 from auxbench.data.dataset import Indices, Task, named
 from auxbench.data.kinds import Classes, Depth, Disparity
 from auxbench.data.metrics import BalancedAccuracy, MeanIoU
@@ -214,8 +214,11 @@ class Cityscapes(PreparedDataset):
         if "ids" in rows:
             derived["segmentation7"] = lambda rows: chosen(rows["ids"], self.seven)
             derived["segmentation19"] = lambda rows: chosen(rows["ids"], NINETEEN)
-        batch = Batch(pictures(rows["image"]), decoded(self.tasks, rows, derived))
-        return augmented(batch, self.tasks, self.size, self.protocol, rng)
+
+        def decode(rows: Rows) -> Batch:
+            return Batch(pictures(rows["image"]), decoded(self.tasks, rows, derived))
+
+        return decoded_and_augmented(rows, decode, self.tasks, self.size, self.protocol, rng)
 
 
 def metres(steps: Raw, camera: Raw) -> Tensor:

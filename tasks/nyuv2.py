@@ -40,7 +40,7 @@ import numpy as np
 
 from auxbench import DATASETS, Batch, Dataset
 from auxbench.data.arrays import Rows
-from auxbench.data.augment import augmented
+from auxbench.data.augment import decoded_and_augmented
 from auxbench.data.dataset import Indices, Task, named
 from auxbench.data.kinds import Classes, Depth, Label, Map, Normals
 from auxbench.data.prepared.dataset import PreparedDataset
@@ -191,8 +191,11 @@ class Nyuv2(PreparedDataset):
         derived = {"segmentation13": lambda rows: chosen(rows["segmentation40"], THIRTEEN)}
         if "segmentation13" in rows:
             derived.clear()
-        batch = Batch(pictures(rows["image"]), decoded(self.tasks, rows, derived))
-        return augmented(batch, self.tasks, self.size, self.protocol, rng)
+
+        def decode(rows: Rows) -> Batch:
+            return Batch(pictures(rows["image"]), decoded(self.tasks, rows, derived))
+
+        return decoded_and_augmented(rows, decode, self.tasks, self.size, self.protocol, rng)
 
 
 @cache

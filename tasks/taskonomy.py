@@ -47,7 +47,7 @@ from torch import Tensor
 
 from auxbench import DATASETS, Batch, Dataset
 from auxbench.data.arrays import Rows
-from auxbench.data.augment import augmented
+from auxbench.data.augment import decoded_and_augmented
 from auxbench.data.dataset import Indices, Task, named
 from auxbench.data.kinds import Classes, Depth, Label, Map, Normals, Probabilities
 from auxbench.data.metrics import first_choice
@@ -220,8 +220,11 @@ class Taskonomy(PreparedDataset):
             return tuple(TASKS)
 
     def finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
-        batch = Batch(pictures(rows["image"]), decoded(self.tasks, rows, {}))
-        return augmented(batch, self.tasks, self.size, self.protocol, rng)
+
+        def decode(rows: Rows) -> Batch:
+            return Batch(pictures(rows["image"]), decoded(self.tasks, rows, {}))
+
+        return decoded_and_augmented(rows, decode, self.tasks, self.size, self.protocol, rng)
 
 
 def maps(steps: Raw, full: float) -> Tensor:

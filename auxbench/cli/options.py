@@ -24,6 +24,11 @@ MACHINE = (
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
     click.option("--jobs", type=int, help="Runs at a time; default one per core or GPU."),
     click.option("--threads", type=int, help="Threads per run; default its share of cores."),
+    click.option(
+        "--workers",
+        type=int,
+        help="More threads per run, which prepare batches; default 0, or up to 4 on a GPU.",
+    ),
 )
 FORMATS = ("text", "json", "csv", "markdown", "latex")
 
@@ -74,7 +79,7 @@ def study_options(command: F) -> F:
 
 
 def machine_options(command: F) -> F:
-    """Add the options for the device, jobs and threads."""
+    """Add the options for the device, jobs, threads and workers."""
     return _added(command, *MACHINE)
 
 

@@ -100,6 +100,7 @@ def plan(
     device: str,
     jobs: int | None,
     threads: int | None,
+    workers: int | None,
     retry: bool,
     **words: Any,
 ) -> None:

@@ -108,7 +108,10 @@ class Samples(ABC):
 
     @abstractmethod
     def batch(self, indices: Indices, rng: np.random.Generator | None) -> Batch:
-        """The samples at `indices`, augmented with draws from `rng`, or unaugmented without it."""
+        """The samples at `indices`, augmented with draws from `rng`, or unaugmented without it.
+
+        Several threads may call it at once (`--workers`), so it must not keep state between calls.
+        """
 
 
 class Dataset(ABC):

@@ -338,16 +338,23 @@ class Normals(Kind):
         if is_crop(view):
             value = crop(target, view)
         else:
-            value, share = smooth_known(target, _length(target)[None] > 0, view)
-            length = _length(value)
-            # opposite normals cancel out, which leaves no direction
-            fine = (length > 1e-3) & (share[0] > KNOWN)
-            value = torch.where(fine, value / length.clamp(min=1e-3), 0)
-        x, y, z = value  # by component, since torch's norms over a leading axis of three are slow
+            known = _squares(target) > 0
+            if known.all():
+                value = smooth(target, view, shrink=False)
+                length = _squares(value).sqrt_()
+                fine = length > 1e-3  # opposite normals cancel out, which leaves no direction
+            else:
+                value, share = smooth_known(target, known[None], view)
+                length = _squares(value).sqrt_()
+                fine = (length > 1e-3) & (share[0] > KNOWN)
+            value *= torch.where(fine, length.clamp_(min=1e-3).reciprocal_(), 0)
         if view.angle:
             cosine, sine = turned(view.angle)
-            x, y = cosine * x - sine * y, sine * x + cosine * y
-        return torch.stack([-x if view.mirrored else x, y, z])
+            x, y, z = value
+            value = torch.stack([cosine * x - sine * y, sine * x + cosine * y, z])
+        if view.mirrored:
+            value[0].neg_()  # a mirrored crop is a copy
+        return value
 
     def mirrored(self, labels: Any) -> Any:
         flipped = labels[..., ::-1].copy()
@@ -405,7 +412,8 @@ class Number(Kind):
         return losses.squared(prediction, target)
 
 
-def _length(normals: Tensor) -> Tensor:
+def _squares(normals: Tensor) -> Tensor:
+    """The squared lengths, by component, as torch's norms over a leading axis of three are slow."""
     x, y, z = normals
-    length: Tensor = x * x + y * y + z * z
-    return length.sqrt()
+    squares: Tensor = (x * x).addcmul_(y, y).addcmul_(z, z)
+    return squares

@@ -11,6 +11,7 @@ from auxbench.data.dataset import Indices
 from auxbench.data.loader import Loader
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
+from auxbench.data.workers import NONE, Workers
 from auxbench.errors import UsageError
 
 HELD_OUT = 0.1
@@ -51,14 +52,20 @@ def carve(count: int, labelled: Indices, seeds: Seeds) -> tuple[Indices, Indices
 
 
 def open_loaders(
-    problem: Problem, stage: str, splits: Sequence[str], size: int, seeds: Seeds
+    problem: Problem,
+    stage: str,
+    splits: Sequence[str],
+    size: int,
+    seeds: Seeds,
+    workers: Workers = NONE,
 ) -> dict[str, Loader]:
     """The endless batches that a stage reads: 'train', its halves, or held-out data.
 
     'train/first' and 'train/second' are halves of the training samples, different in every epoch.
     'holdout' has batches of the held-out samples; a batch of 'holdout/whole' has all of them, but
     at most `WHOLE`. 'train/kept' has the training samples that remain after holding some out, for
-    controls that do not read the held-out ones either.
+    controls that do not read the held-out ones either. The `workers` prepare batches ahead, except
+    those of 'holdout/whole', which may be too large to keep several.
     """
     samples = problem.training(seeds)
     kept = held = np.arange(len(samples), dtype=np.int64)
@@ -66,11 +73,11 @@ def open_loaders(
         labelled = samples.labelled.get(problem.primary.name, kept)
         kept, held = carve(len(samples), labelled, seeds)
     opened = {
-        "train": lambda: Loader(samples, kept, size, seeds, (stage,)),
-        "train/kept": lambda: Loader(samples, kept, size, seeds, (stage,)),
-        "train/first": lambda: Loader(samples, kept, size, seeds, (stage,), 0),
-        "train/second": lambda: Loader(samples, kept, size, seeds, (stage,), 1),
-        "holdout": lambda: Loader(samples, held, size, seeds, ("holdout", stage)),
+        "train": lambda: Loader(samples, kept, size, seeds, (stage,), None, workers),
+        "train/kept": lambda: Loader(samples, kept, size, seeds, (stage,), None, workers),
+        "train/first": lambda: Loader(samples, kept, size, seeds, (stage,), 0, workers),
+        "train/second": lambda: Loader(samples, kept, size, seeds, (stage,), 1, workers),
+        "holdout": lambda: Loader(samples, held, size, seeds, ("holdout", stage), None, workers),
         "holdout/whole": lambda: Loader(samples, held, WHOLE, seeds, ("holdout", stage)),
     }
     return {split: opened[split]() for split in splits}

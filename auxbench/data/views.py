@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -132,9 +133,13 @@ def nearest(values: Tensor, view: View) -> Tensor:
     height, width = values.shape[-2:]
     y, x = _places(view)
     rows, columns = y.floor().long().clamp(0, height - 1), x.floor().long().clamp(0, width - 1)
-    if not view.angle:
-        return values.index_select(-2, rows[:, 0]).index_select(-1, columns[0])
-    return _gathered(values, rows * width + columns)
+    found = values.numpy()  # whose `take` is faster for integers than torch's
+    if view.angle:
+        flat = found.reshape(*found.shape[:-2], -1)
+        return torch.from_numpy(flat.take((rows * width + columns).numpy(), -1))
+    top, bottom = int(rows[0, 0]), int(rows[-1, 0]) + 1
+    columns_of = found[..., top:bottom, :].take(columns[0].numpy(), -1)
+    return torch.from_numpy(columns_of.take(rows[:, 0].numpy() - top, -2))
 
 
 def smooth(values: Tensor, view: View, shrink: bool = True) -> Tensor:
@@ -142,34 +147,92 @@ def smooth(values: Tensor, view: View, shrink: bool = True) -> Tensor:
     if is_crop(view):
         return crop(values, view)
     height, width = values.shape[-2:]
-    y, x = _places(view)
+    small = picture = (height, width)
     if shrink and view.step > 1:
-        size = (max(round(height / view.step), 1), max(round(width / view.step), 1))
+        small = (max(round(height / view.step), 1), max(round(width / view.step), 1))
+        if not view.angle:
+            return _shrunk(values, view, small)
         flat = values.reshape(1, -1, height, width)
-        small = functional.interpolate(flat, size, mode="bilinear", antialias=True)
-        values = small.reshape(*values.shape[:-2], *size)
-        y, x = y * (size[0] / height), x * (size[1] / width)
-        height, width = size
-    # coordinates from -1 to 1, from edge to edge, as `grid_sample` expects them
-    axes = [(2 * x / width - 1).to(values.dtype), (2 * y / height - 1).to(values.dtype)]
-    grid = torch.stack([axis.expand(view.size) for axis in axes], -1)
+        shrunk = functional.interpolate(flat, small, mode="bilinear", antialias=True)
+        values = shrunk.reshape(*values.shape[:-2], *small)
     found = functional.grid_sample(
-        values.reshape(1, -1, height, width),
-        grid[None],
+        values.reshape(1, -1, *small),
+        _grid(view, picture, small, values.dtype),
         padding_mode="border",
         align_corners=False,
     )
     return found.reshape(*values.shape[:-2], *view.size)
 
 
-def _gathered(values: Tensor, places: Tensor) -> Tensor:
-    """The values [..., H, W] at flat indices [h, w]."""
-    flat = values.flatten(-2).index_select(-1, places.flatten())
-    return flat.reshape(*values.shape[:-2], *places.shape)
+@lru_cache(maxsize=16)  # a picture and its labels share a view, in several threads
+def _grid(view: View, picture: Size, small: Size, dtype: torch.dtype) -> Tensor:
+    """The places of a view's pixels, as `grid_sample` expects them, in a picture made `small`."""
+    y, x = _places(view)
+    # coordinates from -1 to 1, from edge to edge
+    ends = (2 * x / picture[1] - 1).to(dtype), (2 * y / picture[0] - 1).to(dtype)
+    return torch.stack([axis.expand(view.size) for axis in ends], -1)[None]
 
 
+def _shrunk(values: Tensor, view: View, small: Size) -> Tensor:
+    """The values [..., H, W], shrunk to `small` with antialiasing, then seen through a level view.
+
+    Each output row is a weighted mean of a few rows of the picture, and so is each column: the
+    weights of shrinking and of interpolating are multiplied first.
+    """
+    height, width = values.shape[-2:]
+    y, x = _places(view)
+    planes = values.reshape(-1, height, width)
+    rows, weights = _taps(y[:, 0], height, small[0], values.dtype)
+    columns, shares = _taps(x[0], width, small[1], values.dtype)
+    first, last = int(columns.min()), int(columns.max()) + 1
+    # with columns as rows, since whole rows are faster to add
+    turned_planes = values.new_empty(last - first, len(planes), view.size[0])
+    for number, plane in enumerate(planes):
+        across = functional.embedding_bag(rows, plane, mode="sum", per_sample_weights=weights)
+        turned_planes[:, number] = across[:, first:last].T
+    found = functional.embedding_bag(
+        columns - first, turned_planes.flatten(1), mode="sum", per_sample_weights=shares
+    )
+    found = found.view(view.size[1], len(planes), view.size[0]).permute(1, 2, 0)
+    return found.reshape(*values.shape[:-2], *view.size)
+
+
+def _taps(places: Tensor, length: int, small: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The elements of an axis, and their weights, both [n, k], that are seen at n places of it."""
+    start, weights = _shrinking(length, small)
+    at = (places * (small / length) - 0.5).clamp(0, small - 1)
+    low = at.floor().long()
+    high, share = (low + 1).clamp(max=small - 1), (at - low)[:, None]
+    apart = start[high] - start[low]
+    both = torch.zeros(len(at), weights.shape[1] + int(apart.max()), dtype=weights.dtype)
+    steps = torch.arange(weights.shape[1]).expand(len(at), -1)
+    both.scatter_add_(1, steps, weights[low] * (1 - share))
+    both.scatter_add_(1, steps + apart[:, None], weights[high] * share)
+    elements = start[low][:, None] + torch.arange(both.shape[1])
+    return elements.clamp(max=length - 1), both.to(dtype)
+
+
+@lru_cache(maxsize=1024)  # kilobytes each
+def _shrinking(length: int, small: int) -> tuple[Tensor, Tensor]:
+    """The first elements [small] that make up those of a shrunk axis, and all weights [small, k].
+
+    The weights are read off from what torch makes of unit vectors.
+    """
+    units = torch.eye(length, dtype=torch.float64)[None, None]
+    matrix = functional.interpolate(units, (small, length), mode="bilinear", antialias=True)[0, 0]
+    start = (matrix != 0).int().argmax(1)
+    count = int((matrix != 0).sum(1).max())
+    elements = start[:, None] + torch.arange(count)
+    weights = matrix.gather(1, elements.clamp(max=length - 1))
+    return start, torch.where(elements < length, weights, 0)
+
+
+@lru_cache(maxsize=16)
 def _places(view: View) -> tuple[Tensor, Tensor]:
-    """The positions of the output's pixel centres in the picture: y and x, broadcastable."""
+    """The positions of the output's pixel centres in the picture: y and x, broadcastable.
+
+    They are kept, and must not be written to.
+    """
     height, width = view.size
     v = (torch.arange(height, dtype=torch.float64) + 0.5 - height / 2)[:, None] * view.step
     u = (torch.arange(width, dtype=torch.float64) + 0.5 - width / 2)[None] * view.step

@@ -14,6 +14,7 @@ from auxbench.cost.training import Meter
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
+from auxbench.data.workers import NONE, Workers
 from auxbench.errors import Diverged, Stopped
 from auxbench.execution.environment import environment
 from auxbench.networks import backbone
@@ -53,10 +54,12 @@ def provenance_of(run: Run) -> dict[str, Any]:
     }
 
 
-def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Training:
+def begin(
+    run: Run, device: str = "cpu", dataset: Dataset | None = None, workers: Workers = NONE
+) -> Training:
     """The training of a run, ready for its first step; the data must have been prepared.
 
-    `dataset` replaces the run's own data set, for estimates.
+    `dataset` replaces the run's own data set, for estimates. The `workers` prepare batches ahead.
     """
 
     dataset = dataset or make_dataset(run.located, run.recipe.side, run.draw)
@@ -64,7 +67,7 @@ def begin(run: Run, device: str = "cpu", dataset: Dataset | None = None) -> Trai
     dataset.narrow(problem.tasks)
     builder, meter = builder_of(run, problem), Meter(device, add=group().add)
     learner = start(Method.parse(run.method), builder, run.recipe, meter, device)
-    return Training(learner, problem, run.recipe, builder, meter, device)
+    return Training(learner, problem, run.recipe, builder, meter, device, workers)
 
 
 def builder_of(run: Run, problem: Problem) -> Builder:
@@ -85,19 +88,22 @@ def execute(
     device: str = "cpu",
     report: Report = print,
     stopping: Callable[[], bool] = lambda: False,
+    count: int = 0,
 ) -> dict[str, Any]:
     """Carry out a run, starting from its checkpoint in `folder` if there is one; return its record.
 
     `report` is called with progress events. When `stopping` returns True, the run is saved after
     the current step and `Stopped` is raised. A loss that becomes non-finite also gives a record;
     any other failure is raised. If several processes train together, all call this, and only the
-    first reads and writes the checkpoint.
+    first reads and writes the checkpoint. `count` workers prepare batches ahead, which changes no
+    result.
     """
 
     surroundings, made_by, together = environment(device), provenance_of(run), group()
     if together.size > 1:
         surroundings["world"] = together.size
-    training = begin(run, device)
+    workers = Workers(count)
+    training = begin(run, device, workers=workers)
     file = folder / "state"
     belongs = {
         "id": run.id,
@@ -150,6 +156,8 @@ def execute(
             environment=surroundings,
             provenance=made_by,
         )
+    finally:
+        workers.close()
     return record(run, "done", **results, environment=surroundings, provenance=made_by)
 
 
@@ -161,7 +169,7 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
     architecture.load_state_dict(training.selected["state"])
     test = training.problem.dataset.samples("test")
     networks = {"deployed": deployed(architecture), "training": in_training(architecture)}
-    scores = evaluate(networks, test, "test", run.recipe.batch, device)
+    scores = evaluate(networks, test, "test", run.recipe.batch, device, training.workers)
 
     example = test.batch(np.arange(1), None).to(device).inputs
     single = placed(training.builder.network(architecture.primary), device)

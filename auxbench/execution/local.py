@@ -14,7 +14,7 @@ from typing import Any
 
 from auxbench.execution.limits import GRACE
 from auxbench.execution.queue import Attempt, Lost, Queue
-from auxbench.execution.resources import Resources, resolve, slots, threads_of
+from auxbench.execution.resources import Resources, resolve, slots, threads_of, workers_of
 from auxbench.records.record import record
 from auxbench.records.validity import fault
 from auxbench.spec.run import Run
@@ -34,6 +34,7 @@ class Local(Queue):
         self.device = resolve(resources.device)
         # Summation order depends on the threads, so their number must not depend on the runs left.
         self.threads = threads_of(resources.threads, self.at_once)
+        self.workers = workers_of(resources.workers, self.device, self.at_once)
         self.prepares = prepares
         self.processes: set[subprocess.Popen[str]] = set()
         self.idle: list[subprocess.Popen[str]] = []
@@ -49,7 +50,7 @@ class Local(Queue):
         prepare(runs)
 
     def run(self, attempt: Attempt) -> dict[str, Any] | None:
-        order = attempt.order(self.device, self.threads, self.prepares)
+        order = attempt.order(self.device, self.threads, self.workers, self.prepares)
         with (attempt.folder / "log.txt").open("a", encoding="utf-8") as log:
             process = self.take(log)
         if process is None:

@@ -131,10 +131,10 @@ def _get(reference: Any) -> Any:
 
 def _local(order: Mapping[str, Any]) -> Local:
     """The worker processes of this Ray process, kept for its next run."""
-    key = json.dumps([order["device"], order["threads"], os.environ.get("CUDA_VISIBLE_DEVICES")])
+    words = {key: order[key] for key in ("device", "threads", "workers")}
+    key = json.dumps([words, os.environ.get("CUDA_VISIBLE_DEVICES")])
     if key not in _LOCALS:
-        resources = Resources(order["device"], jobs=1, threads=order["threads"])
-        _LOCALS[key] = Local(resources, prepares=True)
+        _LOCALS[key] = Local(Resources(**words, jobs=1), prepares=True)
     return _LOCALS[key]
 
 

@@ -45,7 +45,9 @@ class Attempt:
     stepped: Callable[[int, int], None]
     say: Callable[[str], None]
 
-    def order(self, device: str, threads: int, prepare: bool = False) -> dict[str, Any]:
+    def order(
+        self, device: str, threads: int, workers: int | None, prepare: bool = False
+    ) -> dict[str, Any]:
         """The order to a process that carries out this run (see `worker`), in JSON types."""
         return {
             "run": self.run.to_json(),
@@ -53,6 +55,7 @@ class Attempt:
             "folder": str(self.folder),
             "device": device,
             "threads": threads,
+            "workers": workers,
             "limits": asdict(self.limits),
             "prepare": prepare,
         }

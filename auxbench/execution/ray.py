@@ -127,7 +127,7 @@ class Ray(Queue):
         run, folder = attempt.run, attempt.folder
         owner = owner_of(folder)
         order = {
-            **attempt.order(self.device, self.threads),
+            **attempt.order(self.device, self.threads, self.resources.workers),
             "folder": str(folder.resolve()),
             "token": owner.token if owner and self.shared else "",
         }

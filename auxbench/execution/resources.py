@@ -1,4 +1,4 @@
-"""Resources: the device, the number of runs at a time, and the threads of each run."""
+"""Resources: the device, the number of runs at a time, and the threads and workers of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from auxbench.execution.limits import Limits
 
 @dataclass(frozen=True)
 class Resources:
-    """The resources of runs; None means a default for the machine (`slots`, `threads_of`).
+    """The resources of runs; None means a default for the machine (`slots`, `threads_of`,
+    `workers_of`).
 
     `options` are the executor's own, and `address` is that of a running Ray cluster.
     """
@@ -27,12 +28,13 @@ class Resources:
     executor: str = "local"
     options: Mapping[str, Any] = field(default_factory=dict)
     address: str | None = None
+    workers: int | None = None
 
     @classmethod
     def of(cls, words: MutableMapping[str, Any]) -> Resources:
         """Pop the resources from a user's options; errors: `UsageError` for invalid ones."""
         limits = Limits.of(*(words.pop(key, None) for key in ("timeout", "stall", "memory")))
-        keys = ("device", "jobs", "threads", "executor", "address")
+        keys = ("device", "jobs", "threads", "workers", "executor", "address")
         given = {key: words.pop(key) for key in keys if key in words}
         return cls(**given, limits=limits, options=options_of(words.pop("executor_options", None)))
 
@@ -98,6 +100,19 @@ def threads_of(asked: int | None, at_once: int) -> int:
     if first.isdecimal() and int(first):
         return int(first)
     return max(1, cores() // at_once)
+
+
+def workers_of(asked: int | None, device: str, at_once: int) -> int:
+    """The threads of a run that prepare batches: `asked`, or else none, or up to 4 for a GPU.
+
+    On a GPU, the steps of a run take one of its share of the cores; on a CPU they take all. Errors:
+    `UsageError` for fewer than none.
+    """
+    if asked is not None:
+        if asked < 0:
+            raise UsageError(f"workers is {asked}; ask for 0 or more.")
+        return asked
+    return min(4, max(0, cores() // at_once - 1)) if device.startswith("cuda") else 0
 
 
 def resolve(device: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from auxbench.errors import AuxbenchError, Stopped, UsageError
 from auxbench.execution.limits import Limits
 from auxbench.execution.queue import Attempt, Queue
-from auxbench.execution.resources import Resources, resolve, threads_of
+from auxbench.execution.resources import Resources, resolve, threads_of, workers_of
 from auxbench.records.record import FINAL
 from auxbench.spec.run import Run
 
@@ -133,6 +133,7 @@ class Together(Queue):
         (self.team,) = TEAM
         self.device = resolve(resources.device)
         self.threads = threads_of(resources.threads, self.team.here)
+        self.workers = workers_of(resources.workers, self.device, self.team.here)
 
     def prepare(self, runs: list[Run]) -> None:
         from auxbench.execution.preparation import prepare
@@ -149,7 +150,7 @@ class Together(Queue):
             else:
                 attempt.stepped(int(event["step"]), int(event["steps"]))
 
-        return self.team.lead(attempt.order(self.device, self.threads), hear)
+        return self.team.lead(attempt.order(self.device, self.threads, self.workers), hear)
 
     def close(self) -> None:
         if self.team.broken:

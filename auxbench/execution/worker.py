@@ -99,7 +99,8 @@ def outcome(
     try:
         if order["prepare"]:
             prepare([run], stopping)
-        return execute(run, Path(order["folder"]), order["device"], report, stopping)
+        folder, device = Path(order["folder"]), order["device"]
+        return execute(run, folder, device, report, stopping, order["workers"])
     except Stopped:
         raise
     except UsageError as error:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from auxbench.data.dataset import Batch, Samples, Task
 from auxbench.data.metrics import Metric
+from auxbench.data.workers import NONE, Workers
 from auxbench.training.group import group
 
 Predict = Callable[[Batch], Mapping[str, Tensor]]
@@ -50,14 +51,15 @@ def evaluate(
     split: str,
     size: int,
     device: str = "cpu",
+    workers: Workers = NONE,
 ) -> list[Score]:
     """Read a split once and score several networks on it, each on its own tasks.
 
     `networks` maps a name to the module, a function from a batch to its predictions, and the tasks
-    to score. Training mode is restored afterwards. If several processes train together, the
-    first does this for all.
+    to score. The `workers` read ahead. Training mode is restored afterwards. If several processes
+    train together, the first does this for all.
     """
-    return group().first(lambda: _evaluate(networks, samples, split, size, device))
+    return group().first(lambda: _evaluate(networks, samples, split, size, device, workers))
 
 
 def _evaluate(
@@ -66,6 +68,7 @@ def _evaluate(
     split: str,
     size: int,
     device: str,
+    workers: Workers,
 ) -> list[Score]:
     scored = [
         (name, predict, task, [metric() for metric in task.kind.metrics])
@@ -79,9 +82,9 @@ def _evaluate(
         module.eval()
     try:
         with torch.no_grad():
-            for start in range(0, len(samples), size):
-                indices = np.arange(start, min(start + size, len(samples)))
-                _update(scored, samples.batch(indices, None).to(device))
+            places = np.split(np.arange(len(samples)), range(size, len(samples), size))
+            for batch in workers.made(lambda place: samples.batch(place, None), places):
+                _update(scored, batch.to(device))
     finally:
         for part, mode in modes:
             part.training = mode

@@ -12,6 +12,7 @@ from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch, Samples, Task
 from auxbench.data.problem import Problem
 from auxbench.data.splits import open_loaders
+from auxbench.data.workers import NONE, Workers
 from auxbench.networks.builder import Builder
 from auxbench.spec.budget import Recipe
 from auxbench.training.architecture import Architecture
@@ -36,6 +37,7 @@ class Training:
         builder: Builder,
         meter: Meter,
         device: str = "cpu",
+        workers: Workers = NONE,
     ) -> None:
         self.learner = learner
         self.problem = problem
@@ -44,13 +46,16 @@ class Training:
         self.seeds = builder.seeds
         self.meter = meter
         self.device = device
+        self.workers = workers
         self.step = 0
         self.steps = sum(stage.steps for stage in learner.stages)
         self.curve: list[dict[str, Any]] = []
         self.best: Score | None = None
         self.selected: dict[str, Any] = {}
         self.batches = {
-            stage.name: open_loaders(problem, stage.name, stage.splits, recipe.batch, builder.seeds)
+            stage.name: open_loaders(
+                problem, stage.name, stage.splits, recipe.batch, builder.seeds, workers
+            )
             for stage in learner.stages
         }
         self.validation: Samples = problem.dataset.samples("validation")
@@ -78,6 +83,8 @@ class Training:
                 if not after_step(self):
                     return
             first += stage.steps
+            for loader in self.batches[stage.name].values():
+                loader.rest()
 
     def iterate(self, stage: Stage, step: int) -> dict[str, float]:
         """Run one iteration: the stage's phases in order, on one batch per split."""
@@ -112,7 +119,12 @@ class Training:
             with self.meter.phase("evaluate", training=False):
                 networks = {"deployed": deployed(architecture)}
                 scores = evaluate(
-                    networks, self.validation, "validation", self.recipe.batch, self.device
+                    networks,
+                    self.validation,
+                    "validation",
+                    self.recipe.batch,
+                    self.device,
+                    self.workers,
                 )
             if look and not scores[0].better_than(headline):
                 continue

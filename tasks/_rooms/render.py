@@ -24,6 +24,10 @@ _EDGES = np.array(
 ).T  # [2, 12] pairs of corners
 
 
+TILE = 16  # rays along the edge of a tile, at most
+SLACK = 2e-3  # radians, far above all rounding
+
+
 @dataclass(frozen=True)
 class Camera:
     """A pinhole at `position` [3]; rows of `axes` [3, 3] are right, down and forward in the world.
@@ -270,21 +274,53 @@ def _shade(
     from_lamp = point - light.lamp[:, None]
     distance = np.sqrt((from_lamp * from_lamp).sum(0)) + np.float32(1e-6)
     from_lamp /= distance
+    tiles = Tiles(from_lamp, distance, math.isqrt(point.shape[1]))
     for n in np.flatnonzero(solids.casts).tolist():
         to = solids.centre[n] - light.lamp
         off = math.sqrt(float(to @ to))
         radius = float(solids.radius[n]) + light.size * 1.3
         if off <= radius:
-            maybe = lit
+            chosen = np.flatnonzero(lit)
         else:
             # only rays inside the cone that holds the solid's bounding sphere can be blocked
             limit = math.sqrt(1 - (radius / off) ** 2)
             to /= np.float32(off)
-            cosine = to[0] * from_lamp[0] + to[1] * from_lamp[1] + to[2] * from_lamp[2]
-            maybe = lit & (cosine > limit) & (distance > off - radius)
-        chosen = np.flatnonzero(maybe)
+            chosen = tiles.inside(to, limit, off - radius)
+            chosen = np.sort(chosen[lit[chosen]])
         if len(chosen):
             lit[chosen] = ~_blocked(solids, n, point[:, chosen], way[:, chosen], far[chosen])
+
+
+class Tiles:
+    """Square tiles of the rays of a picture, each with a cone that holds its directions.
+
+    `directions` [3, n] are unit vectors from the lamp to what the rays hit, `distance` [n] away.
+    """
+
+    def __init__(self, directions: Floats, distance: Floats, count: int) -> None:
+        edge = next(edge for edge in range(TILE, 0, -1) if count % edge == 0)
+        grid = np.arange(count * count).reshape(count // edge, edge, count // edge, edge)
+        self.rays = grid.transpose(0, 2, 1, 3).reshape(-1, edge * edge)
+        self.directions = directions[:, self.rays]
+        self.distance = distance[self.rays]
+        middle = self.directions.mean(2)
+        middle /= np.sqrt((middle * middle).sum(0)) + np.float32(1e-6)
+        least = np.einsum("ct,ctk->tk", middle, self.directions).min(1)
+        self.middle = middle
+        self.wide = np.arccos(np.clip(least, -1, 1)) + SLACK
+        self.farthest = self.distance.max(1)
+
+    def inside(self, to: Floats, limit: float, least: float) -> Whole:
+        """The rays at most an angle with the cosine `limit` from `to` [3], and beyond a distance.
+
+        Most tiles are seen to hold none at once.
+        """
+        apart = np.arccos(np.clip(to @ self.middle, -1, 1))
+        some = np.flatnonzero((apart < self.wide + math.acos(limit)) & (self.farthest > least))
+        x, y, z = self.directions[:, some]
+        cosine = to[0] * x + to[1] * y + to[2] * z
+        rays: Whole = self.rays[some][(cosine > limit) & (self.distance[some] > least)]
+        return rays
 
 
 def _blocked(solids: Solids, n: int, point: Floats, way: Floats, far: Floats) -> Mask:
@@ -323,8 +359,16 @@ def _sun(solids: Solids, light: Light, point: Floats, normal: Floats) -> tuple[W
     lit = np.ones(len(sunny), np.bool_)
     way = np.repeat(light.sun[:, None], len(sunny), 1)
     far = np.full(len(sunny), 30.0, np.float32)
+    places = point[:, sunny]
+    across = np.linalg.svd(light.sun[None].astype(np.float64))[2][1:].astype(np.float32)
+    plane = across @ places  # as the sun sees the points
     for n in np.flatnonzero(solids.casts).tolist():
         if not lit.any():
             break
-        lit &= ~_blocked(solids, n, point[:, sunny], way, far)
+        # only rays that pass the solid's bounding sphere can be blocked
+        away = plane - (across @ solids.centre[n])[:, None]
+        reach = np.float32(1.001) * solids.radius[n] + np.float32(1e-3)
+        chosen = np.flatnonzero(lit & (away[0] * away[0] + away[1] * away[1] < reach * reach))
+        if len(chosen):
+            lit[chosen] = ~_blocked(solids, n, places[:, chosen], way[:, chosen], far[chosen])
     return sunny[lit], facing[sunny[lit]]

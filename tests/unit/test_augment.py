@@ -14,11 +14,12 @@ import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from auxbench.data.augment import augmented, seen
 from auxbench.data.dataset import Batch, named
 from auxbench.data.kinds import Classes, Depth, Disparity, Kind, Label, Map, Normals
-from auxbench.data.views import AUXNAS, MTAN, Protocol, View
+from auxbench.data.views import AUXNAS, MTAN, Protocol, View, smooth
 
 HEIGHT, WIDTH = 24, 32
 FOCAL = 30.0
@@ -195,3 +196,27 @@ def test_aux_nas_zooms_three_and_turns_two_of_ten_pictures() -> None:
     # The side is drawn from two thirds to all of the picture's.
     assert sides.min() > 2 / 3 - 1e-9
     assert abs(sides.mean() - 5 / 6) < 0.01
+
+
+@pytest.mark.parametrize("size", [(12, 16), (16, 16), (13, 11)])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_shrinking_and_placing_in_one_step_is_one_after_the_other(
+    size: tuple[int, int], mirrored: bool
+) -> None:
+    """The weights are multiplied first; pictures agree with two steps of torch to rounding."""
+    values = torch.from_numpy(np.random.default_rng(0).random((3, HEIGHT, WIDTH)))
+    view = View.of((HEIGHT, WIDTH), size, (0.3, 0.8), 1.1, 0.0, mirrored)
+    assert view.step > 1
+    small = (round(HEIGHT / view.step), round(WIDTH / view.step))
+    shrunk = functional.interpolate(values[None], small, mode="bilinear", antialias=True)
+    v, u = (
+        (torch.arange(count) + 0.5 - count / 2) * view.step * way + centre
+        for count, centre, way in zip(size, view.centre, (1, -1 if mirrored else 1), strict=True)
+    )
+    places = torch.stack(
+        torch.meshgrid(2 * u / WIDTH - 1, 2 * v / HEIGHT - 1, indexing="xy"), -1
+    ).double()
+    expected = functional.grid_sample(
+        shrunk, places[None], padding_mode="border", align_corners=False
+    )[0]
+    assert torch.allclose(smooth(values, view), expected, atol=1e-6)

@@ -213,6 +213,7 @@ MISTAKES = {
     "run --methods pcgrad --dataset rooms --seeds 0,2-4,3": "which names 3 twice",
     "run --methods pcgrad --dataset rooms --jobs 0": "jobs is 0",
     "run --methods pcgrad --dataset rooms --threads 0": "threads is 0",
+    "run --methods pcgrad --dataset rooms --workers -1": "workers is -1",
     "run --methods pcgrad --dataset rooms --results /dev/null/x": "cannot be written",
     "run --methods pcgrad --dataset rooms --config none.toml": "config 'none.toml' cannot be read",
     "run --methods pcgrad": "'--dataset'",

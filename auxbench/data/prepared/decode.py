@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,12 @@ def _each(values: Raws, scale: Callable[[Tensor], object]) -> Tensor:
 def _result(values: Raws, dtype: npt.DTypeLike) -> Tensor:
     """An uninitialised tensor for the decoded values."""
     return torch.from_numpy(_memory((len(values), *values[0].shape), dtype))
+
+
+def recycled(shape: Sequence[int], like: Tensor) -> Tensor:
+    """An uninitialised tensor of the type of another one, in recycled memory if some is free."""
+    count = int(np.prod(shape, dtype=np.int64)) * like.element_size()
+    return torch.from_numpy(_memory((count,), np.uint8)).view(like.dtype).view(*shape)
 
 
 class _Lease:
