@@ -16,11 +16,11 @@ from itertools import compress
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import Node
 from torch.nn import Parameter
 
-from auxbench.training.exchange import is_copy
+from auxbench.training.graph import Graph
 from auxbench.training.group import ALONE, Group
+from auxbench.training.heads import PassedHeads
 from auxbench.training.signals import Row, Signals
 
 FORWARD_FROM = 4  # with this many tasks or more, inner products with the primary use one jvp
@@ -76,6 +76,7 @@ class Gradients:
     paced: Sequence[Collection[int]] | None = None
     group: Group = ALONE
     passes: Passes = field(default_factory=Passes, init=False)
+    heads: PassedHeads | None = field(default=None, init=False)
 
     @cached_property
     def signals(self) -> Signals:
@@ -118,8 +119,7 @@ class Gradients:
         self.passes.full += len(self.losses)
         last = len(self.losses) - 1
         return tuple(
-            self._row(loss, self.parameters, keep=index < last)
-            for index, loss in enumerate(self.losses)
+            self._row(task, self.parameters, keep=task < last) for task in range(len(self.losses))
         )
 
     @property
@@ -128,16 +128,16 @@ class Gradients:
         return [tuple(compress(row, self.shared)) for row in self.rows]
 
     @cached_property
-    def reach(self) -> tuple[dict[int, int], ...]:
-        """The parameters that each loss reaches: their ids, and when each was last used."""
-        return tuple(_consumers(loss) for loss in self.losses)
+    def graph(self) -> Graph:
+        """The graph of the losses, which knows the parameters that each of them reaches."""
+        return Graph(self.losses)
 
     @cached_property
     def shared(self) -> tuple[bool, ...]:
         """Whether gradients are balanced on each parameter, given this batch's graph."""
         return tuple(
             (self.balanced is None or id(parameter) in self.balanced)
-            and sum(id(parameter) in reached for reached in self.reach) >= 2
+            and len(self.graph.readers(parameter)) >= 2
             for parameter in self.parameters
         )
 
@@ -150,7 +150,7 @@ class Gradients:
         result = torch.zeros(len(self.losses), len(self.losses), dtype=torch.float64)
         for first in range(0, len(shared), size := max(1, -(-len(shared) // self.chunks))):
             chunk = shared[first : first + size]
-            result += self._products([self._row(loss, chunk) for loss in self.losses])
+            result += self._products([self._row(task, chunk) for task in range(len(self.losses))])
             self.passes.full += len(self.losses)
         return result
 
@@ -164,7 +164,7 @@ class Gradients:
         """Row 0 of the Gramian: [T], float64, on the CPU."""
         if self.jvp is None or self._rows_are_known or len(self.losses) < FORWARD_FROM:
             return self.gramian[0]
-        primary = iter(self._row(self.losses[0], list(compress(self.parameters, self.shared))))
+        primary = iter(self._row(0, list(compress(self.parameters, self.shared))))
         self.passes.full += 1
         self.passes.jvp += 1
         return self.jvp(tuple(next(primary) if shared else None for shared in self.shared))
@@ -177,13 +177,15 @@ class Gradients:
         """
         zero = torch.zeros((), dtype=torch.float64)
         norms = [zero for _ in self.losses]
-        for task, (loss, index) in enumerate(zip(self.losses, self._last_weights(), strict=True)):
+        if not self._rows_are_known:
+            self._pass_heads()
+        for task, index in enumerate(self._last_weights()):
             if index is None:
                 continue
             if self._rows_are_known:
                 gradient = self.rows[task][index]
             else:
-                (gradient,) = self._row(loss, [self.parameters[index]])
+                (gradient,) = self._row(task, [self.parameters[index]])
                 self.passes.partial += 1
             norms[task] = zero if gradient is None else _norm(gradient)
         return torch.stack(norms)
@@ -207,27 +209,42 @@ class Gradients:
             self._backward(weights[True], list(self.parameters))
             return
         differ = (shared != private).tolist()
-        reached = set().union(*compress(self.reach, differ))  # by losses that need a second pass
+        # by losses that need a second pass
+        reached = set().union(*compress(self.graph.reach, differ))
         pairs = zip(self.parameters, self.shared, strict=True)
         again = [not several and id(parameter) in reached for parameter, several in pairs]
         once = [not other for other in again]
         self._backward(weights[True], list(compress(self.parameters, once)), keep=True)
         self._backward(weights[False], list(compress(self.parameters, again)))
-        self.passes.partial += sum(differ)
+        self.passes.partial += 0 if self.heads else sum(differ)
 
     def _backward(
         self, weights: Sequence[float], inputs: list[Parameter], *, keep: bool = False
     ) -> None:
         if inputs:
-            total = _weighted_sum(self.losses, weights)
             with self.group.unsummed():
-                torch.autograd.backward(total, inputs=inputs, retain_graph=keep)
+                if self.heads is None:
+                    total = _weighted_sum(self.losses, weights)
+                    torch.autograd.backward(total, inputs=inputs, retain_graph=keep)
+                else:
+                    row = self.heads.total(weights, inputs, keep=keep)
+                    for parameter, gradient in zip(inputs, row, strict=True):
+                        parameter.grad = gradient
             self.group.sum_gradients(inputs)
 
-    def _row(self, loss: Tensor, parameters: Sequence[Parameter], *, keep: bool = True) -> Row:
+    def _row(self, task: int, parameters: Sequence[Parameter], *, keep: bool = True) -> Row:
         with self.group.unsummed():
+            if self.heads is not None:
+                return self.group.sum(self.heads.row(task, parameters, keep=keep))
+            loss = self.losses[task]
             row = torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
         return self.group.sum(row)
+
+    def _pass_heads(self) -> None:
+        """Pass the heads, if that can be done once for all later passes."""
+        if self.heads is None and self.graph.cut is not None:
+            with self.group.unsummed():
+                self.heads = PassedHeads(self.losses, self.graph, self.parameters)
 
     def _products(self, rows: Sequence[Sequence[Tensor | None]]) -> Tensor:
         """The inner products of rows, of which every process computes its share."""
@@ -243,15 +260,15 @@ class Gradients:
     def _last_weights(self) -> list[int | None]:
         """The index, per task, of the weight on which its gradient norm is taken."""
         if self.paced is not None:
-            pairs = zip(self.reach, self.paced, strict=True)
+            pairs = zip(self.graph.reach, self.paced, strict=True)
             return [self._last_used(reached, own) for reached, own in pairs]
         several = min(2, len(self.losses))
         common = {
             id(parameter)
             for parameter in self.parameters
-            if sum(id(parameter) in reached for reached in self.reach) >= several
+            if len(self.graph.readers(parameter)) >= several
         }
-        return [self._last_used(self.reach[0], common)] * len(self.losses)
+        return [self._last_used(self.graph.reach[0], common)] * len(self.losses)
 
     def _last_used(self, reached: Mapping[int, int], among: Collection[int]) -> int | None:
         """The index of the weight that was used last in the forward pass to a loss.
@@ -302,26 +319,3 @@ def _combine(column: Sequence[Tensor | None], weights: Sequence[float]) -> Tenso
             continue
         total = gradient * weight if total is None else total.add_(gradient, alpha=weight)
     return total
-
-
-def _consumers(loss: Tensor) -> dict[int, int]:
-    """When the forward pass last used each leaf that `loss` depends on, by the leaf's id."""
-    result: dict[int, int] = {}
-    root = loss.grad_fn
-    stack: list[Node] = [] if root is None else [root]
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
-        for child, _ in node.next_functions:
-            if child is None:
-                continue
-            leaf = getattr(child, "variable", None)
-            if leaf is None and is_copy(child):
-                leaf = getattr(child.next_functions[0][0], "variable", None)
-            if leaf is not None:
-                order = int(node._sequence_nr())
-                result[id(leaf)] = max(result.get(id(leaf), -1), order)
-            elif child not in seen:
-                seen.add(child)
-                stack.append(child)
-    return result
