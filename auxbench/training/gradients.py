@@ -33,7 +33,8 @@ JVP = Callable[[Row], Tensor]
 class Passes:
     """Counts of backward passes, `full` or `partial` (down to the last shared layer only).
 
-    `jvp` counts forward-mode Jacobian-vector products.
+    `jvp` counts forward-mode Jacobian-vector products. T passes that leave out some parameters, and
+    one for these, count as the T full passes that they replace (see `Gradients.summed`).
     """
 
     full: int = 0
@@ -115,12 +116,15 @@ class Gradients:
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """Every task's gradient on every parameter; None where the task does not reach it."""
+        """Every task's gradient; None where the task does not reach a parameter, or on `summed`."""
         self.passes.full += len(self.losses)
-        last = len(self.losses) - 1
-        return tuple(
-            self._row(task, self.parameters, keep=task < last) for task in range(len(self.losses))
-        )
+        last = None if any(self.summed) else len(self.losses) - 1
+        asked = list(compress(self.parameters, [not is_summed for is_summed in self.summed]))
+        rows = []
+        for task in range(len(self.losses)):
+            found = iter(self._row(task, asked, keep=task != last))
+            rows.append(tuple(None if is_summed else next(found) for is_summed in self.summed))
+        return tuple(rows)
 
     @property
     def shared_rows(self) -> list[Row]:
@@ -140,6 +144,25 @@ class Gradients:
             and len(self.graph.readers(parameter)) >= 2
             for parameter in self.parameters
         )
+
+    @cached_property
+    def summed(self) -> tuple[bool, ...]:
+        """Whether a parameter is left out of the rows and gets its gradient from a pass of its own.
+
+        Such parameters are those that several tasks reach without being balanced, as in linked
+        branches: one pass for the sum of all tasks replaces their part of T passes. It costs the
+        gradients of all features once more, and in a layer those cost about what its parameters'
+        do; so it pays from three tasks on, if enough parameters are of this kind.
+        """
+        several = [len(self.graph.readers(parameter)) >= 2 for parameter in self.parameters]
+        pairs = zip(several, self.shared, strict=True)
+        summed = tuple(many and not is_shared for many, is_shared in pairs)
+        size, rest = (
+            sum(parameter.numel() for parameter in compress(self.parameters, chosen))
+            for chosen in (summed, self.shared)
+        )
+        pays = size * len(self.losses) > 2 * size + rest
+        return summed if pays else (False,) * len(summed)
 
     @cached_property
     def gramian(self) -> Tensor:
@@ -182,7 +205,7 @@ class Gradients:
         for task, index in enumerate(self._last_weights()):
             if index is None:
                 continue
-            if self._rows_are_known:
+            if self._rows_are_known and not self.summed[index]:
                 gradient = self.rows[task][index]
             else:
                 (gradient,) = self._row(task, [self.parameters[index]])
@@ -194,8 +217,8 @@ class Gradients:
         """Set every parameter's `.grad` to the weighted sum of the tasks' gradients.
 
         `shared` [T] are the weights on parameters where gradients are balanced, `private` [T] those
-        on the rest. This costs no backward pass if the rows are known; otherwise it costs one, plus
-        a partial one for every task whose two weights differ.
+        on the rest. This costs no backward pass if the rows are known, or one for `summed`;
+        otherwise it costs one, plus a partial one for every task whose two weights differ.
         """
         weights = {True: shared.tolist(), False: private.tolist()}
         if self._rows_are_known:
@@ -203,6 +226,8 @@ class Gradients:
             places = zip(self.parameters, columns, self.shared, strict=True)
             for parameter, column, is_shared in places:
                 parameter.grad = _combine(column, weights[is_shared])
+            if any(self.summed):  # what the rows left out, so no pass in addition to theirs
+                self._backward(weights[False], list(compress(self.parameters, self.summed)))
             return
         self.passes.full += 1
         if torch.equal(shared, private):
