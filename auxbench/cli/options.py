@@ -52,6 +52,12 @@ def study_options(command: F) -> F:
         click.option("--optimizer", help="adam, adamw or sgd, for entries that set none."),
         click.option("--schedule", help="constant, cosine or poly, for entries that set none."),
         click.option("--chunks", type=int, help="Compute Gramians in n parts, to save memory."),
+        click.option(
+            "--checkpointing",
+            is_flag=True,
+            default=None,
+            help="Compute blocks again in backward passes, to save memory.",
+        ),
         click.option("--head", default=HEAD, show_default=True, help="Head of dense tasks."),
         click.option("--pretrained", is_flag=True, help="Start from ImageNet weights."),
         click.option("--weights", help="Start from a .safetensors or .pth file."),

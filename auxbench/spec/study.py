@@ -23,6 +23,7 @@ CHANGES = (
     "optimizer",
     "schedule",
     "chunks",
+    "checkpointing",
 )
 MOST = 100_000  # seeds of one study
 LARGEST = 2**53  # seeds are below, so that JSON keeps them

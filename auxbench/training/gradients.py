@@ -79,9 +79,10 @@ class Gradients:
     passes: Passes = field(default_factory=Passes, init=False)
     heads: PassedHeads | None = field(default=None, init=False)
 
-    @cached_property
+    @property
     def signals(self) -> Signals:
         """The signals for the first balancer of the chain."""
+        # Not kept, since they refer to these gradients: a circle would hold the rows of past steps.
         values = torch.stack([loss.detach().double().cpu() for loss in self.losses])
         return self._signals(values, torch.ones_like(values))
 

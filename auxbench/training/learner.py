@@ -121,7 +121,9 @@ class Learner:
     ) -> None:
         self.architecture = architecture
         self.balancers = balancers
-        self.objective = Objective(architecture, architecture.tasks, meter)
+        self.objective = Objective(
+            architecture, architecture.tasks, meter, checkpointing=recipe.checkpointing
+        )
         self.context = context = Context(
             architecture,
             architecture.tasks,

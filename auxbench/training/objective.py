@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch, SampleLosses, Task
+from auxbench.networks.recomputation import recomputed
 from auxbench.training.group import group
 from auxbench.training.jvp import Named, jvp
 
@@ -20,13 +21,22 @@ class Objective:
 
     `network` maps inputs to {task: prediction}; passes are reported to `meter`. If several
     processes train together, each runs the network on its part of a batch and gets the losses of
-    all samples.
+    all samples. With `checkpointing`, backward passes compute the blocks of backbones again, except
+    where parameters are replaced, which includes several processes and `jvp`.
     """
 
-    def __init__(self, network: nn.Module, tasks: Sequence[Task], meter: Meter) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        tasks: Sequence[Task],
+        meter: Meter,
+        *,
+        checkpointing: bool = False,
+    ) -> None:
         self.network = network
         self.tasks = tuple(tasks)
         self.meter = meter
+        self.checkpointing = checkpointing
         self.group = group()
 
     def __call__(self, batch: Batch) -> list[Tensor]:
@@ -51,7 +61,8 @@ class Objective:
         frozen = nullcontext() if update_statistics else frozen_batchnorm_stats(self.network)
         with frozen, self.group.apart(part, batch):
             if parameters is None:
-                predictions = self.network(part.inputs)
+                with recomputed(self.network) if self.checkpointing else nullcontext():
+                    predictions = self.network(part.inputs)
             else:
                 predictions = functional_call(self.network, dict(parameters), (part.inputs,))
         return self.group.whole(self._losses(predictions, part), len(batch))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -208,3 +210,17 @@ def test_rows_leave_out_what_one_more_pass_gives_for_less(tasks: int) -> None:
     assert list(found.summed) == left_out
     assert [gradient is None for gradient in found.rows[0][1:tasks]] == left_out[1:tasks]
     assert found.passes.full == tasks
+
+
+def test_no_circle_keeps_the_rows_of_a_step_alive() -> None:
+    losses, parameters, _ = two_heads()
+    gradients = Gradients(losses, parameters)
+    signals = gradients.signals
+    assert signals.gramian.shape == (2, 2)
+    row = weakref.ref(gradients.rows[0][0])
+    gc.disable()
+    try:
+        del gradients, signals
+        assert row() is None
+    finally:
+        gc.enable()
