@@ -61,6 +61,12 @@ def study_options(command: F) -> F:
         click.option(
             "--compile", "compiled", is_flag=True, default=None, help="Compile the network first."
         ),
+        click.option(
+            "--checkpointing",
+            is_flag=True,
+            default=None,
+            help="Compute blocks again in backward passes, to save memory.",
+        ),
         click.option("--head", default=HEAD, show_default=True, help="Head of dense tasks."),
         click.option("--pretrained", is_flag=True, help="Start from ImageNet weights."),
         click.option("--weights", help="Start from a .safetensors or .pth file."),

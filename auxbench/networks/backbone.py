@@ -116,7 +116,8 @@ class Backbone(nn.Module):
             cells = [pixels // self.reductions[stage] for pixels in self._size]
             patches = feature[:, self._prefix :]
             return patches.transpose(1, 2).reshape(len(patches), -1, *cells)
-        return feature
+        # A view, so that no map is computed from another one and the heads can be passed alone.
+        return feature.view_as(feature)
 
 
 def build(

@@ -35,8 +35,10 @@ class Recipe:
     steps, then follows `schedule`. The network is validated `evaluations` times, evenly spaced, and
     `selection` says which of these states is tested: the 'best' on validation or the 'last'. With
     `chunks` above 1, Gramians are computed over that many parts of the shared parameters in turn,
-    which takes less memory and more time. `precision` is that of the network's arithmetic in
-    training: 'fp32', 'bf16' or 'fp16'. With `compiled` the network's parts are compiled first.
+    which takes less memory and more time. With `checkpointing`, backward passes compute the blocks
+    of backbones again instead of keeping their features, which does too. `precision` is that of the
+    network's arithmetic in training: 'fp32', 'bf16' or 'fp16'. With `compiled` the network's parts
+    are compiled first.
     """
 
     budget: str
@@ -52,6 +54,7 @@ class Recipe:
     evaluations: int = 8
     selection: str = "best"
     chunks: int = 1
+    checkpointing: bool = False
     precision: str = "fp32"
     compiled: bool = False
 
@@ -65,7 +68,7 @@ class Recipe:
         changed = {k: v for k, v in changes.items() if v != getattr(self, k)}
         for key, value in changed.items():
             _check(key, value)
-        same = changed.keys() <= {"chunks"}  # which only affects memory and rounding
+        same = changed.keys() <= {"chunks", "checkpointing"}  # memory and rounding only
         name = self.budget if same else f"{self.budget.rstrip('*')}*"
         return replace(self, budget=name, **changed)
 
@@ -83,8 +86,9 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Every value that can affect results; the purpose is prose and not part of a run's id."""
         values = {key: value for key, value in asdict(self).items() if key != "purpose"}
-        for key in ("chunks", "precision", "compiled"):  # absent from earlier records
-            if values[key] == getattr(Recipe, key):
+        # absent from records of before these options existed
+        for key in ("chunks", "checkpointing", "precision", "compiled"):
+            if values[key] == getattr(type(self), key):
                 del values[key]
         return values
 
@@ -168,6 +172,8 @@ def _check(key: str, value: Any) -> None:
         raise UsageError(f"{key} is '{value}'; {suggestion(str(value), CHOICES[key])}")
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{key} is {value}; it must be a finite number.")
+    if key == "checkpointing" and not isinstance(value, bool):
+        raise UsageError(f"checkpointing is {value}; it must be True or False.")
     if key in MOST and not 1 <= value <= MOST[key]:
         raise UsageError(f"{key} is {value}; it must be from 1 to {MOST[key]:,}.")
     if key == "learning_rate" and value <= 0:

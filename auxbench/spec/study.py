@@ -25,6 +25,7 @@ CHANGES = (
     "chunks",
     "precision",
     "compiled",
+    "checkpointing",
 )
 AUTO = "auto"  # the precision that is fastest on this machine
 MOST = 100_000  # seeds of one study

@@ -16,11 +16,11 @@ from itertools import compress
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import Node
 from torch.nn import Parameter
 
-from auxbench.training.exchange import is_copy
+from auxbench.training.graph import Graph
 from auxbench.training.group import ALONE, Group
+from auxbench.training.heads import PassedHeads
 from auxbench.training.precision import SINGLE, Precision
 from auxbench.training.signals import Row, Signals
 
@@ -34,7 +34,8 @@ JVP = Callable[[Row], Tensor]
 class Passes:
     """Counts of backward passes, `full` or `partial` (down to the last shared layer only).
 
-    `jvp` counts forward-mode Jacobian-vector products.
+    `jvp` counts forward-mode Jacobian-vector products. T passes that leave out some parameters, and
+    one for these, count as the T full passes that they replace (see `Gradients.summed`).
     """
 
     full: int = 0
@@ -79,10 +80,12 @@ class Gradients:
     group: Group = ALONE
     precision: Precision = SINGLE
     passes: Passes = field(default_factory=Passes, init=False)
+    heads: PassedHeads | None = field(default=None, init=False)
 
-    @cached_property
+    @property
     def signals(self) -> Signals:
         """The signals for the first balancer of the chain."""
+        # Not kept, since they refer to these gradients: a circle would hold the rows of past steps.
         values = torch.stack([loss.detach().double().cpu() for loss in self.losses])
         return self._signals(values, torch.ones_like(values))
 
@@ -117,13 +120,15 @@ class Gradients:
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """Every task's gradient on every parameter; None where the task does not reach it."""
+        """Every task's gradient; None where the task does not reach a parameter, or on `summed`."""
         self.passes.full += len(self.losses)
-        last = len(self.losses) - 1
-        return tuple(
-            self._row(loss, self.parameters, keep=index < last)
-            for index, loss in enumerate(self.losses)
-        )
+        last = None if any(self.summed) else len(self.losses) - 1
+        asked = list(compress(self.parameters, [not is_summed for is_summed in self.summed]))
+        rows = []
+        for task in range(len(self.losses)):
+            found = iter(self._row(task, asked, keep=task != last))
+            rows.append(tuple(None if is_summed else next(found) for is_summed in self.summed))
+        return tuple(rows)
 
     @property
     def shared_rows(self) -> list[Row]:
@@ -131,18 +136,37 @@ class Gradients:
         return [tuple(compress(row, self.shared)) for row in self.rows]
 
     @cached_property
-    def reach(self) -> tuple[dict[int, int], ...]:
-        """The parameters that each loss reaches: their ids, and when each was last used."""
-        return tuple(_consumers(loss) for loss in self.losses)
+    def graph(self) -> Graph:
+        """The graph of the losses, which knows the parameters that each of them reaches."""
+        return Graph(self.losses)
 
     @cached_property
     def shared(self) -> tuple[bool, ...]:
         """True for each parameter on which gradients are balanced, given this batch's graph."""
         return tuple(
             (self.balanced is None or id(parameter) in self.balanced)
-            and sum(id(parameter) in reached for reached in self.reach) >= 2
+            and len(self.graph.readers(parameter)) >= 2
             for parameter in self.parameters
         )
+
+    @cached_property
+    def summed(self) -> tuple[bool, ...]:
+        """Whether a parameter is left out of the rows and gets its gradient from a pass of its own.
+
+        Such parameters are those that several tasks reach without being balanced, as in linked
+        branches: one pass for the sum of all tasks replaces their part of T passes. It costs the
+        gradients of all features once more, and in a layer those cost about what its parameters'
+        do; so it pays from three tasks on, if enough parameters are of this kind.
+        """
+        several = [len(self.graph.readers(parameter)) >= 2 for parameter in self.parameters]
+        pairs = zip(several, self.shared, strict=True)
+        summed = tuple(many and not is_shared for many, is_shared in pairs)
+        size, rest = (
+            sum(parameter.numel() for parameter in compress(self.parameters, chosen))
+            for chosen in (summed, self.shared)
+        )
+        pays = size * len(self.losses) > 2 * size + rest
+        return summed if pays else (False,) * len(summed)
 
     @cached_property
     def gramian(self) -> Tensor:
@@ -153,7 +177,7 @@ class Gradients:
         result = torch.zeros(len(self.losses), len(self.losses), dtype=torch.float64)
         for first in range(0, len(shared), size := max(1, -(-len(shared) // self.chunks))):
             chunk = shared[first : first + size]
-            result += self._products([self._row(loss, chunk) for loss in self.losses])
+            result += self._products([self._row(task, chunk) for task in range(len(self.losses))])
             self.passes.full += len(self.losses)
         return result
 
@@ -167,7 +191,7 @@ class Gradients:
         """Row 0 of the Gramian: [T], float64, on the CPU."""
         if self.jvp is None or self._rows_are_known or len(self.losses) < FORWARD_FROM:
             return self.gramian[0]
-        primary = iter(self._row(self.losses[0], list(compress(self.parameters, self.shared))))
+        primary = iter(self._row(0, list(compress(self.parameters, self.shared))))
         self.passes.full += 1
         self.passes.jvp += 1
         return self.jvp(tuple(next(primary) if shared else None for shared in self.shared))
@@ -180,13 +204,15 @@ class Gradients:
         """
         zero = torch.zeros((), dtype=torch.float64)
         norms = [zero for _ in self.losses]
-        for task, (loss, index) in enumerate(zip(self.losses, self._last_weights(), strict=True)):
+        if not self._rows_are_known:
+            self._pass_heads()
+        for task, index in enumerate(self._last_weights()):
             if index is None:
                 continue
-            if self._rows_are_known:
+            if self._rows_are_known and not self.summed[index]:
                 gradient = self.rows[task][index]
             else:
-                (gradient,) = self._row(loss, [self.parameters[index]])
+                (gradient,) = self._row(task, [self.parameters[index]])
                 self.passes.partial += 1
             norms[task] = zero if gradient is None else _norm(gradient)
         return torch.stack(norms)
@@ -195,8 +221,8 @@ class Gradients:
         """Set every parameter's `.grad` to the weighted sum of the tasks' gradients.
 
         `shared` [T] are the weights on parameters where gradients are balanced, `private` [T] those
-        on the rest. This costs no backward pass if the rows are known; otherwise it costs one, plus
-        a partial one for every task whose two weights differ.
+        on the rest. This costs no backward pass if the rows are known, or one for `summed`;
+        otherwise it costs one, plus a partial one for every task whose two weights differ.
         """
         weights = {True: shared.tolist(), False: private.tolist()}
         if self._rows_are_known:
@@ -204,24 +230,34 @@ class Gradients:
             places = zip(self.parameters, columns, self.shared, strict=True)
             for parameter, column, is_shared in places:
                 parameter.grad = _combine(column, weights[is_shared])
+            if any(self.summed):  # what the rows left out, so no pass in addition to theirs
+                self._backward(weights[False], list(compress(self.parameters, self.summed)))
             return
         self.passes.full += 1
         if torch.equal(shared, private):
             self._backward(weights[True], list(self.parameters))
             return
         differ = (shared != private).tolist()
-        reached = set().union(*compress(self.reach, differ))  # by losses that need a second pass
+        # by losses that need a second pass
+        reached = set().union(*compress(self.graph.reach, differ))
         pairs = zip(self.parameters, self.shared, strict=True)
         again = [not several and id(parameter) in reached for parameter, several in pairs]
         once = [not other for other in again]
         self._backward(weights[True], list(compress(self.parameters, once)), keep=True)
         self._backward(weights[False], list(compress(self.parameters, again)))
-        self.passes.partial += sum(differ)
+        self.passes.partial += 0 if self.heads else sum(differ)
 
     def _backward(
         self, weights: Sequence[float], inputs: list[Parameter], *, keep: bool = False
     ) -> None:
         if not inputs:
+            return
+        if self.heads is not None:
+            with self.group.unsummed():
+                row = self.heads.total(weights, inputs, keep=keep)
+            for parameter, gradient in zip(inputs, row, strict=True):
+                parameter.grad = gradient
+            self.group.sum_gradients(inputs)
             return
         total = _weighted_sum(self.losses, weights)
 
@@ -237,7 +273,13 @@ class Gradients:
 
         self.precision.gradients(differentiate)
 
-    def _row(self, loss: Tensor, parameters: Sequence[Parameter], *, keep: bool = True) -> Row:
+    def _row(self, task: int, parameters: Sequence[Parameter], *, keep: bool = True) -> Row:
+        if self.heads is not None:
+            with self.group.unsummed():
+                row = self.heads.row(task, parameters, keep=keep)
+            return self.group.sum(row)
+        loss = self.losses[task]
+
         def differentiate(scale: float) -> Row:
             with self.group.unsummed():
                 scaled = loss if scale == 1 else loss * scale
@@ -246,6 +288,12 @@ class Gradients:
             return self.group.sum(row)
 
         return self.precision.gradients(differentiate)
+
+    def _pass_heads(self) -> None:
+        """Pass the heads, if later passes can do without them and none can overflow."""
+        if self.heads is None and not self.precision.scaled and self.graph.cut is not None:
+            with self.group.unsummed():
+                self.heads = PassedHeads(self.losses, self.graph, self.parameters)
 
     def _products(self, rows: Sequence[Sequence[Tensor | None]]) -> Tensor:
         """The inner products of rows, of which every process computes its share."""
@@ -261,15 +309,15 @@ class Gradients:
     def _last_weights(self) -> list[int | None]:
         """The index, per task, of the weight on which its gradient norm is taken."""
         if self.paced is not None:
-            pairs = zip(self.reach, self.paced, strict=True)
+            pairs = zip(self.graph.reach, self.paced, strict=True)
             return [self._last_used(reached, own) for reached, own in pairs]
         several = min(2, len(self.losses))
         common = {
             id(parameter)
             for parameter in self.parameters
-            if sum(id(parameter) in reached for reached in self.reach) >= several
+            if len(self.graph.readers(parameter)) >= several
         }
-        return [self._last_used(self.reach[0], common)] * len(self.losses)
+        return [self._last_used(self.graph.reach[0], common)] * len(self.losses)
 
     def _last_used(self, reached: Mapping[int, int], among: Collection[int]) -> int | None:
         """The index of the weight that was used last in the forward pass to a loss.
@@ -328,26 +376,3 @@ def _combine(column: Sequence[Tensor | None], weights: Sequence[float]) -> Tenso
             continue
         total = gradient * weight if total is None else total.add_(gradient, alpha=weight)
     return total
-
-
-def _consumers(loss: Tensor) -> dict[int, int]:
-    """When the forward pass last used each leaf that `loss` depends on, by the leaf's id."""
-    result: dict[int, int] = {}
-    root = loss.grad_fn
-    stack: list[Node] = [] if root is None else [root]
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
-        for child, _ in node.next_functions:
-            if child is None:
-                continue
-            leaf = getattr(child, "variable", None)
-            if leaf is None and is_copy(child):
-                leaf = getattr(child.next_functions[0][0], "variable", None)
-            if leaf is not None:
-                order = int(node._sequence_nr())
-                result[id(leaf)] = max(result.get(id(leaf), -1), order)
-            elif child not in seen:
-                seen.add(child)
-                stack.append(child)
-    return result

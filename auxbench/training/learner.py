@@ -128,8 +128,13 @@ class Learner:
     ) -> None:
         self.architecture = architecture
         self.balancers = balancers
-        precision = Precision(recipe.precision, meter.device)
-        self.objective = Objective(architecture, architecture.tasks, meter, precision)
+        self.objective = Objective(
+            architecture,
+            architecture.tasks,
+            meter,
+            Precision(recipe.precision, meter.device),
+            checkpointing=recipe.checkpointing,
+        )
         self.context = context = Context(
             architecture,
             architecture.tasks,

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch, SampleLosses, Task
+from auxbench.networks.recomputation import recomputed
 from auxbench.training.compiled import Compiled
 from auxbench.training.group import group
 from auxbench.training.jvp import Named, jvp
@@ -22,7 +23,8 @@ class Objective:
 
     `network` maps inputs to {task: prediction}; passes are reported to `meter`. If several
     processes train together, each runs the network on its part of a batch and gets the losses of
-    all samples.
+    all samples. With `checkpointing`, backward passes compute the blocks of backbones again, except
+    where parameters are replaced, which includes several processes and `jvp`.
     """
 
     def __init__(
@@ -31,11 +33,14 @@ class Objective:
         tasks: Sequence[Task],
         meter: Meter,
         precision: Precision = SINGLE,
+        *,
+        checkpointing: bool = False,
     ) -> None:
         self.network = network
         self.tasks = tuple(tasks)
         self.meter = meter
         self.precision = precision
+        self.checkpointing = checkpointing
         self.group = group()
         self.compiled: Compiled | None = None
 
@@ -64,7 +69,8 @@ class Objective:
         compiled = self._compiled() if descent and parameters is None else nullcontext()
         with frozen, half, compiled, self.group.apart(part, batch):
             if parameters is None:
-                predictions = self.network(part.inputs)
+                with recomputed(self.network) if self.checkpointing else nullcontext():
+                    predictions = self.network(part.inputs)
             else:
                 predictions = functional_call(self.network, dict(parameters), (part.inputs,))
             losses = self._losses(predictions, part)

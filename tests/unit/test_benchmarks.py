@@ -224,3 +224,37 @@ def test_the_bargain_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     milliseconds = steps.bargains(draws=3)
     assert list(milliseconds) == ["2", "20"]
     assert all(row["ours"] > 0 and row["torchjd"] >= 0 for row in milliseconds.values())
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setitem(sys.modules, "steps", steps)  # as when it is run as a script
+    return load("memory")
+
+
+def test_the_peak_is_that_of_the_last_step(memory: Any) -> None:
+    def made() -> Any:
+        kept = [torch.ones(1_000_000)]
+
+        def step() -> None:
+            kept.append(torch.ones(500_000) + torch.ones(500_000))
+            del kept[1:]
+
+        return step
+
+    assert memory.peak(made) == {"before": 4.0, "peak": 10.0}
+
+
+def test_the_page_shows_the_memory_that_was_measured(memory: Any) -> None:
+    assert doctest.testmod(memory).failed == 0
+    measured = json.loads((FOLDER / "memory.json").read_text(encoding="utf-8"))
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    found = steps.refreshed(page, memory.table(measured), memory.FIRST, memory.LAST)
+    assert found == page
+    for method, bar in measured["limits"].items():
+        assert memory.gradients(measured, method) <= bar, method
+
+
+def test_aux_nas_beside_the_released_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "steps", steps)
+    assert doctest.testmod(load("auxnas")).failed == 0

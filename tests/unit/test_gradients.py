@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -174,3 +176,51 @@ def test_a_gramian_in_chunks_is_the_same_and_keeps_no_rows(chunks: int) -> None:
     for one, other in zip(found, [p.grad for p in parameters], strict=True):
         torch.testing.assert_close(one, other)
     assert gradients.passes == Passes(5, 2)
+
+
+def linked(tasks: int) -> tuple[list[torch.Tensor], list[Parameter]]:
+    """Branches of which every loss reaches all, as with links in both directions."""
+    generator = torch.Generator().manual_seed(2)
+    branches, heads = (
+        [Parameter(torch.randn(*shape, generator=generator).double()) for _ in range(tasks)]
+        for shape in ((4, 3), (3, 1))
+    )
+    inputs = torch.randn(6, 4, generator=generator, dtype=torch.float64)
+    mixed = torch.stack([(inputs @ branch).tanh() for branch in branches]).sum(0)
+    return [(mixed @ head).square().mean() for head in heads], [*branches, *heads]
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 5])
+def test_rows_leave_out_what_one_more_pass_gives_for_less(tasks: int) -> None:
+    weights = torch.linspace(0.0, 2.0, tasks).double()
+    own = torch.full((tasks,), 0.5).double()
+    losses, expected = linked(tasks)
+    gradients = [torch.autograd.grad(loss, expected[:tasks], retain_graph=True) for loss in losses]
+    losses, parameters = linked(tasks)
+    found = Gradients(losses, parameters, balanced={id(parameters[0])})
+    torch.testing.assert_close(found.gramian[0, 1], (gradients[0][0] * gradients[1][0]).sum())
+    assert len(found.norms) == tasks
+    found.write(weights, own)
+    for place, parameter in enumerate(parameters[:tasks]):
+        factors = weights if place == 0 else own
+        total = sum(f * row[place] for f, row in zip(factors, gradients, strict=True))
+        torch.testing.assert_close(parameter.grad, total)
+    assert all(parameter.grad is not None for parameter in parameters[tasks:])
+    left_out = [tasks > 2 and 0 < place < tasks for place in range(2 * tasks)]
+    assert list(found.summed) == left_out
+    assert [gradient is None for gradient in found.rows[0][1:tasks]] == left_out[1:tasks]
+    assert found.passes.full == tasks
+
+
+def test_no_circle_keeps_the_rows_of_a_step_alive() -> None:
+    losses, parameters, _ = two_heads()
+    gradients = Gradients(losses, parameters)
+    signals = gradients.signals
+    assert signals.gramian.shape == (2, 2)
+    row = weakref.ref(gradients.rows[0][0])
+    gc.disable()
+    try:
+        del gradients, signals
+        assert row() is None
+    finally:
+        gc.enable()
