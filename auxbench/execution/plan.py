@@ -17,7 +17,6 @@ from itertools import pairwise
 from math import lcm
 from typing import Any
 
-import numpy as np
 import torch
 
 from auxbench.cost.flops import Flops
@@ -28,6 +27,13 @@ from auxbench.data.progress import bar
 from auxbench.errors import UsageError
 from auxbench.execution.environment import environment
 from auxbench.execution.execute import begin, builder_of
+from auxbench.execution.operations import (
+    FEW,
+    Counts,
+    Operations,
+    few,
+    without_numbers,
+)
 from auxbench.execution.stand_in import StandIn
 from auxbench.execution.study import Study
 from auxbench.networks.builder import placed
@@ -35,17 +41,12 @@ from auxbench.records.hardware import hardware
 from auxbench.records.store import Store
 from auxbench.spec.method import Method
 from auxbench.spec.networks import HEAD
-from auxbench.spec.registry import METHODS
 from auxbench.spec.run import Run
-from auxbench.training.architecture import Architecture
 from auxbench.training.learner import Stage
 from auxbench.training.loop import Training
-from auxbench.training.objective import Objective
-
-Counts = dict[str, int]  # the number of passes, by the names in PASSES
 
 SHORT = 0.5  # seconds; longer steps are not run for timing, and timing stops after this time
-FEW = 2  # samples in the first batch on which a pace is measured; also the smallest batch
+LONG = 1.0  # seconds of a step from which on its time is taken at once
 WHOLE = "holdout/whole"  # the split of which one step may read all samples
 
 
@@ -185,6 +186,7 @@ class Paces:
 
     device: str
     known: dict[tuple[Any, ...], float] = field(default_factory=dict)
+    counted: dict[Run, Operations] = field(default_factory=dict)
 
     def seconds(self, run: Run, passes: Counts) -> float | None:
         """The estimated seconds of a run; None if its operations cannot be counted in advance.
@@ -194,7 +196,7 @@ class Paces:
         problem = Problem.of(StandIn(run), run.primary, run.auxiliaries)
         pace = self.pace(run, problem)
         try:
-            costs = operations(_without_numbers(run, problem), _few(problem))
+            costs = self.operations(run, problem)
         except (NotImplementedError, RuntimeError):
             return None
         total = costs.of(passes) * run.recipe.batch / FEW
@@ -202,6 +204,13 @@ class Paces:
             return pace * total
         made, seconds = self.made(run)
         return seconds * costs.of(passes) / max(costs.of(made), 1)
+
+    def operations(self, run: Run, problem: Problem) -> Operations:
+        """The operations of a run's network, which is the same under all balancers."""
+        network = replace(run, method=str(Method.parse(run.method).architecture), seed=0)
+        if network not in self.counted:
+            self.counted[network] = Operations(without_numbers(run, problem), few(problem))
+        return self.counted[network]
 
     def pace(self, run: Run, problem: Problem) -> float:
         """The seconds per operation in a step of the single-task network.
@@ -220,13 +229,14 @@ class Paces:
                 torch.autograd.backward(loss)
                 return time.perf_counter() - start
 
-            samples, batch = FEW, _few(problem).to(self.device)
+            samples, batch = FEW, few(problem).to(self.device)
             with Flops() as flops:
-                step(batch)  # which also serves as a warm-up
-            seconds = step(batch)
+                seconds = step(batch)
+            if seconds < LONG:  # of which warming up may be a large part
+                seconds = step(batch)
             while samples < recipe.batch and seconds < SHORT / 2:
                 samples = min(2 * samples, recipe.batch)
-                seconds = step(_few(problem, samples).to(self.device))
+                seconds = step(few(problem, samples).to(self.device))
             self.known[key] = seconds / samples / max(flops.total / FEW, 1)
         return self.known[key]
 
@@ -243,57 +253,6 @@ class Paces:
                 break
         seconds, after = time.perf_counter() - start, meter.summary()
         return {key: after[key] - before[key] for key in PASSES}, seconds
-
-
-def _without_numbers(run: Run, problem: Problem) -> Architecture:
-    """The network of a run on the device 'meta', where tensors have shapes but no values."""
-    method, builder = Method.parse(run.method), builder_of(run, problem)
-    maker = METHODS[method.architecture.name]
-    options = method.architecture.values(maker)
-    try:
-        with torch.device("meta"):
-            architecture = maker(builder, **options)
-    except NotImplementedError:  # its constructor needs actual values
-        architecture = maker(builder, **options)
-    assert isinstance(architecture, Architecture)
-    return architecture.to("meta")
-
-
-@dataclass(frozen=True)
-class Operations:
-    """The operations of a forward pass, of a backward pass from all losses, and from each alone."""
-
-    forward: int
-    of_all: int
-    of_each: list[int]
-
-    def of(self, passes: Counts) -> int:
-        """The operations of some passes; a forward-mode pass costs as much as two forward passes.
-
-        Backward passes beyond one per forward pass belong to steps that take each loss separately.
-        """
-        forward, backward = passes["forward"], passes["backward"]
-        alone = max(0, backward - forward) / max(1, len(self.of_each) - 1)
-        together = max(0, min(forward, backward) - alone)
-        work = (forward + 2 * passes["jvp"]) * self.forward
-        return round(work + together * self.of_all + alone * sum(self.of_each))
-
-
-def operations(architecture: Architecture, batch: Batch) -> Operations:
-    """The operations of passes on a batch, counted from shapes on the device 'meta'."""
-    objective = Objective(architecture, architecture.tasks, Meter(flops=False))
-    with Flops() as forward:
-        losses = objective(architecture.relabel(batch.to("meta")))
-    of_each = []
-    for given in (losses, *([loss] for loss in losses)):
-        with Flops() as backward:
-            torch.autograd.backward(given, retain_graph=True)
-        of_each.append(backward.total)
-    return Operations(forward.total, of_each[0], of_each[1:])
-
-
-def _few(problem: Problem, samples: int = FEW) -> Batch:
-    return problem.dataset.samples("train").batch(np.arange(samples), None)
 
 
 def _like(spec: Mapping[str, Any], run: Run) -> bool:
