@@ -53,7 +53,7 @@ class Operations:
         work = (forward + 2 * passes["jvp"]) * self.forward
         if backward <= forward:
             return work + backward * self.of_all
-        alone = (backward - forward) / max(1, len(self.losses) - 1)
+        alone = (backward - forward) / max(1, len(self.of_each) - 1)
         together = max(0, forward - alone)
         return round(work + together * self.of_all + alone * sum(self.of_each))
 

@@ -26,6 +26,17 @@ CHAINS = ["arml+forkmerge", "auxnas:warmup=3+autolambda", "auxilearn+pcgrad"]
 # Which of the tasks cost a partial pass depends on the gradients of the batch.
 GATED = {"gcs", "pripcgrad"}
 
+PRIMARY = {
+    "task": "segmentation",
+    "metric": "miou",
+    "version": 1,
+    "unit": "%",
+    "direction": "up",
+    "split": "test",
+    "network": "deployed",
+    "value": 50.0,
+}
+
 
 def planned(method: str, steps: int, **words: Any) -> Run:
     words = {"dataset": SMALL, "auxiliary": "helpful,useless,harmful", "batch": 4} | words
@@ -103,7 +114,8 @@ def test_operations_stand_for_steps_where_these_are_dear(monkeypatch: pytest.Mon
 def test_backward_passes_beyond_those_of_steps_take_every_loss_alone() -> None:
     """Of 4 steps with 3 losses, 1 takes each alone: 3 backwards of all, 1 of each, 6 together."""
     passes = {"forward": 4, "backward": 6, "jvp": 1}
-    costs = planning.Operations(forward=10, of_all=20, of_each=[20, 30, 50])
+    costs = planning.Operations.__new__(planning.Operations)
+    costs.forward, costs.of_all, costs.of_each = 10, 20, [20, 30, 50]
     assert costs.of(passes) == (4 + 2) * 10 + 3 * 20 + (20 + 30 + 50)
     assert costs.of({**passes, "backward": 2}) == (4 + 2) * 10 + 2 * 20
     assert costs.of({**passes, "backward": 12}) == (4 + 2) * 10 + 4 * (20 + 30 + 50)
@@ -124,7 +136,7 @@ def test_data_that_are_not_there_are_named_with_what_makes_them(
 def test_stale_runs_are_counted_and_recorded_seconds_preferred(tmp_path: Path) -> None:
     study = Study.of("single", SMALL, seeds=3, steps=4, batch=4, budget="demo")
     store = Store(tmp_path)
-    costs = {"training": {"seconds": 123.0}, "environment": environment()}
+    costs = {"primary": PRIMARY, "training": {"seconds": 123.0}, "environment": environment()}
     store.append(record(study.runs[0], "done", provenance=provenance_of(study.runs[0]), **costs))
     store.append(record(study.runs[1], "done", **costs))
     (cell,) = plan(study, store, threads=torch.get_num_threads())
@@ -138,7 +150,7 @@ def test_seconds_of_other_hardware_are_not_an_estimate(tmp_path: Path) -> None:
     study = Study.of("single", SMALL, seeds=2, steps=4, batch=4, budget="demo")
     store = Store(tmp_path)
     other = {**environment(), "device_name": "another processor"}
-    costs = {"training": {"seconds": 123.0}, "environment": other}
+    costs = {"primary": PRIMARY, "training": {"seconds": 123.0}, "environment": other}
     store.append(record(study.runs[0], "done", provenance=provenance_of(study.runs[0]), **costs))
     (cell,) = plan(study, store, threads=torch.get_num_threads())
     assert not cell.recorded
