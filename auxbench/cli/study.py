@@ -9,6 +9,8 @@ import click
 
 from auxbench.cli.options import executor_options, format_option, limit_options, show, study_options
 from auxbench.errors import UsageError
+from auxbench.execution.executor import launched
+from auxbench.execution.process import start_early
 from auxbench.spec.study import check
 
 declare_option = click.option(
@@ -41,6 +43,8 @@ def run(
 ) -> None:
     """Train methods on data sets. Runs that are recorded already are skipped."""
     check(words)
+    if words["executor"] == "local" and not launched():
+        start_early(words["device"], words["jobs"], words["threads"])
     from auxbench import run as carry_out
 
     _declare(declare, words["results"])

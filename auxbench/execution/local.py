@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from auxbench.execution.limits import GRACE
+from auxbench.execution.process import Process, start, taken
 from auxbench.execution.queue import Attempt, Lost, Queue
 from auxbench.execution.resources import Resources, resolve, slots, threads_of, workers_of
 from auxbench.records.record import record
@@ -36,8 +36,8 @@ class Local(Queue):
         self.threads = threads_of(resources.threads, self.at_once)
         self.workers = workers_of(resources.workers, self.device, self.at_once)
         self.prepares = prepares
-        self.processes: set[subprocess.Popen[str]] = set()
-        self.idle: list[subprocess.Popen[str]] = []
+        self.processes: set[Process] = set()
+        self.idle: list[Process] = []
         self.lock = threading.Lock()
 
     @property
@@ -71,25 +71,14 @@ class Local(Queue):
                         process.communicate()  # closes what led to it
         return None if self.stopping else ended
 
-    def take(self, log: Any) -> subprocess.Popen[str] | None:
+    def take(self, log: Any) -> Process | None:
         """An idle or a new process, or None if everything is being stopped."""
-        threads = str(self.threads)
         with self.lock:
             if self.stopping:
                 return None
             if self.idle:
                 return self.idle.pop()
-            process = subprocess.Popen(
-                [sys.executable, "-m", "auxbench.execution.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding="utf-8",
-                errors="replace",  # a garbled line costs its run, not the study
-                start_new_session=True,  # Ctrl-C reaches only this process, which stops the others
-                env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-            )
+            process = taken(self.threads) or start(self.threads, log)
             self.processes.add(process)
         return process
 
@@ -106,7 +95,7 @@ class Local(Queue):
         self.close()
 
 
-def listen(process: subprocess.Popen[str], attempt: Attempt) -> dict[str, Any]:
+def listen(process: Process, attempt: Attempt) -> dict[str, Any]:
     """Forward a run's events until it ends; return its record, or one saying how it died.
 
     Errors: `Lost` if its process was ended by a signal.
@@ -145,7 +134,7 @@ def listen(process: subprocess.Popen[str], attempt: Attempt) -> dict[str, Any]:
     return record(run, "error", f"the process ended with exit code {code}; see its log.txt")
 
 
-def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
+def _stop(processes: Sequence[Process]) -> None:
     """End processes, which make their runs save, and kill those that do not; wait for them."""
     for process in processes:
         _end(process, signal.SIGTERM)
@@ -157,7 +146,7 @@ def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
             process.wait()
 
 
-def _end(process: subprocess.Popen[str], number: int) -> None:
+def _end(process: Process, number: int) -> None:
     """Send a signal to a process and to those in its group."""
     with suppress(ProcessLookupError):
         if hasattr(os, "killpg"):
