@@ -26,7 +26,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[process.Process]]:
     monkeypatch.setattr(process, "start", start)
     yield made
     for one in made:
-        one.communicate("\n")
+        one.kill()
+        one.communicate()
 
 
 def test_the_early_process_is_the_first_runs(started: list[process.Process]) -> None:
