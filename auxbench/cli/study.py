@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from auxbench.errors import UsageError
 from auxbench.execution.executor import launched
 from auxbench.execution.process import start_early
 from auxbench.spec.study import check
+
+if TYPE_CHECKING:
+    import pandas
 
 declare_option = click.option(
     "--declare",
@@ -60,6 +63,7 @@ def run(
         click.echo(f"see auxbench compare --control {control} --results {results}")
         return
     frame = carry_out(methods, dataset, **words)
+    _show_boards(frame)
     ends = frame["status"].value_counts().to_dict()
     counts = ", ".join(f"{count} {status}" for status, count in ends.items())
     click.echo(f"{counts}; see auxbench leaderboard --results {words['results']}")
@@ -124,6 +128,15 @@ def plan(
     at_once = slots(device, jobs)
     cells = make_plan(study, store, device, threads_of(threads, at_once), retry)
     show([table(cells, at_once)], style)
+
+
+def _show_boards(frame: pandas.DataFrame) -> None:
+    """Print the boards of these runs, without what can be read in `leaderboard`."""
+    from dataclasses import replace
+
+    from auxbench.report.board import boards
+
+    show([replace(board, notes=()) for board in boards(frame)], "text")
 
 
 def _declare(text: str | None, results: str) -> None:

@@ -32,7 +32,7 @@ def matrix(comparison: Comparison) -> Table:
     columns = [
         Column("method", "method"),
         Column("rank", "mean rank", 1),
-        Column("rank_low", "95 % interval", 1, upto="rank_high"),
+        Column("rank_low", "95 % interval", 1, upto="rank_high", spare=1),
         Column("rank_high", "rank high", shown=False),
         Column("decided", "better/same/worse"),
         *(Column(key, key, shown=False) for key in COUNTED),

@@ -13,7 +13,7 @@ from typing import Any
 
 from auxbench.errors import visible
 from auxbench.report.escape import escape, harmless
-from auxbench.report.grid import grid
+from auxbench.report.grid import grid, narrowest
 
 Row = Mapping[str, Any]
 
@@ -27,7 +27,8 @@ class Column:
     `digits` is the number of decimals, or the key of the row's value that says it; `si` writes
     1.2 M for 1,200,000; `signed` writes a plus and is for numbers around zero. With `upto`, the key
     of an upper bound, the column reads [lower, upper]. People see only the `shown` columns; data
-    formats hold all.
+    formats hold all. In a terminal that is too narrow, the columns with the highest `spare` are
+    left out first, those with 0 never.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Column:
     shown: bool = True
     signed: bool = False
     upto: str | None = None
+    spare: int = 0
 
     def text(self, row: Row) -> str:
         """The cell of a row as people see it; an em dash if there is no value.
@@ -201,9 +203,29 @@ def _text(table: Table, notes: Sequence[str]) -> str:
 
 
 def _lines(table: Table, width: int) -> list[str]:
-    titles = [column.title for column in table.shown]
-    numeric = [table.numeric(column) for column in table.shown]
-    return grid(titles, table.texts(), numeric, width)
+    kept, left = _fitting(table, width)
+    titles = [column.title for column in kept]
+    numeric = [table.numeric(column) for column in kept]
+    rows = [[column.text(row) for column in kept] for row in table.rows]
+    names = ", ".join(column.title for column in left)
+    note = f"Too narrow for: {names}. --format csv has them."
+    return [*grid(titles, rows, numeric, width), *([_filled(note, width)] if left else [])]
+
+
+def _fitting(table: Table, width: int) -> tuple[list[Column], list[Column]]:
+    """The shown columns that fit the width, and those that are left out."""
+    least = {
+        column: 2
+        + narrowest(column.title, [column.text(row) for row in table.rows], table.numeric(column))
+        for column in table.shown
+    }
+    left: list[Column] = []
+    for column in sorted(table.shown, key=lambda column: -column.spare):
+        if sum(least.values()) <= width or not column.spare:
+            break
+        left.append(column)
+        del least[column]
+    return list(least), [column for column in table.shown if column in left]
 
 
 @lru_cache(maxsize=1024)

@@ -65,8 +65,8 @@ def test_one_problem_needs_no_column_for_it() -> None:
     table = compare(RECORDS, [], control="single").table()
     header = next(line for line in render([table], "markdown").splitlines() if "|" in line)
     assert header == (
-        "| method | control | pairs | difference | 95 % interval | median | sign-flip interval "
-        "| adjusted p | correlation | detectable | verdict |"
+        "| method | control | verdict | pairs | difference | 95 % interval | median "
+        "| sign-flip interval | adjusted p | correlation | detectable |"
     )
     assert table.title == "rooms segmentation with depth; resnet18; budget small: miou in %"
 
