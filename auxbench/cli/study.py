@@ -10,7 +10,7 @@ import click
 from auxbench.cli.options import executor_options, format_option, limit_options, show, study_options
 from auxbench.errors import UsageError
 from auxbench.execution.executor import launched
-from auxbench.execution.process import start_early
+from auxbench.execution.process import drop_early, start_early
 from auxbench.spec.study import check
 
 if TYPE_CHECKING:
@@ -48,6 +48,21 @@ def run(
     check(words)
     if words["executor"] == "local" and not launched():
         start_early(words["device"], words["jobs"], words["threads"])
+    try:
+        _run(methods, dataset, declare, until, max_seeds, control, words)
+    finally:
+        drop_early()
+
+
+def _run(
+    methods: str,
+    dataset: str,
+    declare: str | None,
+    until: str | None,
+    max_seeds: int,
+    control: str,
+    words: dict[str, Any],
+) -> None:
     from auxbench import run as carry_out
 
     _declare(declare, words["results"])

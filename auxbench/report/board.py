@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+from auxbench.report.explanation import BOARD
 from auxbench.report.notes import notes
 from auxbench.report.scored import ScoredProblem
 from auxbench.report.summary import summaries
@@ -91,7 +92,8 @@ def _board(runs: Runs) -> Table:
         }
         for method in names
     ]
-    return Table(str(runs["problem"][0]), _columns(rows), rows, tuple(notes(runs, rows)))
+    told = tuple(notes(runs, rows))
+    return Table(str(runs["problem"][0]), _columns(rows), rows, told, BOARD)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:

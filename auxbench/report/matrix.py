@@ -55,7 +55,13 @@ def matrix(comparison: Comparison) -> Table:
     ]
     rows.sort(key=lambda row: (len(places) - len(grid[row["method"]]), row["rank"]))
     unit = next(iter(metrics)) if len(metrics) == 1 else "the metric of each problem"
-    return Table("", tuple(columns), rows, (*_notes(comparison, unit), *comparison.notes()))
+    return Table(
+        "",
+        tuple(columns),
+        rows,
+        (*_notes(comparison, unit), *comparison.notes()),
+        comparison.explanation(),
+    )
 
 
 def _standing(cells: dict[str, Difference], bounds: tuple[float, float] | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from auxbench.report.grid import grid, narrowest
 Row = Mapping[str, Any]
 
 NOTHING = "—"
+ASK = "--explain says how these numbers are made."
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Column:
 class Table:
     """Rows of raw values by column key, with a title and notes for people.
 
+    The `explanation` says how the numbers are made, to those who ask.
+
     >>> table = Table("Scores", (Column("name", "method"), Column("mean", "mean", 1)),
     ...               ({"name": "hps", "mean": 41.26},))
     >>> print(render([table], "markdown"), end="")
@@ -92,6 +95,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: Sequence[Row]
     notes: tuple[str, ...] = ()
+    explanation: tuple[str, ...] = ()
 
     @property
     def shown(self) -> tuple[Column, ...]:
@@ -113,8 +117,10 @@ class Table:
         return bool(kinds) and all(issubclass(kind, int | float) for kind in kinds)
 
 
-def render(tables: Sequence[Table], style: str) -> str:
+def render(tables: Sequence[Table], style: str, explain: bool = True) -> str:
     """The tables as text, ending in a newline; `style` is text, markdown, latex, csv or json.
+
+    Without `explain` the text only says that explanations exist.
 
     Data formats hold raw values, not rounded ones: JSON is one list of the rows of all tables,
     with null for values that are missing or not finite, and CSV has a new header where the columns
@@ -124,6 +130,10 @@ def render(tables: Sequence[Table], style: str) -> str:
     >>> render([Table("", (Column("mean", "mean", 1),), ({"mean": 41.26},))], "json")
     '[\\n  {\\n    "mean": 41.26\\n  }\\n]\\n'
     """
+    if explain or style != "text":
+        tables = [replace(table, notes=(*table.notes, *table.explanation)) for table in tables]
+    elif any(table.explanation for table in tables):
+        tables = [replace(table, notes=(*table.notes, ASK)) for table in tables]
     if style == "json":
         rows = [_raw(table, row) for table in tables for row in table.rows]
         return _json(rows)
