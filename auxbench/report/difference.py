@@ -26,7 +26,7 @@ COLUMNS = (
     Column("budget", "budget", shown=False),
     Column("method", "method"),
     Column("control", "control", spare=2),
-    Column("verdict", "verdict"),
+    Column("verdict", "verdict", telling=True),
     Column("metric", "metric", spare=6),
     Column("unit", "unit", spare=6),
     Column("direction", "direction", shown=False),

@@ -39,7 +39,7 @@ def matrix(comparison: Comparison) -> Table:
     ]
     for place in places:
         columns += [
-            Column(f"{place}/text", place),
+            Column(f"{place}/text", place, telling=True),
             *(
                 Column(f"{place}/{key}", key, shown=False)
                 for key in (

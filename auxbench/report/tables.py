@@ -8,12 +8,11 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 from auxbench.errors import visible
 from auxbench.report.escape import escape, harmless
-from auxbench.report.grid import grid, narrowest
+from auxbench.report.terminal import text
 
 Row = Mapping[str, Any]
 
@@ -29,7 +28,7 @@ class Column:
     1.2 M for 1,200,000; `signed` writes a plus and is for numbers around zero. With `upto`, the key
     of an upper bound, the column reads [lower, upper]. People see only the `shown` columns; data
     formats hold all. In a terminal that is too narrow, the columns with the highest `spare` are
-    left out first, those with 0 never.
+    left out first, those with 0 never. A `telling` column has verdicts, which are coloured there.
     """
 
     key: str
@@ -40,6 +39,7 @@ class Column:
     signed: bool = False
     upto: str | None = None
     spare: int = 0
+    telling: bool = False
 
     def text(self, row: Row) -> str:
         """The cell of a row as people see it; an em dash if there is no value.
@@ -141,7 +141,7 @@ def render(tables: Sequence[Table], style: str, explain: bool = True) -> str:
         return _csv(tables)
     if style == "latex":
         return "\n".join(map(_latex, tables))
-    write = {"text": _text, "markdown": _markdown}[style]
+    write = {"text": text, "markdown": _markdown}[style]
     parts = []
     for index, table in enumerate(tables):
         # A note that the next table repeats is printed once, below that table.
@@ -203,55 +203,6 @@ def _csv(tables: Sequence[Table]) -> str:
         for row in table.rows:
             writer.writerow({key: harmless(value) for key, value in _raw(table, row).items()})
     return stream.getvalue()
-
-
-def _text(table: Table, notes: Sequence[str]) -> str:
-    width = _width()
-    title = [_filled(visible(table.title), width)] if table.title else []
-    tail = ["", *(_filled(visible(note), min(width, 100)) for note in notes)] if notes else []
-    return "\n".join([*title, *_lines(table, width), *tail]) + "\n"
-
-
-def _lines(table: Table, width: int) -> list[str]:
-    kept, left = _fitting(table, width)
-    titles = [column.title for column in kept]
-    numeric = [table.numeric(column) for column in kept]
-    rows = [[column.text(row) for column in kept] for row in table.rows]
-    names = ", ".join(column.title for column in left)
-    note = f"Too narrow for: {names}. --format csv has them."
-    return [*grid(titles, rows, numeric, width), *([_filled(note, width)] if left else [])]
-
-
-def _fitting(table: Table, width: int) -> tuple[list[Column], list[Column]]:
-    """The shown columns that fit the width, and those that are left out."""
-    least = {
-        column: 2
-        + narrowest(column.title, [column.text(row) for row in table.rows], table.numeric(column))
-        for column in table.shown
-    }
-    left: list[Column] = []
-    for column in sorted(table.shown, key=lambda column: -column.spare):
-        if sum(least.values()) <= width or not column.spare:
-            break
-        left.append(column)
-        del least[column]
-    return list(least), [column for column in table.shown if column in left]
-
-
-@lru_cache(maxsize=1024)
-def _filled(text: str, width: int) -> str:
-    """Text in lines of this width; boards repeat many of their notes."""
-    from textwrap import fill
-
-    return fill(text, width)
-
-
-def _width() -> int:
-    """The terminal's width, or one that is enough for any table if there is no terminal."""
-    import shutil
-    import sys
-
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1_000
 
 
 def _markdown(table: Table, notes: Sequence[str]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from auxbench.report import tables
+from auxbench.report import terminal
 from auxbench.report.grid import grid
 from auxbench.report.tables import Column, Table, render
 
@@ -67,7 +69,7 @@ def test_the_most_dispensable_columns_are_left_out_first_and_named(
         22: ["method", "mean"],
     }
     for width, titles in narrow.items():
-        monkeypatch.setattr(tables, "_width", lambda width=width: width)
+        monkeypatch.setattr(terminal, "width_of_terminal", lambda width=width: width)
         text = render([table], "text")
         assert text.splitlines()[0].split() == titles
         assert "auxnas+gradnorm" in text
@@ -75,3 +77,21 @@ def test_the_most_dispensable_columns_are_left_out_first_and_named(
         told = " ".join(text.split())
         assert (f"Too narrow for: {', '.join(left)}. --format csv has them." in told) is bool(left)
     assert "seconds" in render([table], "markdown")
+
+
+def test_verdicts_are_coloured_at_a_terminal_unless_it_is_declined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    columns = (Column("method", "method"), Column("verdict", "verdict", telling=True))
+    rows = [{"method": "better", "verdict": word} for word in ("better", "worse", "equivalent")]
+    table = Table("", columns, rows)
+    plain = render([table], "text")
+    assert "\x1b" not in plain
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    coloured = render([table], "text")
+    assert coloured.count("\x1b[32mbetter\x1b[0m") == 1  # the verdict, not the name
+    assert "\x1b[31mworse\x1b[0m" in coloured
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
+    assert "\x1b" not in render([table], "markdown")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert render([table], "text") == plain
