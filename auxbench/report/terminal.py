@@ -52,7 +52,8 @@ def _lines(table: Table, width: int) -> list[str]:
 
 def _dispensable(least: Mapping[Column, int], width: int) -> set[Column]:
     """The columns to leave out, so that the others fit with their least widths."""
-    left, total = set[Column](), sum(least.values())
+    left: set[Column] = set()
+    total = sum(least.values())
     for column in sorted(least, key=lambda column: -column.spare):
         if total <= width or not column.spare:
             break
