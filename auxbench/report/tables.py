@@ -12,7 +12,7 @@ from typing import Any
 
 from auxbench.errors import visible
 from auxbench.report.escape import escape, harmless
-from auxbench.report.terminal import text
+from auxbench.report.terminal import Shown, text
 
 Row = Mapping[str, Any]
 
@@ -27,8 +27,7 @@ class Column:
     `digits` is the number of decimals, or the key of the row's value that says it; `si` writes
     1.2 M for 1,200,000; `signed` writes a plus and is for numbers around zero. With `upto`, the key
     of an upper bound, the column reads [lower, upper]. People see only the `shown` columns; data
-    formats hold all. In a terminal that is too narrow, the columns with the highest `spare` are
-    left out first, those with 0 never. A `telling` column has verdicts, which are coloured there.
+    formats hold all. `spare` and `telling` are for terminals (see `Shown`).
     """
 
     key: str
@@ -141,7 +140,7 @@ def render(tables: Sequence[Table], style: str, explain: bool = True) -> str:
         return _csv(tables)
     if style == "latex":
         return "\n".join(map(_latex, tables))
-    write = {"text": text, "markdown": _markdown}[style]
+    write = {"text": _text, "markdown": _markdown}[style]
     parts = []
     for index, table in enumerate(tables):
         # A note that the next table repeats is printed once, below that table.
@@ -203,6 +202,20 @@ def _csv(tables: Sequence[Table]) -> str:
         for row in table.rows:
             writer.writerow({key: harmless(value) for key, value in _raw(table, row).items()})
     return stream.getvalue()
+
+
+def _text(table: Table, notes: Sequence[str]) -> str:
+    columns = [
+        Shown(
+            column.title,
+            [column.text(row) for row in table.rows],
+            table.numeric(column),
+            column.spare,
+            column.telling,
+        )
+        for column in table.shown
+    ]
+    return text(table.title, columns, notes)
 
 
 def _markdown(table: Table, notes: Sequence[str]) -> str:

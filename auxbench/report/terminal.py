@@ -6,59 +6,66 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from textwrap import fill
-from typing import TYPE_CHECKING
 
 from auxbench.errors import visible
 from auxbench.report.grid import grid, narrowest
 
-if TYPE_CHECKING:
-    from auxbench.report.tables import Column, Table
-
 COLOURS = {"better": 32, "worse": 31, "undecided": 2}  # green, red, dim
 
 
-def text(table: Table, notes: Sequence[str]) -> str:
+@dataclass(frozen=True)
+class Shown:
+    """A column with its cells as text.
+
+    In a terminal that is too narrow, columns with the highest `spare` are left out first, those
+    with 0 never. The verdicts of a `telling` column are coloured.
+    """
+
+    title: str
+    cells: Sequence[str]
+    number: bool
+    spare: int = 0
+    telling: bool = False
+
+
+def text(title: str, columns: Sequence[Shown], notes: Sequence[str]) -> str:
     """A table with its title above and notes below."""
     width = width_of_terminal()
-    title = [_filled(visible(table.title), width)] if table.title else []
+    head = [_filled(visible(title), width)] if title else []
     tail = ["", *(_filled(visible(note), min(width, 100)) for note in notes)] if notes else []
-    return "\n".join([*title, *_lines(table, width), *tail]) + "\n"
+    return "\n".join([*head, *_lines(columns, width), *tail]) + "\n"
 
 
-def _lines(table: Table, width: int) -> list[str]:
-    texts = {column: [column.text(row) for row in table.rows] for column in table.shown}
-    numeric = {column: table.numeric(column) for column in texts}
-    least = {
-        column: 2 + narrowest(column.title, cells, numeric[column])
-        for column, cells in texts.items()
-    }
-    left = _dispensable(least, width)
-    kept = [column for column in texts if column not in left]
+def _lines(columns: Sequence[Shown], width: int) -> list[str]:
+    left = _dispensable(columns, width)
+    kept = [column for place, column in enumerate(columns) if place not in left]
     paints = {place: painted for place, column in enumerate(kept) if column.telling and _colours()}
     lines = grid(
         [column.title for column in kept],
-        list(zip(*(texts[column] for column in kept), strict=True)),
-        [numeric[column] for column in kept],
+        list(zip(*(column.cells for column in kept), strict=True)),
+        [column.number for column in kept],
         width,
         paints,
     )
-    names = ", ".join(column.title for column in texts if column in left)
+    names = ", ".join(columns[place].title for place in sorted(left))
     note = f"Too narrow for: {names}. --format csv has them."
     return [*lines, *([_filled(note, width)] if left else [])]
 
 
-def _dispensable(least: Mapping[Column, int], width: int) -> set[Column]:
-    """The columns to leave out, so that the others fit with their least widths."""
-    left: set[Column] = set()
-    total = sum(least.values())
-    for column in sorted(least, key=lambda column: -column.spare):
-        if total <= width or not column.spare:
+def _dispensable(columns: Sequence[Shown], width: int) -> set[int]:
+    """The places of columns to leave out, so that the others fit with their least widths."""
+    least = [2 + narrowest(column.title, column.cells, column.number) for column in columns]
+    left: set[int] = set()
+    total = sum(least)
+    for place in sorted(range(len(columns)), key=lambda place: -columns[place].spare):
+        if total <= width or not columns[place].spare:
             break
-        left.add(column)
-        total -= least[column]
+        left.add(place)
+        total -= least[place]
     return left
 
 
