@@ -151,7 +151,7 @@ def _show_boards(frame: pandas.DataFrame) -> None:
 
     from auxbench.report.board import boards
 
-    show([replace(board, notes=()) for board in boards(frame)], "text")
+    show([replace(board, notes=(), explanation=()) for board in boards(frame)], "text")
 
 
 def _declare(text: str | None, results: str) -> None:
