@@ -12,12 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import binom
 
 from auxbench.errors import UsageError
-from auxbench.spec.registry import METHODS
+from auxbench.spec.registry import DATASETS, METHODS
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -394,6 +395,60 @@ def test_the_page_shows_the_memory_that_was_measured(memory: Any) -> None:
     assert found == page
     for method, bar in measured["limits"].items():
         assert memory.gradients(measured, method) <= bar, method
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setitem(sys.modules, "steps", steps)
+    return {name: load(name) for name in ("arithmetic", "whole_run")}
+
+
+@pytest.mark.parametrize("name", ["arithmetic", "whole_run"])
+def test_the_page_shows_what_other_scripts_measured(name: str, scripts: dict[str, Any]) -> None:
+    script = scripts[name]
+    assert doctest.testmod(script).failed == 0
+    if not (FOLDER / f"{name}.json").exists():
+        pytest.skip(f"benchmarks/{name}.json is not measured yet")
+    measured = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    found = steps.refreshed(page, script.table(measured), script.FIRST, script.LAST)
+    assert found == page
+
+
+def test_arithmetic_says_plainly_what_is_slower(scripts: dict[str, Any]) -> None:
+    ratios = {"fp32": ratio(0.9), "bf16": ratio(1.4), "compiled": ratio(0.7)}
+    network = {
+        "ratios": {"hps": ratios, "pcgrad": ratios},
+        "compiled": {method: {"compiled": ratio(0.8)} for method in ("hps", "pcgrad")},
+        "refused": {"bf16 compiled": "the network is not compiled: no compiler."},
+    }
+    measured = result(precision="bf16", compile=True, networks={"resnet18": network})
+    lines = scripts["arithmetic"].table(measured).splitlines()
+    assert {line.count("|") for line in lines[:4]} == {9}
+    assert (
+        "**1.40 [1.30, 1.50] (> 0.6)** | 0.70 [0.60, 0.80] |  | 0.80 [0.70, 0.90] (≤ 0.85)"
+        in (lines[2])
+    )
+    assert "**1.40 [1.30, 1.50] (> 1.25)**" in lines[3]
+    assert lines[-1].startswith("Without bf16 compiled on `resnet18`: the network is not compiled")
+
+
+def test_by_hand_every_epoch_has_whole_batches_of_other_samples(scripts: dict[str, Any]) -> None:
+    batches = scripts["whole_run"].drawn(10, 4, np.random.default_rng(0))
+    first = [next(batches) for _ in range(2)]
+    assert len(set(np.concatenate(first).tolist())) == 8
+    assert len(next(batches)) == 4
+
+
+@pytest.mark.parametrize("name", ["segmentation", "depth", "normals"])
+def test_losses_by_hand_are_those_of_a_run(name: str, scripts: dict[str, Any]) -> None:
+    dataset = DATASETS["rooms"].tiny()
+    task, batch = dataset.tasks[name], dataset.samples("train").batch(np.arange(4), None)
+    generator = torch.Generator().manual_seed(0)
+    guess = torch.randn(4, task.outputs, *dataset.size, generator=generator)
+    target = batch.targets[name]
+    expected = task.losses(guess, target).mean()
+    torch.testing.assert_close(scripts["whole_run"].LOSSES[name](guess, target), expected)
 
 
 def test_aux_nas_beside_the_released_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
