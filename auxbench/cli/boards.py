@@ -1,4 +1,4 @@
-"""Commands that draw conclusions: `leaderboard`, `compare` and `calibrate`."""
+"""Commands that draw conclusions: `leaderboard`, `compare`, `report` and `calibrate`."""
 
 from __future__ import annotations
 
@@ -84,6 +84,42 @@ def compare(
     if style == "text" and not (matrix or profile):
         for sentence in comparison.sentences():
             click.echo(sentence)
+
+
+@click.command()
+@click.option("--out", default="report.html", show_default=True, help="File of the page.")
+@click.option(
+    "--control",
+    "controls",
+    default="single,hps",
+    show_default=True,
+    help="Methods that the others are compared with.",
+)
+@filters
+def report(out: str, controls: str, results: str, **chosen: str | None) -> None:
+    """Write one HTML page with conclusions, boards, figures and runs. It needs no network."""
+    from pathlib import Path
+
+    from auxbench.records.declared import Declared
+    from auxbench.records.looks import Looks
+    from auxbench.records.store import Store
+    from auxbench.report.page.detail import Detail
+    from auxbench.report.page.document import document
+    from auxbench.report.page.html import page
+
+    found = rows(results, **chosen)
+    details = Store(Path(results)).kept(Detail.of)
+    made = document(
+        found,
+        details,
+        folder=results,
+        controls=split_list(controls),
+        looks=Looks(results).latest(),
+        declared=Declared(results).pairs(),
+    )
+    text = page(made)
+    Path(out).write_text(text, encoding="utf-8")
+    click.echo(f"wrote {out}: {len(found)} runs, {len(made['problems'])} problems.")
 
 
 @click.command()
