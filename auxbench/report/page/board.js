@@ -2,17 +2,17 @@
 
 const COLUMNS = [
   { key: "tier", title: "tier", n: true, fixed: true, value: (row, c) => c.tiers.get(row),
-    draw: (row, c) => el("span", { class: "tier" }, c.tiers.get(row)), sort: (row) => row.index,
+    draw: (row, c) => el("span", { class: "tier" }, c.tiers.get(row)), sort: (row, c) => c.tiers.get(row) * 1e6 + row.index,
     help: "Methods of a tier cannot be told apart from its first" },
   { key: "method", title: "method", fixed: true, stick: true, value: (row) => row.method,
     draw: (row, c) => [key(row.method), el("button", {
       type: "button", class: "link name", onclick: () => change({ view: `cell|${c.problem.place}|${row.method}` }, { push: true }),
     }, row.method)] },
   { key: "tuning", title: "tuning", value: (row) => row.tuning,
-    draw: (row) => el("span", { class: "soft" }, row.tuning), when: (c) => c.rows.some((row) => row.tuning !== "default") },
-  { key: "mean", title: (c) => [c.problem.metric || "score", c.problem.unit, c.problem.direction === "up" ? "(higher is better)" : "(lower is better)"].filter(Boolean).join(" "),
+    draw: (row) => el("span", { class: "soft" }, row.tuning), when: (c) => new Set(c.problem.rows.map((row) => row.tuning)).size > 1 },
+  { key: "mean", title: (c) => [c.problem.metric || "score", c.problem.unit, c.problem.direction === "up" ? "↑" : "↓"].filter(Boolean).join(" "), help: (c) => `Mean over seeds, ${c.problem.direction === "up" ? "higher" : "lower"} is better`,
     n: true, value: (row) => row.mean, draw: (row, c) => fixed(row.mean, c.problem.digits) },
-  { key: "interval", title: "95 % interval", value: (row) => row.low, draw: (row, c) => el("span", { class: "soft" }, bounds(row.low, row.high, c.problem.digits)) },
+  { key: "interval", title: "95 % interval", off: innerWidth < 700, value: (row) => row.low, draw: (row, c) => el("span", { class: "soft" }, bounds(row.low, row.high, c.problem.digits)) },
   { key: "gain", title: (c) => `gain over ${state.control}`, value: (row, c) => c.compared(row)?.difference, draw: gainCell,
     when: (c) => c.comparison, help: "Mean paired difference with its 95 % interval; positive is better" },
   { key: "verdict", title: "verdict", value: (row, c) => ["better", "equivalent", "undecided", "worse"].indexOf(c.compared(row)?.verdict),
@@ -20,7 +20,7 @@ const COLUMNS = [
     when: (c) => c.comparison },
   { key: "rank", title: "rank", value: (row) => row.rank_low, draw: (row) => bounds(row.rank_low, row.rank_high, 0), help: "95 % interval, among all recorded methods" },
   { key: "seeds", title: "seeds", n: true, value: (row) => row.seeds },
-  { key: "failed", title: "failed", n: true, value: (row) => row.failed, draw: (row) => row.failed
+  { key: "failed", title: "failed", n: true, when: (c) => c.problem.rows.some((row) => row.failed), value: (row) => row.failed, draw: (row) => row.failed
     ? link(String(row.failed), () => $("trust").scrollIntoView(), `${row.failed} failed, ${row.failures}; see the reasons`) : el("span", { class: "dim" }, "0") },
   { key: "flops", title: "training FLOPs", n: true, value: (row) => row.train_flops, draw: ratio("train_flops") },
   { key: "seconds", title: "training time", n: true, value: (row) => row.train_seconds, draw: ratio("train_seconds"), help: "Without evaluation, on one class of hardware" },
@@ -49,7 +49,7 @@ function ratio(name) {
 function gainCell(row, c) {
   const found = c.compared(row);
   if (!found || !isNumber(found.difference)) return el("span", { class: "dim" }, "—");
-  const [w, h, x] = [88, 16, c.gains];
+  const [w, h, x] = [80, 16, c.gains];
   const strong = found.verdict === "undecided" ? 0.6 : 1;
   const colour = `var(--${found.verdict})`;
   const glyph = sv("svg", { width: w, height: h, viewBox: `0 0 ${w} ${h}`, "aria-hidden": "true" },
@@ -71,15 +71,15 @@ function contextOf(problem) {
   const low = Math.min(0, -margin, ...ends), high = Math.max(0, margin, ...ends);
   return {
     problem, rows, comparison, compared, margin, tiers: tiersOf(problem, rows),
-    control: problem.byMethod.get(state.control), gains: scale(low, high, 5, 83),
+    control: problem.byMethod.get(state.control), gains: scale(low, high, 5, 75),
   };
 }
 const isShown = (column, c) => column.fixed || (!(column.when && !column.when(c))
   && (column.off ? listOf(state.show).includes(column.key) : !listOf(state.hide).includes(column.key)));
 
 function sorted(c) {
-  const column = COLUMNS.find((one) => one.key === state.sort);
-  const value = column ? column.sort ?? column.value : (row) => row.index;
+  const column = COLUMNS.find((one) => one.key === state.sort) ?? COLUMNS[0];
+  const value = column.sort ?? column.value;
   const sign = state.down ? -1 : 1;
   return [...c.rows].sort((a, b) => {
     const [one, other] = [value(a, c), value(b, c)];
@@ -93,7 +93,7 @@ function sorted(c) {
 function drawBoard(problem) {
   const c = contextOf(problem);
   const columns = COLUMNS.filter((column) => isShown(column, c));
-  const byTier = ["index", "tier"].includes(state.sort);
+  const byTier = state.sort === "tier";
   const titleOf = (column) => (typeof column.title === "function" ? column.title(c) : column.title);
   let tier = null;
   const body = sorted(c).map((row) => {
@@ -106,8 +106,8 @@ function drawBoard(problem) {
     }));
   });
   const head = el("tr", null, columns.map((column) => {
-    const on = state.sort === column.key || (state.sort === "index" && column.key === "tier");
-    return el("th", { class: [column.n && "n", column.stick && "stick"].filter(Boolean).join(" "), scope: "col", title: column.help, "aria-sort": on ? (state.down ? "descending" : "ascending") : "none" },
+    const on = state.sort === column.key;
+    return el("th", { class: [column.n && "n", column.stick && "stick"].filter(Boolean).join(" "), scope: "col", title: typeof column.help === "function" ? column.help(c) : column.help, "aria-sort": on ? (state.down ? "descending" : "ascending") : "none" },
       el("button", { type: "button", "data-sort": column.key, onclick: () => {
         change({ sort: column.key, down: on && !state.down ? "1" : "" });
         document.querySelector(`[data-sort="${column.key}"]`)?.focus();
@@ -124,16 +124,24 @@ function drawBoard(problem) {
       } }), " ", titleOf(column)))));
   const n = problem.rows.length;
   fill($("board"),
-    el("div", { class: "head" }, el("div", null, el("h2", { id: "board-title" }, problem.place), el("p", { class: "lede" }, problem.name)),
+    el("div", { class: "head" }, el("div", null, el("h2", { id: "board-title" }, problem.short), el("p", { class: "lede" }, problem.name)),
       el("div", { class: "tools" }, menu,
         el("button", { type: "button", class: "quiet", onclick: () => saved("board.csv", "text/csv", boardCsv(sorted(c))) }, "CSV"))),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Board, scrolls sideways" },
       el("table", null, el("caption", { class: "unseen" }, `Methods on ${problem.name}`), el("thead", null, head), el("tbody", null, body))),
     el("p", { class: "note" }, isFiltered()
       ? `${c.rows.length} of ${n} methods are shown (the control always is). Their tiers, and the fronts below, are formed again among them, from verdicts on pairs that were decided once, with all pairs of the ${n} recorded methods as one family. Scores, ranks, gains and verdicts do not change with a filter.`
-      : `A tier has its best method and all that the decision rules do not tell apart from it. The shaded band is the margin within which methods are equivalent. Times are those of ${problem.rows[0].hardware ?? "unknown hardware"}; × is relative to ${state.control || "nothing"}.`));
+      : `${sameTuning(problem)}A tier has its best method and all that the decision rules do not tell apart from it. The shaded band is the margin within which methods are equivalent. Times are those of ${problem.rows[0].hardware ?? "unknown hardware"}; × is relative to ${state.control || "nothing"}.`));
   announce(`${plural(c.rows.length, "method")} in ${plural(new Set(c.tiers.values()).size, "tier")}`);
   return c;
+}
+// What goes without a column: a tuning that all entries share, and failures if there are none.
+function sameTuning(problem) {
+  const tunings = new Set(problem.rows.map((row) => row.tuning));
+  const failed = problem.rows.some((row) => row.failed);
+  const tuning = tunings.size > 1 ? "" : `every entry is ${[...tunings][0] === "default" ? "the default, nothing was tuned" : [...tunings][0]}`;
+  const parts = [tuning, failed ? "" : "no run failed"].filter(Boolean).join(", and ");
+  return parts ? `${parts[0].toUpperCase()}${parts.slice(1)}. ` : "";
 }
 const HELPERS = ["index", "families", "parts", "problemNumber"];
 function boardCsv(rows) {

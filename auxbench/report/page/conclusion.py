@@ -21,7 +21,8 @@ def conclusion(
     """The verdicts of one problem against one control, counted and in words.
 
     `use` is the method to use: of those that are better than the control and not told apart from
-    the best, the cheapest in training FLOPs; the control if none is better.
+    the best, the cheapest in training FLOPs. If none is better, it is the control, or a method that
+    is equivalent to it and cheaper.
     """
     control = differences[0].control
     names = {
@@ -30,14 +31,15 @@ def conclusion(
     }
     rows = {row["method"]: row for row in board}
     better = names["better"]
-    first = [name for name in better if rows[name]["tier"] == 1] or better
-    use = min(first, key=lambda name: _price(rows[name])) if first else control
+    first = [name for name in better if rows[name]["tier"] == 1]
+    chosen = first or better or [control, *names["equivalent"]]
+    use = min(chosen, key=lambda name: _price(rows[name]))
     text = _helps(differences, names, control) if better else _nothing(differences, names, control)
     return {
         "counts": {verdict: len(found) for verdict, found in names.items()},
         "text": text,
         "use": use,
-        "why": _why(use, first, rows, control) if better else _stay(differences, names, control),
+        "why": _why(use, first, rows, control) if better else _stay(use, differences, names),
     }
 
 
@@ -48,7 +50,7 @@ def headline(found: Mapping[str, Mapping[str, Any]], control: str, tuned: bool) 
     name = f"the tuned `{control}`" if tuned else f"`{control}`"
     if len(found) == 1:
         ((place, one),) = found.items()
-        return f"On {place}: {_lowered(one['text'])}"
+        return f"On {place.partition(' with ')[0]}: {_lowered(one['text'])}"
     if not helped:
         return f"On none of {counted(len(found), 'problem')} is a method found better than {name}."
     if not rest:
@@ -113,24 +115,29 @@ def _why(
         near = abs(price / base - 1) < 0.05
         times = "the same training FLOPs as" if near else f"{price / base:.2g} times the FLOPs of"
         cost = f", for {times} `{control}`"
+    if not first:
+        return f"It is the cheapest to train of those that are better{cost}."
     if len(first) == 1:
         return f"It is better than `{control}` and not told apart from the best{cost}."
     return f"It is the cheapest to train of {len(first)} that are better and not told apart{cost}."
 
 
-def _stay(differences: Sequence[Difference], names: Mapping[str, list[str]], control: str) -> str:
-    if len(names["equivalent"]) == len(differences):
-        return "The others make no difference that matters, and cost more or the same."
+def _stay(use: str, differences: Sequence[Difference], names: Mapping[str, list[str]]) -> str:
+    control, equal = differences[0].control, names["equivalent"]
+    if use != control:
+        return f"It is equivalent to `{control}` and the cheapest to train."
+    if len(equal) == len(differences):
+        return "The others make no difference that matters, and none costs less to train."
     if names["undecided"]:
         known = [one for one in differences if one.verdict == "undecided" and one.result.n > 1]
         sizes = [one.result.detectable for one in known if one.result.detectable > 0]
         if sizes:
             digits = known[0].digits
-            count = len(names["undecided"])
+            low, high = (f"{size:.{digits}f}" for size in (min(sizes), max(sizes)))
+            span = low if low == high else f"{low} to {high}"
             return (
-                f"Nothing else has been shown to be better; {count} {'is' if count == 1 else 'are'} "
-                f"open, and true gains below about {min(sizes):.{digits}f} to {max(sizes):.{digits}f} could "
-                "have been missed."
+                f"Nothing else has been shown to be better; {len(known)} could be, with true gains "
+                f"below about {span} that these seeds may have missed."
             )
     return "Nothing else has been shown to be better."
 

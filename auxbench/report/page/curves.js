@@ -80,14 +80,14 @@ function drawTraces(c) {
   if (links) {
     const tasks = [...new Set(Object.keys(links).map((name) => name.split("/").slice(1).join("/")))];
     const top = Math.max(0.01, ...Object.values(links).flat(2).filter(isNumber));
-    for (const task of tasks) {
-      const box = el("div", { class: "figure" }, el("h3", null, task));
-      panels.append(box);
+    const boxes = tasks.map((task) => el("div", { class: "figure" }, el("h3", null, task)));
+    panels.append(...boxes); // all of them first, since they share the width
+    for (const [at, task] of tasks.entries()) {
       const series = Object.entries(links).filter(([name]) => name.split("/").slice(1).join("/") === task).flatMap(([name, blocks]) => blocks.map((values, i) => ({
         label: "", steps, values, colour: name.startsWith("a2p") ? "var(--better)" : "var(--worse)", dash: name.startsWith("a2p") ? null : "4 3",
         thin: !name.startsWith("a2p"), opacity: name.startsWith("a2p") ? 1 - 0.25 * Math.min(2, i) : 0.55,
       })));
-      plot(box, series, { height: 150, title: `Links with ${task} of ${row.method}`, low: 0, high: top, labels: false });
+      plot(boxes[at], series, { height: 150, title: `Links with ${task} of ${row.method}`, low: 0, high: top, labels: false });
     }
   }
   if (!weights) return;

@@ -14,6 +14,7 @@ function unpack({ count, columns }) {
   });
 }
 
+const SHORT = shortPlaces(DATA.problems.map((p) => p.place));
 const PROBLEMS = DATA.problems.map((raw, number) => {
   const rows = unpack(raw.board);
   rows.forEach((row, i) => {
@@ -29,21 +30,20 @@ const PROBLEMS = DATA.problems.map((raw, number) => {
     list.forEach((row, i) => {
       row.differences = found.differences[i];
       row.sentence = found.sentences[i];
+      row.digits = found.digits;
       byMethod.set(row.method, row);
     });
     comparisons[control] = { rows: list, byMethod, conclusion: found.conclusion };
   }
   let runs = null;
   return {
-    ...raw, number, rows, comparisons,
+    ...raw, number, short: SHORT[number], rows, comparisons,
     byMethod: new Map(rows.map((row) => [row.method, row])),
     get runs() { return (runs ??= unpack(raw.runs)); },
   };
 });
 
 const METHODS = [...new Set(PROBLEMS.flatMap((p) => p.rows.map((row) => row.method)))];
-const SHORT = shortPlaces(PROBLEMS.map((p) => p.place));
-
 // Labels without the list of auxiliaries, where that is enough to tell problems apart.
 function shortPlaces(places) {
   const cut = places.map((place) => place.replace(/ with .*?(?=;|$)/, ""));

@@ -12,7 +12,7 @@ function drawDrill() {
   const [title, ...rest] = content;
   fill(dialog, el("div", { class: "head" }, el("h2", { id: "drill-title", tabindex: -1 }, title),
     el("div", { class: "tools" },
-      el("button", { type: "button", class: "quiet", onclick: () => history.back() }, "Back"),
+      history.state?.inside && el("button", { type: "button", class: "quiet", onclick: () => history.back() }, "Back"),
       el("button", { type: "button", class: "quiet", onclick: () => change({ view: "" }) }, "Close"))), rest);
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
@@ -111,7 +111,7 @@ function partView(name) {
   const passes = part.passes && Object.entries(part.passes).filter(([, values]) => values.some((v) => v));
   const used = PROBLEMS.flatMap((p) => p.rows.filter((row) => row.parts.includes(name)).map((row) => [p, row]));
   return [el("span", { class: "name" }, name),
-    el("p", { class: "lede" }, part.summary),
+    el("p", { class: "lede" }, marked(part.summary)),
     (part.description ?? []).map((text) => (text.startsWith("    ") || text.includes("\n") ? el("pre", null, text) : el("p", null, marked(text)))),
     part.flaws && [el("h3", null, "Known flaws"), el("p", null, marked(part.flaws))],
     part.family && el("dl", null,

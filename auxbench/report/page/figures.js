@@ -1,6 +1,6 @@
 // Figures of comparisons: paired differences, methods by problems, gain against cost.
 
-const sized = (node) => Math.max(300, (node.clientWidth || node.parentElement.clientWidth) - 32);
+const sized = (node) => Math.max(190, (node.clientWidth || node.parentElement.clientWidth) - 32);
 const openCell = (problem, method) => change({ view: `cell|${problem.place}|${method}` }, { push: true });
 function pressable(attributes, action, ...children) {
   return sv("g", {
@@ -20,7 +20,8 @@ function drawForest(c) {
     el("p", { class: "lede" }, `Every faint dot is one seed, both methods on the same data. The mark is the mean with its 95 % interval${c.margin ? "; inside the shaded band a difference does not matter" : ""}. Right of the line the method is better.`), box);
   const width = sized(box), narrow = width < 560;
   const label = narrow ? 0 : Math.min(230, 40 + Math.max(...found.map((one) => widthOf(one.method))));
-  const right = narrow ? 8 : 190;
+  const textOf = (one) => `${fixed(one.difference, one.digits, true)} ${bounds(one.low, one.high, one.digits, true)}`;
+  const right = narrow ? 8 : 104 + Math.max(...found.map((one) => widthOf(textOf(one), "12px Inter, system-ui, sans-serif")));
   const rowHeight = narrow ? 46 : 29;
   const top = 10, height = top + found.length * rowHeight + 40;
   const limits = found.flatMap((one) => [one.low, one.high, one.difference]).filter(isNumber);
@@ -47,14 +48,14 @@ function drawForest(c) {
       if (Math.abs(inside - x(value)) > 0.5) return sv("path", { d: inside > width / 2 ? `M${inside - 3},${y - 3}l5,3l-5,3z` : `M${inside + 3},${y - 3}l-5,3l5,3z`, fill: colour, opacity: 0.5 });
       return sv("circle", { cx: inside, cy: y + jitter, r: 2.1, fill: colour, opacity: 0.3 });
     });
-    const text = `${fixed(one.difference, one.digits, true)} ${bounds(one.low, one.high, one.digits, true)}`;
+    const text = textOf(one);
     return pressable({ class: "row", "aria-label": `${one.method}: ${one.verdict}, ${text} over ${one.n} pairs` }, () => openCell(c.problem, one.method),
       sv("rect", { class: "hit", x: 0, width, y: top + i * rowHeight, height: rowHeight, rx: 5, style: { mixBlendMode: "normal" }, "fill-opacity": 0.6 }),
       dots,
       isNumber(one.low) && sv("line", { x1: x(one.low), x2: x(one.high), y1: y, y2: y, stroke: colour, "stroke-width": decided ? 3 : 2, "stroke-linecap": "round" }),
       symbol(one.method, x(one.difference), y, 5, { stroke: "var(--card)", "stroke-width": 1.5 }),
       narrow
-        ? [symbol(one.method, 7, y - 20, 4.5), sv("text", { class: "mono ink", x: 18, y: y - 16 }, one.method),
+        ? [symbol(one.method, 7, y - 20, 4.5), sv("text", { class: "mono ink halo", x: 18, y: y - 16 }, one.method),
            sv("text", { class: one.verdict, x: width - 4, y: y - 16, "text-anchor": "end", style: { fill: `var(--${one.verdict})` } }, `${fixed(one.difference, one.digits, true)} ${one.verdict}`)]
         : [symbol(one.method, 9, y, 4.5), sv("text", { class: "mono ink", x: 22, y: y + 4 }, one.method),
            sv("text", { x: width - right + 4, y: y + 4, style: { fill: `var(--${one.verdict})`, fontWeight: 600 } }, one.verdict),
@@ -94,7 +95,7 @@ function drawHeat() {
     el("p", { class: "lede" }, `Mean difference from ${state.control}. Only what is decided has colour: ▲ better, ▼ worse, stronger for a larger share of ${state.control}'s score; = equivalent; hatched is undecided.`),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Methods by problems, scrolls sideways" }, el("table", { class: "heat" },
       el("thead", null, el("tr", null, el("th", { class: "stick", style: { textAlign: "left" } }, "method"),
-        columns.map((p) => el("th", { scope: "col" }, link(p.place, () => change({ problem: p.place })))))),
+        columns.map((p) => el("th", { scope: "col" }, link(p.short, () => change({ problem: p.place })))))),
       el("tbody", null, names.map((name) => el("tr", null,
         el("th", { class: "stick", scope: "row" }, key(name), el("span", { class: "name" }, name)), columns.map((p) => cell(p, name))))))));
 }
@@ -112,7 +113,7 @@ function drawPareto(c) {
     const [row] = known;
     const all = c.rows.every((one) => one.same_as_single === true);
     fill(inference, el("h3", null, "Against inference cost"),
-      el("p", null, `All ${plural(known.length, "method")} deploy a network of the same cost: ${si(row.parameters)} parameters and ${si(row.macs)} MACs per sample. ${all ? "Its operators are those of the single-task network, so that inference costs nothing extra whichever method is chosen, and the comparison is about training alone." : ""}`),
+      el("p", { class: "big" }, `All ${plural(known.length, "method")} deploy a network of the same cost: ${si(row.parameters)} parameters and ${si(row.macs)} MACs per sample.`), all && el("p", null, "Its operators are those of the single-task network, so that inference costs nothing extra whichever method is chosen, and the comparison is about training alone."),
       el("dl", null, el("dt", null, "latency, batch 1"), el("dd", null, (() => {
         const times = known.map((one) => one.latency_ms).filter(isNumber);
         return times.length ? `${fixed(Math.min(...times), 3)} to ${fixed(Math.max(...times), 3)} ms, medians; what they differ by is noise of the clock` : "not measured";
@@ -146,9 +147,9 @@ function scatter(box, c, cost, title, words) {
   const ya = ticks(y0, y1, 6);
   const xa = logTicks(10 ** x0, 10 ** x1, width < 420 ? 4 : 6);
   const parts = [
+    against && c.margin > 0 && sv("rect", { class: "band", x: left, width: width - right - left, y: Math.max(top, y(Math.min(y1, c.margin))), height: Math.max(0, Math.min(height - bottom, y(Math.max(y0, -c.margin))) - Math.max(top, y(Math.min(y1, c.margin)))), opacity: 0.75 }),
     ya.values.map((v) => [sv("line", { class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v) }), sv("text", { x: left - 7, y: y(v) + 4, "text-anchor": "end" }, fixed(v, ya.digits, against))]),
     xa.map((v) => [sv("line", { class: "grid", x1: x(v), x2: x(v), y1: top, y2: height - bottom }), sv("text", { x: x(v), y: height - bottom + 16, "text-anchor": "middle" }, against ? `${Number(v.toPrecision(2))} ×` : si(v))]),
-    against && c.margin > 0 && sv("rect", { class: "band", x: left, width: width - right - left, y: Math.max(top, y(Math.min(y1, c.margin))), height: Math.max(0, Math.min(height - bottom, y(Math.max(y0, -c.margin))) - Math.max(top, y(Math.min(y1, c.margin)))), opacity: 0.75 }),
     against && sv("line", { class: "zero", x1: left, x2: width - right, y1: y(0), y2: y(0) }),
     sv("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, against ? `${words}, relative to ${state.control}` : words),
   ];

@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from auxbench.errors import visible
 from auxbench.report.page.packed import embedded
 
 HERE = Path(__file__).parent
@@ -31,7 +32,7 @@ def page(document: dict[str, Any]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
     return template.from_string((HERE / "page.html").read_text("utf-8")).render(
-        title=f"auxbench: {document['folder']}" if document["folder"] else "auxbench",
+        title=visible(f"auxbench: {document['folder']}" if document["folder"] else "auxbench"),
         style=(HERE / "page.css").read_text("utf-8"),
         script=script,
         digest=digest,

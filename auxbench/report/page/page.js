@@ -1,6 +1,6 @@
 // The page: conclusions, filters, costs, provenance, downloads; everything is drawn from the state.
 
-const SECTIONS = [["board", "Board"], ["forest", "Differences"], ["heat", "Overview"], ["pareto", "Cost"], ["curves", "Curves"], ["costs", "Costs in numbers"], ["methods", "Methods"], ["trust", "Trust"], ["data-section", "Data"]];
+const SECTIONS = [["board", "Board"], ["forest", "Differences"], ["heat", "Overview"], ["pareto", "Worth it?"], ["curves", "Curves"], ["costs", "Costs"], ["methods", "Methods"], ["trust", "Trust"], ["data-section", "Data"]];
 
 function drawLead() {
   const methods = METHODS.length;
@@ -17,10 +17,9 @@ function drawLead() {
       change({ problem: p.place });
       [...document.querySelectorAll("[data-problem]")].find((one) => one.dataset.problem === p.place)?.focus({ preventScroll: true });
     } },
-    el("span", { class: "where" }, el("b", null, p.place)),
+    el("span", { class: "where" }, el("b", { title: p.place }, p.short)),
     found ? [el("span", { class: "says" }, marked(found.text)),
-      el("span", { class: "tally", "aria-hidden": "true" }, counts.map(([verdict, n]) => el("i", { class: `bg-${verdict}`, style: { flex: `${n / total}` } }))),
-      el("span", { class: "tally-key" }, counts.map(([verdict, n]) => el("span", { class: verdict }, `${n} ${verdict}`))),
+      el("span", { class: "tally", "aria-hidden": "true" }, counts.map(([verdict, n]) => el("i", { class: `bg-${verdict}`, title: `${n} ${verdict}`, style: { flex: `${n / total}` } }))),
       el("span", { class: "use" }, "Use ", el("b", null, found.use), ". ", marked(found.why))]
       : el("span", { class: "says" }, state.control ? `${state.control} was not run here.` : "No comparison."));
   })));
@@ -58,17 +57,16 @@ function drawControls() {
 
 function drawCosts(c) {
   const base = c.problem.byMethod.get("hps") ?? c.control ?? null;
-  const cells = (row) => [
-    ["forward", row.forward], ["backward", row.backward], ["partial", row.partial], ["jvp", row.jvp],
-  ].map(([, v]) => el("td", { class: "n" }, isNumber(v) ? v.toLocaleString("en") : "—"));
+  const kinds = ["forward", "backward", "partial", "jvp"].filter((kind) => kind.endsWith("ward") || c.rows.some((row) => row[kind]));
+  const cells = (row) => kinds.map((kind) => el("td", { class: "n" }, isNumber(row[kind]) ? row[kind].toLocaleString("en") : "—"));
   const beside = (row, name) => [el("td", { class: "n" }, name === "train_seconds" ? fixed(row[name], 1) : si(row[name])), base && el("td", { class: "n soft" }, times(row[name], base[name]))];
   const head = (titles) => el("tr", null, titles.filter(Boolean).map(([title, n = true]) => el("th", { class: n ? "n" : title === "method" ? "stick" : null, scope: "col" }, title)));
   const name = (row) => el("th", { class: "stick", scope: "row" }, key(row.method), el("span", { class: "name" }, row.method));
   const versus = base && `× ${base.method}`;
   fill($("costs"), el("h2", { id: "costs-title" }, "Costs in numbers"),
-    el("p", { class: "lede" }, `On ${c.problem.place}: means per run that gave a score.${base ? ` × is beside ${base.method === "hps" ? "the plain sum, hps" : base.method}.` : ""} Passes and FLOPs are counted and exact; seconds are not.`),
+    el("p", { class: "lede" }, `On ${c.problem.short}: means per run that gave a score.${base ? ` × is beside ${base.method === "hps" ? "the plain sum, hps" : base.method}.` : ""} Passes and FLOPs are counted and exact; seconds are not.`),
     el("h3", null, "Training"),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Training costs, scrolls sideways" }, el("table", null, el("thead", null, head([["method", false], ["forward"], ["backward"], ["partial"], ["forward-mode"], ["FLOPs"], versus && [versus], ["seconds"], versus && [versus], ["CPU s"], ["FLOPs of tuning"]])),
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Training costs, scrolls sideways" }, el("table", null, el("thead", null, head([["method", false], ...kinds.map((kind) => [{ partial: "partial backward", jvp: "forward-mode" }[kind] ?? kind]), ["FLOPs"], versus && [versus], ["seconds"], versus && [versus], ["CPU s"], ["FLOPs of tuning"]])),
       el("tbody", null, c.rows.map((row) => el("tr", null, name(row), cells(row), beside(row, "train_flops"), beside(row, "train_seconds"), el("td", { class: "n" }, fixed(row.cpu_seconds, 1)), el("td", { class: "n" }, si(row.tuning_flops))))))),
     el("h3", null, "Inference, of the deployed network"),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Inference costs, scrolls sideways" }, el("table", null, el("thead", null, head([["method", false], ["parameters"], versus && [versus], ["MACs"], versus && [versus], ["latency ms"], ["graph", false]])),
@@ -79,7 +77,7 @@ function drawCosts(c) {
 function drawMethods() {
   const names = Object.keys(DATA.parts);
   fill($("methods"), el("h2", { id: "methods-title" }, "Methods"), el("p", { class: "lede" }, "The rule of each part in a sentence; its page has passes, options, known flaws and BibTeX."),
-    el("div", { class: "index" }, names.map((name) => el("div", null, link(el("span", { class: "name" }, name), () => go(`method|${name}`)), el("p", null, DATA.parts[name].summary)))));
+    el("div", { class: "index" }, names.map((name) => el("div", null, link(el("span", { class: "name" }, name), () => go(`method|${name}`)), el("p", null, marked(DATA.parts[name].summary))))));
 }
 
 function drawTrust(c) {
@@ -96,7 +94,7 @@ function drawTrust(c) {
         el("h3", null, failed.length ? plural(failed.length, "run") + " without a score" : "Failures"),
         failed.length ? el("ul", null, failed.slice(0, 200).map(([p, run]) => el("li", null, link(`${p.rows[run.method].method}, seed ${run.seed}`, () => go(`run|${run.id}`)), ` on ${p.place}: ${wordOf(run.status)}${wordOf(run.reason) ? `, ${wordOf(run.reason)}` : ""}`)), failed.length > 200 && el("li", null, `and ${failed.length - 200} more`))
           : el("p", { class: "good" }, "None: every run gave a score.")),
-      el("div", null, el("h3", null, `Where the runs on ${c.problem.place} come from`),
+      el("div", null, el("h3", null, `Where the runs on ${c.problem.short} come from`),
         el("dl", null, origins.map(([title, list]) => [el("dt", null, title), el("dd", null, list.map(([value, n]) => el("div", null, el("code", null, title === "commit" ? value.slice(0, 10) : value), el("span", { class: "soft" }, ` ${plural(n, "run")}`))))])))),
     el("h3", null, "How it was decided"),
     (DATA.notes[state.control] ?? [DATA.calibration]).map((text) => el("p", { class: "note" }, text)),
@@ -154,8 +152,8 @@ function render() {
 document.querySelector("[data-skip]").addEventListener("click", (event) => { event.preventDefault(); $("board").focus(); });
 $("drill").addEventListener("cancel", (event) => { event.preventDefault(); change({ view: "" }); });
 $("drill").addEventListener("click", (event) => { if (event.target === $("drill")) change({ view: "" }); });
-window.addEventListener("hashchange", () => { readState(); render(); });
-window.addEventListener("popstate", () => { readState(); render(); });
+window.addEventListener("hashchange", follow);
+window.addEventListener("popstate", follow);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawTheme());
 document.addEventListener("click", (event) => {
   const menu = $("columns");
@@ -163,6 +161,8 @@ document.addEventListener("click", (event) => {
 });
 let width = innerWidth;
 window.addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; render(); } });
+performance.mark("begin");
 readState();
 render();
+performance.mark("end");
 document.documentElement.dataset.ready = "yes";

@@ -90,6 +90,7 @@ def _comparison(
     return {
         "count": len(differences),
         "columns": columns(table.data()),
+        "digits": differences[0].digits,
         "differences": [[short(v, 5) for v in one.result.differences] for one in differences],
         "sentences": [one.sentence() for one in differences],
         "conclusion": conclusion(differences, board),

@@ -2,7 +2,7 @@
 
 const DEFAULTS = {
   problem: "", control: DATA.controls[0] ?? "", family: "", dataset: "", budget: "", tuning: "", search: "",
-  sort: "index", down: "", show: "", hide: "", lines: "", traced: "", view: "", theme: "",
+  sort: "tier", down: "", show: "", hide: "", lines: "", traced: "", view: "", theme: "",
 };
 const state = { ...DEFAULTS };
 
@@ -19,8 +19,23 @@ function hashOf() {
 function change(values, { push = false } = {}) {
   Object.assign(state, values);
   const hash = hashOf();
-  if (hash !== location.hash) history[push ? "pushState" : "replaceState"](null, "", hash === "#" ? location.pathname + location.search : hash);
-  render();
+  if (hash !== location.hash) {
+    const address = hash === "#" ? location.pathname + location.search : hash;
+    if (push) history.pushState({ inside: true }, "", address);
+    else history.replaceState(history.state, "", address);
+  }
+  draw(Object.keys(values));
+}
+// What is open beside the page is drawn alone, so that the page keeps its place and focus.
+function draw(changed) {
+  if (changed.every((name) => name === "view")) drawDrill();
+  else render();
+}
+function follow() {
+  const before = { ...state };
+  readState();
+  const changed = Object.keys(DEFAULTS).filter((name) => state[name] !== before[name]);
+  if (changed.length) draw(changed);
 }
 
 const tuningOf = (row) => (row.tuning.startsWith("tuned (") ? "tuned" : row.tuning);
