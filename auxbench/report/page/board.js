@@ -10,7 +10,7 @@ const COLUMNS = [
     }, row.method)] },
   { key: "tuning", title: "tuning", value: (row) => row.tuning,
     draw: (row) => el("span", { class: "soft" }, row.tuning), when: (c) => new Set(c.problem.rows.map((row) => row.tuning)).size > 1 },
-  { key: "mean", title: (c) => [c.problem.metric || "score", c.problem.unit, c.problem.direction === "up" ? "↑" : "↓"].filter(Boolean).join(" "), help: (c) => `Mean over seeds, ${c.problem.direction === "up" ? "higher" : "lower"} is better`,
+  { key: "mean", title: (c) => [c.problem.metric || "score", c.problem.unit, c.problem.direction === "up" ? "↑" : "↓"].filter(Boolean).join("\u00a0"), help: (c) => `Mean over seeds, ${c.problem.direction === "up" ? "higher" : "lower"} is better`,
     n: true, value: (row) => row.mean, draw: (row, c) => fixed(row.mean, c.problem.digits) },
   { key: "interval", title: "95 % interval", off: innerWidth < 700, value: (row) => row.low, draw: (row, c) => el("span", { class: "soft" }, bounds(row.low, row.high, c.problem.digits)) },
   { key: "gain", title: (c) => `gain over ${state.control}`, value: (row, c) => c.compared(row)?.difference, draw: gainCell,
@@ -131,7 +131,7 @@ function drawBoard(problem) {
       el("table", null, el("caption", { class: "unseen" }, `Methods on ${problem.name}`), el("thead", null, head), el("tbody", null, body))),
     el("p", { class: "note" }, isFiltered()
       ? `${c.rows.length} of ${n} methods are shown (the control always is). Their tiers, and the fronts below, are formed again among them, from verdicts on pairs that were decided once, with all pairs of the ${n} recorded methods as one family. Scores, ranks, gains and verdicts do not change with a filter.`
-      : `${sameTuning(problem)}A tier has its best method and all that the decision rules do not tell apart from it. The shaded band is the margin within which methods are equivalent. Times are those of ${problem.rows[0].hardware ?? "unknown hardware"}; × is relative to ${state.control || "nothing"}.`));
+      : `${sameTuning(problem)}A tier has its best method and all that the decision rules do not tell apart from it. ${c.margin ? "The shaded band is the margin within which methods are equivalent. " : ""}Times are those of ${problem.rows[0].hardware ?? "unknown hardware"}; × is relative to ${state.control || "nothing"}.`));
   announce(`${plural(c.rows.length, "method")} in ${plural(new Set(c.tiers.values()).size, "tier")}`);
   return c;
 }

@@ -12,6 +12,7 @@ from auxbench.data.progress import counted
 from auxbench.report.difference import Difference
 
 VERDICTS = ("better", "equivalent", "undecided", "worse")
+SAME = 0.02  # a difference of FLOPs below this share is none
 MANY = 5  # names that are listed one by one
 
 
@@ -21,8 +22,8 @@ def conclusion(
     """The verdicts of one problem against one control, counted and in words.
 
     `use` is the method to use: of those that are better than the control and not told apart from
-    the best, the cheapest in training FLOPs. If none is better, it is the control, or a method that
-    is equivalent to it and cheaper.
+    the best, the cheapest in training FLOPs, and the best of those that cost the same. If none is
+    better, it is the control, or a method that is equivalent to it and cheaper.
     """
     control = differences[0].control
     names = {
@@ -33,7 +34,7 @@ def conclusion(
     better = names["better"]
     first = [name for name in better if rows[name]["tier"] == 1]
     chosen = first or better or [control, *names["equivalent"]]
-    use = min(chosen, key=lambda name: _price(rows[name]))
+    use = _cheapest(chosen, rows, control)
     text = _helps(differences, names, control) if better else _nothing(differences, names, control)
     return {
         "counts": {verdict: len(found) for verdict, found in names.items()},
@@ -140,6 +141,14 @@ def _stay(use: str, differences: Sequence[Difference], names: Mapping[str, list[
                 f"below about {span} that these seeds may have missed."
             )
     return "Nothing else has been shown to be better."
+
+
+def _cheapest(names: Sequence[str], rows: Mapping[str, Mapping[str, Any]], control: str) -> str:
+    """The cheapest of some methods; among those that cost the same, the control or the best."""
+    limit = min(_price(rows[name]) for name in names) * (1 + SAME)
+    order = list(rows)
+    near = [name for name in names if _price(rows[name]) <= limit]
+    return control if control in near else min(near, key=order.index)
 
 
 def _price(row: Mapping[str, Any]) -> float:

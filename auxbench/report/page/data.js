@@ -80,6 +80,20 @@ function dominators(problem, rows, cost) {
   return found;
 }
 
+// From the cheapest row upwards: the cheapest that is decided better than the one before, and so on.
+function ladder(problem, rows, cost) {
+  const known = rows.filter((row) => isNumber(row[cost])).sort((a, b) => a[cost] - b[cost] || a.index - b.index);
+  const steps = known.slice(0, 1);
+  while (steps.length) {
+    const last = steps[steps.length - 1];
+    const better = known.filter((row) => row.index < last.index && row[cost] >= last[cost] && apart(problem, row, last));
+    if (!better.length) break;
+    const least = better[0][cost];
+    steps.push(better.filter((row) => row[cost] <= least * 1.02).sort((a, b) => a.index - b.index)[0]);
+  }
+  return steps;
+}
+
 function runsOf(problem, method) {
   const row = problem.byMethod.get(method);
   return row ? problem.runs.filter((run) => run.method === row.index) : [];

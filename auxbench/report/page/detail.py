@@ -13,6 +13,7 @@ from auxbench.report.page.packed import short, thinned
 from auxbench.report.run import command, surroundings
 from auxbench.stats.paired import intervals
 
+BUDGET = ("steps", "batch", "side", "evaluations", "selection", "warm_up")
 LOOKS = 12  # points of a curve
 LINES = 36  # lines in the figure of link strengths; with more, blocks are put together
 Series = tuple[float | None, ...]
@@ -20,7 +21,7 @@ Series = tuple[float | None, ...]
 
 @dataclass(frozen=True)
 class Detail:
-    """The curve of a run, its weights and links by name, how to repeat it, and where it was made.
+    """The curve of a run, its weights and links by name, its budget, how and where it was made.
 
     `command` is in two halves, between which `--seeds` stands. `links` has one row per look, with
     one strength per block.
@@ -32,6 +33,7 @@ class Detail:
     links: Mapping[str, Sequence[Series]]
     selected: tuple[Any, ...]
     command: tuple[str, str]
+    budget: tuple[tuple[str, Any], ...]
     software: tuple[str, str, str]
     differs: str
 
@@ -44,6 +46,7 @@ class Detail:
         head, found, tail = command(record).rpartition(f" --seeds {seed}-{seed}")
         about = surroundings(record.get("environment") or {})
         chosen = record.get("selected") or {}
+        recipe = record["run"]["recipe"]
         keys = ("step", "score_with_auxiliaries", "score_deployed", "dropped_strength")
         return cls(
             tuple(int(look["step"]) for look in looks),
@@ -52,6 +55,7 @@ class Detail:
             _series(looks, "traces", "links/"),
             tuple(short(chosen.get(key), 6) for key in keys),
             (head, tail) if found else (tail, ""),
+            tuple((key, recipe[key]) for key in BUDGET if key in recipe),
             (about["auxbench"], about["packages"], about["machine"]),
             "; ".join((record.get("inference") or {}).get("difference") or []),
         )

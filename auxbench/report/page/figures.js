@@ -46,7 +46,7 @@ function drawForest(c) {
       const jitter = (((k * 7) % 11) / 10 - 0.5) * (narrow ? 12 : 13);
       const inside = Math.min(width - right - 6, Math.max(label + 6, x(value)));
       if (Math.abs(inside - x(value)) > 0.5) return sv("path", { d: inside > width / 2 ? `M${inside - 3},${y - 3}l5,3l-5,3z` : `M${inside + 3},${y - 3}l-5,3l5,3z`, fill: colour, opacity: 0.5 });
-      return sv("circle", { cx: inside, cy: y + jitter, r: 2.1, fill: colour, opacity: 0.3 });
+      return sv("circle", { cx: inside, cy: y + jitter, r: 2.1, fill: colour, opacity: 0.42 });
     });
     const text = textOf(one);
     return pressable({ class: "row", "aria-label": `${one.method}: ${one.verdict}, ${text} over ${one.n} pairs` }, () => openCell(c.problem, one.method),
@@ -104,8 +104,8 @@ function drawPareto(c) {
   const node = $("pareto");
   const training = el("div", { class: "figure" }), inference = el("div", { class: "figure" });
   fill(node, el("h2", { id: "pareto-title" }, "Is it worth its cost?"),
-    el("p", { class: "lede" }, "A point is hollow only if another method that costs no more has been decided better. Filled points are on the front: nothing shown here beats them for less."),
-    el("div", { class: "two" }, training, inference));
+    el("p", { class: "lede" }, "Each step is decided, and as cheap as it can be. Below, a point is hollow only if a method that costs no more is decided better; filled points are on the front."),
+    climb(c), el("div", { class: "two" }, training, inference));
   scatter(training, c, "train_flops", "Against training FLOPs", "training FLOPs");
   const known = c.rows.filter((row) => isNumber(row.macs));
   const costs = new Set(known.map((row) => row.macs));
@@ -116,9 +116,28 @@ function drawPareto(c) {
       el("p", { class: "big" }, `All ${plural(known.length, "method")} deploy a network of the same cost: ${si(row.parameters)} parameters and ${si(row.macs)} MACs per sample.`), all && el("p", null, "Its operators are those of the single-task network, so that inference costs nothing extra whichever method is chosen, and the comparison is about training alone."),
       el("dl", null, el("dt", null, "latency, batch 1"), el("dd", null, (() => {
         const times = known.map((one) => one.latency_ms).filter(isNumber);
-        return times.length ? `${fixed(Math.min(...times), 3)} to ${fixed(Math.max(...times), 3)} ms, medians; what they differ by is noise of the clock` : "not measured";
+        return times.length ? `${fixed(Math.min(...times), 3)} to ${fixed(Math.max(...times), 3)} ms, medians${all ? "; what they differ by is noise of the clock" : ""}` : "not measured";
       })())));
   } else scatter(inference, c, "macs", "Against inference MACs", "MACs of the deployed network");
+}
+
+// What more training buys, step by step, each step decided.
+function climb(c) {
+  const cost = "train_flops";
+  const steps = ladder(c.problem, c.rows, cost);
+  if (!steps.length) return null;
+  const base = c.control && isNumber(c.control[cost]) ? c.control : steps[0];
+  const name = (row) => [key(row.method), link(el("span", { class: "name" }, row.method), () => openCell(c.problem, row.method))];
+  const near = (row) => Math.abs(row[cost] / base[cost] - 1) < 0.05;
+  const price = (row) => (row === base ? null : near(row) ? ` for about the same training FLOPs` : ` for ${times(row[cost], base[cost])} the training FLOPs of ${base.method}`);
+  const last = steps[steps.length - 1];
+  const dearer = c.rows.filter((row) => isNumber(row[cost]) && row[cost] > last[cost] * 1.02).length;
+  const gain = (row, before) => {
+    const size = Math.abs(row.mean - before.mean);
+    return `better by ${fixed(size, c.problem.digits)} than ${before.method}${price(row) ?? ""}${c.margin && size < c.margin ? `, which is less than the ${c.margin} that matters` : ""}`;
+  };
+  return el("ol", { class: "climb" }, steps.map((row, i) => el("li", null, name(row), el("span", { class: "soft" }, i ? ` is ${gain(row, steps[i - 1])}` : ` is the cheapest to train${price(row) ? `,${price(row)}` : ""}`))),
+    el("li", { class: "end" }, dearer ? `${plural(dearer, "method")} cost${dearer === 1 ? "s" : ""} more than ${last.method}; none is decided better than it.` : `Nothing costs more than ${last.method}.`));
 }
 
 function scatter(box, c, cost, title, words) {

@@ -1,6 +1,6 @@
 // The page: conclusions, filters, costs, provenance, downloads; everything is drawn from the state.
 
-const SECTIONS = [["board", "Board"], ["forest", "Differences"], ["heat", "Overview"], ["pareto", "Worth it?"], ["curves", "Curves"], ["costs", "Costs"], ["methods", "Methods"], ["trust", "Trust"], ["data-section", "Data"]];
+const SECTIONS = [["board", "Board"], ["forest", "Differences"], ["heat", "Overview"], ["pareto", "Worth it?"], ["curves", "Curves"], ["costs", "Costs"], ["methods", "Methods"], ["trust", "What was run"], ["data-section", "Data"]];
 
 function drawLead() {
   const methods = METHODS.length;
@@ -20,7 +20,7 @@ function drawLead() {
     el("span", { class: "where" }, el("b", { title: p.place }, p.short)),
     found ? [el("span", { class: "says" }, marked(found.text)),
       el("span", { class: "tally", "aria-hidden": "true" }, counts.map(([verdict, n]) => el("i", { class: `bg-${verdict}`, title: `${n} ${verdict}`, style: { flex: `${n / total}` } }))),
-      el("span", { class: "use" }, "Use ", el("b", null, found.use), ". ", marked(found.why))]
+      el("span", { class: "use", title: found.why.replaceAll("`", "") }, "Use ", el("b", null, found.use), ". ", shown.length <= 6 && marked(found.why))]
       : el("span", { class: "says" }, state.control ? `${state.control} was not run here.` : "No comparison."));
   })));
 }
@@ -80,13 +80,27 @@ function drawMethods() {
     el("div", { class: "index" }, names.map((name) => el("div", null, link(el("span", { class: "name" }, name), () => go(`method|${name}`)), el("p", null, marked(DATA.parts[name].summary))))));
 }
 
+function ran(problem) {
+  const seeds = problem.seeds.every((seed, i) => seed === problem.seeds[0] + i) && problem.seeds.length > 2
+    ? `${problem.seeds[0]} to ${problem.seeds[problem.seeds.length - 1]}` : problem.seeds.join(", ");
+  const facts = [
+    ["data set", [el("code", null, problem.dataset), problem.about && [": ", marked(problem.about)], problem.drawn ? " Every seed has its own draw of the data." : " All seeds have the same data."]],
+    ["primary", problem.primary], ["auxiliaries", problem.auxiliaries.replaceAll(",", ", ") || "none"],
+    ["backbone", problem.backbone],
+    ["budget", `${problem.budget}: ${problem.recipe.map(([name, value]) => `${name.replace("_", " ")} ${value}`).join(", ") || "its steps are not recorded"}; protocol ${problem.protocol}`],
+    ["score", `${[problem.metric, problem.unit].filter(Boolean).join(" in ")} of the deployed network on the test split, ${problem.direction === "up" ? "higher" : "lower"} is better`],
+    ["methods", `${problem.rows.length}, seeds ${seeds}: ${plural(problem.runs.length, "run")}`],
+  ];
+  return el("dl", null, facts.map(([name, value]) => [el("dt", null, name), el("dd", null, value)]));
+}
 function drawTrust(c) {
   const failed = PROBLEMS.flatMap((p) => p.runs.filter((run) => !isNumber(run.value)).map((run) => [p, run]));
   const warnings = PROBLEMS.flatMap((p) => p.provenance.map((text) => [p, text]));
   const merged = new Map();
   for (const [p, text] of warnings) merged.set(text, [...(merged.get(text) ?? []), p.place]);
   const origins = Object.entries(c.problem.origins);
-  fill($("trust"), el("h2", { id: "trust-title" }, "What this rests on"),
+  fill($("trust"), el("h2", { id: "trust-title" }, "What was run, and what it rests on"),
+    el("h3", null, `Run on ${c.problem.short}`), ran(c.problem),
     el("div", { class: "columns" },
       el("div", null, el("h3", null, "Mixed or stale"),
         merged.size ? el("ul", null, [...merged].map(([text, places]) => el("li", null, text, PROBLEMS.length > 1 && el("span", { class: "soft" }, places.length === PROBLEMS.length ? " (all problems)" : ` (${places.join("; ")})`))))

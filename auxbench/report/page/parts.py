@@ -1,4 +1,4 @@
-"""Parts of methods: what a page says about the rules behind the methods on its boards."""
+"""Parts: what a page says about the rules behind its methods, and about its data sets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from auxbench.report.catalogue import KINDS, TASKS, entries
 from auxbench.report.cite import citations
 from auxbench.report.method import tidy
 from auxbench.spec.grammar import Choice
-from auxbench.spec.registry import METHODS
+from auxbench.spec.registry import DATASETS, METHODS
 
 OTHER = "other"
 
@@ -34,6 +34,14 @@ def families(entry: str) -> list[str]:
 def parts(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The page of every part: its rule, known flaws, measured passes, options and papers."""
     return {name: _part(name) for name in sorted(set(names))}
+
+
+def dataset(text: str) -> str:
+    """A data set in one sentence; empty if it is not on this machine."""
+    try:
+        return DATASETS.describe(Choice.parse(text).name).summary
+    except (AuxbenchError, OSError, SyntaxError):
+        return ""
 
 
 def _part(name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from auxbench.report.notes import provenance
 from auxbench.report.page.conclusion import conclusion
 from auxbench.report.page.detail import Detail, lines
 from auxbench.report.page.packed import Pool, columns, short
-from auxbench.report.page.parts import families, names_of
+from auxbench.report.page.parts import dataset, families, names_of
 from auxbench.report.scored import ScoredProblem
 from auxbench.report.tables import Table
 from auxbench.stats.runs import Runs
@@ -64,6 +64,13 @@ def problem(
         "place": place,
         **{key: first[key] for key in (*keys, "metric", "unit", "direction")},
         "digits": titles["mean"].digits,
+        "about": dataset(str(first["dataset"])),
+        "protocol": runs["protocol"][0],
+        "recipe": next(
+            (list(map(list, details[i].budget)) for i in runs["id"] if i in details), []
+        ),
+        "seeds": sorted(set(runs["seed"].tolist())),
+        "drawn": len(runs.distinct("draw")) > 1,
         "board": {"count": len(rows), "columns": columns(rows)},
         "families": [families(row["entry"]) for row in rows],
         "parts": [names_of(row["entry"]) for row in rows],
