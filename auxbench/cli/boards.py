@@ -100,6 +100,7 @@ def report(out: str, controls: str, results: str, **chosen: str | None) -> None:
     """Write one HTML page with conclusions, boards, figures and runs. It needs no network."""
     from pathlib import Path
 
+    from auxbench.data.progress import counted
     from auxbench.records.declared import Declared
     from auxbench.records.looks import Looks
     from auxbench.records.store import Store
@@ -107,19 +108,18 @@ def report(out: str, controls: str, results: str, **chosen: str | None) -> None:
     from auxbench.report.page.document import document
     from auxbench.report.page.html import page
 
-    found = rows(results, **chosen)
-    details = Store(Path(results)).kept(Detail.of)
     made = document(
-        found,
-        details,
+        rows(results),
+        Store(Path(results)).kept(Detail.of),
         folder=results,
         controls=split_list(controls),
+        within=set(rows(results, **chosen)["problem"]) if any(chosen.values()) else None,
         looks=Looks(results).latest(),
         declared=Declared(results).pairs(),
     )
-    text = page(made)
-    Path(out).write_text(text, encoding="utf-8")
-    click.echo(f"wrote {out}: {len(found)} runs, {len(made['problems'])} problems.")
+    Path(out).write_text(page(made), encoding="utf-8")
+    shown = counted(made["runs"], "run"), counted(len(made["problems"]), "problem")
+    click.echo(f"wrote {out}: {shown[0]} on {shown[1]}.")
 
 
 @click.command()

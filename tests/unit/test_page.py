@@ -77,9 +77,9 @@ def folder(tmp_path: Path) -> Path:
     return written(tmp_path / "results", records)
 
 
-def made(folder: Path) -> dict[str, Any]:
+def made(folder: Path, *words: str) -> dict[str, Any]:
     out = folder.parent / "report.html"
-    run("report", "--results", str(folder), "--out", str(out))
+    run("report", "--results", str(folder), "--out", str(out), *words)
     return data_of(out.read_text("utf-8"))
 
 
@@ -109,6 +109,14 @@ def test_its_comparisons_are_those_of_compare(folder: Path, control: str) -> Non
     ]
     words = ("compare", "--control", control, "--results", str(folder), "--format", "json")
     assert found == json.loads(run(*words))
+
+
+def test_a_filter_of_the_command_selects_what_is_shown_not_how_it_is_judged(folder: Path) -> None:
+    found = made(folder, "--dataset", "toy")
+    assert [one["dataset"] for one in found["problems"]] == ["toy"]
+    one = found["problems"][0]["comparisons"]["single"]
+    words = ("compare", "--control", "single", "--dataset", "toy", "--results", str(folder))
+    assert packed.rows(one["columns"], one["count"]) == json.loads(run(*words, "--format", "json"))
 
 
 def test_tiers_of_all_rows_follow_from_the_pairs_in_the_page(folder: Path) -> None:

@@ -120,7 +120,7 @@ def _why(
         return f"It is the cheapest to train of those that are better{cost}."
     if len(first) == 1:
         return f"It is better than `{control}` and not told apart from the best{cost}."
-    return f"It is the cheapest to train of {len(first)} that are better and not told apart{cost}."
+    return f"Of {len(first)} that are better and not told apart, none costs less to train{cost}."
 
 
 def _stay(use: str, differences: Sequence[Difference], names: Mapping[str, list[str]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from auxbench import __version__
@@ -31,17 +31,21 @@ def document(
     *,
     folder: str = "",
     controls: Sequence[str] = CONTROLS,
+    within: Collection[str] | None = None,
     looks: Looks | None = None,
     declared: Mapping[Pair, int] | None = None,
 ) -> dict[str, Any]:
     """What a page shows of the runs in a frame, whose details are given by their ids.
 
-    Every one of `controls` that is recorded beside other methods has its own comparisons.
+    Every one of `controls` that is recorded beside other methods has its own comparisons. `within`,
+    names of problems, selects what is shown but not how it is judged, as in `compare`.
     """
+    comparisons = _comparisons(rows, controls, within, looks or {}, declared or {})
+    if within is not None:
+        rows = rows[rows["problem"].isin(list(within))]
     tables = boards(rows)
     every = list(problems(rows))
     places = places_of(str(runs["problem"][0]) for runs in every)
-    comparisons = _comparisons(rows, controls, looks or {}, declared or {})
     pools = Pools()
     found = [
         problem(runs, table, places[str(runs["problem"][0])], comparisons, details, pools)
@@ -68,6 +72,7 @@ def document(
 def _comparisons(
     rows: pandas.DataFrame,
     controls: Sequence[str],
+    within: Collection[str] | None,
     looks: Looks,
     declared: Mapping[Pair, int],
 ) -> list[Comparison]:
@@ -76,9 +81,10 @@ def _comparisons(
     for control in dict.fromkeys(controls):
         if control in present and len(present) > 1:
             try:
-                found.append(compare(rows, (), control, looks=looks, declared=declared))
+                one = compare(rows, (), control, within=within, looks=looks, declared=declared)
             except UsageError:
                 continue  # it shares no problem with another method
+            found.append(one)
     return found
 
 

@@ -113,7 +113,7 @@ function partView(name) {
   return [el("span", { class: "name" }, name),
     el("p", { class: "lede" }, marked(part.summary)),
     (part.description ?? []).map((text) => (text.startsWith("    ") || text.includes("\n") ? el("pre", null, text) : el("p", null, marked(text)))),
-    part.flaws && [el("h3", null, "Known flaws"), el("p", null, marked(part.flaws))],
+    part.flaws && [el("h3", null, "Known flaws"), el("p", null, marked(part.flaws[0].toUpperCase() + part.flaws.slice(1)))],
     part.family && el("dl", null,
       el("dt", null, "family"), el("dd", null, part.family),
       el("dt", null, "needs"), el("dd", null, part.needs.join(", ") || "nothing besides a batch and its labels"),

@@ -106,7 +106,11 @@ function drawPareto(c) {
   fill(node, el("h2", { id: "pareto-title" }, "Is it worth its cost?"),
     el("p", { class: "lede" }, "Each step is decided, and as cheap as it can be. Below, a point is hollow only if a method that costs no more is decided better; filled points are on the front."),
     climb(c), el("div", { class: "two" }, training, inference));
-  scatter(training, c, "train_flops", "Against training FLOPs", "training FLOPs");
+  scatter(training, c, costOf(), `Against training ${COSTS[costOf()]}`, `training ${COSTS[costOf()]}`);
+  add(training, [el("div", { class: "legend", role: "group", "aria-label": "Cost of training" }, Object.entries(COSTS).map(([name, word]) => el("button", {
+    type: "button", "aria-pressed": String(name === costOf()), "data-cost": name,
+    onclick: () => { change({ cost: name }); document.querySelector(`[data-cost="${name}"]`)?.focus(); },
+  }, word)), costOf() === "train_seconds" && el("span", { class: "soft" }, "Seconds are as noisy as the machine was busy; FLOPs are counted."))]);
   const known = c.rows.filter((row) => isNumber(row.macs));
   const costs = new Set(known.map((row) => row.macs));
   if (costs.size === 1) {
@@ -123,13 +127,13 @@ function drawPareto(c) {
 
 // What more training buys, step by step, each step decided.
 function climb(c) {
-  const cost = "train_flops";
+  const cost = costOf();
   const steps = ladder(c.problem, c.rows, cost);
   if (!steps.length) return null;
   const base = c.control && isNumber(c.control[cost]) ? c.control : steps[0];
   const name = (row) => [key(row.method), link(el("span", { class: "name" }, row.method), () => openCell(c.problem, row.method))];
   const near = (row) => Math.abs(row[cost] / base[cost] - 1) < 0.05;
-  const price = (row) => (row === base ? null : near(row) ? ` for about the same training FLOPs` : ` for ${times(row[cost], base[cost])} the training FLOPs of ${base.method}`);
+  const price = (row) => (row === base ? null : near(row) ? ` for about the same training ${COSTS[cost]}` : ` for ${times(row[cost], base[cost])} the training ${COSTS[cost]} of ${base.method}`);
   const last = steps[steps.length - 1];
   const dearer = c.rows.filter((row) => isNumber(row[cost]) && row[cost] > last[cost] * 1.02).length;
   const gain = (row, before) => {

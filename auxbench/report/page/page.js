@@ -6,6 +6,7 @@ function drawLead() {
   const methods = METHODS.length;
   fill($("folder"), DATA.folder);
   fill($("kicker"), `${plural(DATA.runs, "run")} of ${plural(methods, "method")} on ${plural(PROBLEMS.length, "problem")}${state.control ? `, judged against ${state.control}` : ""}`);
+  fill($("caveats"), [...caveatsOf().keys()].slice(0, 3).map((text) => el("p", { class: "caveat" }, text, " ", link("Details", () => $("trust").scrollIntoView(), `Details: ${text}`))));
   fill($("headline"), state.control ? marked(DATA.headlines[state.control]) : "Nothing can be compared: no control is recorded beside other methods.");
   const shown = problemsShown();
   const current = problemShown();
@@ -86,18 +87,22 @@ function ran(problem) {
   const facts = [
     ["data set", [el("code", null, problem.dataset), problem.about && [": ", marked(problem.about)], problem.drawn ? " Every seed has its own draw of the data." : " All seeds have the same data."]],
     ["primary", problem.primary], ["auxiliaries", problem.auxiliaries.replaceAll(",", ", ") || "none"],
-    ["backbone", problem.backbone],
+    ["backbone", problem.name.split("; ")[1] ?? problem.backbone],
     ["budget", `${problem.budget}: ${problem.recipe.map(([name, value]) => `${name.replace("_", " ")} ${value}`).join(", ") || "its steps are not recorded"}; protocol ${problem.protocol}`],
     ["score", `${[problem.metric, problem.unit].filter(Boolean).join(" in ")} of the deployed network on the test split, ${problem.direction === "up" ? "higher" : "lower"} is better`],
     ["methods", `${problem.rows.length}, seeds ${seeds}: ${plural(problem.runs.length, "run")}`],
   ];
   return el("dl", null, facts.map(([name, value]) => [el("dt", null, name), el("dd", null, value)]));
 }
+// What is mixed or stale, with the problems that it concerns.
+function caveatsOf() {
+  const found = new Map();
+  for (const p of PROBLEMS) for (const text of p.provenance) found.set(text, [...(found.get(text) ?? []), p.place]);
+  return found;
+}
 function drawTrust(c) {
   const failed = PROBLEMS.flatMap((p) => p.runs.filter((run) => !isNumber(run.value)).map((run) => [p, run]));
-  const warnings = PROBLEMS.flatMap((p) => p.provenance.map((text) => [p, text]));
-  const merged = new Map();
-  for (const [p, text] of warnings) merged.set(text, [...(merged.get(text) ?? []), p.place]);
+  const merged = caveatsOf();
   const origins = Object.entries(c.problem.origins);
   fill($("trust"), el("h2", { id: "trust-title" }, "What was run, and what it rests on"),
     el("h3", null, `Run on ${c.problem.short}`), ran(c.problem),
@@ -109,7 +114,7 @@ function drawTrust(c) {
         failed.length ? el("ul", null, failed.slice(0, 200).map(([p, run]) => el("li", null, link(`${p.rows[run.method].method}, seed ${run.seed}`, () => go(`run|${run.id}`)), ` on ${p.place}: ${wordOf(run.status)}${wordOf(run.reason) ? `, ${wordOf(run.reason)}` : ""}`)), failed.length > 200 && el("li", null, `and ${failed.length - 200} more`))
           : el("p", { class: "good" }, "None: every run gave a score.")),
       el("div", null, el("h3", null, `Where the runs on ${c.problem.short} come from`),
-        el("dl", null, origins.map(([title, list]) => [el("dt", null, title), el("dd", null, list.map(([value, n]) => el("div", null, el("code", null, title === "commit" ? value.slice(0, 10) : value), el("span", { class: "soft" }, ` ${plural(n, "run")}`))))])))),
+        el("dl", null, origins.map(([title, list]) => [el("dt", null, title), el("dd", null, list.length ? null : "not recorded", list.map(([value, n]) => el("div", null, el("code", null, title === "commit" ? value.slice(0, 10) : value), el("span", { class: "soft" }, ` ${plural(n, "run")}`))))])))),
     el("h3", null, "How it was decided"),
     (DATA.notes[state.control] ?? [DATA.calibration]).map((text) => el("p", { class: "note" }, text)),
     el("details", null, el("summary", { class: "note" }, "Notes on the board"), c.problem.notes.map((text) => el("p", { class: "note" }, text))));

@@ -66,9 +66,7 @@ def problem(
         "digits": titles["mean"].digits,
         "about": dataset(str(first["dataset"])),
         "protocol": runs["protocol"][0],
-        "recipe": next(
-            (list(map(list, details[i].budget)) for i in runs["id"] if i in details), []
-        ),
+        "recipe": next((details[name].budget for name in runs["id"] if name in details), ()),
         "seeds": sorted(set(runs["seed"].tolist())),
         "drawn": len(runs.distinct("draw")) > 1,
         "board": {"count": len(rows), "columns": columns(rows)},
@@ -156,7 +154,7 @@ def _origins(runs: Runs) -> dict[str, list[list[Any]]]:
         kinds = json.loads(text).values()
         parts = ((name, known) for part in kinds for name, known in part.items())
         found["code"].update(f"{name} {known['digest']}" for name, known in parts)
-    found["data"].update(text or "made by the code" for text in runs["data"].tolist())
+    found["data"].update(text or "no fingerprint" for text in runs["data"].tolist())
     for key, title in ORIGINS.items():
         values = runs[key].tolist()
         found[title] = Counter("unknown" if v is None or v == "" else str(v) for v in values)

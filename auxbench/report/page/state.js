@@ -2,7 +2,7 @@
 
 const DEFAULTS = {
   problem: "", control: DATA.controls[0] ?? "", family: "", dataset: "", budget: "", tuning: "", search: "",
-  sort: "tier", down: "", show: "", hide: "", lines: "", traced: "", view: "", theme: "",
+  sort: "tier", down: "", show: "", hide: "", lines: "", traced: "", cost: "train_flops", view: "", theme: "",
 };
 const state = { ...DEFAULTS };
 
@@ -54,4 +54,7 @@ const isFiltered = () => Boolean(state.family || state.tuning || state.search);
 // The control stays, since the others are seen against it.
 const rowsShown = (problem) => problem.rows.filter((row) => passes(row) || (isFiltered() && row.method === state.control));
 const comparisonOf = (problem) => problem.comparisons[state.control] ?? null;
+// The cost of training that figures show.
+const COSTS = { train_flops: "FLOPs", train_seconds: "seconds" };
+const costOf = () => (state.cost in COSTS ? state.cost : DEFAULTS.cost);
 const listOf = (text) => text.split("|").filter(Boolean);
