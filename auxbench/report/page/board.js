@@ -6,9 +6,9 @@ const COLUMNS = [
     help: "Methods of a tier cannot be told apart from its first" },
   { key: "method", title: "method", fixed: true, stick: true, value: (row) => row.method,
     draw: (row, c) => [key(row.method), el("button", {
-      type: "button", class: "link name", onclick: () => change({ view: `cell|${c.problem.place}|${row.method}` }, { push: true }),
+      type: "button", class: "link name", title: row.method, onclick: () => change({ view: `cell|${c.problem.place}|${row.method}` }, { push: true }),
     }, row.method)] },
-  { key: "tuning", title: "tuning", value: (row) => row.tuning,
+  { key: "tuning", title: "tuning", off: innerWidth < 700, value: (row) => row.tuning,
     draw: (row) => el("span", { class: "soft" }, row.tuning), when: (c) => new Set(c.problem.rows.map((row) => row.tuning)).size > 1 },
   { key: "mean", title: (c) => [c.problem.metric || "score", c.problem.unit, c.problem.direction === "up" ? "↑" : "↓"].filter(Boolean).join("\u00a0"), help: (c) => `Mean over seeds, ${c.problem.direction === "up" ? "higher" : "lower"} is better`,
     n: true, value: (row) => row.mean, draw: (row, c) => fixed(row.mean, c.problem.digits) },

@@ -6,7 +6,7 @@ function plot(box, series, { height = 300, title, unit = "", low = null, high = 
   const steps = series.flatMap((s) => s.steps);
   if (!every.length || !steps.length) return;
   const y0 = low ?? every[0], y1 = high ?? every[every.length - 1];
-  const names = labels && width >= 480 ? Math.max(...series.map((s) => widthOf(s.label))) + 22 : 8;
+  const names = labels && width >= 480 ? Math.min(220, Math.max(...series.map((s) => widthOf(s.label)))) + 22 : 8;
   const ya = ticks(y0, y1 === y0 ? y0 + 1 : y1, height < 200 ? 3 : 5);
   const left = 14 + Math.max(...ya.values.map((v) => widthOf(fixed(v, ya.digits)))), top = 8, bottom = 38;
   const x = scale(Math.min(...steps), Math.max(...steps), left, width - names);
@@ -26,7 +26,7 @@ function plot(box, series, { height = 300, title, unit = "", low = null, high = 
     for (let i = 1; i < ends.length; i += 1) ends[i].at = Math.max(ends[i].at, ends[i - 1].at + 13);
     const over = ends.length ? ends[ends.length - 1].at - (height - bottom + 4) : 0;
     if (over > 0) { ends[ends.length - 1].at -= over; for (let i = ends.length - 2; i >= 0; i -= 1) ends[i].at = Math.min(ends[i].at, ends[i + 1].at - 13); }
-    parts.push(ends.map(({ s, at }) => [s.method ? symbol(s.method, width - names + 11, at, 4) : sv("circle", { cx: width - names + 11, cy: at, r: 3.5, fill: s.colour }), sv("text", { class: "mono ink", x: width - names + 20, y: at + 4 }, s.label)]));
+    parts.push(ends.map(({ s, at }) => [s.method ? symbol(s.method, width - names + 11, at, 4) : sv("circle", { cx: width - names + 11, cy: at, r: 3.5, fill: s.colour }), sv("text", { class: "mono ink", x: width - names + 20, y: at + 4 }, cut(s.label, 220))]));
   }
   box.append(sv("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title }, parts));
 }

@@ -107,6 +107,13 @@ function ticks(low, high, count) {
   return { values: found, digits: Math.min(8, digits) };
 }
 const scale = (low, high, from, to) => (value) => from + ((value - low) / (high - low || 1)) * (to - from);
+// A name that fits a width; what is cut is in its title.
+function cut(text, room) {
+  if (widthOf(text) <= room) return text;
+  let short = text;
+  while (short.length > 1 && widthOf(`${short}…`) > room) short = short.slice(0, -1);
+  return `${short}…`;
+}
 let measurer = null;
 function widthOf(text, font = "11.5px ui-monospace, Menlo, Consolas, monospace") {
   measurer ??= document.createElement("canvas").getContext("2d");

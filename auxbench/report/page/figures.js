@@ -50,14 +50,15 @@ function drawForest(c) {
     });
     const text = textOf(one);
     return pressable({ class: "row", "aria-label": `${one.method}: ${one.verdict}, ${text} over ${one.n} pairs` }, () => openCell(c.problem, one.method),
+      sv("title", null, `${one.method}: ${one.verdict}, ${text}`),
       sv("rect", { class: "hit", x: 0, width, y: top + i * rowHeight, height: rowHeight, rx: 5, style: { mixBlendMode: "normal" }, "fill-opacity": 0.6 }),
       dots,
       isNumber(one.low) && sv("line", { x1: x(one.low), x2: x(one.high), y1: y, y2: y, stroke: colour, "stroke-width": decided ? 3 : 2, "stroke-linecap": "round" }),
       symbol(one.method, x(one.difference), y, 5, { stroke: "var(--card)", "stroke-width": 1.5 }),
       narrow
-        ? [symbol(one.method, 7, y - 20, 4.5), sv("text", { class: "mono ink halo", x: 18, y: y - 16 }, one.method),
+        ? [symbol(one.method, 7, y - 20, 4.5), sv("text", { class: "mono ink halo", x: 18, y: y - 16 }, cut(one.method, width - 170)),
            sv("text", { class: one.verdict, x: width - 4, y: y - 16, "text-anchor": "end", style: { fill: `var(--${one.verdict})` } }, `${fixed(one.difference, one.digits, true)} ${one.verdict}`)]
-        : [symbol(one.method, 9, y, 4.5), sv("text", { class: "mono ink", x: 22, y: y + 4 }, one.method),
+        : [symbol(one.method, 9, y, 4.5), sv("text", { class: "mono ink", x: 22, y: y + 4 }, cut(one.method, label - 24)),
            sv("text", { x: width - right + 4, y: y + 4, style: { fill: `var(--${one.verdict})`, fontWeight: 600 } }, one.verdict),
            sv("text", { x: width - 2, y: y + 4, "text-anchor": "end" }, text)]);
   });
@@ -85,7 +86,7 @@ function drawHeat() {
     const sign = { better: "▲", worse: "▼", equivalent: "=", undecided: "" }[one.verdict];
     const strength = Math.min(1, Math.abs(share(p, one)) / most);
     const strong = ["better", "worse"].includes(one.verdict);
-    const style = strong ? { background: `color-mix(in srgb, var(--${one.verdict}) ${Math.round(16 + 74 * strength)}%, var(--card))`, color: strength > 0.5 ? "var(--card)" : "var(--ink)" } : null;
+    const style = strong ? { background: `color-mix(in srgb, var(--${one.verdict}) ${Math.round(16 + 74 * strength)}%, var(--card))`, color: strength > (document.documentElement.dataset.theme === "dark" ? 0.6 : 0.75) ? "var(--card)" : "var(--ink)" } : null;
     return el("td", null, el("button", {
       type: "button", class: `cell ${one.verdict}`, style, onclick: () => openCell(p, name),
       "aria-label": `${name} on ${p.place}: ${one.verdict}, ${fixed(one.difference, one.digits, true)}`,
@@ -97,7 +98,7 @@ function drawHeat() {
       el("thead", null, el("tr", null, el("th", { class: "stick", style: { textAlign: "left" } }, "method"),
         columns.map((p) => el("th", { scope: "col" }, link(p.short, () => change({ problem: p.place })))))),
       el("tbody", null, names.map((name) => el("tr", null,
-        el("th", { class: "stick", scope: "row" }, key(name), el("span", { class: "name" }, name)), columns.map((p) => cell(p, name))))))));
+        el("th", { class: "stick", scope: "row" }, key(name), el("span", { class: "name", title: name }, name)), columns.map((p) => cell(p, name))))))));
 }
 
 function drawPareto(c) {
@@ -107,10 +108,10 @@ function drawPareto(c) {
     el("p", { class: "lede" }, "Each step is decided, and as cheap as it can be. Below, a point is hollow only if a method that costs no more is decided better; filled points are on the front."),
     climb(c), el("div", { class: "two" }, training, inference));
   scatter(training, c, costOf(), `Against training ${COSTS[costOf()]}`, `training ${COSTS[costOf()]}`);
-  add(training, [el("div", { class: "legend", role: "group", "aria-label": "Cost of training" }, Object.entries(COSTS).map(([name, word]) => el("button", {
+  training.firstChild.after(el("div", { class: "legend", role: "group", "aria-label": "Cost of training" }, Object.entries(COSTS).map(([name, word]) => el("button", {
     type: "button", "aria-pressed": String(name === costOf()), "data-cost": name,
     onclick: () => { change({ cost: name }); document.querySelector(`[data-cost="${name}"]`)?.focus(); },
-  }, word)), costOf() === "train_seconds" && el("span", { class: "soft" }, "Seconds are as noisy as the machine was busy; FLOPs are counted."))]);
+  }, word)), costOf() === "train_seconds" && el("span", { class: "soft" }, "Seconds are as noisy as the machine was busy; FLOPs are counted.")));
   const known = c.rows.filter((row) => isNumber(row.macs));
   const costs = new Set(known.map((row) => row.macs));
   if (costs.size === 1) {
@@ -140,7 +141,7 @@ function climb(c) {
     const size = Math.abs(row.mean - before.mean);
     return `better by ${fixed(size, c.problem.digits)} than ${before.method}${price(row) ?? ""}${c.margin && size < c.margin ? `, which is less than the ${c.margin} that matters` : ""}`;
   };
-  return el("ol", { class: "climb" }, steps.map((row, i) => el("li", null, name(row), el("span", { class: "soft" }, i ? ` is ${gain(row, steps[i - 1])}` : ` is the cheapest to train${price(row) ? `,${price(row)}` : ""}`))),
+  return el("ol", { class: "climb" }, steps.map((row, i) => el("li", null, name(row), el("span", { class: "soft" }, i ? ` is ${gain(row, steps[i - 1])}` : row !== base && near(row) ? " is among the cheapest to train" : ` is the cheapest to train${price(row) ? `,${price(row)}` : ""}`))),
     el("li", { class: "end" }, dearer ? `${plural(dearer, "method")} cost${dearer === 1 ? "s" : ""} more than ${last.method}; none is decided better than it.` : `Nothing costs more than ${last.method}.`));
 }
 
@@ -182,7 +183,7 @@ function scatter(box, c, cost, title, words) {
   for (const p of order) {
     const by = beaten.get(p.row);
     const { colour } = lookOf(p.row.method);
-    const text = p.row.method, w = widthOf(text);
+    const text = p.row.method, shown = cut(text, width < 500 ? 120 : 190), w = widthOf(shown);
     marks.push(pressable({ class: "row", "aria-label": `${text}: ${by ? `beaten by ${by.method}, which costs no more` : "on the front"}` }, () => openCell(c.problem, text),
       sv("title", null, `${text}\n${against ? `${fixed(p.y, 3, true)}, ${p.x.toPrecision(3)} × the cost of ${state.control}` : fixed(p.y, 3)}\n${by ? `dominated by ${by.method}` : "on the front"}`),
       isNumber(p.low) && sv("line", { x1: x(p.x), x2: x(p.x), y1: y(p.low), y2: y(p.high), stroke: colour, "stroke-width": 1.5, opacity: by ? 0.35 : 0.7 }),
@@ -196,7 +197,7 @@ function scatter(box, c, cost, title, words) {
       if (!free) continue;
       placed.push(one);
       if (lead) labels.push(sv("line", { x1: px, y1: py, x2: dx > 0 ? px + dx - 2 : px + dx + w + 2, y2: py + dy - 4, stroke: "var(--rule)" }));
-      labels.push(sv("text", { class: `mono halo ${by ? "" : "ink"}`, x: px + dx, y: py + dy, style: { pointerEvents: "none" } }, text));
+      labels.push(sv("text", { class: `mono halo ${by ? "" : "ink"}`, x: px + dx, y: py + dy, style: { pointerEvents: "none" } }, shown));
       break;
     }
   }

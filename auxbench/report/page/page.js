@@ -62,7 +62,7 @@ function drawCosts(c) {
   const cells = (row) => kinds.map((kind) => el("td", { class: "n" }, isNumber(row[kind]) ? row[kind].toLocaleString("en") : "—"));
   const beside = (row, name) => [el("td", { class: "n" }, name === "train_seconds" ? fixed(row[name], 1) : si(row[name])), base && el("td", { class: "n soft" }, times(row[name], base[name]))];
   const head = (titles) => el("tr", null, titles.filter(Boolean).map(([title, n = true]) => el("th", { class: n ? "n" : title === "method" ? "stick" : null, scope: "col" }, title)));
-  const name = (row) => el("th", { class: "stick", scope: "row" }, key(row.method), el("span", { class: "name" }, row.method));
+  const name = (row) => el("th", { class: "stick", scope: "row" }, key(row.method), el("span", { class: "name", title: row.method }, row.method));
   const versus = base && `× ${base.method}`;
   fill($("costs"), el("h2", { id: "costs-title" }, "Costs in numbers"),
     el("p", { class: "lede" }, `On ${c.problem.short}: means per run that gave a score.${base ? ` × is beside ${base.method === "hps" ? "the plain sum, hps" : base.method}.` : ""} Passes and FLOPs are counted and exact; seconds are not.`),
