@@ -42,6 +42,10 @@ function ratio(name) {
     const base = c.control?.[name];
     if (!isNumber(row[name])) return "—";
     if (!isNumber(base)) return si(row[name]);
+    const busy = name === "train_seconds" && [row, c.control].filter((one) => one.contended);
+    if (busy?.length) {
+      return el("span", { class: "dim", title: `The machine was busy with other work in runs of ${busy.map((one) => one.method).join(" and ")}: do not compare these seconds` }, `${times(row[name], base)} (busy)`);
+    }
     return el("span", { title: `${si(row[name])}, ${state.control} ${si(base)}` }, times(row[name], base));
   };
 }

@@ -56,7 +56,8 @@ def headline(found: Mapping[str, Mapping[str, Any]], control: str, tuned: bool) 
         return f"On none of {counted(len(found), 'problem')} is a method found better than {name}."
     if not rest:
         return f"On all {counted(len(found), 'problem')} some method is better than {name}."
-    left = listed(rest) if len(rest) <= 3 else f"the other {len(rest)}"
+    short = len(rest) <= 3 and not any(";" in place for place in rest)
+    left = listed(rest) if short else f"the other {len(rest)}"
     return (
         f"On {len(helped)} of {counted(len(found), 'problem')} some method is better than {name}; "
         f"on {left} none is found better."
@@ -118,9 +119,12 @@ def _why(
         cost = f", for {times} `{control}`"
     if not first:
         return f"It is the cheapest to train of those that are better{cost}."
+    if len(first) == 1 and use == next(iter(rows)):
+        return f"It has the best score of all{cost}."
     if len(first) == 1:
         return f"It is better than `{control}` and not told apart from the best{cost}."
-    return f"Of {len(first)} that are better and not told apart, none costs less to train{cost}."
+    none = "none costs less to train"
+    return f"Of {len(first)} that are better and not told apart from the best, {none}{cost}."
 
 
 def _stay(use: str, differences: Sequence[Difference], names: Mapping[str, list[str]]) -> str:

@@ -111,7 +111,7 @@ function drawPareto(c) {
   training.firstChild.after(el("div", { class: "legend", role: "group", "aria-label": "Cost of training" }, Object.entries(COSTS).map(([name, word]) => el("button", {
     type: "button", "aria-pressed": String(name === costOf()), "data-cost": name,
     onclick: () => { change({ cost: name }); document.querySelector(`[data-cost="${name}"]`)?.focus(); },
-  }, word)), costOf() === "train_seconds" && el("span", { class: "soft" }, "Seconds are as noisy as the machine was busy; FLOPs are counted.")));
+  }, word)), costOf() === "train_seconds" && el("span", { class: c.rows.some((row) => row.contended) ? "warn" : "soft" }, c.rows.some((row) => row.contended) ? "The machine was busy with other work in some of these runs: do not compare their seconds." : "Seconds are as noisy as the machine was busy; FLOPs are counted.")));
   const known = c.rows.filter((row) => isNumber(row.macs));
   const costs = new Set(known.map((row) => row.macs));
   if (costs.size === 1) {

@@ -60,7 +60,7 @@ function drawCosts(c) {
   const base = c.problem.byMethod.get("hps") ?? c.control ?? null;
   const kinds = ["forward", "backward", "partial", "jvp"].filter((kind) => kind.endsWith("ward") || c.rows.some((row) => row[kind]));
   const cells = (row) => kinds.map((kind) => el("td", { class: "n" }, isNumber(row[kind]) ? row[kind].toLocaleString("en") : "—"));
-  const beside = (row, name) => [el("td", { class: "n" }, name === "train_seconds" ? fixed(row[name], 1) : si(row[name])), base && el("td", { class: "n soft" }, times(row[name], base[name]))];
+  const beside = (row, name) => [el("td", { class: "n" }, name === "train_seconds" ? [row.contended ? el("span", { class: "warn", title: `The machine was busy with other work in ${plural(row.contended, "run")}` }, "busy ") : null, fixed(row[name], 1)] : si(row[name])), base && el("td", { class: "n soft" }, times(row[name], base[name]))];
   const head = (titles) => el("tr", null, titles.filter(Boolean).map(([title, n = true]) => el("th", { class: n ? "n" : title === "method" ? "stick" : null, scope: "col" }, title)));
   const name = (row) => el("th", { class: "stick", scope: "row" }, key(row.method), el("span", { class: "name", title: row.method }, row.method));
   const versus = base && `× ${base.method}`;
