@@ -235,6 +235,11 @@ def test_curves_are_thinned_and_averaged() -> None:
     assert found["l"][0] < found["m"][0] < found["h"][0]
 
 
+def test_a_look_without_a_step_is_left_out() -> None:
+    detail = Detail.of({**record("hps", 0, 1.0), "curve": [{}, {"step": 5}]})
+    assert (detail.steps, detail.curve) == ((5,), (None,))
+
+
 @cache
 def large() -> str:
     """The page of 50 methods on 10 problems with 10 seeds each."""

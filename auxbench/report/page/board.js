@@ -119,12 +119,13 @@ function drawBoard(problem) {
   }));
   const menu = el("details", { class: "menu", id: "columns" }, el("summary", { class: "quiet" }, "Columns"),
     el("div", null, COLUMNS.filter((column) => !column.fixed && !(column.when && !column.when(c))).map((column) =>
-      el("label", null, el("input", { type: "checkbox", checked: isShown(column, c), onchange: (event) => {
+      el("label", null, el("input", { type: "checkbox", "data-column": column.key, checked: isShown(column, c), onchange: (event) => {
         const name = column.off ? "show" : "hide";
         const list = listOf(state[name]).filter((one) => one !== column.key);
         if (event.target.checked === Boolean(column.off)) list.push(column.key);
         change({ [name]: list.join("|") });
         $("columns").open = true;
+        document.querySelector(`[data-column="${column.key}"]`)?.focus();
       } }), " ", titleOf(column)))));
   const n = problem.rows.length;
   fill($("board"),

@@ -40,7 +40,7 @@ class Detail:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Detail:
         """The details of a record; a curve is thinned to a dozen looks."""
-        curve = record.get("curve") or []
+        curve = [look for look in record.get("curve") or [] if "step" in look]
         looks = [curve[place] for place in thinned(len(curve), LOOKS)]
         seed = record["run"]["seed"]
         head, found, tail = command(record).rpartition(f" --seeds {seed}-{seed}")
