@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from auxbench.networks.builder import Network as Network
     from auxbench.spec.registry import DATASETS as DATASETS
     from auxbench.spec.registry import METHODS as METHODS
+    from auxbench.stats.loaded import load as load
     from auxbench.training.architecture import Architecture as Architecture
     from auxbench.training.balancer import Balancer as Balancer
     from auxbench.training.balancer import GradientBalancer as GradientBalancer
@@ -46,6 +47,7 @@ _HOMES = {
     "Phase": "training.phase",
     "Samples": "data.dataset",
     "Signals": "training.signals",
+    "load": "stats.loaded",
 }
 __all__ = ["__version__", "run", "tune", *_HOMES]
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 import steps
+import timing
 import torch
 from torch import nn
 from torch.nn.functional import l1_loss
@@ -86,11 +87,11 @@ def measure(tasks: int, rounds: int) -> dict[str, float]:
         "links closed": ours(tasks, 0.8),
     }
     seconds: dict[str, list[float]] = {name: [] for name in parties}
-    for turn in range(steps.WARM_UP + rounds):
+    for turn in range(timing.WARM_UP + rounds):
         for name, party in parties.items():
             begun = time.process_time()
             party()
-            if turn >= steps.WARM_UP:
+            if turn >= timing.WARM_UP:
                 seconds[name].append(time.process_time() - begun)
     return {name: round(statistics.median(values), 4) for name, values in seconds.items()}
 

@@ -24,8 +24,7 @@ from auxbench.spec.grammar import split_list
 
 TASKS = 3
 GRADIENTS, FEATURES = (32, 4), (64, 16)  # side and batch of what outweighs the other
-CHAIN = "auxnas+pcgrad"
-SAVING = (("pcgrad", GRADIENTS), ("hps", FEATURES), ("pcgrad", FEATURES), (CHAIN, FEATURES))
+SAVING = (("pcgrad", GRADIENTS), ("hps", FEATURES), ("pcgrad", FEATURES), (steps.CHAIN, FEATURES))
 CHUNKS = 8
 FIRST, LAST = "<!-- memory -->\n", "<!-- /memory -->"
 MARK = "the last step"
@@ -58,8 +57,7 @@ def of(method: str, size: tuple[int, int], **changes: Any) -> dict[str, float]:
     steps.SIDE, steps.BATCH = size
     steps.batch.cache_clear()
     steps.batch(TASKS)  # made here, so that it does not count
-    every = steps.recurring_option(method)
-    name = f"{method}:{every}=1" if every else method
+    name = steps.recurring(method) or method
     return peak(partial(steps.Ours, name, TASKS, replace(steps.RECIPE, **changes)))
 
 
@@ -131,7 +129,11 @@ def saving() -> dict[str, dict[str, float]]:
 @click.option("--methods", help="All, and auxnas+pcgrad, by default.")
 def main(target: Path | None, page: Path | None, methods: str | None) -> None:
     """Print the table, and write it into the page and all numbers as JSON."""
-    names = split_list(methods) if methods else [*steps.balancers(), *steps.architectures(), CHAIN]
+    names = (
+        split_list(methods)
+        if methods
+        else [*steps.balancers(), *steps.architectures(), steps.CHAIN]
+    )
     peaks = {}
     for method in ["hps", *names]:
         peaks[method] = of(method, GRADIENTS)

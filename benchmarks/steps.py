@@ -1,15 +1,17 @@
 """Time steps of every method, beside TorchJD's, against the plain sum of 2, 3 and 5 tasks.
 
 ResNet-18 trunk, 96 x 96 pixels, batch 32. All contestants have the same modules, data and
-optimiser. They take turns step by step, so that drift of the machine falls on all alike, in groups
-that fit into memory, and every group has a plain sum of its own that its medians are divided by:
+optimiser. They take turns step by step, in groups that fit into memory, and every group has a plain
+sum of its own: a ratio is the median over rounds of the ratio to the plain sum of the same round,
+so that drift of the machine falls on all alike:
 
     python benchmarks/steps.py --json benchmarks/steps.json --page benchmarks/README.md
+
+With `--libmtl DIR` the steps of LibMTL stand beside them, from a checkout or an unpacked wheel.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import statistics
 import time
@@ -23,8 +25,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+import libmtl
 import numpy as np
+import timing
 import torch
+from timing import Clock, Ratio, Step, cell, measure, middle
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
@@ -39,15 +44,16 @@ from auxbench.execution.environment import environment
 from auxbench.networks import backbone
 from auxbench.networks.builder import Builder
 from auxbench.spec.budget import BUDGETS, Recipe
-from auxbench.spec.grammar import split_list
+from auxbench.spec.grammar import Choice, options_of, split_list
 from auxbench.spec.method import SHARING, Method
 from auxbench.spec.registry import METHODS
 from auxbench.training.architecture import Architecture
 from auxbench.training.balancer import Balancer
+from auxbench.training.compiled import Compiled
 from auxbench.training.learner import Learner, make_balancers, start
 from auxbench.training.phase import LazyBatches
 
-SIDE, BATCH, WARM_UP, TOGETHER = 96, 32, 1, 8
+BACKBONE, SIDE, BATCH, TOGETHER = "resnet18", 96, 32, 8
 SHARPER = 4  # times as many rounds of those that have a bar, whose ratios are near it
 RECIPE = BUDGETS["standard"]
 POOL = (
@@ -59,9 +65,11 @@ POOL = (
 )
 BARGAINERS, BARGAIN_LIMIT = (2, 3, 5, 10, 20), 1.0  # tasks; milliseconds
 BARE_LIMIT = 1.03
+KEEPING = "pcgrad:every=10"
+CHAIN = "auxnas+pcgrad"
 FIRST, LAST = "<!-- steps -->\n", "<!-- /steps -->"
 
-Step = Callable[[], object]
+Contestant = dict[str, Ratio]  # "ours" and, where there are, "torchjd" and "libmtl"
 
 
 def balancers() -> list[str]:
@@ -82,6 +90,8 @@ def limit(method: str, tasks: int) -> float | None:
 
     Rules with phases of their own, such as learning on held-out data, have none.
     """
+    if method == KEEPING:
+        return 1.2 if tasks == 3 else None
     if method not in METHODS:  # a chain
         return None
     part = METHODS[method]
@@ -116,7 +126,7 @@ def batch(tasks: int) -> Batch:
 
 def builder(tasks: int) -> Builder:
     """Build every contestant: the same backbone and heads from the same random streams."""
-    make_backbone = partial(backbone.build, "resnet18", SIDE)
+    make_backbone = partial(backbone.build, BACKBONE, SIDE)
     return Builder(POOL[:tasks], make_backbone, Seeds("steps", 0, "1"))
 
 
@@ -126,7 +136,8 @@ def builder(tasks: int) -> Builder:
 class Ours:
     """Iterations of a method as a run makes them, drawing and relabelling of batches included.
 
-    `period` is that of what recurs in its iterations, 1 for most methods.
+    As in a run, network and batches have channels last. `period` is that of what recurs in its
+    iterations, 1 for most methods. Errors: `UsageError` where a compiled `recipe` fails.
     """
 
     def __init__(self, method: str, tasks: int, recipe: Recipe = RECIPE) -> None:
@@ -136,6 +147,8 @@ class Ours:
         self.learner.architecture.train()
         self.stage = self.learner.stages[-1]
         self.source = {split: cast(Loader, repeat(batch(tasks))) for split in self.stage.splits}
+        if recipe.compiled:
+            self._compile(batch(tasks))
         recurring = [phase.period for phase in self.stage.phases]
         recurring += [balancer.period for balancer in self.learner.balancers]
         self.period = max(recurring)
@@ -143,14 +156,29 @@ class Ours:
     def __call__(self) -> None:
         self.learner.architecture.enter(self.stage.name)
         with self.seeds.seeded("dropout", self.stage.name, 0):
-            batches = LazyBatches(self.source, self.learner.relabel)
+            batches = LazyBatches(self.source, self.prepare)
             for phase in self.stage.phases:
                 with self.meter.phase(phase.name):
                     phase.step(batches)
 
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch as the phases of a run see it."""
+        return self.learner.relabel(batch.to("cpu"))
+
+    def _compile(self, batch: Batch) -> None:
+        objective = self.learner.objective
+        compiled = Compiled(self.learner.architecture, objective.precision)
+        compiled.prepare(batch.to("cpu").inputs, self.seeds)
+        if compiled.failed:
+            raise UsageError(f"the network is not compiled: {compiled.failed}")
+        objective.compiled = compiled
+
 
 class Hand:
-    """The same network, losses and optimiser as somebody would write them by hand."""
+    """The same network, losses and optimiser as somebody would write them by hand.
+
+    They are in single precision, and network and batch in torch's own layout, channels first.
+    """
 
     def __init__(self, tasks: int, more: Sequence[nn.Parameter] = ()) -> None:
         here = builder(tasks)
@@ -294,18 +322,6 @@ def _by_losses(hand: Hand, scalar: Any) -> Step:
 # Measuring.
 
 
-def measure(steps: Mapping[str, Step], rounds: int) -> dict[str, list[float]]:
-    """Seconds per step of everybody, round by round, after some rounds to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(WARM_UP + rounds):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if turn >= WARM_UP:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
 @dataclass
 class Group:
     """Some methods and the plain sum, by hand and through auxbench, which are timed together."""
@@ -315,38 +331,48 @@ class Group:
     refused: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, methods: Sequence[str], tasks: int) -> Group:
-        """Build everybody who can be built for this many tasks."""
+    def of(cls, methods: Sequence[str], tasks: int, checkout: Path | None = None) -> Group:
+        """Build everybody who can be built for this many tasks, LibMTL's from its checkout."""
         group = cls({"bare loop": bare(tasks), "plain sum": Ours("hps", tasks)})
         for method in methods:
             try:
-                group._add(method, tasks)
+                group._add(method, tasks, checkout)
             except UsageError as error:
                 group.refused[method] = str(error)
         return group
 
-    def _add(self, method: str, tasks: int) -> None:
+    def _add(self, method: str, tasks: int, checkout: Path | None) -> None:
         ours = Ours(method, tasks)
         self.steps[f"{method}, ours"] = ours
-        every = recurring_option(method) if ours.period > 1 else None
-        if every:
+        always = recurring(method) if ours.period > 1 else None
+        if always:
             # The median sees the steps without what recurs; these are the others.
-            self.steps[f"{method}, recurring"] = Ours(f"{method}:{every}=1", tasks)
+            self.steps[f"{method}, recurring"] = Ours(always, tasks)
             self.periods[method] = ours.period
-        peer = torchjd(method, tasks)
-        if peer:
-            self.steps[f"{method}, TorchJD"] = peer
+        peers = {"TorchJD": torchjd(method, tasks)}
+        if checkout:
+            peers["LibMTL"] = libmtl.step(method, tasks, checkout, Hand)
+        self.steps |= {f"{method}, {whose}": peer for whose, peer in peers.items() if peer}
 
 
 def recurring_option(method: str) -> str | None:
     """The option of a single part that says in every how many steps something recurs.
 
-    >>> recurring_option("arml"), recurring_option("pcgrad")
-    ('every', None)
+    >>> [recurring_option(method) for method in ("arml", "pcgrad:every=10", "uw")]
+    ['every', 'every', None]
     """
-    if method not in METHODS:
-        return None
-    return "every" if "every" in inspect.signature(METHODS[method]).parameters else None
+    name = Choice.parse(method).name
+    return "every" if name in METHODS and "every" in options_of(METHODS[name]) else None
+
+
+def recurring(method: str) -> str | None:
+    """The same method with what recurs in every step, if an option says in how many it does.
+
+    >>> recurring("arml"), recurring("pcgrad:every=10"), recurring("uw")
+    ('arml:every=1', 'pcgrad:every=1', None)
+    """
+    every, choice = recurring_option(method), Choice.parse(method)
+    return str(Choice(choice.name, {**choice.options, every: "1"})) if every else None
 
 
 def average(ordinary: float, recurring: float, period: int) -> float:
@@ -358,44 +384,51 @@ def average(ordinary: float, recurring: float, period: int) -> float:
     return ((period - 1) * ordinary + recurring) / period
 
 
-def summary(group: Group, seconds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
-    """Per method the ratios to the plain sum: "ours" and, where there is one, "torchjd"."""
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    plain = medians["plain sum"]
-    result: dict[str, dict[str, float]] = {}
-    for name, value in medians.items():
+def summary(group: Group, seconds: Mapping[str, Sequence[float]]) -> dict[str, Contestant]:
+    """Per method the ratios to the plain sum, each with its interval over the rounds."""
+    result: dict[str, Contestant] = {}
+    for name, values in seconds.items():
         method, _, whose = name.rpartition(", ")
+        if whose not in ("ours", "TorchJD", "LibMTL"):
+            continue
         if whose == "ours" and method in group.periods:
-            value = average(value, medians[f"{method}, recurring"], group.periods[method])
-        if whose in ("ours", "TorchJD"):
-            result.setdefault(method, {})[whose.lower()] = round(value / plain, 3)
+            pairs = zip(values, seconds[f"{method}, recurring"], strict=True)
+            values = [average(*pair, group.periods[method]) for pair in pairs]
+        found = timing.by_round(values, seconds["plain sum"])
+        result.setdefault(method, {})[whose.lower()] = found
     return result
 
 
-def contest(methods: Sequence[str], tasks: int, rounds: int) -> dict[str, Any]:
+def contest(
+    methods: Sequence[str],
+    tasks: int,
+    rounds: int,
+    clock: Clock = time.perf_counter,
+    checkout: Path | None = None,
+) -> dict[str, Any]:
     """Everything about this number of tasks, as it goes into the JSON file."""
     plain: dict[str, list[float]] = {"bare loop": [], "plain sum": []}
-    ratios: dict[str, dict[str, float]] = {}
+    ratios: dict[str, Contestant] = {}
     medians: dict[str, float] = {}
     refused: dict[str, str] = {}
     bars = {method: bar for method in methods if (bar := limit(method, tasks)) is not None}
     others = [method for method in methods if method not in bars]
     for kind, turns in ((list(bars), SHARPER * rounds), (others, rounds)):
         for first in range(0, len(kind), TOGETHER):
-            group = Group.of(kind[first : first + TOGETHER], tasks)
-            seconds = measure(group.steps, turns)
+            group = Group.of(kind[first : first + TOGETHER], tasks, checkout)
+            seconds = measure(group.steps, turns, clock)
             ratios |= summary(group, seconds)
             refused |= group.refused
             medians |= {name: round(statistics.median(s), 4) for name, s in seconds.items()}
             for name, values in plain.items():
                 values += seconds[name]
             click.echo(f"{tasks} tasks: {', '.join(kind[first : first + TOGETHER])}", err=True)
-    overall = {name: statistics.median(values) for name, values in plain.items()}
+    overall = {name: round(statistics.median(values), 4) for name, values in plain.items()}
     return {
-        "plain sum / bare loop": round(overall["plain sum"] / overall["bare loop"], 3),
+        "plain sum / bare loop": timing.by_round(plain["plain sum"], plain["bare loop"]),
         "ratios": ratios,
         "limits": {method: bar for method, bar in bars.items() if method in ratios},
-        "seconds": medians | {name: round(value, 4) for name, value in overall.items()},
+        "seconds": medians | overall,
         "refused": refused,
     }
 
@@ -439,9 +472,12 @@ def _milliseconds(solve: Callable[[Any], object], given: Sequence[object]) -> fl
 def table(result: Mapping[str, Any]) -> str:
     """The Markdown of a result: the plain sum, all methods by their cost, the bargains."""
     contests: dict[str, Any] = result["tasks"]
-    head = "".join(f" {n} tasks: ours / plain sum | TorchJD / plain sum |" for n in contests)
-    lines = [f"| method |{head}", "|:--|" + "--:|--:|" * len(contests)]
-    plain = (_cell(c["plain sum / bare loop"], BARE_LIMIT) + " | |" for c in contests.values())
+    peers = ("TorchJD", "LibMTL") if "libmtl" in result else ("TorchJD",)
+    columns = "".join(f" {peer} / plain sum |" for peer in peers)
+    head = "".join(f" {n} tasks: ours / plain sum |{columns}" for n in contests)
+    lines = [f"| method |{head}", "|:--|" + "--:|" * (1 + len(peers)) * len(contests)]
+    nothing = " |" * (1 + len(peers))
+    plain = (cell(c["plain sum / bare loop"], BARE_LIMIT) + nothing for c in contests.values())
     lines.append("| plain sum / the same loop by hand | " + " ".join(plain))
     ranked = contests["3"] if "3" in contests else next(iter(contests.values()))
     methods = {method for contest in contests.values() for method in contest["ratios"]}
@@ -449,37 +485,38 @@ def table(result: Mapping[str, Any]) -> str:
         cells = []
         for contest in contests.values():
             ratios = contest["ratios"].get(method, {})
-            cells.append(_cell(ratios.get("ours"), contest["limits"].get(method)))
-            cells.append(_cell(ratios.get("torchjd")))
+            cells.append(cell(ratios.get("ours"), contest["limits"].get(method)))
+            cells += [cell(ratios.get(peer.lower())) for peer in peers]
         lines.append(f"| `{method}` | " + " | ".join(cells) + " |")
     lines += ["", "| one Nash bargain | ours, ms | TorchJD, ms |", "|:--|--:|--:|"]
     for tasks, milliseconds in result["bargains"].items():
         ours, theirs = milliseconds["ours"], milliseconds.get("torchjd")
-        cells = [_cell(ours, BARGAIN_LIMIT), _cell(theirs)]
+        cells = [cell(ours, BARGAIN_LIMIT), cell(theirs)]
         lines.append(f"| {tasks} tasks | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *_notes(result), ""])
 
 
-def _rank(ratios: Mapping[str, Mapping[str, float]], method: str) -> tuple[float, str]:
-    return ratios.get(method, {}).get("ours", float("inf")), method
-
-
-def _cell(value: float | None, bar: float | None = None) -> str:
-    if value is None:
-        return ""
-    shown = f"{value:.2f}"
-    if bar is None:
-        return shown
-    return f"{shown} (≤ {bar:g})" if value <= bar else f"**{shown} (> {bar:g})**"
+def _rank(ratios: Mapping[str, Contestant], method: str) -> tuple[float, str]:
+    ours = ratios.get(method, {}).get("ours")
+    return float("inf") if ours is None else middle(ours), method
 
 
 def _notes(result: Mapping[str, Any]) -> Iterator[str]:
     machine, versions = result["environment"], result["environment"]["packages"]
+    rounds, sharper = result["rounds"], result["rounds with a bar"]
+    counted = ""
+    if "clock" in result:  # without it, bare medians of an earlier script
+        counted = (
+            f"of {result['clock']}, {timing.brackets(rounds, sharper)}; "
+            f"{timing.loads(result['load'])}, "
+        )
+    peers = f"TorchJD {result['torchjd'] or 'not installed'}"
+    peers += f", LibMTL {result['libmtl']}" if "libmtl" in result else ""
     yield (
-        f"Medians of {result['rounds']} rounds, {result['rounds with a bar']} of what has a bar, "
+        f"Medians of {rounds} rounds, {sharper} of what has a bar, {counted}"
         f"on {machine['processor']} with "
-        f"{result['threads']} threads, torch {versions['torch']}, TorchJD "
-        f"{result['torchjd'] or 'not installed'}, at commit {(machine['commit'] or '?')[:7]}."
+        f"{result['threads']} threads, torch {versions['torch']}, {peers}, "
+        f"at commit {(machine['commit'] or '?')[:7]}."
     )
     refused = dict[str, str]()
     for contest in result["tasks"].values():
@@ -507,7 +544,7 @@ def refreshed(page: str, block: str, opening: str = FIRST, closing: str = LAST) 
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Where to write it.")
 @click.option("--page", type=click.Path(path_type=Path), help="Whose table to replace.")
 @click.option("--tasks", default="2,3,5", show_default=True, help="Numbers of tasks.")
-@click.option("--methods", help="All, and auxnas+pcgrad, by default.")
+@click.option("--methods", help=f"All, {CHAIN} and {KEEPING}, by default.")
 @click.option(
     "--rounds",
     default=4,
@@ -515,6 +552,13 @@ def refreshed(page: str, block: str, opening: str = FIRST, closing: str = LAST) 
     help=f"Steps of everybody; {SHARPER} times as many of those that have a bar.",
 )
 @click.option("--threads", type=int, help="Threads of torch; its own choice by default.")
+@click.option("--cpu", is_flag=True, help="Count seconds of the processor, for busy machines.")
+@click.option(
+    "--libmtl",
+    "checkout",
+    type=click.Path(path_type=Path),
+    help="Root of a LibMTL checkout, or folder of an unpacked wheel; its steps get a column.",
+)
 def main(
     target: Path | None,
     page: Path | None,
@@ -522,20 +566,32 @@ def main(
     methods: str | None,
     rounds: int,
     threads: int | None,
+    cpu: bool,
+    checkout: Path | None,
 ) -> None:
     """Print the table, and write it into the page and all numbers as JSON."""
+    try:
+        peer = {"libmtl": libmtl.version(libmtl.checked(checkout))} if checkout else {}
+    except UsageError as error:
+        raise click.BadParameter(str(error), param_hint="--libmtl") from None
     if threads:
         torch.set_num_threads(threads)
     # The solvers under TorchJD's Nash-MTL tell of their troubles on every call.
     warnings.filterwarnings("ignore", module=r"(cvxpy|torchjd)\b")
-    names = split_list(methods) if methods else [*balancers(), *architectures(), "auxnas+pcgrad"]
+    usual = [*balancers(), *architectures(), CHAIN, KEEPING]
+    names = split_list(methods) if methods else usual
+    before, (counted, clock) = timing.load(), timing.clock_of(cpu)
+    contests = {n: contest(names, int(n), rounds, clock, checkout) for n in split_list(tasks)}
     result = {
-        "tasks": {n: contest(names, int(n), rounds) for n in split_list(tasks)},
+        "tasks": contests,
         "bargains": bargains(),
         "rounds": rounds,
         "rounds with a bar": SHARPER * rounds,
+        "clock": counted,
+        "load": {"before": before, "after": timing.load()},
         "threads": torch.get_num_threads(),
         "torchjd": torchjd_version(),
+        **peer,
         "environment": environment(),
     }
     click.echo(table(result))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from auxbench.cli.options import filters, format_option, rows, show
+from auxbench.cli.options import explain_option, filters, format_option, rows, show
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import split_list
 
@@ -15,6 +15,7 @@ from auxbench.spec.grammar import split_list
 @click.option("--columns", help="Columns of --paper, such as method,gain,training.")
 @click.option("--order", help="Methods of --paper, in this order.")
 @filters
+@explain_option
 @format_option
 def leaderboard(
     paper: bool,
@@ -22,6 +23,7 @@ def leaderboard(
     columns: str | None,
     order: str | None,
     results: str,
+    explain: bool,
     style: str,
     **chosen: str | None,
 ) -> None:
@@ -36,7 +38,7 @@ def leaderboard(
         names = split_list(columns) if columns else list(TITLES)
         click.echo(table(found, control, names, split_list(order or "")), nl=False)
     else:
-        show(boards(found), style)
+        show(boards(found), style, explain)
 
 
 @click.command()
@@ -46,6 +48,7 @@ def leaderboard(
 @click.option("--profile", is_flag=True, help="How many runs gain how much over the control.")
 @click.option("--diagram", is_flag=True, help="Critical-difference diagram over many problems.")
 @filters
+@explain_option
 @format_option
 def compare(
     methods: tuple[str, ...],
@@ -54,6 +57,7 @@ def compare(
     profile: bool,
     diagram: bool,
     results: str,
+    explain: bool,
     style: str,
     **chosen: str | None,
 ) -> None:
@@ -63,6 +67,7 @@ def compare(
     from auxbench.report.across import profiles
     from auxbench.report.comparison import Comparison
     from auxbench.report.comparison import compare as make_comparison
+    from auxbench.report.conclusion import conclusions
     from auxbench.report.diagram import diagram as make_diagram
     from auxbench.report.matrix import matrix as make_matrix
 
@@ -80,10 +85,11 @@ def compare(
         show([make_diagram(comparison.problems)], style)
         return
     table = make_matrix if matrix else profiles if profile else Comparison.table
-    show([table(comparison)], style)
     if style == "text" and not (matrix or profile):
-        for sentence in comparison.sentences():
-            click.echo(sentence)
+        for line in conclusions(comparison.differences):
+            click.echo(line)
+        click.echo()
+    show([table(comparison)], style, explain)
 
 
 @click.command()

@@ -46,7 +46,10 @@ for command in (
 
 def main() -> None:
     """Run the command line; a mistake is explained in one line, with exit code 2."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop runs as Ctrl-C does
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
+            signal.signal(number, signal.default_int_handler)  # stop runs as Ctrl-C does
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a pipe's encoding may lack arrows
 

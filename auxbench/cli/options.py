@@ -139,11 +139,11 @@ format_option = click.option(
 )
 
 
-def show(tables: Sequence[Table], style: str) -> None:
+def show(tables: Sequence[Table], style: str, explain: bool = False) -> None:
     """Print tables in a format."""
     from auxbench.report.tables import render
 
-    click.echo(render(tables, style), nl=False)
+    click.echo(render(tables, style, explain), nl=False)
 
 
 def tell(problems: Sequence[str]) -> None:
@@ -171,6 +171,9 @@ def rows(results: str, **chosen: str | None) -> pandas.DataFrame:
             f"no records in '{results}'; make some with auxbench run, or name another."
         )
     return labelled(select(found, **chosen), Ledger(results).tunings())
+
+
+explain_option = click.option("--explain", is_flag=True, help="Say how the numbers are made.")
 
 
 def _added(command: F, *options: Callable[[F], F]) -> F:

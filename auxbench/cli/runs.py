@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,23 @@ from auxbench.cli.options import (
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import split_list
 
+AGAIN = 2.0  # seconds between two looks
 STATUSES = ("error", "oom", "killed", "diverged", "skipped")
 
 
 @click.command()
 @results_option
+@click.option("--follow", is_flag=True, help="Show it again and again, while runs are under way.")
 @format_option
-def status(results: str, style: str) -> None:
+def status(results: str, follow: bool, style: str) -> None:
     """Show what is under way and what failed. Includes commands in other terminals."""
     from auxbench.records.store import Store
     from auxbench.report.status import ended, queued, running
 
+    while follow and (now := running(Path(results))).rows:
+        click.clear()  # which does nothing without a terminal
+        show([now], style)
+        time.sleep(AGAIN)
     store = Store(Path(results))
     records = store.runs()
     tell(store.problems)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from auxbench.cli.options import executor_options, format_option, limit_options, show, study_options
 from auxbench.errors import UsageError
 from auxbench.execution.executor import launched
-from auxbench.execution.process import start_early
+from auxbench.execution.process import drop_early, start_early
 from auxbench.spec.study import check
+
+if TYPE_CHECKING:
+    import pandas
 
 declare_option = click.option(
     "--declare",
@@ -45,6 +48,21 @@ def run(
     check(words)
     if words["executor"] == "local" and not launched():
         start_early(words["device"], words["jobs"], words["threads"])
+    try:
+        _run(methods, dataset, declare, until, max_seeds, control, words)
+    finally:
+        drop_early()
+
+
+def _run(
+    methods: str,
+    dataset: str,
+    declare: str | None,
+    until: str | None,
+    max_seeds: int,
+    control: str,
+    words: dict[str, Any],
+) -> None:
     from auxbench import run as carry_out
 
     _declare(declare, words["results"])
@@ -60,6 +78,7 @@ def run(
         click.echo(f"see auxbench compare --control {control} --results {results}")
         return
     frame = carry_out(methods, dataset, **words)
+    _show_boards(frame)
     ends = frame["status"].value_counts().to_dict()
     counts = ", ".join(f"{count} {status}" for status, count in ends.items())
     click.echo(f"{counts}; see auxbench leaderboard --results {words['results']}")
@@ -124,6 +143,15 @@ def plan(
     at_once = slots(device, jobs)
     cells = make_plan(study, store, device, threads_of(threads, at_once), retry)
     show([table(cells, at_once)], style)
+
+
+def _show_boards(frame: pandas.DataFrame) -> None:
+    """Print the boards of these runs, without what can be read in `leaderboard`."""
+    from dataclasses import replace
+
+    from auxbench.report.board import boards
+
+    show([replace(board, notes=(), explanation=()) for board in boards(frame)], "text")
 
 
 def _declare(text: str | None, results: str) -> None:

@@ -94,7 +94,7 @@ def its_options_have_types_and_defaults(part: str, registry: Registry[Any] = MET
     maker = registry[Choice.parse(part).name]
     demand(bool(inspect.getdoc(maker)), "the class has no docstring; write one on what it is.")
     parameters = inspect.signature(maker).parameters
-    for option in options_of(maker).values():
+    for option in options_of(maker, common=False).values():
         subject = f"option '{option.name}'"
         demand(
             parameters[option.name].annotation is not inspect.Parameter.empty,

@@ -34,8 +34,7 @@ def start(threads: int, log: Any = None) -> Process:
 def start_early(device: str, jobs: int | None, threads: int | None) -> None:
     """Start a process for the first run, before it is known which runs there are.
 
-    It imports torch while this process does, which halves the time to the first step. If nothing is
-    left to run, it ends with this process.
+    It imports torch while this process does, which halves the time to the first step.
     """
     if device == "auto":
         device = "cuda" if Path("/proc/driver/nvidia").exists() else "cpu"
@@ -43,12 +42,17 @@ def start_early(device: str, jobs: int | None, threads: int | None) -> None:
     _early.append((number, start(number)))
 
 
-def taken(threads: int) -> Process | None:
-    """The process that was started early, if there is one for this many threads."""
+def drop_early() -> None:
+    """End the process that was started early, if no run has taken it."""
     while _early:
-        number, process = _early.pop()
-        if number == threads and process.poll() is None:
-            return process
+        _, process = _early.pop()
         process.kill()
         process.communicate()
+
+
+def taken(threads: int) -> Process | None:
+    """The process that was started early, if there is one for this many threads."""
+    if _early and _early[0][0] == threads and _early[0][1].poll() is None:
+        return _early.pop()[1]
+    drop_early()
     return None

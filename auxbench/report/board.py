@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+from auxbench.report.explanation import BOARD
 from auxbench.report.notes import notes
 from auxbench.report.scored import ScoredProblem
 from auxbench.report.summary import summaries
@@ -23,7 +24,7 @@ COLUMNS = (
     Column("tier", "tier"),
     Column("method", "method"),
     Column("entry", "entry", shown=False),
-    Column("tuning", "tuning"),
+    Column("tuning", "tuning", spare=2),
     Column("dataset", "data set", shown=False),
     Column("primary", "primary", shown=False),
     Column("auxiliaries", "auxiliaries", shown=False),
@@ -37,28 +38,28 @@ COLUMNS = (
     Column("mean", "mean"),
     Column("low", "95 % interval", upto="high"),
     Column("high", "high", shown=False),
-    Column("rank_low", "rank", 0, upto="rank_high"),
+    Column("rank_low", "rank", 0, upto="rank_high", spare=1),
     Column("rank_high", "rank high", shown=False),
     Column("seeds", "seeds"),
     Column("failed", "failed"),
     Column("failures", "failures", shown=False),
-    Column("imputed", "failed as worst"),
-    Column("forward", "forward"),
-    Column("backward", "backward"),
-    Column("partial", "partial"),
-    Column("jvp", "forward-mode"),
-    Column("train_flops", "train FLOPs", si=True),
-    Column("tuning_flops", "tuning FLOPs", si=True),
-    Column("train_seconds", "train s", 1),
-    Column("cpu_seconds", "CPU s", 1),
+    Column("imputed", "failed as worst", spare=4),
+    Column("forward", "forward", spare=8),
+    Column("backward", "backward", spare=5),
+    Column("partial", "partial", spare=9),
+    Column("jvp", "forward-mode", spare=10),
+    Column("train_flops", "train FLOPs", si=True, spare=6),
+    Column("tuning_flops", "tuning FLOPs", si=True, spare=13),
+    Column("train_seconds", "train s", 1, spare=3),
+    Column("cpu_seconds", "CPU s", 1, spare=12),
     Column("evaluation_seconds", "evaluation s", 1, shown=False),
     Column("threads", "threads", shown=False),
     Column("hardware", "hardware", shown=False),
     Column("contended", "contended", shown=False),
     Column("stale", "stale", shown=False),
-    Column("parameters", "parameters", si=True),
-    Column("macs", "MACs", si=True),
-    Column("latency_ms", "latency ms", 1),
+    Column("parameters", "parameters", si=True, spare=7),
+    Column("macs", "MACs", si=True, spare=6),
+    Column("latency_ms", "latency ms", 1, spare=11),
     Column("same_as_single", "same as single", shown=False),
     Column("dropped_open", "dropped open", shown=False),
     Column("dropped_strength", "dropped strength", shown=False),
@@ -91,7 +92,8 @@ def _board(runs: Runs) -> Table:
         }
         for method in names
     ]
-    return Table(str(runs["problem"][0]), _columns(rows), rows, tuple(notes(runs, rows)))
+    told = tuple(notes(runs, rows))
+    return Table(str(runs["problem"][0]), _columns(rows), rows, told, BOARD)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from auxbench.data.progress import counted
 from auxbench.errors import UsageError, suggestion
-from auxbench.report.calibration import sentence
+from auxbench.report import explanation
 from auxbench.report.difference import COLUMNS, FEW, WEAK, Difference, digits_of, places_of
 from auxbench.report.family import Looks, Pair, judged
 from auxbench.report.notes import provenance
@@ -43,7 +43,7 @@ class Comparison:
     problems: tuple[ScoredProblem, ...] = field(default=(), compare=False)
 
     def table(self) -> Table:
-        """The differences as a table with explanatory notes.
+        """The differences as a table with notes.
 
         A positive difference means that the method is better than its control, whatever the
         direction of the metric.
@@ -63,31 +63,17 @@ class Comparison:
         columns = tuple(
             replace(column, shown=column.shown and column.key not in hidden) for column in COLUMNS
         )
-        return Table(title.removesuffix(": "), columns, rows, tuple(self.notes()))
+        notes, statistics = tuple(self.notes()), self.explanation()
+        return Table(title.removesuffix(": "), columns, rows, notes, statistics)
 
     def notes(self) -> Iterator[str]:
-        """Notes on the statistics behind the numbers, and warnings."""
-        yield (
-            "Estimand: the mean difference in the primary score, positive where the method is "
-            f"better, in the metric's own unit, {self._data()} Nothing is claimed about other data."
-        )
+        """What a reader has to know about these runs and differences."""
         count = len(self.differences)
-        yield (
-            "Paired t-test by seed; each interval by itself has 95 % coverage if no run collapses. "
-            f"Differences are decided at 5 % over {self._families()}, and so is 'equivalent': a "
-            "difference smaller than the margin that the data set declares (two one-sided tests). "
-            "Detectable: the smallest true difference that such a test finds with 80 % power."
-        )
-        yield (
-            "Nothing corrects for looking at several controls, or for seeds that are added after "
-            "looking, except at the planned looks of auxbench run --until decided."
-        )
         if self.declared_after:
             yield (
                 f"The confirmatory comparisons were declared when {self.declared_after} runs had "
                 "been made."
             )
-        yield sentence()
         if looked := [one.claim.alpha for one in self.differences if one.claim.alpha < ALPHA]:
             levels = ", ".join(f"{100 * alpha:g} %" for alpha in sorted(set(looked)))
             yield (
@@ -141,33 +127,10 @@ class Comparison:
         if self.absent:
             yield f"Not compared, because not recorded there: {', '.join(self.absent)}."
 
-    def _families(self) -> str:
-        """The families, in words; exact duplicates count as one comparison."""
-        confirmatory, exploratory = (
-            self.sizes.get(kind, 0) for kind in ("confirmatory", "exploratory")
-        )
-        if confirmatory:
-            text = f"the {counted(confirmatory, 'declared comparison')} (Holm)"
-            rest = f"the {counted(exploratory, 'other')}"
-            return f"{text}, and separately over {rest}" if exploratory else text
-        if exploratory == 1:
-            return "this one comparison"
-        return f"the family of {exploratory} comparisons recorded against the control (Holm)"
-
-    def _data(self) -> str:
-        """The data that differences are about, as part of a sentence."""
+    def explanation(self) -> tuple[str, ...]:
+        """The statistics behind the numbers."""
         places = {difference.place for difference in self.differences}
-        if set(self.fixed) == places:
-            return "on these data, over the randomness of training."
-        drawn = (
-            "over draws of the data, i.e. new samples or other splits of one fixed set (see "
-            "auxbench show dataset), and over the randomness of training"
-        )
-        return (
-            f"{drawn}, except for {', '.join(self.fixed)}: on its data."
-            if self.fixed
-            else f"{drawn}."
-        )
+        return tuple(explanation.comparison(places, self.fixed, self.sizes))
 
     def sentences(self) -> list[str]:
         """The conclusion on each difference, in one or two sentences."""

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 
-LEAST = 12  # characters to which a column of words may shrink
+SHORT = 24  # characters of a text that is not folded
+LONGEST = 40  # characters of a word that is not broken, such as a name
+
+
+Paint = Callable[[str], str]
 
 
 def grid(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], width: int
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numeric: Sequence[bool],
+    width: int,
+    paints: Mapping[int, Paint] | None = None,
 ) -> list[str]:
-    """The lines of a table that fits the width: words are folded where it is narrow, numbers not.
+    """The lines of a table that fits the width: texts are folded where it is narrow, numbers not.
 
-    Columns of numbers are aligned to the right. rich draws the same table in twenty times as long.
+    Names are not broken. Columns of numbers are aligned to the right. `paints` has functions that
+    colour the cells of columns, by their places. rich draws the same table in twenty times as long.
 
     >>> print(*grid(["name", "n"], [["hps", "1"], ["single", "20"]], [False, True], 80), sep="\\n")
      name     n
@@ -33,6 +42,9 @@ def grid(
     gaps = [" " * size for size in widths]
     for column, gap in zip(cells, gaps, strict=True):
         column[0] = [gap] * (head - len(column[0])) + column[0]  # titles stand on the line
+    for place, paint in (paints or {}).items():
+        head_cell, *body = cells[place]
+        cells[place] = [head_cell, *([paint(part) for part in parts] for parts in body)]
     lines = [
         " " + "  ".join(part or gap for part, gap in zip(line, gaps, strict=True))
         for row in zip(*cells, strict=True)
@@ -46,20 +58,31 @@ def _widths(
     titles: Sequence[str], columns: Sequence[Sequence[str]], numeric: Sequence[bool], width: int
 ) -> list[int]:
     """The width of every column, so that the table fits."""
-    wanted, least = [], []
-    for title, column, number in zip(titles, columns, numeric, strict=True):
-        cells = [_length(cell) for cell in column]
-        words = [_length(word) for word in title.split()]
-        wanted.append(max([_length(title), *cells]))
-        folded = cells if number else [min(LEAST, cell) for cell in cells]
-        least.append(max([*words, *folded], default=1))
-    # If the numbers alone are too wide, the terminal wraps the lines.
+    wanted = [
+        max(_length(title), *map(_length, column), 0)
+        for title, column in zip(titles, columns, strict=True)
+    ]
+    least = [
+        narrowest(title, column, number)
+        for title, column, number in zip(titles, columns, numeric, strict=True)
+    ]
+    # If the narrowest columns are too wide together, the terminal wraps the lines.
     slack = max(0, width - 2 * len(wanted) - sum(least))
     widths = []
     for most, few in zip(wanted, least, strict=True):
         widths.append(min(most, few + slack))
         slack -= widths[-1] - few
     return widths
+
+
+def narrowest(title: str, column: Sequence[str], number: bool) -> int:
+    """The width to which a column can be folded; numbers, short texts and names are not."""
+    words = title.split()
+    longest = max(map(_length, column), default=1)
+    if not number and longest > SHORT:
+        parts = (_length(word) for cell in column for word in cell.split())
+        longest = max(SHORT, min(max(parts, default=1), LONGEST))
+    return max([longest, *map(_length, words)])
 
 
 def _folded(text: str, width: int, right: bool) -> list[str]:

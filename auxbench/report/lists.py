@@ -23,14 +23,14 @@ def methods() -> Table:
     """
     columns = (
         Column("name", "method"),
-        Column("family", "family"),
-        Column("needs", "needs"),
+        Column("family", "family", spare=1),
+        Column("needs", "needs", spare=3),
         Column("forward", "forward", shown=False),
-        Column("backward", "backward"),
+        Column("backward", "backward", spare=2),
         Column("partial", "partial", shown=False),
         Column("jvp", "jvp", shown=False),
         Column("primary_differs", "primary differs", shown=False),
-        Column("paper", "paper"),
+        Column("paper", "paper", spare=4),
         Column("summary", "what it is"),
         Column("problem", "not usable", shown=False),
     )

@@ -32,14 +32,14 @@ def matrix(comparison: Comparison) -> Table:
     columns = [
         Column("method", "method"),
         Column("rank", "mean rank", 1),
-        Column("rank_low", "95 % interval", 1, upto="rank_high"),
+        Column("rank_low", "95 % interval", 1, upto="rank_high", spare=1),
         Column("rank_high", "rank high", shown=False),
         Column("decided", "better/same/worse"),
         *(Column(key, key, shown=False) for key in COUNTED),
     ]
     for place in places:
         columns += [
-            Column(f"{place}/text", place),
+            Column(f"{place}/text", place, telling=True),
             *(
                 Column(f"{place}/{key}", key, shown=False)
                 for key in (
@@ -55,7 +55,13 @@ def matrix(comparison: Comparison) -> Table:
     ]
     rows.sort(key=lambda row: (len(places) - len(grid[row["method"]]), row["rank"]))
     unit = next(iter(metrics)) if len(metrics) == 1 else "the metric of each problem"
-    return Table("", tuple(columns), rows, (*_notes(comparison, unit), *comparison.notes()))
+    return Table(
+        "",
+        tuple(columns),
+        rows,
+        (*_notes(comparison, unit), *comparison.notes()),
+        comparison.explanation(),
+    )
 
 
 def _standing(cells: dict[str, Difference], bounds: tuple[float, float] | None) -> dict[str, Any]:

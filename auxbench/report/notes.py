@@ -15,7 +15,7 @@ from auxbench.stats.runs import Runs
 
 
 def notes(runs: Runs, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Notes for the reader: first those on these rows, then those that every board has."""
+    """What a reader has to know about these rows."""
     for row in rows:
         if row["failed"]:
             places = runs.methods[row["method"]]
@@ -59,16 +59,6 @@ def notes(runs: Runs, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             f"Seconds and latency are those of {counted(classes[shown], 'run')} on {shown}; runs "
             f"on other hardware do not count in them: {rest}."
         )
-    yield (
-        "Score of the deployed network on the test split: mean over the seeds that finished, with "
-        "a 95 % t-interval. Costs are means per run, latency the median: passes and FLOPs of "
-        "training, parameters and MACs of what is deployed."
-    )
-    yield (
-        "Methods of a tier cannot be told apart from its best one (see auxbench compare); the rank "
-        "is a 95 % interval from a bootstrap over seeds."
-    )
-    yield "Do not judge by overlapping intervals; auxbench compare pairs the seeds."
 
 
 def provenance(runs: Runs) -> Iterator[str]:

@@ -16,14 +16,14 @@ from auxbench.report.tables import Column, Table
 from auxbench.spec.problem import problem_of
 
 RUNNING = (
-    Column("id", "run"),
+    Column("id", "run", spare=4),
     Column("problem", "problem"),
     Column("method", "method"),
     Column("seed", "seed"),
-    Column("step", "step"),
-    Column("steps", "of"),
-    Column("left", "left"),
-    Column("owner", "carried out by"),
+    Column("step", "step", spare=2),
+    Column("steps", "of", spare=2),
+    Column("left", "left", spare=1),
+    Column("owner", "carried out by", spare=3),
 )
 JOBS = (Column("state", "state"), Column("count", "jobs"), Column("example", "example"))
 FAILED = (

@@ -7,17 +7,17 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any
 
 from auxbench.errors import visible
 from auxbench.report.escape import escape, harmless
-from auxbench.report.grid import grid
+from auxbench.report.terminal import Shown, text
 
 Row = Mapping[str, Any]
 
 NOTHING = "—"
+ASK = "--explain says how these numbers are made."
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Column:
     `digits` is the number of decimals, or the key of the row's value that says it; `si` writes
     1.2 M for 1,200,000; `signed` writes a plus and is for numbers around zero. With `upto`, the key
     of an upper bound, the column reads [lower, upper]. People see only the `shown` columns; data
-    formats hold all.
+    formats hold all. `spare` and `telling` are for terminals (see `Shown`).
     """
 
     key: str
@@ -37,6 +37,8 @@ class Column:
     shown: bool = True
     signed: bool = False
     upto: str | None = None
+    spare: int = 0
+    telling: bool = False
 
     def text(self, row: Row) -> str:
         """The cell of a row as people see it; an em dash if there is no value.
@@ -76,6 +78,8 @@ class Column:
 class Table:
     """Rows of raw values by column key, with a title and notes for people.
 
+    The `explanation` says how the numbers are made, to those who ask.
+
     >>> table = Table("Scores", (Column("name", "method"), Column("mean", "mean", 1)),
     ...               ({"name": "hps", "mean": 41.26},))
     >>> print(render([table], "markdown"), end="")
@@ -90,6 +94,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: Sequence[Row]
     notes: tuple[str, ...] = ()
+    explanation: tuple[str, ...] = ()
 
     @property
     def shown(self) -> tuple[Column, ...]:
@@ -115,8 +120,10 @@ class Table:
         return bool(kinds) and all(issubclass(kind, int | float) for kind in kinds)
 
 
-def render(tables: Sequence[Table], style: str) -> str:
+def render(tables: Sequence[Table], style: str, explain: bool = True) -> str:
     """The tables as text, ending in a newline; `style` is text, markdown, latex, csv or json.
+
+    Without `explain` the text only says that explanations exist.
 
     Data formats hold raw values, not rounded ones: JSON is one list of the rows of all tables,
     with null for values that are missing or not finite, and CSV has a new header where the columns
@@ -126,6 +133,10 @@ def render(tables: Sequence[Table], style: str) -> str:
     >>> render([Table("", (Column("mean", "mean", 1),), ({"mean": 41.26},))], "json")
     '[\\n  {\\n    "mean": 41.26\\n  }\\n]\\n'
     """
+    if explain or style != "text":
+        tables = [replace(table, notes=(*table.notes, *table.explanation)) for table in tables]
+    elif any(table.explanation for table in tables):
+        tables = [replace(table, notes=(*table.notes, ASK)) for table in tables]
     if style == "json":
         return _json([row for table in tables for row in table.data()])
     if style == "csv":
@@ -197,32 +208,17 @@ def _csv(tables: Sequence[Table]) -> str:
 
 
 def _text(table: Table, notes: Sequence[str]) -> str:
-    width = _width()
-    title = [_filled(visible(table.title), width)] if table.title else []
-    tail = ["", *(_filled(visible(note), min(width, 100)) for note in notes)] if notes else []
-    return "\n".join([*title, *_lines(table, width), *tail]) + "\n"
-
-
-def _lines(table: Table, width: int) -> list[str]:
-    titles = [column.title for column in table.shown]
-    numeric = [table.numeric(column) for column in table.shown]
-    return grid(titles, table.texts(), numeric, width)
-
-
-@lru_cache(maxsize=1024)
-def _filled(text: str, width: int) -> str:
-    """Text in lines of this width; boards repeat many of their notes."""
-    from textwrap import fill
-
-    return fill(text, width)
-
-
-def _width() -> int:
-    """The terminal's width, or one that is enough for any table if there is no terminal."""
-    import shutil
-    import sys
-
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1_000
+    columns = [
+        Shown(
+            column.title,
+            [column.text(row) for row in table.rows],
+            table.numeric(column),
+            column.spare,
+            column.telling,
+        )
+        for column in table.shown
+    ]
+    return text(table.title, columns, notes)
 
 
 def _markdown(table: Table, notes: Sequence[str]) -> str:

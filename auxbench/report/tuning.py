@@ -9,16 +9,16 @@ from auxbench.records.ledger import Tuning
 from auxbench.report.tables import Column, Table
 
 COLUMNS = (
-    Column("problem", "problem"),
+    Column("problem", "problem", spare=1),
     Column("method", "method"),
     Column("selected", "selected"),
     Column("score", "validation score", 4),
-    Column("default", "with defaults", 4),
-    Column("trials", "trials"),
+    Column("default", "with defaults", 4, spare=2),
+    Column("trials", "trials", spare=3),
     Column("failed", "failed"),
-    Column("seeds", "seeds"),
-    Column("seconds", "tuning s", 1),
-    Column("flops", "tuning FLOPs", si=True),
+    Column("seeds", "seeds", spare=4),
+    Column("seconds", "tuning s", 1, spare=5),
+    Column("flops", "tuning FLOPs", si=True, spare=6),
 )
 
 

@@ -23,14 +23,28 @@ from auxbench.training.signals import Row
 Optimizers = Callable[[Sequence[Parameter], Recipe], torch.optim.Optimizer]
 
 OPTIMIZERS: dict[str, Optimizers] = {
-    "adam": lambda parameters, recipe: torch.optim.Adam(parameters, recipe.learning_rate),
+    "adam": lambda parameters, recipe: torch.optim.Adam(
+        parameters, recipe.learning_rate, fused=_on_gpu(parameters)
+    ),
     "adamw": lambda parameters, recipe: torch.optim.AdamW(
-        parameters, recipe.learning_rate, weight_decay=recipe.weight_decay
+        parameters,
+        recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=_on_gpu(parameters),
     ),
     "sgd": lambda parameters, recipe: torch.optim.SGD(
-        parameters, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay
+        parameters,
+        recipe.learning_rate,
+        momentum=0.9,
+        weight_decay=recipe.weight_decay,
+        fused=_on_gpu(parameters),
     ),
 }
+
+
+def _on_gpu(parameters: Sequence[Parameter]) -> bool | None:
+    """True on a GPU, where one kernel updates all parameters; None leaves the choice to torch."""
+    return True if parameters and all(parameter.is_cuda for parameter in parameters) else None
 
 
 class Descent(Phase):

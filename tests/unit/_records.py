@@ -11,6 +11,17 @@ from auxbench.spec.budget import BUDGETS
 from auxbench.spec.run import Run
 from auxbench.spec.study import CHANGES
 
+PRIMARY = {
+    "task": "segmentation",
+    "metric": "miou",
+    "version": 1,
+    "unit": "%",
+    "direction": "up",
+    "split": "test",
+    "network": "deployed",
+    "value": 50.0,
+}
+
 
 def record(
     method: str,

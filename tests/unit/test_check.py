@@ -483,7 +483,7 @@ def test_a_file_without_a_method_is_one_line(tmp_path: Path, text: str, says: st
     [
         ("pc_grad", "no method is called 'pc_grad'; did you mean 'pcgrad'?"),
         ("hps+auxnas", "names two architectures"),
-        ("pcgrad:beta=1", "'pcgrad' has no option 'beta'; it has no options."),
+        ("pcgrad:beta=1", "'pcgrad' has no option 'beta'; choose one of every."),
         ("./none.py", "file 'none.py' is not there; name one that is."),
         ("{folder}/pcgrad.py", "has the name of another method, 'pcgrad'; rename the file."),
         ("{folder}/My Method.py", "has a name that no method can have; rename it to lower-case"),

@@ -56,7 +56,7 @@ def test_all_problems_are_one_family_and_keep_their_own_units() -> None:
     assert [row["p_holm"] for row in rows] == pytest.approx(holm(raised).tolist())
     assert {row["place"].split(" with")[0] for row in rows} == {"rooms segmentation", "rooms depth"}
     assert "the family of 3 comparisons recorded against the control (Holm)" in " ".join(
-        comparison.notes()
+        comparison.explanation()
     )
     assert "| problem |" in render([comparison.table()], "markdown")
 
@@ -65,8 +65,8 @@ def test_one_problem_needs_no_column_for_it() -> None:
     table = compare(RECORDS, [], control="single").table()
     header = next(line for line in render([table], "markdown").splitlines() if "|" in line)
     assert header == (
-        "| method | control | pairs | difference | 95 % interval | median | sign-flip interval "
-        "| adjusted p | correlation | detectable | verdict |"
+        "| method | control | verdict | pairs | difference | 95 % interval | median "
+        "| sign-flip interval | adjusted p | correlation | detectable |"
     )
     assert table.title == "rooms segmentation with depth; resnet18; budget small: miou in %"
 
@@ -170,7 +170,7 @@ def test_where_nobody_has_a_score_nothing_is_compared() -> None:
 
 
 def test_notes_name_the_estimand_the_test_and_the_correction() -> None:
-    notes = " ".join(compare(RECORDS, [], control="single").notes())
+    notes = " ".join(compare(RECORDS, [], control="single").explanation())
     for words in (
         "Estimand: the mean difference",
         "randomness of training",
@@ -268,7 +268,7 @@ def test_declared_comparisons_are_a_family_of_their_own() -> None:
     }
     (hps,) = [d for d in comparison.differences if d.method == "hps"]
     assert hps.decision.p == pytest.approx(hps.result.p)  # nothing to correct for
-    notes = " ".join(comparison.notes())
+    notes = " ".join([*comparison.notes(), *comparison.explanation()])
     assert "the 1 declared comparison (Holm), and separately over the 4 others" in notes
     assert "declared when" not in notes
     late = compare(ALL, [], "single", declared={("hps", "single"): 7})

@@ -135,7 +135,7 @@ def signals(case: Case) -> dict[str, Any]:
     plain, rows = (
         Gradients(training.learner.objective(batch), parameters, group=group()) for _ in range(2)
     )
-    reach = [sorted(map(list(map(id, parameters)).index, part)) for part in plain.reach]
+    reach = [sorted(map(list(map(id, parameters)).index, part)) for part in plain.graph.reach]
     found = {"norms": plain.norms, "losses": plain.signals.losses, "gramian": rows.gramian}
     weights = torch.arange(1.0, 1.0 + len(plain.losses), dtype=torch.float64)
     written = []

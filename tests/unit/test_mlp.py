@@ -185,7 +185,7 @@ def test_spellings_of_one_network_are_one_text() -> None:
         ("mpl", 9, False, "no backbone is called 'mpl'; did you mean 'mlp'?"),
         ("mlp:dept=3", 9, False, "'mlp' has no option 'dept'; did you mean 'depth'?"),
         ("mlp:width=x", 9, False, "option 'width' of 'mlp' is 'x', which is not a whole number"),
-        ("mlp:depth=0", 9, False, "option 'depth' of 'mlp' is 0, out of range; give >= 1."),
+        ("mlp:depth=0", 9, False, "option 'depth' of 'mlp' is 0, out of range; give 1 to 1000."),
     ],
 )
 def test_refusals(text: str, features: int, pretrained: bool, message: str) -> None:

@@ -109,7 +109,7 @@ def test_a_seed_draws_the_split_and_reports_say_so(command: Command) -> None:
         **{("orchard", seed): seed for seed in range(3)},
         **{("orchard:draw=7", seed): 7 for seed in range(3)},
     }
-    compare = ("compare", "--control", "single", "--results", "here", "--dataset")
+    compare = ("compare", "--explain", "--control", "single", "--results", "here", "--dataset")
     both, kept = (" ".join(command(*compare, name).split()) for name in datasets.split(","))
     assert "over draws of the data" in both
     assert "except for orchard:draw=7 weight with sugar: on its data." in both

@@ -20,22 +20,12 @@ from auxbench.report.plan import table
 from auxbench.report.tables import render
 from auxbench.spec.registry import METHODS
 from auxbench.spec.run import Run
+from tests.unit._records import PRIMARY
 
 SMALL = "toy:train=40:validation=4:test=4"
 CHAINS = ["arml+forkmerge", "auxnas:warmup=3+autolambda", "auxilearn+pcgrad"]
 # Which of the tasks cost a partial pass depends on the gradients of the batch.
 GATED = {"gcs", "pripcgrad"}
-
-PRIMARY = {
-    "task": "segmentation",
-    "metric": "miou",
-    "version": 1,
-    "unit": "%",
-    "direction": "up",
-    "split": "test",
-    "network": "deployed",
-    "value": 50.0,
-}
 
 
 def planned(method: str, steps: int, **words: Any) -> Run:

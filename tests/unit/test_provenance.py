@@ -92,10 +92,10 @@ def test_stale_runs_are_trained_again(tmp_path: Path) -> None:
     study = Study.of("single,hps", "toy", seeds=2, budget="demo")
     store = Store(tmp_path)
     for run in study.runs:
-        store.append(record(run, "done", provenance=provenance_of(run)))
+        store.append(record(run, "done", provenance=provenance_of(run), primary=_records.PRIMARY))
     assert [len(part) for part in study.split(store)] == [4, 0, 0]
     old, new = study.runs[:2]
-    store.append(record(old, "done"))
+    store.append(record(old, "done", primary=_records.PRIMARY))
     changed = provenance_of(new)
     changed["code"]["datasets"]["toy"]["digest"] = "0" * 16
     store.append(record(new, "diverged", provenance=changed))

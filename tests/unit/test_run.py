@@ -23,6 +23,7 @@ from auxbench.records.store import Store
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.run import Run
 from auxbench.training import checkpoint as state
+from tests.unit._records import PRIMARY
 
 RUN = Run(
     "rooms:test=4:train=8:validation=4",
@@ -165,7 +166,8 @@ def test_failed_runs_are_tried_again_and_diverged_ones_are_not(tmp_path: Path) -
     store = Store(tmp_path)
     for run, status in zip(study.runs, ["done", "diverged", "killed", "oom"], strict=True):
         made_by = run_module.provenance_of(run)
-        store.append(run_module.record(run, status, provenance=made_by))
+        scored = {"primary": PRIMARY} if status == "done" else {}
+        store.append(run_module.record(run, status, provenance=made_by, **scored))
     assert [run.seed for run in study.split(store).missing] == [2, 3]
     assert [run.seed for run in study.split(store, retry=True).missing] == [1, 2, 3]
 

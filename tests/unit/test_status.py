@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from auxbench.records import claims
 from auxbench.records.claims import FILE, Claims, Owner
 from auxbench.records.record import record as make
 from auxbench.records.store import Store
+from auxbench.report import status as status_report
 from auxbench.report.status import ended, running
+from auxbench.report.tables import Column, Table
 from tests.unit._records import record
 
 
@@ -113,3 +116,22 @@ def test_a_process_that_is_killed_is_tried_again_twice(
     )
     assert len(started) == 3
     assert frame["reason"].tolist() == ["the process was ended by signal 9"]
+
+
+def test_status_follows_runs_until_none_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([1, 1, 0, 0])
+    waited: list[float] = []
+
+    def under_way(folder: Path) -> Table:
+        rows = [{"method": "auxnas"}] * next(looks)
+        return Table("Under way", (Column("method", "method"),), rows)
+
+    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(status_report, "running", under_way)
+    shown = CliRunner().invoke(status, ["--follow", "--results", str(tmp_path)])
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.count("auxnas") == 2
+    assert "Nothing is recorded." in shown.output
+    assert waited == [2.0, 2.0]
