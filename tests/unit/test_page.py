@@ -152,6 +152,14 @@ def test_the_conclusion_names_what_was_found(folder: Path) -> None:
     assert against["use"] == "hps"
 
 
+def test_it_explains_how_it_was_decided(folder: Path) -> None:
+    found = made(folder)
+    told = " ".join(found["notes"]["single"])
+    for words in ("Estimand", "Paired t-test by seed", found["calibration"]):
+        assert words in told
+    assert any("cannot be told apart" in note for note in found["problems"][0]["notes"])
+
+
 def test_failures_are_in_it_with_their_reasons(folder: Path) -> None:
     found = made(folder)
     one = found["problems"][0]

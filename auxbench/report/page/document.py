@@ -61,7 +61,9 @@ def document(
             one.differences[0].control: _headline(found, one.differences[0].control)
             for one in comparisons
         },
-        "notes": {one.differences[0].control: list(one.notes()) for one in comparisons},
+        "notes": {
+            one.differences[0].control: [*one.explanation(), *one.notes()] for one in comparisons
+        },
         "pools": pools.to_json(),
         "parts": parts(name for one in found for names in one["parts"] for name in names),
         "legend": LEGEND,

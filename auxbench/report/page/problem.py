@@ -81,7 +81,7 @@ def problem(
         "runs": _runs(runs, order, details, pools),
         "lines": [_lines(runs, method, details) for method in order],
         "differs": [_differs(runs, method, details) for method in order],
-        "notes": list(board.notes),
+        "notes": [*board.notes, *board.explanation],
         "provenance": list(provenance(runs)),
         "origins": _origins(runs),
     }
