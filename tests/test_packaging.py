@@ -59,6 +59,8 @@ def test_the_wheel_installs_one_package_with_everything_in_it(wheel: Path) -> No
         for path in (ROOT / folder).rglob("*.py"):
             assert f"auxbench/{inside}{path.relative_to(ROOT / folder)}" in names
     assert "auxbench/py.typed" in names
+    for path in (ROOT / "auxbench" / "report" / "page").iterdir():
+        assert path.is_dir() or f"auxbench/report/page/{path.name}" in names
 
 
 def test_the_installed_package_finds_its_parts_and_trains(installed: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands that draw conclusions: `leaderboard`, `compare` and `calibrate`."""
+"""Commands that draw conclusions: `leaderboard`, `compare`, `report` and `calibrate`."""
 
 from __future__ import annotations
 
@@ -90,6 +90,42 @@ def compare(
             click.echo(line)
         click.echo()
     show([table(comparison)], style, explain)
+
+
+@click.command()
+@click.option("--out", default="report.html", show_default=True, help="File of the page.")
+@click.option(
+    "--control",
+    "controls",
+    default="single,hps",
+    show_default=True,
+    help="Methods that the others are compared with.",
+)
+@filters
+def report(out: str, controls: str, results: str, **chosen: str | None) -> None:
+    """Write one HTML page with conclusions, boards, figures and runs. It needs no network."""
+    from pathlib import Path
+
+    from auxbench.data.progress import counted
+    from auxbench.records.declared import Declared
+    from auxbench.records.looks import Looks
+    from auxbench.records.store import Store
+    from auxbench.report.page.detail import Detail
+    from auxbench.report.page.document import document
+    from auxbench.report.page.html import page
+
+    made = document(
+        rows(results),
+        Store(Path(results)).kept(Detail.of),
+        folder=results,
+        controls=split_list(controls),
+        within=set(rows(results, **chosen)["problem"]) if any(chosen.values()) else None,
+        looks=Looks(results).latest(),
+        declared=Declared(results).pairs(),
+    )
+    Path(out).write_text(page(made), encoding="utf-8")
+    shown = counted(made["runs"], "run"), counted(len(made["problems"]), "problem")
+    click.echo(f"wrote {out}: {shown[0]} on {shown[1]}.")
 
 
 @click.command()

@@ -34,6 +34,7 @@ for command in (
     lists.show,
     boards.leaderboard,
     boards.compare,
+    boards.report,
     boards.calibrate,
     parts.new,
     parts.check,

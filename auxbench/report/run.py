@@ -56,7 +56,7 @@ def _facts(record: dict[str, Any]) -> Table:
         for name, values in selected.get(key, {}).items():
             facts[f"{name} at the {when}"] = f"{min(values):.4f} to {max(values):.4f}"
     if record["environment"]:
-        facts |= _surroundings(record["environment"])
+        facts |= surroundings(record["environment"])
     facts["stale"] = stale(record)
     facts["command"] = command(record)
     rows = [{"fact": fact, "value": str(value)} for fact, value in facts.items() if value != ""]
@@ -94,7 +94,9 @@ def command(record: Mapping[str, Any]) -> str:
     return " ".join(["auxbench run", *options, *(["--pretrained"] * run["pretrained"])])
 
 
-def _surroundings(environment: dict[str, Any]) -> dict[str, Any]:
+def surroundings(environment: Mapping[str, Any]) -> dict[str, str]:
+    """The versions and the machine of a run, in words."""
+
     def get(key: str) -> str:
         value = environment.get(key)
         return "unknown" if value is None else str(value)

@@ -120,18 +120,22 @@ class ScoredProblem:
         scores = self.oriented(order)
         if not scores.size:
             return {name: (1, 1.0, float(len(order))) for name in order}
-        pairs = list(combinations(range(len(order)), 2))
-        raised = holm(self._pairwise(order, scores, pairs)) if pairs else np.ones(0)
-        apart = {
-            (order[one], order[other]): bool(p <= ALPHA)
-            for (one, other), p in zip(pairs, raised, strict=True)
-        }
         low, high = rank_intervals(scores)
-        tier = tiers(order, apart)
+        tier = tiers(order, self.apart(order))
         return {
             name: (tier[name], float(low[place]), float(high[place]))
             for place, name in enumerate(order)
         }
+
+    def apart(self, order: Sequence[str]) -> dict[tuple[str, str], bool]:
+        """The pairs of methods, each in this order, and whether they can be told apart."""
+        scores = self.oriented(order)
+        pairs = list(combinations(range(len(order)), 2)) if scores.size else []
+        raised = holm(self._pairwise(order, scores, pairs)) if pairs else np.ones(0)
+        found = dict.fromkeys(combinations(order, 2), False)
+        for (one, other), p in zip(pairs, raised, strict=True):
+            found[order[one], order[other]] = bool(p <= ALPHA)
+        return found
 
     def _pairwise(
         self, order: Sequence[str], scores: Numbers, pairs: list[tuple[int, int]]

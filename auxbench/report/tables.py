@@ -110,6 +110,10 @@ class Table:
         """The rows as people see them."""
         return [[column.text(row) for column in self.shown] for row in self.rows]
 
+    def data(self) -> list[dict[str, Any]]:
+        """The rows as data formats hold them: raw values, None for those that are not finite."""
+        return [_raw(self, row) for row in self.rows]
+
     def numeric(self, column: Column) -> bool:
         """Return whether a column holds numbers, and is aligned to the right."""
         kinds = {type(row.get(column.key)) for row in self.rows} - {type(None)}
@@ -134,8 +138,7 @@ def render(tables: Sequence[Table], style: str, explain: bool = True) -> str:
     elif any(table.explanation for table in tables):
         tables = [replace(table, notes=(*table.notes, ASK)) for table in tables]
     if style == "json":
-        rows = [_raw(table, row) for table in tables for row in table.rows]
-        return _json(rows)
+        return _json([row for table in tables for row in table.data()])
     if style == "csv":
         return _csv(tables)
     if style == "latex":

@@ -1,0 +1,178 @@
+"""The page in a browser: it opens from a file, alone, and does what it promises."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auxbench.report.page.detail import Detail
+from auxbench.report.page.document import document
+from auxbench.report.page.html import page as html
+from auxbench.stats import frame
+from tests.unit._records import record, study
+from tests.unit.test_page import HOSTILE, curve, large
+
+pytestmark = pytest.mark.slow
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("there is no chromium")
+    with sync.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    scores = {
+        "single": [40.0, 41.0, 39.5, 40.2, 40.1],
+        "hps": [42.0, 43.1, 41.4, 42.5, 42.0],
+        "pcgrad": [42.1, 43.0, 41.5, 42.4, 42.2],
+        "uw": [38.0, 39.1, 37.6, 38.1, 38.3],
+    }
+    records = study(scores) + study(scores, dataset="toy", direction="down")
+    records = [{**one, "curve": curve(one["run"]["seed"])} for one in records]
+    records.append({**record("uw", 5, None, status="error"), "reason": HOSTILE})
+    made = document(frame(records), {one["id"]: Detail.of(one) for one in records}, folder="here")
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(html(made), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def page(browser: Any, file: Path) -> Iterator[Any]:
+    """The opened page; whatever the console said or asked for fails the test."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("dialog", lambda dialog: said.append(dialog.message))
+    opened.on(
+        "request", lambda asked: asked.url.startswith(("file:", "blob:")) or said.append(asked.url)
+    )
+    visit(opened, file)
+    yield opened
+    opened.close()
+    assert said == []
+
+
+def visit(page: Any, file: Path, words: str = "") -> None:
+    page.goto("about:blank")
+    page.goto(f"{file.as_uri()}{words}")
+    page.wait_for_selector("html[data-ready]")
+
+
+def column(page: Any, place: int) -> list[str]:
+    return list(page.locator(f"#board tbody tr > :nth-child({place})").all_inner_texts())
+
+
+def test_it_says_first_what_can_be_concluded(page: Any) -> None:
+    assert "better than single" in page.locator("h1").inner_text()
+    assert page.locator(".card").count() == 2
+
+
+def test_tiers_without_a_filter_are_those_of_the_board(page: Any) -> None:
+    data = json.loads(page.locator("#data").text_content())
+    board = data["problems"][0]["board"]["columns"]
+    known = dict(zip(board["method"], map(str, board["tier"]), strict=True))
+    assert dict(zip(column(page, 2), column(page, 1), strict=True)) == known
+
+
+def test_it_sorts_and_keeps_the_order_in_the_address(page: Any, file: Path) -> None:
+    page.click('[data-sort="mean"]')
+    up = column(page, 3)
+    assert up == sorted(up, key=float)
+    page.click('[data-sort="mean"]')
+    assert column(page, 3) == up[::-1]
+    address = page.url
+    assert "sort=mean" in address
+    visit(page, file, "#" + address.partition("#")[2])
+    assert column(page, 3) == up[::-1]
+
+
+def test_a_filter_forms_tiers_again(page: Any) -> None:
+    page.select_option('[data-field="family"]', "loss weighting")
+    assert sorted(column(page, 2)) == ["single", "uw"]
+    assert min(map(int, column(page, 1))) == 1
+    assert "formed again" in page.locator("#board .note").inner_text()
+    page.click("text=Clear filters")
+    assert len(column(page, 2)) == 4
+
+
+def test_columns_can_be_hidden(page: Any, file: Path) -> None:
+    page.click("#columns summary")
+    page.locator("#columns label", has_text="rank").locator("input").uncheck()
+    assert page.locator('[data-sort="rank"]').count() == 0
+    visit(page, file, "#" + page.url.partition("#")[2])
+    assert page.locator('[data-sort="rank"]').count() == 0
+
+
+def test_from_a_cell_to_its_seeds_to_the_command_and_back(page: Any, file: Path) -> None:
+    page.locator("#board .link.name", has_text="pcgrad").click()
+    assert page.locator("#drill tbody tr").count() == 5
+    page.locator("#drill tbody .link").first.click()
+    assert "auxbench run --methods pcgrad" in page.locator("#drill pre").first.inner_text()
+    assert "--seeds 0-0" in page.locator("#drill pre").first.inner_text()
+    address = page.url
+    page.click("#drill >> text=Back")
+    assert page.locator("#drill tbody tr").count() == 5
+    page.keyboard.press("Escape")
+    assert not page.locator("#drill").is_visible()
+    visit(page, file, "#" + address.partition("#")[2])
+    assert "--seeds 0-0" in page.locator("#drill pre").first.inner_text()
+
+
+def test_a_method_has_its_page_with_bibtex(page: Any) -> None:
+    page.locator("#methods .link", has_text="pcgrad").click()
+    assert "yu2020pcgrad" in page.locator("#drill").inner_text()
+
+
+def test_hostile_texts_stay_texts(page: Any) -> None:
+    assert "</script><script>alert(1)" in page.locator("#trust").inner_text()
+
+
+def test_the_keyboard_opens_a_row_of_the_forest(page: Any) -> None:
+    page.locator("#forest g.row").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#drill").is_visible()
+
+
+@pytest.mark.parametrize("name", ["boards.csv", "comparisons.json", "runs.csv", "report.json"])
+def test_data_can_be_taken_home(page: Any, name: str) -> None:
+    with page.expect_download() as started:
+        page.click(f'[data-file="{name}"]')
+    text = Path(started.value.path()).read_text("utf-8")
+    assert "pcgrad" in text
+    if name.endswith("json"):
+        json.loads(text)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_fits_every_width_in_both_themes(page: Any, width: int, scheme: str) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_selector(f"html[data-theme={scheme}]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click("#theme")
+    assert page.evaluate("document.documentElement.dataset.theme") != scheme
+
+
+def test_a_large_study_is_drawn_in_a_second(page: Any, tmp_path: Path) -> None:
+    path = tmp_path / "large.html"
+    path.write_text(large(), encoding="utf-8")
+    visit(page, path)
+    spent = page.evaluate("performance.measure('drawn', 'begin', 'end').duration")
+    assert page.locator("#heat tbody tr").count() > 40
+    assert spent < 3000  # a second on an idle machine; tests share theirs
