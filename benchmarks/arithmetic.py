@@ -8,7 +8,6 @@ somebody would write it. Everybody takes turns, and a ratio is the median over r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -185,12 +184,7 @@ def main(
         "threads": torch.get_num_threads(),
         "environment": environment(),
     }
-    click.echo(table(result))
-    if target:
-        target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    if page:
-        text = steps.refreshed(page.read_text(encoding="utf-8"), table(result), FIRST, LAST)
-        page.write_text(text, encoding="utf-8")
+    steps.publish(result, table(result), target, page, FIRST, LAST)
 
 
 if __name__ == "__main__":

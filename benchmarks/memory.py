@@ -146,12 +146,7 @@ def main(target: Path | None, page: Path | None, methods: str | None) -> None:
         "saving": saving(),
         "environment": environment(),
     }
-    click.echo(table(result))
-    if target:
-        target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    if page:
-        text = steps.refreshed(page.read_text(encoding="utf-8"), table(result), FIRST, LAST)
-        page.write_text(text, encoding="utf-8")
+    steps.publish(result, table(result), target, page, FIRST, LAST)
 
 
 if __name__ == "__main__":

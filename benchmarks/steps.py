@@ -525,6 +525,23 @@ def _notes(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"Without `{method}`: {why}"
 
 
+def publish(
+    result: Mapping[str, Any],
+    block: str,
+    target: Path | None,
+    page: Path | None,
+    opening: str = FIRST,
+    closing: str = LAST,
+) -> None:
+    """Print the table, and write the result as JSON and the table into a page where asked."""
+    click.echo(block)
+    if target:
+        target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if page:
+        text = refreshed(page.read_text(encoding="utf-8"), block, opening, closing)
+        page.write_text(text, encoding="utf-8")
+
+
 def refreshed(page: str, block: str, opening: str = FIRST, closing: str = LAST) -> str:
     """The page with the block between its marks replaced; errors: `UsageError` without marks.
 
@@ -594,12 +611,7 @@ def main(
         **peer,
         "environment": environment(),
     }
-    click.echo(table(result))
-    if target:
-        target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    if page:
-        text = refreshed(page.read_text(encoding="utf-8"), table(result))
-        page.write_text(text, encoding="utf-8")
+    publish(result, table(result), target, page)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def cell(value: float | Ratio | None, bar: float | None = None) -> str:
 
 
 def brackets(*rounds: int) -> str:
-    """The meaning of the numbers in brackets, for tables whose rows had so many rounds.
+    """The meaning of the numbers in brackets, for tables whose rows had these numbers of rounds.
 
     >>> brackets(16)
     'in brackets intervals of 95 % by order statistics'

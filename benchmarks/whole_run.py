@@ -12,7 +12,6 @@ is what auxbench does besides. Plain sum of three tasks:
 from __future__ import annotations
 
 import cProfile
-import json
 import pstats
 import statistics
 import tempfile
@@ -237,12 +236,7 @@ def main(
         "threads": torch.get_num_threads(),
         "environment": environment(),
     }
-    click.echo(table(result))
-    if target:
-        target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    if page:
-        text = steps.refreshed(page.read_text(encoding="utf-8"), table(result), FIRST, LAST)
-        page.write_text(text, encoding="utf-8")
+    steps.publish(result, table(result), target, page, FIRST, LAST)
 
 
 if __name__ == "__main__":

@@ -190,8 +190,11 @@ def _default(key: str, value: Any, kind: Any) -> Any:
     if not plain or isinstance(value, bool) is not is_flag:
         wanted = "true or false" if is_flag else "a text, a number or a list of these"
         raise UsageError(f"{key} is {str(value)[:60]} in the config; write {wanted}.")
+    parts = value if isinstance(value, list) else [value]
+    if any("\0" in str(part) for part in parts):  # which no command line can hold
+        raise UsageError(f"{key} holds a null character in the config; leave it out.")
     # The trailing comma keeps a list of one a list.
-    return ",".join([*map(str, value), ""]) if isinstance(value, list) else value
+    return ",".join([*map(str, parts), ""]) if isinstance(value, list) else value
 
 
 def _read_config(context: click.Context, option: click.Parameter, path: Path | None) -> None:

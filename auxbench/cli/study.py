@@ -48,21 +48,7 @@ def run(
     check(words)
     if words["executor"] == "local" and not launched():
         start_early(words["device"], words["jobs"], words["threads"])
-    try:
-        _run(methods, dataset, declare, until, max_seeds, control, words)
-    finally:
-        drop_early()
-
-
-def _run(
-    methods: str,
-    dataset: str,
-    declare: str | None,
-    until: str | None,
-    max_seeds: int,
-    control: str,
-    words: dict[str, Any],
-) -> None:
+        click.get_current_context().call_on_close(drop_early)
     from auxbench import run as carry_out
 
     _declare(declare, words["results"])

@@ -67,7 +67,7 @@ class Comparison:
         return Table(title.removesuffix(": "), columns, rows, notes, statistics)
 
     def notes(self) -> Iterator[str]:
-        """What a reader has to know about these runs and differences."""
+        """Notes on these differences: their families, collapses, failures, stale or mixed runs."""
         count = len(self.differences)
         if self.declared_after:
             yield (

@@ -16,7 +16,7 @@ VERDICTS = {
 
 
 def conclusions(differences: Sequence[Difference]) -> Iterator[str]:
-    """What can be concluded: a sentence for each of a few differences, else a line per verdict.
+    """The conclusions: a sentence for each of a few differences, or else a line for each verdict.
 
     Methods of a line are in the order of their differences, the best first.
     """

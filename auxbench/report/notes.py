@@ -15,7 +15,7 @@ from auxbench.stats.runs import Runs
 
 
 def notes(runs: Runs, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What a reader has to know about these rows."""
+    """Notes on these rows: failures, changed networks, stale or mixed runs, busy machines."""
     for row in rows:
         if row["failed"]:
             places = runs.methods[row["method"]]

@@ -69,6 +69,7 @@ def config(folder: Path, key: str, value: str) -> str:
         ("backbone", '["mlp", "mlp"]'),
         ("backbone", '"mlp:depth=1000000000"'),
         ("auxiliary", "[1, 2]"),
+        ("results", '"a\\u0000b"'),
     ],
 )
 def test_a_wrong_value_in_a_config_is_refused_in_one_line(

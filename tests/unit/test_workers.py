@@ -135,7 +135,7 @@ def test_workers_leave_the_threads_of_a_step_alone() -> None:
 
 
 def results(record: dict[str, Any]) -> dict[str, Any]:
-    """What a record says about results: all but times and surroundings."""
+    """The results in a record: everything but times and surroundings."""
     kept = {key: record[key] for key in ("id", "status", "primary", "scores", "curve", "selected")}
     counts = ("forward", "backward", "partial", "jvp", "examples", "flops")
     return kept | {key: record["training"][key] for key in counts}

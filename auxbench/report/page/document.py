@@ -35,7 +35,7 @@ def document(
     looks: Looks | None = None,
     declared: Mapping[Pair, int] | None = None,
 ) -> dict[str, Any]:
-    """What a page shows of the runs in a frame, whose details are given by their ids.
+    """The content of a page on the runs in a frame, whose details are given by their ids.
 
     Every one of `controls` that is recorded beside other methods has its own comparisons. `within`,
     names of problems, selects what is shown but not how it is judged, as in `compare`.

@@ -54,7 +54,7 @@ def short(value: Any, digits: int = 4) -> float | int | None:
 
 
 def thinned(count: int, most: int) -> list[int]:
-    """At most so many places of `count`, evenly spread, with the first and the last one.
+    """Evenly spaced indices below `count`, at most `most`, including the first and the last.
 
     >>> thinned(5, 12), thinned(100, 4)
     ([0, 1, 2, 3, 4], [0, 33, 66, 99])

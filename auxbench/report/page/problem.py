@@ -143,7 +143,7 @@ def _lines(runs: Runs, method: str, details: Mapping[str, Detail]) -> dict[str, 
 
 
 def _differs(runs: Runs, method: str, details: Mapping[str, Detail]) -> str:
-    """How the operators of the deployed network differ from the single-task one's; or ''."""
+    """The difference of the deployed network's operators from the single-task one's, in words."""
     return next((one.differs for one in _details(runs, method, details) if one.differs), "")
 
 
