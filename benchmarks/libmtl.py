@@ -119,7 +119,11 @@ def _nothing_installed() -> Iterator[None]:
 
 
 def step(
-    method: str, tasks: int, checkout: Path, make_hand: Callable[[int], Any]
+    method: str,
+    tasks: int,
+    checkout: Path,
+    make_hand: Callable[[int], Any],
+    device: str = "cpu",
 ) -> Callable[[], object] | None:
     """The method as LibMTL's trainer uses it, on a network made by hand; None where it has none.
 
@@ -130,7 +134,7 @@ def step(
     if name is None or not (checkout / PACKAGE / WEIGHTING / f"{name}.py").is_file():
         return None
     try:
-        made = _step(weighting(checkout, name), tasks, make_hand(tasks))
+        made = _step(weighting(checkout, name), tasks, make_hand(tasks), device)
         made()
     except Exception as error:  # of old code under a new torch, and of missing packages
         click.echo(f"{method} by LibMTL is left out: {_cause(error)}", err=True)
@@ -147,7 +151,7 @@ def _cause(error: BaseException) -> str:
     return " ".join(str(cause).split()) or type(cause).__name__
 
 
-def mixed(weighting: Any, tasks: int, hand: Any) -> Any:
+def mixed(weighting: Any, tasks: int, hand: Any, device: str = "cpu") -> Any:
     """A model in LibMTL's sense: its weighting, on the shared parameters of a network by hand."""
     kind = type(
         "Mixed",
@@ -155,7 +159,7 @@ def mixed(weighting: Any, tasks: int, hand: Any) -> Any:
         {
             "task_num": tasks,
             "task_name": [str(task) for task in range(tasks)],
-            "device": torch.device("cpu"),
+            "device": torch.device(device),
             "rep_grad": False,
             "multi_input": False,
             "epoch": EPOCH,
@@ -167,16 +171,16 @@ def mixed(weighting: Any, tasks: int, hand: Any) -> Any:
     )
     model = kind()
     model.init_param()
-    return model
+    return model.to(device)
 
 
-def _step(weighting: Any, tasks: int, hand: Any) -> Callable[[], object]:
-    model = mixed(weighting, tasks, hand)
+def _step(weighting: Any, tasks: int, hand: Any, device: str) -> Callable[[], object]:
+    model = mixed(weighting, tasks, hand, device)
     if learned := list(model.parameters()):
         hand.optimizer.add_param_group({"params": learned})
 
     def stepped() -> None:
-        losses = torch.zeros(tasks)
+        losses = torch.zeros(tasks, device=device)
         for place, loss in enumerate(hand.losses(hand.features())):
             losses[place] = loss
         losses.sum().item()

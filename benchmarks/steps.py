@@ -54,6 +54,7 @@ from auxbench.training.learner import Learner, make_balancers, start
 from auxbench.training.phase import LazyBatches
 
 BACKBONE, SIDE, BATCH, TOGETHER = "resnet18", 96, 32, 8
+DEVICE = "cpu"
 SHARPER = 4  # times as many rounds of those that have a bar, whose ratios are near it
 RECIPE = BUDGETS["standard"]
 POOL = (
@@ -121,7 +122,7 @@ def batch(tasks: int) -> Batch:
         else:
             shape = (BATCH, task.outputs, SIDE, SIDE)
             targets[task.name] = torch.rand(shape, generator=generator)
-    return Batch(inputs, targets)
+    return Batch(inputs.to(DEVICE), {name: each.to(DEVICE) for name, each in targets.items()})
 
 
 def builder(tasks: int) -> Builder:
@@ -142,8 +143,8 @@ class Ours:
 
     def __init__(self, method: str, tasks: int, recipe: Recipe = RECIPE) -> None:
         here = builder(tasks)
-        self.meter, self.seeds = Meter(), here.seeds
-        self.learner: Learner = start(Method.parse(method), here, recipe, self.meter)
+        self.meter, self.seeds = Meter(DEVICE), here.seeds
+        self.learner: Learner = start(Method.parse(method), here, recipe, self.meter, DEVICE)
         self.learner.architecture.train()
         self.stage = self.learner.stages[-1]
         self.source = {split: cast(Loader, repeat(batch(tasks))) for split in self.stage.splits}
@@ -163,12 +164,12 @@ class Ours:
 
     def prepare(self, batch: Batch) -> Batch:
         """The batch as the phases of a run see it."""
-        return self.learner.relabel(batch.to("cpu"))
+        return self.learner.relabel(batch.to(DEVICE))
 
     def _compile(self, batch: Batch) -> None:
         objective = self.learner.objective
         compiled = Compiled(self.learner.architecture, objective.precision)
-        compiled.prepare(batch.to("cpu").inputs, self.seeds)
+        compiled.prepare(batch.to(DEVICE).inputs, self.seeds)
         if compiled.failed:
             raise UsageError(f"the network is not compiled: {compiled.failed}")
         objective.compiled = compiled
@@ -183,9 +184,9 @@ class Hand:
     def __init__(self, tasks: int, more: Sequence[nn.Parameter] = ()) -> None:
         here = builder(tasks)
         network = here.network(here.tasks[0])
-        self.trunk = network.backbone
+        self.trunk = network.backbone.to(DEVICE)
         rest = [here.head(task, network.backbone) for task in here.tasks[1:]]
-        self.heads = nn.ModuleList([network.head, *rest])
+        self.heads = nn.ModuleList([network.head, *rest]).to(DEVICE)
         parameters = [*self.trunk.parameters(), *self.heads.parameters(), *more]
         self.optimizer = torch.optim.AdamW(
             parameters, RECIPE.learning_rate, weight_decay=RECIPE.weight_decay
@@ -282,6 +283,7 @@ def torchjd(method: str, tasks: int) -> Step | None:
     if combine is not None:
         return _by_gradients(Hand(tasks), combine)
     if scalar is not None:
+        scalar = scalar.to(DEVICE)
         learned = () if method == "famo" else list(scalar.parameters())
         return _by_losses(Hand(tasks, learned), scalar)
     return None
@@ -298,7 +300,8 @@ def _by_gradients(hand: Hand, combine: Any) -> Step:
         torch.stack(losses).sum().item()
         hand.optimizer.zero_grad()
         # Its default differentiates all tasks in one vectorised pass, which is slower on a CPU.
-        mtl_backward(losses, features=features, parallel_chunk_size=1)
+        at_once = 1 if DEVICE == "cpu" else None
+        mtl_backward(losses, features=features, parallel_chunk_size=at_once)
         jac_to_grad(hand.trunk.parameters(), combine)
         hand.optimizer.step()
 
@@ -351,7 +354,7 @@ class Group:
             self.periods[method] = ours.period
         peers = {"TorchJD": torchjd(method, tasks)}
         if checkout:
-            peers["LibMTL"] = libmtl.step(method, tasks, checkout, Hand)
+            peers["LibMTL"] = libmtl.step(method, tasks, checkout, Hand, DEVICE)
         self.steps |= {f"{method}, {whose}": peer for whose, peer in peers.items() if peer}
 
 

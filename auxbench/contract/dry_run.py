@@ -70,6 +70,7 @@ def training(
     dataset: str = "rooms",
     head: str = HEAD,
     flops: bool = True,
+    device: str = "cpu",
     **changes: Any,
 ) -> Training:
     """A training at its first step; `changes` replace values of its recipe.
@@ -79,10 +80,10 @@ def training(
     """
     recipe = BUDGETS["demo"].with_changes(steps=steps, batch=4, **changes)
     here = builder(backbone, auxiliaries, primary=primary, dataset=dataset, head=head)
-    meter = Meter(flops=flops)
-    learner = start(Method.parse(method), here, recipe, meter)
+    meter = Meter(device, flops=flops)
+    learner = start(Method.parse(method), here, recipe, meter, device)
     problem = Problem.of(tiny(dataset), primary, auxiliaries)
-    return Training(learner, problem, recipe, here, meter)
+    return Training(learner, problem, recipe, here, meter, device)
 
 
 def images(count: int = 2) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from auxbench.cost.clock import Clock
 from auxbench.cost.flops import Flops
 
 __all__ = ["PASSES", "Meter"]
@@ -87,8 +88,8 @@ class Meter:
     """Counts passes, examples and floating-point operations of training, and times it by phase.
 
     The training loop opens a phase around each piece of work, and the objective reports the passes
-    that it makes; the summary goes into the record. `device` is where the training runs; on a GPU,
-    a phase synchronises at both ends, and the peak memory statistics are reset at the start.
+    that it makes; the summary goes into the record. `device` is where the training runs. A GPU is
+    never waited for before the summary, and its peak memory statistics are reset at the start.
     Counting FLOPs makes a step take about twice as long; without `flops` none are counted. `add`
     sums a number over the processes that train a run together, all of which call `summary`.
 
@@ -124,6 +125,7 @@ class Meter:
         self.flops = flops
         self.add = add
         self._cuda = self.device.type == "cuda"
+        self._clock = Clock(self.device)
         self._passes = dict.fromkeys(PASSES, 0)
         self._examples = 0
         self._phases: dict[str, _Phase] = {}
@@ -173,14 +175,14 @@ class Meter:
         before = tuple(self._passes.values())
         examples = self._examples
         self.counting = counter is not None
-        start, cpu = self._now(), time.process_time()
+        start, cpu = self._clock.now(), time.process_time()
         try:
             with counter or nullcontext():
                 yield
             if counter:
                 counter.total = self.add(counter.total)
         finally:
-            phase.seconds += self._now() - start
+            self._clock.charge(phase, start)
             phase.cpu_seconds += time.process_time() - cpu
             self._open, self.counting = "", False
             pairs = zip(self._passes.values(), before, strict=True)
@@ -199,6 +201,7 @@ class Meter:
         seconds, cpu_seconds, steps, forward, backward, partial, jvp, examples, flops}, in the order
         in which they were first opened.
         """
+        self._clock.settle()
         phases = {name: phase.summary() for name, phase in self._phases.items()}
         for summary in phases.values():
             summary["cpu_seconds"] = self.add(summary["cpu_seconds"])
@@ -219,6 +222,7 @@ class Meter:
 
     def state_dict(self) -> dict[str, Any]:
         """All counts, JSON-able, from which a resumed run continues counting."""
+        self._clock.settle()
         return {
             **self._passes,
             "examples": self._examples,
@@ -259,11 +263,6 @@ class Meter:
                 set(part["due"]),
                 {kind.passes: kind for kind in kinds},
             )
-
-    def _now(self) -> float:
-        if self._cuda:
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
 
     def _peak(self) -> int:
         """The peak GPU memory in bytes over all parts of the run; 0 on a CPU."""

@@ -41,11 +41,18 @@ class Batch:
 
     def to(self, device: str) -> Batch:
         """The same batch on another device, its images stored with channels last."""
-        moved = {name: target.to(device) for name, target in self.targets.items()}
-        inputs = self.inputs.to(device)
+        moved = {name: _sent(target, device) for name, target in self.targets.items()}
+        inputs = _sent(self.inputs, device)
         if inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         return Batch(inputs, moved)
+
+
+def _sent(values: Tensor, device: str) -> Tensor:
+    """The values on a device; from pinned memory, so that nothing waits for a GPU's copy."""
+    if values.is_cpu and device.startswith("cuda"):
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 class SampleLosses(NamedTuple):

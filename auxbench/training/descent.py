@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from auxbench.data.dataset import Batch, SampleLosses
 from auxbench.data.seeds import RNGState
 from auxbench.errors import Diverged
 from auxbench.spec.budget import Recipe
+from auxbench.training.arrival import Watch
 from auxbench.training.balancer import Balancer
 from auxbench.training.context import Context
 from auxbench.training.gradients import JVP, Gradients
@@ -79,6 +79,7 @@ class Descent(Phase):
         # If rows are needed anyway, or samples are weighted, inner products come from the rows.
         rows = weighs_samples or bool(reads & {"gramian", "rows", "sum_length"})
         self.by_jvp = "inner" in reads and not rows
+        self.watch = Watch(self._refuse)
 
     @property
     def claimed(self) -> Sequence[Parameter]:
@@ -102,13 +103,13 @@ class Descent(Phase):
             self.objective.group,
             self.objective.precision,
         )
+        self.watch.see(gradients.arrival, context.progress)
         signals = first = gradients.signals
-        self._refuse_non_finite(first.losses)
         if self.keeps_sum_length:
             _ = first.sum_length  # before an edit replaces the gradients
 
         # `overall` is logged; `shared` restarts at 1 after an edit, which applies earlier weights
-        shared = private = overall = torch.ones_like(first.losses)
+        shared = private = overall = torch.ones(len(means), dtype=torch.float64)
         for balancer in self.balancers:
             weights = balancer.weigh(signals)
             signals = signals.scaled(weights)
@@ -127,7 +128,11 @@ class Descent(Phase):
 
         context.weights = private
         self.objective.meter.backward(gradients.passes.full, gradients.passes.partial)
-        return self._scalars(first.losses, overall)
+        names = [task.name for task in context.tasks]
+        return {
+            **{f"loss/{name}": mean.detach() for name, mean in zip(names, means, strict=True)},
+            **{f"weight/{name}": v for name, v in zip(names, overall.tolist(), strict=True)},
+        }
 
     def _jvp(self, batch: Batch) -> JVP:
         """The function that maps a vector to its inner products [T] with the gradients on a batch.
@@ -145,22 +150,12 @@ class Descent(Phase):
 
         return jvp
 
-    def _refuse_non_finite(self, losses: Tensor) -> None:
-        for task, loss in zip(self.context.tasks, losses.tolist(), strict=True):
-            if not math.isfinite(loss):
-                raise Diverged(
-                    f"the loss of task '{task.name}' became {loss} "
-                    f"at {self.context.progress:.0%} of the stage."
-                )
-
-    def _scalars(self, losses: Tensor, weights: Tensor) -> Scalars:
-        names = [task.name for task in self.context.tasks]
-        return {
-            **{f"loss/{name}": v for name, v in zip(names, losses.tolist(), strict=True)},
-            **{f"weight/{name}": v for name, v in zip(names, weights.tolist(), strict=True)},
-        }
+    def _refuse(self, task: int, loss: float, progress: float) -> NoReturn:
+        name = self.context.tasks[task].name
+        raise Diverged(f"the loss of task '{name}' became {loss} at {progress:.0%} of the stage.")
 
     def state_dict(self) -> dict[str, Any]:
+        self.watch.rest()
         return {"optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

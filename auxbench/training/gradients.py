@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from auxbench.training.arrival import Arrival
 from auxbench.training.graph import Graph
 from auxbench.training.group import ALONE, Group
 from auxbench.training.heads import PassedHeads
@@ -86,8 +87,17 @@ class Gradients:
     def signals(self) -> Signals:
         """The signals for the first balancer of the chain."""
         # Not kept, since they refer to these gradients: a circle would hold the rows of past steps.
-        values = torch.stack([loss.detach().double().cpu() for loss in self.losses])
-        return self._signals(values, torch.ones_like(values))
+        return self._signals(torch.ones(len(self.losses), dtype=torch.float64))
+
+    @cached_property
+    def arrival(self) -> Arrival:
+        """The T losses in float64, on their way to the CPU."""
+        return Arrival(torch.stack([loss.detach().double() for loss in self.losses]))
+
+    @property
+    def values(self) -> Tensor:
+        """The T losses: float64, on the CPU."""
+        return self.arrival.read()
 
     def edit(self, weights: Tensor, signals: Signals, rule: Rule) -> Signals:
         """Replace the weighted gradients on the shared parameters by what `rule` returns for them.
@@ -113,10 +123,10 @@ class Gradients:
         self.__dict__["rows"] = tuple(edited)
         for key in ("gramian", "inner", "norms"):
             self.__dict__.pop(key, None)
-        return self._signals(signals.losses, signals.scale)
+        return self._signals(signals.scale)
 
-    def _signals(self, losses: Tensor, earlier: Tensor) -> Signals:
-        return Signals(losses, self, learning_rate=self.learning_rate, earlier=earlier)
+    def _signals(self, earlier: Tensor) -> Signals:
+        return Signals(self, earlier, learning_rate=self.learning_rate)
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -202,7 +212,7 @@ class Gradients:
 
         With `paced`, each task has a weight of its own for this.
         """
-        zero = torch.zeros((), dtype=torch.float64)
+        zero = torch.zeros((), dtype=torch.float64, device=self.losses[0].device)
         norms = [zero for _ in self.losses]
         if not self._rows_are_known:
             self._pass_heads()
@@ -215,7 +225,7 @@ class Gradients:
                 (gradient,) = self._row(task, [self.parameters[index]])
                 self.passes.partial += 1
             norms[task] = zero if gradient is None else _norm(gradient)
-        return torch.stack(norms)
+        return torch.stack(norms).cpu()
 
     def write(self, shared: Tensor, private: Tensor) -> None:
         """Set every parameter's `.grad` to the weighted sum of the tasks' gradients.
@@ -358,7 +368,7 @@ def _flat(column: Sequence[Tensor | None]) -> list[Tensor | None]:
 
 def _norm(gradient: Tensor) -> Tensor:
     norm: Tensor = torch.linalg.vector_norm(gradient, dtype=torch.float64)
-    return norm.cpu()
+    return norm
 
 
 def _weighted_sum(losses: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

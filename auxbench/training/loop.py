@@ -19,7 +19,7 @@ from auxbench.training.architecture import Architecture
 from auxbench.training.compiled import Compiled
 from auxbench.training.evaluate import Predict, Score, evaluate
 from auxbench.training.learner import Learner, Stage
-from auxbench.training.phase import LazyBatches
+from auxbench.training.phase import LazyBatches, Scalars
 
 
 class Training:
@@ -86,9 +86,9 @@ class Training:
             for loader in self.batches[stage.name].values():
                 loader.rest()
 
-    def iterate(self, stage: Stage, step: int) -> dict[str, float]:
+    def iterate(self, stage: Stage, step: int) -> Scalars:
         """Run one iteration: the stage's phases in order, on one batch per split."""
-        architecture, scalars = self.learner.architecture, dict[str, float]()
+        architecture, scalars = self.learner.architecture, Scalars()
         architecture.train()
         architecture.enter(stage.name)
         self.learner.context.progress = step / stage.steps
@@ -110,7 +110,7 @@ class Training:
         count = min(self.recipe.evaluations, steps)
         return done * count // steps > step * count // steps
 
-    def validate(self, step: int, scalars: Mapping[str, float]) -> None:
+    def validate(self, step: int, scalars: Scalars) -> None:
         """Score the deployed network on validation, and keep its state if it is now preferred."""
         architecture = self.learner.architecture
         headline: Score | None = None
@@ -132,7 +132,7 @@ class Training:
             look = {
                 "step": step + 1,
                 "scores": [score.to_json() for score in scores],
-                "scalars": {**scalars, **which},
+                "scalars": {name: float(v) for name, v in (scalars | which).items()},
                 "traces": dict(architecture.traces()),
             }
             whole = architecture.dropped_strength() == 0

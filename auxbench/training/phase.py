@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench.data.dataset import Batch
 
-Scalars = dict[str, float]
+Scalars = dict[str, float | Tensor]  # a tensor is one that a GPU may not have computed yet
 
 
 class Phase(ABC):

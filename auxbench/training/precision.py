@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from auxbench.training.signals import Row
 
@@ -50,7 +51,7 @@ class Precision:
         while True:
             row = make(self.scale)
             found = [part for part in row if part is not None]
-            if self.scale <= 1 or all(bool(part.isfinite().all()) for part in found):
+            if self.scale <= 1 or _finite(found):
                 for part in found:
                     part /= self.scale
                 return row
@@ -70,6 +71,11 @@ class Precision:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state that `state_dict` returned."""
         self.scale, self.since = float(state["scale"]), int(state["since"])
+
+
+def _finite(parts: Sequence[Tensor]) -> bool:
+    """Return whether all numbers are finite; a GPU is waited for once."""
+    return bool(torch.stack([part.isfinite().all() for part in parts]).all()) if parts else True
 
 
 SINGLE = Precision()

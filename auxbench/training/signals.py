@@ -15,24 +15,24 @@ Row = tuple[Tensor | None, ...]
 class Signals:
     """Everything a balancer may know about a batch, after the balancers before it in the chain.
 
-    Each member is computed when it is read, at the cost that its docstring states. `learning_rate`
-    is the network's current one. `read` collects the names of the members that have been read.
+    Each member is computed when it is read, at the cost that its docstring states. `earlier` [T]
+    are factors of the losses from before the gradients were last edited, and `scale` [T] those
+    since then. `learning_rate` is the network's current one. `read` collects the names of the
+    members that have been read.
     """
 
     def __init__(
         self,
-        losses: Tensor,
         source: Source,
+        earlier: Tensor,
         *,
         learning_rate: float = 0.0,
-        earlier: Tensor | None = None,
         scale: Tensor | None = None,
         read: set[str] | None = None,
     ) -> None:
-        self._losses = losses
         self._source = source
-        self._earlier = torch.ones_like(losses) if earlier is None else earlier
-        self._scale = torch.ones_like(losses) if scale is None else scale
+        self._earlier = earlier
+        self._scale = torch.ones_like(earlier) if scale is None else scale
         self.learning_rate = learning_rate
         self.read = set[str]() if read is None else read
 
@@ -44,14 +44,17 @@ class Signals:
         >>> signals.gramian.tolist()
         [[4.0, -2.0], [-2.0, 2.0]]
         """
-        values = torch.tensor(losses, dtype=torch.float64)
-        return cls(values, Given(rows.detach()), learning_rate=learning_rate)
+        given = Given(torch.tensor(losses, dtype=torch.float64), rows.detach())
+        return cls(given, torch.ones_like(given.values), learning_rate=learning_rate)
 
     @property
     def losses(self) -> Tensor:
-        """The T task losses, primary first: float64, on the CPU, detached; free."""
+        """The T task losses, primary first: float64, on the CPU, detached; free.
+
+        On a GPU, reading them waits for the forward pass.
+        """
         self.read.add("losses")
-        return self._losses * self._scale
+        return self._source.values * self._earlier * self._scale
 
     @property
     def scale(self) -> Tensor:
@@ -105,10 +108,9 @@ class Signals:
     def scaled(self, weights: Tensor) -> Signals:
         """The signals for the next balancer, with task i's loss multiplied by `weights[i]`."""
         return Signals(
-            self._losses,
             self._source,
+            self._earlier,
             learning_rate=self.learning_rate,
-            earlier=self._earlier,
             scale=self._scale * weights,
             read=self.read,
         )
@@ -117,6 +119,8 @@ class Signals:
 class Source(Protocol):
     """A source of signals: the gradients of a batch, before any balancer."""
 
+    @property
+    def values(self) -> Tensor: ...
     @property
     def gramian(self) -> Tensor: ...
     @property
@@ -130,9 +134,10 @@ class Source(Protocol):
 
 
 class Given:
-    """A source of signals with given rows [T, N], in which all parameters are shared."""
+    """A source of signals: losses [T], and rows [T, N] in which all parameters are shared."""
 
-    def __init__(self, rows: Tensor) -> None:
+    def __init__(self, losses: Tensor, rows: Tensor) -> None:
+        self.values = losses
         exact = rows.double()
         self.gramian = exact @ exact.T
         self.inner = self.gramian[0]

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from auxbench.cost import inference as inference_module
 from auxbench.cost import training
+from auxbench.cost.clock import UNREAD, Clock
 from auxbench.cost.flops import Flops
 from auxbench.cost.inference import inference
 from auxbench.cost.training import Meter
@@ -316,18 +318,6 @@ def test_a_resumed_meter_goes_on_counting(tmp_path: Path) -> None:
         assert resumed == whole
 
 
-def test_a_cpu_has_no_peak_memory_and_a_gpu_that_of_the_largest_part(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert Meter().summary()["peak_memory_bytes"] is None
-    for name in ("init", "synchronize", "reset_peak_memory_stats"):
-        monkeypatch.setattr(torch.cuda, name, lambda *device: None)
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 123)
-    meter = Meter("cuda:0")
-    meter.load_state_dict({**meter.state_dict(), "peak_memory_bytes": 2**45})
-    assert meter.summary()["peak_memory_bytes"] == 2**45
-
-
 def test_seconds_of_training_are_without_those_of_evaluation() -> None:
     meter = Meter()
     with meter.phase("descent"):
@@ -369,20 +359,79 @@ def test_a_graph_that_shrinks_is_counted_again() -> None:
     assert counted == [4 * 2, 2 * 2 + 3 * 1]
 
 
-def test_a_phase_waits_for_the_device_only_if_it_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+class FakeEvent:
+    """An event of a queue that passes one millisecond per event when the queue is waited for."""
+
+    calls: ClassVar[list[str]] = []
+    passed = False
+
+    def __init__(self, enable_timing: bool = False) -> None:
+        self.place = -1
+
+    def record(self, stream: object) -> None:
+        self.place = len(self.calls)
+        self.calls.append("event")
+
+    def query(self) -> bool:
+        return self.passed
+
+    def elapsed_time(self, other: FakeEvent) -> float:
+        assert self.passed
+        return float(other.place - self.place)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A GPU that is none; the result lists what is asked of it."""
     calls: list[str] = []
-    for name in ("init", "synchronize", "reset_peak_memory_stats"):
-        monkeypatch.setattr(torch.cuda, name, lambda *device, name=name: calls.append(name))
+
+    def synchronize(device: object) -> None:
+        FakeEvent.passed = True
+        calls.append("synchronize")
+
+    monkeypatch.setattr(FakeEvent, "calls", calls)
+    monkeypatch.setattr(FakeEvent, "passed", False)
+    for name in ("init", "reset_peak_memory_stats", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda *device: None)
+    monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 123)
+    return calls
+
+
+def test_a_gpu_is_waited_for_only_by_the_summary(gpu: list[str]) -> None:
     with Meter("cpu").phase("descent"):
         pass
-    assert calls == []
+    assert gpu == []
     meter = Meter("cuda:0")
-    with meter.phase("descent"):
-        calls.append("work")
-    assert calls == ["init", "reset_peak_memory_stats", "synchronize", "work", "synchronize"]
+    for _ in range(3):
+        with meter.phase("descent"):
+            gpu.append("work")
+    assert gpu == ["event", "work", "event"] * 3
     summary = meter.summary()
+    assert gpu[-1] == "synchronize" and gpu.count("synchronize") == 1
+    assert summary["seconds"] == pytest.approx(3 * 2 / 1000)
     assert summary["peak_memory_bytes"] == 123
+    assert meter.state_dict()["phases"][0]["seconds"] == summary["seconds"]
+
+
+def test_a_cpu_has_no_peak_memory_and_a_gpu_that_of_the_largest_part(gpu: list[str]) -> None:
+    assert Meter().summary()["peak_memory_bytes"] is None
+    meter = Meter("cuda:0")
+    meter.load_state_dict({**meter.state_dict(), "peak_memory_bytes": 2**45})
+    assert meter.summary()["peak_memory_bytes"] == 2**45
+
+
+def test_what_has_passed_is_read_in_passing(gpu: list[str]) -> None:
+    clock, phase = Clock(torch.device("cuda")), SimpleNamespace(seconds=0.0)
+    for _ in range(2 * UNREAD):
+        clock.charge(phase, clock.now())
+    assert len(clock.unread) == 2 * UNREAD and phase.seconds == 0
+    FakeEvent.passed = True
+    clock.charge(phase, clock.now())
+    assert len(clock.unread) == UNREAD and "synchronize" not in gpu
+    clock.settle()
+    assert phase.seconds == pytest.approx((2 * UNREAD + 1) / 1000)
 
 
 def test_a_phase_costs_microseconds() -> None:

@@ -1,0 +1,147 @@
+"""Every method on a GPU: it computes what a CPU computes, and its steps do not wait.
+
+Skipped where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from auxbench.contract.dry_run import training
+from auxbench.cost.training import Meter
+from auxbench.records.store import Store
+from auxbench.spec.registry import METHODS
+from auxbench.training.architecture import Architecture
+from auxbench.training.loop import Training
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+METHOD_NAMES = METHODS.names()
+CHAINS = ["auxnas+pcgrad", "auxnas+gradnorm+pcgrad", "pcgrad:every=2"]
+FREE = {"losses"}  # signals whose reading waits for the forward pass alone
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Convolutions in single precision, not in TF32, and always by the same algorithm."""
+    kept = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic
+    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = kept
+
+
+def losses(run: Training) -> list[float]:
+    run.run()
+    scalars = run.curve[-1]["scalars"]
+    return [value for name, value in scalars.items() if name.startswith("loss/")]
+
+
+@pytest.mark.parametrize("method", [*METHOD_NAMES, *CHAINS])
+def test_a_gpu_trains_as_a_cpu_does(method: str) -> None:
+    with exactly():
+        found = losses(training(method, steps=2, device="cuda", flops=False, optimizer="sgd"))
+    expected = losses(training(method, steps=2, flops=False, optimizer="sgd"))
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+@contextmanager
+def waits() -> Iterator[list[str]]:
+    """The operations inside that wait for the GPU."""
+    found: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield found
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    found += [f"{w.filename}:{w.lineno}" for w in caught if "synchroniz" in str(w.message)]
+
+
+def waits_per_step(method: str, steps: int = 3) -> list[str]:
+    """What waits in a step of the descent alone, once everything is warm."""
+    run = training(method, steps=10, device="cuda", flops=False)
+    stage = run.learner.stages[-1]
+    for step in range(2):
+        run.iterate(stage, step)
+    torch.cuda.synchronize()
+    with waits() as found:
+        for step in range(2, 2 + steps):
+            run.iterate(stage, step)
+    return found
+
+
+def reads(method: str) -> set[str]:
+    """The signals that a method's balancers read."""
+    return set[str]().union(*(b.reads for b in training(method).learner.balancers))
+
+
+def plain(method: str) -> bool:
+    """True for a balancer that only weighs losses or gradients in the descent."""
+    part = METHODS[method]
+    return not issubclass(part, Architecture) and part.overrides <= {"weights"}
+
+
+@pytest.mark.parametrize("method", ["single", "hps", *filter(plain, METHOD_NAMES)])
+def test_a_step_waits_for_nothing_but_the_gradients_that_it_compares(method: str) -> None:
+    read = reads(method)
+    found = waits_per_step(method)
+    assert len(found) <= (0 if read <= FREE else 3), found  # one transfer a step
+
+
+def test_a_step_of_the_plain_sum_is_allowed_where_waiting_is_an_error() -> None:
+    run = training("hps", steps=10, device="cuda", flops=False)
+    stage = run.learner.stages[-1]
+    for step in range(2):
+        run.iterate(stage, step)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        run.iterate(stage, 2)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("method", ["hps", "pcgrad", "gradnorm", "auxnas", "famo"])
+def test_half_precision_trains(method: str, precision: str) -> None:
+    half = training(method, steps=2, device="cuda", flops=False, precision=precision)
+    assert losses(half) == pytest.approx(losses(training(method, steps=2, flops=False)), rel=0.1)
+
+
+def test_a_compiled_network_trains_as_one_that_is_not() -> None:
+    run = training("hps", steps=2, device="cuda", flops=False, compiled=True)
+    assert run.compile() == ""
+    plain = training("hps", steps=2, device="cuda", flops=False)
+    assert losses(run) == pytest.approx(losses(plain), rel=1e-2)
+
+
+def test_seconds_and_memory_are_those_of_the_gpu() -> None:
+    meter, size = Meter("cuda", flops=False), 4096
+    values = torch.randn(size, size, device="cuda")
+    torch.cuda.synchronize()
+    with meter.phase("descent"):
+        for _ in range(20):
+            values = values @ values / size
+    summary = meter.summary()
+    # 2.7e12 operations take at least a millisecond on any GPU, and queueing them takes less
+    assert 1e-3 < summary["seconds"] < 10
+    assert summary["peak_memory_bytes"] >= values.nbytes
+
+
+def test_runs_share_a_gpu(tmp_path: Path) -> None:
+    words = ["run", "--methods", "hps,uw", "--dataset", "toy", "--budget", "demo", "--steps", "5"]
+    words += ["--seeds", "2", "--device", "cuda", "--jobs", "2", "--results", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "auxbench", *words], check=True)
+    records = list(Store(tmp_path).runs())
+    assert [record["status"] for record in records] == ["done"] * 4
+    assert {record["environment"]["device"] for record in records} == {"cuda"}
