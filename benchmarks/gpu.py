@@ -8,11 +8,13 @@ program may run ahead of the GPU as in training. With `--libmtl DIR` LibMTL's st
 
 from __future__ import annotations
 
+import gc
 import statistics
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,7 +44,7 @@ METHODS = (
     *("olaux", "pcgrad:every=10", "auxnas", "auxnas+pcgrad"),
 )
 WAYS = ("hps", "pcgrad")
-JOBS = (1, 2, 4, 8)  # runs at once on one GPU
+JOBS, RUNS = (1, 2, 4), 8  # runs at once on one GPU, and in all
 SMALL = ("--methods", "hps", "--dataset", "rooms:train=64:validation=32:test=32", "--workers", "0")
 SMALL = (*SMALL, "--backbone", "test_resnet", "--budget", "demo", "--steps", "300")
 FIRST, LAST = "<!-- gpu -->\n", "<!-- /gpu -->"
@@ -103,6 +105,15 @@ def unread() -> Step:
     return step
 
 
+@contextmanager
+def on(network: str) -> Iterator[None]:
+    """Let all steps that are made inside be of this network."""
+    steps.BACKBONE, (steps.SIDE, steps.BATCH) = network, NETWORKS[network]
+    steps.batch.cache_clear()
+    yield
+    torch.cuda.empty_cache()
+
+
 def waits(step: Step) -> int:
     """The operations of one step, once warm, that wait for the GPU."""
     step()
@@ -114,11 +125,12 @@ def waits(step: Step) -> int:
             step()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    return sum("synchroniz" in str(each.message) for each in caught)
+    return sum("called a synchronizing" in str(each.message) for each in caught)
 
 
 def peak(make: Callable[[], Step]) -> float:
     """The peak of the GPU's memory in GB over some steps of somebody who is alone on it."""
+    gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -150,16 +162,19 @@ def methods(names: list[str], rounds: int, checkout: Path | None) -> dict[str, A
     return result
 
 
-def ways(rounds: int) -> dict[str, Any]:
-    """Ratios of precisions, compilation and a CUDA graph to the plain sum by hand."""
-    parties: dict[str, Step] = {"by hand": steps.bare(TASKS), "by hand, unread": unread()}
+def ways(rounds: int, compiled: bool) -> dict[str, Any]:
+    """Ratios of precisions and a CUDA graph, or of compiled steps, to the plain sum by hand."""
+    parties: dict[str, Step] = {"by hand": steps.bare(TASKS)}
     refused: dict[str, str] = {}
-    try:
-        parties["by hand, CUDA graph"] = graphed()
-    except RuntimeError as error:
-        refused["by hand, CUDA graph"] = str(error).splitlines()[0]
-    changes = {**arithmetic.ways("bf16", compiled=True), "fp16": {"precision": "fp16"}}
-    for method in WAYS:
+    if not compiled:
+        parties["by hand, unread"] = unread()
+        try:
+            parties["by hand, CUDA graph"] = graphed()
+        except RuntimeError as error:
+            refused["by hand, CUDA graph"] = str(error).splitlines()[0]
+    changes: dict[str, dict[str, Any]] = {"fp16": {"precision": "fp16"}} if not compiled else {}
+    changes |= arithmetic.ways("bf16", compiled=compiled)
+    for method in WAYS[:1] if compiled else WAYS:
         for way, change in changes.items():
             try:
                 made = steps.Ours(method, TASKS, replace(steps.RECIPE, **change))
@@ -177,8 +192,8 @@ def sharing() -> dict[str, float]:
     """Runs a minute where one GPU carries out several small runs at once."""
     found = {}
     for jobs in JOBS:
-        seconds, _ = study(SMALL, 2 * max(JOBS), "--jobs", str(jobs), "--device", "cuda")
-        found[str(jobs)] = round(60 * 2 * max(JOBS) / seconds, 1)
+        seconds, _ = study(SMALL, RUNS, "--jobs", str(jobs), "--device", "cuda")
+        found[str(jobs)] = round(60 * RUNS / seconds, 1)
         click.echo(f"{jobs} runs at once: {found[str(jobs)]} a minute", err=True)
     return found
 
@@ -236,6 +251,7 @@ def _notes(result: Mapping[str, Any]) -> Iterator[str]:
 @click.option("--methods", "names", default=",".join(METHODS), show_default=True, help="Methods.")
 @click.option("--rounds", default=ROUNDS, show_default=True, help="Blocks of everybody.")
 @click.option("--jobs/--no-jobs", default=True, help="Time several runs at once as well.")
+@click.option("--compile/--no-compile", "compiled", default=True, help="Compile as well.")
 @click.option("--device", default="cuda", show_default=True, help="The GPU.")
 @click.option("--libmtl", "checkout", type=click.Path(path_type=Path), help="LibMTL's folder.")
 def main(
@@ -245,6 +261,7 @@ def main(
     names: str,
     rounds: int,
     jobs: bool,
+    compiled: bool,
     device: str,
     checkout: Path | None,
 ) -> None:
@@ -263,18 +280,24 @@ def main(
         "runs a minute": {},
         "environment": environment(device),
     }
-    for network in split_list(networks):
-        steps.BACKBONE, (steps.SIDE, steps.BATCH) = network, NETWORKS[network]
-        steps.batch.cache_clear()
-        found = methods(result["methods"], rounds, checkout)
-        torch.cuda.empty_cache()
-        result["networks"][network] = {**found, "ways": ways(rounds)}
-        click.echo(f"{network}: {result['networks'][network]}", err=True)
-        # what is known is kept if the rest does not come to an end
+
+    def keep() -> None:  # what is known, in case the rest does not come to an end
         steps.publish(result, table(result), target, page, FIRST, LAST)
+
+    for network in split_list(networks):
+        with on(network):
+            found = methods(result["methods"], rounds, checkout)
+            result["networks"][network] = {**found, "ways": ways(rounds, compiled=False)}
+        keep()
     if jobs:
         result["runs a minute"] = sharing()
-        steps.publish(result, table(result), target, page, FIRST, LAST)
+        keep()
+    for network in split_list(networks) if compiled else ():
+        with on(network):
+            made = ways(rounds, compiled=True)
+        for what in ("ratios", "refused"):
+            result["networks"][network]["ways"][what] |= made[what]
+        keep()
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class DBMTL(Balancer):
             for average, gradient in zip(mean, row, strict=True):
                 if average is not None and gradient is not None:
                     average.mul_(self.beta).add_(gradient, alpha=1 - self.beta)
-        norms = torch.stack([_norm(mean) for mean in self.means])
+        norms = _norms(self.means)
         factors = torch.where(norms > 0, norms.max() / torch.where(norms > 0, norms, 1.0), 0.0)
         return [
             tuple(None if m is None else m * factor for m in mean)
@@ -95,6 +95,9 @@ class DBMTL(Balancer):
         self.means = state["means"]
 
 
-def _norm(row: Sequence[Tensor | None]) -> Tensor:
-    squares = [g.double().square().sum().cpu() for g in row if g is not None]
-    return torch.stack(squares).sum().sqrt() if squares else torch.zeros((), dtype=torch.float64)
+def _norms(rows: Sequence[Sequence[Tensor | None]]) -> Tensor:
+    """The lengths of rows: [T], float64, on the CPU; a GPU is waited for once."""
+    device = next((g.device for row in rows for g in row if g is not None), None)
+    zero = torch.zeros((), dtype=torch.float64, device=device)
+    sums = [[g.double().square().sum() for g in row if g is not None] for row in rows]
+    return torch.stack([torch.stack(row or [zero]).sum().sqrt() for row in sums]).cpu()

@@ -59,14 +59,24 @@ class GradDrop(GradientBalancer):
         self.leak = leak
 
     def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
-        columns = [self._masked(column) for column in zip(*rows, strict=True)]
+        draws = self._draws(next((g.device for row in rows for g in row if g is not None), None))
+        columns = [self._masked(column, draws) for column in zip(*rows, strict=True)]
         return list(zip(*columns, strict=True))
 
-    def _masked(self, column: Sequence[Tensor | None]) -> list[Tensor | None]:
+    def _draws(self, device: torch.device | None) -> torch.Generator:
+        """The generator of this batch's draws; a GPU draws its own, since there are millions."""
+        if device is None or device.type == "cpu":
+            return self.rng
+        (seed,) = torch.randint(2**62, (1,), generator=self.rng).tolist()
+        return torch.Generator(device).manual_seed(seed)
+
+    def _masked(
+        self, column: Sequence[Tensor | None], draws: torch.Generator
+    ) -> list[Tensor | None]:
         gradients = torch.stack([g for g in column if g is not None])
         total, length = gradients.sum(dim=0), gradients.abs().sum(dim=0)
         purity = 0.5 * (1 + total / torch.where(length > 0, length, 1.0))
-        draw = torch.rand(purity.shape, generator=self.rng).to(purity.device)
+        draw = torch.rand(purity.shape, generator=draws, device=draws.device)
         positive = draw < purity
         kept: list[Tensor | None] = []
         for gradient in column:

@@ -66,7 +66,9 @@ class MetaBalance(GradientBalancer):
         self.means = torch.zeros(len(tasks), 0, dtype=torch.float64)
 
     def edit(self, rows: Sequence[Row]) -> Sequence[Row]:
-        norms = torch.stack([torch.stack([_norm(g) for g in row]) for row in rows]).cpu()
+        device = next((g.device for row in rows for g in row if g is not None), None)
+        parts = [_norm(g, device) for row in rows for g in row]
+        norms = torch.stack(parts).cpu().reshape(len(rows), -1)  # a GPU is waited for once
         if self.means.shape != norms.shape:
             self.means = torch.zeros_like(norms)
         self.means = self.beta * self.means + (1 - self.beta) * norms
@@ -88,8 +90,8 @@ class MetaBalance(GradientBalancer):
         self.means = state["means"]
 
 
-def _norm(gradient: Tensor | None) -> Tensor:
+def _norm(gradient: Tensor | None, device: torch.device | None) -> Tensor:
     if gradient is None:
-        return torch.zeros((), dtype=torch.float64)
+        return torch.zeros((), dtype=torch.float64, device=device)
     norm: Tensor = gradient.norm()
-    return norm.double().cpu()
+    return norm.double()

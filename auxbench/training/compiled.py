@@ -51,12 +51,13 @@ class Compiled:
         kept = {name: value.clone() for name, value in self.network.named_buffers()}
         start = time.perf_counter()
         try:
-            self.parts = {
-                part: torch.compile(part.forward, dynamic=False) for part in _parts(self.network)
-            }
             half = self.precision.autocast(scaled=True)
             with warnings.catch_warnings(), seeds.seeded("compile"):
                 warnings.simplefilter("ignore")  # the compiler's, about its own doings
+                self.parts = {
+                    part: torch.compile(part.forward, dynamic=False)
+                    for part in _parts(self.network)
+                }
                 with half, self.used():
                     predictions = self.network(inputs)
                 total = sum(p.square().mean() for p in predictions.values())

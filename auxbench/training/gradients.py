@@ -348,14 +348,14 @@ def _products(columns: Sequence[Sequence[Tensor | None]], tasks: int) -> Tensor:
     Products of float32 numbers are exact in float64, and their sums nearly so. Summing in float32
     has errors of 1e-9 to 1e-6 of the lengths, which hide any linear dependence of the gradients.
     """
-    total = torch.zeros(tasks, tasks, dtype=torch.float64)
+    total: Tensor | None = None
     for column in columns:
         split = [None if g is None else torch.split(g, TOGETHER) for g in _flat(column)]
         for place, like in enumerate(next(filter(None, split), ())):
             parts = [torch.zeros_like(like) if own is None else own[place] for own in split]
             exact = torch.stack(parts).double()
-            total = total.to(exact.device) + exact @ exact.T
-    return total.cpu()
+            total = exact @ exact.T if total is None else total + exact @ exact.T
+    return torch.zeros(tasks, tasks, dtype=torch.float64) if total is None else total.cpu()
 
 
 def _flat(column: Sequence[Tensor | None]) -> list[Tensor | None]:

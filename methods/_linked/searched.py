@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated
 
 import torch
@@ -58,6 +59,7 @@ class SearchedBranches(LinkedBranches):
                 for task in self.tasks[1:]
             }
         )
+        self.seen: dict[str, tuple[tuple[int, int], list[bool]]] = {}
         self.split = "train/first" if self.logits else "train"
         self.steps_before = warmup
         self.apart = False
@@ -70,16 +72,26 @@ class SearchedBranches(LinkedBranches):
     def connectivity(self, direction: Direction, task: Task) -> Connectivity:
         if self.apart:
             return [None for _ in self.counts]
-        logits = self.logits[f"{direction}/{task.name}"]
-        strengths = torch.split(torch.sigmoid(logits), self.counts)
-        pairs = zip(strengths, self._open(logits), strict=True)
+        key = f"{direction}/{task.name}"
+        strengths = torch.split(torch.sigmoid(self.logits[key]), self.counts)
+        pairs = zip(strengths, self._open(key), strict=True)
         return [strength if is_open else None for strength, is_open in pairs]
 
-    def _open(self, logits: Tensor) -> list[bool]:
-        """For every target, whether any of these links into it is open."""
-        # Tensors on 'meta' have no values; a plan uses them to count the cost of the full graph.
-        targets = torch.split(logits > CLOSED, self.counts)
-        return [links.is_meta or bool(links.any()) for links in targets]
+    def _open(self, key: str) -> list[bool]:
+        """For every target, whether any of the links of this direction and task into it is open."""
+        logits: Tensor = self.logits[key]
+        if logits.is_meta:  # without values; a plan uses it to count the cost of the full graph
+            return [True for _ in self.counts]
+        if not isinstance(logits, Parameter):  # it stands in for the parameter, once
+            return self._targets(logits)
+        stamp = id(logits), logits._version  # asked only after a change, since a GPU is waited for
+        if key not in self.seen or self.seen[key][0] != stamp:
+            self.seen[key] = stamp, self._targets(logits)
+        return self.seen[key][1]
+
+    def _targets(self, logits: Tensor) -> list[bool]:
+        flags = iter((logits > CLOSED).tolist())
+        return [any(list(islice(flags, count))) for count in self.counts]
 
     @property
     def warm_up(self) -> int:
@@ -89,10 +101,10 @@ class SearchedBranches(LinkedBranches):
         self.apart = stage == "warm-up"
 
     def structure(self) -> int:
-        return 0 if self.apart else sum(sum(self._open(part)) for part in self.logits.values())
+        return 0 if self.apart else sum(sum(self._open(key)) for key in self.logits)
 
     def dropped_strength(self) -> float:
-        return strongest(self.incoming)
+        return float(strongest(self.incoming))
 
     def traces(self) -> dict[str, list[float]]:
         """The strength of every link, by direction and auxiliary, in the order of targets."""
@@ -102,10 +114,12 @@ class SearchedBranches(LinkedBranches):
         }
 
 
-def strongest(logits: list[Parameter]) -> float:
+def strongest(logits: list[Parameter]) -> Tensor:
     """The strength of the strongest of these links; exactly 0 if none of them is open."""
-    highest = max((part.max() for part in logits), default=torch.tensor(CLOSED))
-    return torch.sigmoid(highest).item() if highest > CLOSED else 0.0
+    if not logits:
+        return torch.tensor(0.0)
+    highest = torch.stack([part.detach().max() for part in logits]).max()
+    return torch.where(highest > CLOSED, torch.sigmoid(highest), 0.0)
 
 
 def logit(strength: float) -> float:

@@ -26,6 +26,9 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 
 METHOD_NAMES = METHODS.names()
 CHAINS = ["auxnas+pcgrad", "auxnas+gradnorm+pcgrad", "pcgrad:every=2"]
+CALLED = "called a synchronizing"  # from the warning of torch
+FIXED = ["auxnas-official"]  # fixes its optimiser
+DRAWS = ["graddrop"]  # draws other numbers on a GPU
 FREE = {"losses"}  # signals whose reading waits for the forward pass alone
 
 
@@ -48,10 +51,13 @@ def losses(run: Training) -> list[float]:
 
 @pytest.mark.parametrize("method", [*METHOD_NAMES, *CHAINS])
 def test_a_gpu_trains_as_a_cpu_does(method: str) -> None:
+    # Adam moves a parameter as far for a gradient of rounding errors as for any other.
+    changes: dict[str, str] = {} if method in FIXED else {"optimizer": "sgd"}
     with exactly():
-        found = losses(training(method, steps=2, device="cuda", flops=False, optimizer="sgd"))
-    expected = losses(training(method, steps=2, flops=False, optimizer="sgd"))
-    assert found == pytest.approx(expected, rel=1e-3)
+        found = losses(training(method, steps=2, device="cuda", flops=False, **changes))
+    expected = losses(training(method, steps=2, flops=False, **changes))
+    near = 1e-3 if changes and method not in DRAWS else 1e-2
+    assert found == pytest.approx(expected, rel=near)
 
 
 @contextmanager
@@ -65,7 +71,7 @@ def waits() -> Iterator[list[str]]:
             yield found
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    found += [f"{w.filename}:{w.lineno}" for w in caught if "synchroniz" in str(w.message)]
+    found += [f"{w.filename}:{w.lineno}" for w in caught if CALLED in str(w.message)]
 
 
 def waits_per_step(method: str, steps: int = 3) -> list[str]:
