@@ -201,19 +201,20 @@ def sharing() -> dict[str, float]:
 def table(result: Mapping[str, Any]) -> str:
     """The Markdown of a result."""
     networks: dict[str, Any] = result["networks"]
-    head = "".join(
-        f" `{name}`: ours / plain sum | TorchJD | LibMTL | waits | GB |" for name in networks
-    )
-    lines = [f"| method |{head}", "|:--|" + "--:|" * 5 * len(networks)]
-    cells = (cell(found["plain sum / by hand"]) for found in networks.values())
-    lines.append("| plain sum / by hand |" + "".join(f" {each} | | | | |" for each in cells))
+    columns = ["ours / plain sum", "TorchJD / plain sum", "LibMTL / plain sum", "waits"]
+    columns += ["GB"] if any(found["GB"] for found in networks.values()) else []
+    head = "".join(f" `{n}`: {columns[0]} | {' | '.join(columns[1:])} |" for n in networks)
+    lines = [f"| method |{head}", "|:--|" + "--:|" * len(columns) * len(networks)]
+    plain = (cell(found["plain sum / by hand"]) for found in networks.values())
+    rest = " |" * len(columns)
+    lines.append("| plain sum / the same loop by hand |" + "".join(f" {p}{rest}" for p in plain))
     for name in ("hps", *result["methods"]):
         row = []
         for found in networks.values():
             ratios = found["ratios"].get(name, {})
             row += [cell(ratios.get(whose)) for whose in ("ours", "torchjd", "libmtl")]
-            row += [str(found["waits"].get("plain sum" if name == "hps" else name, ""))]
-            row += [f"{found['GB'].get(name, 0):.2f}"]
+            row.append(str(found["waits"].get("plain sum" if name == "hps" else name, "")))
+            row += [f"{found['GB'][name]:.2f}"] if name in found["GB"] else columns[4:] and [""]
         lines.append(f"| `{name}` | " + " | ".join(row) + " |")
     lines += ["", "| a step / the plain sum by hand |" + "".join(f" `{n}` |" for n in networks)]
     lines.append("|:--|" + "--:|" * len(networks))
@@ -229,14 +230,14 @@ def table(result: Mapping[str, Any]) -> str:
 
 def _notes(result: Mapping[str, Any]) -> Iterator[str]:
     machine = result["environment"]
-    shapes = ", ".join(f"{n} at {s} px in batches of {b}" for n, (s, b) in NETWORKS.items())
-    times = ", ".join(
-        f"{name} {found['milliseconds by hand']:g} ms" for name, found in result["networks"].items()
+    shapes = ", ".join(
+        f"{name} at {{0}} px in batches of {{1}} ({found['milliseconds by hand']:g} ms a step by "
+        "hand)".format(*NETWORKS[name])
+        for name, found in result["networks"].items()
     )
     yield (
-        f"{shapes}; three tasks. The plain sum by hand takes: {times}. Medians of "
-        f"{result['rounds']} rounds of {BLOCK} steps, {timing.brackets(result['rounds'])}, on "
-        f"{machine['device_name']}, torch {machine['packages']['torch']}, "
+        f"Three tasks; {shapes}. Medians of {result['rounds']} rounds of {BLOCK} steps, "
+        f"{timing.brackets(result['rounds'])}, on {machine['device_name']}, torch {machine['packages']['torch']}, "
         f"at commit {(machine['commit'] or '?')[:7]}."
     )
     for network, found in result["networks"].items():

@@ -400,10 +400,13 @@ def test_the_page_shows_the_memory_that_was_measured(memory: Any) -> None:
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setitem(sys.modules, "steps", steps)
-    return {name: load(name) for name in ("arithmetic", "whole_run")}
+    found = {name: load(name) for name in ("arithmetic", "whole_run", "throughput")}
+    for name in ("arithmetic", "throughput"):
+        monkeypatch.setitem(sys.modules, name, found[name])
+    return {**found, "gpu": load("gpu")}
 
 
-@pytest.mark.parametrize("name", ["arithmetic", "whole_run"])
+@pytest.mark.parametrize("name", ["arithmetic", "whole_run", "gpu"])
 def test_the_page_shows_what_other_scripts_measured(name: str, scripts: dict[str, Any]) -> None:
     script = scripts[name]
     assert doctest.testmod(script).failed == 0
