@@ -237,7 +237,8 @@ def _notes(result: Mapping[str, Any]) -> Iterator[str]:
     )
     yield (
         f"Three tasks; {shapes}. Medians of {result['rounds']} rounds of {BLOCK} steps, "
-        f"{timing.brackets(result['rounds'])}, on {machine['device_name']}, torch {machine['packages']['torch']}, "
+        f"{timing.brackets(result['rounds'])}, on {machine['device_name']}, "
+        f"torch {machine['packages']['torch']}, "
         f"at commit {(machine['commit'] or '?')[:7]}."
     )
     for network, found in result["networks"].items():

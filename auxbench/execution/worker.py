@@ -24,6 +24,7 @@ from auxbench.errors import AuxbenchError, Stopped, UsageError, reason
 from auxbench.execution.execute import Report, execute, provenance_of
 from auxbench.execution.limits import Beats, Limits, Wake, die_with_parent, supervise
 from auxbench.execution.preparation import prepare
+from auxbench.networks.backbone import preload
 from auxbench.records.record import record
 from auxbench.spec.run import Run
 
@@ -49,6 +50,8 @@ def main() -> None:
     wake, beats = Wake(), Beats()
     while not wake.asked and (line := sys.stdin.readline()):
         order = json.loads(line)
+        with suppress(AuxbenchError, ImportError):  # which the run reports
+            preload(order["run"]["backbone"])
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)  # so that it ends with all the processes that it starts

