@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from auxbench.errors import UsageError
-from auxbench.networks.backbone import Backbone
 from auxbench.networks.blocks import Cut, in_pieces
-from auxbench.networks.stages import Size
+from auxbench.networks.stages import Backbone, Size
 from auxbench.networks.timm_adapter import create, renormalised, short, spelled
 from auxbench.spec.grammar import Choice
 from auxbench.spec.networks import ELSE
