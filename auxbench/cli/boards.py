@@ -1,4 +1,4 @@
-"""Commands that draw conclusions: `leaderboard`, `compare`, `report` and `calibrate`."""
+"""Commands that draw conclusions: `leaderboard`, `compare`, `report`, `plot` and `calibrate`."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def leaderboard(
 @click.option("--matrix", is_flag=True, help="One row per method, one column per problem.")
 @click.option("--profile", is_flag=True, help="How many runs gain how much over the control.")
 @click.option("--diagram", is_flag=True, help="Critical-difference diagram over many problems.")
+@click.option("--full", is_flag=True, help="All numbers of many comparisons, not an overview.")
 @filters
 @explain_option
 @format_option
@@ -56,6 +57,7 @@ def compare(
     matrix: bool,
     profile: bool,
     diagram: bool,
+    full: bool,
     results: str,
     explain: bool,
     style: str,
@@ -70,6 +72,8 @@ def compare(
     from auxbench.report.conclusion import conclusions
     from auxbench.report.diagram import diagram as make_diagram
     from auxbench.report.matrix import matrix as make_matrix
+    from auxbench.report.overview import MANY, overview, verdicts
+    from auxbench.report.terminal import folded
 
     comparison = make_comparison(
         rows(results),
@@ -86,8 +90,10 @@ def compare(
         return
     table = make_matrix if matrix else profiles if profile else Comparison.table
     if style == "text" and not (matrix or profile):
-        for line in conclusions(comparison.differences):
-            click.echo(line)
+        many = len(comparison.differences) > MANY
+        table = overview if many and not full else table
+        for line in verdicts(comparison) if many else conclusions(comparison.differences):
+            click.echo(folded(line))
         click.echo()
     show([table(comparison)], style, explain)
 
@@ -126,6 +132,74 @@ def report(out: str, controls: str, results: str, **chosen: str | None) -> None:
     Path(out).write_text(page(made), encoding="utf-8")
     shown = counted(made["runs"], "run"), counted(len(made["problems"]), "problem")
     click.echo(f"wrote {out}: {shown[0]} on {shown[1]}.")
+
+
+@click.command()
+@click.argument("figures", nargs=-1, metavar="[FIGURE]...")
+@click.option(
+    "--out", default="figures", show_default=True, help="Folder, or a .pdf, .png or .svg file."
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["pdf", "png", "svg"]),
+    help="Format of files in a folder; default pdf.",
+)
+@click.option(
+    "--width",
+    default="column",
+    show_default=True,
+    help="column (84 mm), page (174 mm), or millimetres.",
+)
+@click.option("--methods", help="Only these methods, such as hps,auxnas+pcgrad.")
+@click.option("--control", default="single", show_default=True, help="Compare with this method.")
+@click.option(
+    "--cost",
+    type=click.Choice(["flops", "seconds"]),
+    default="flops",
+    show_default=True,
+    help="Cost of training in the figure cost.",
+)
+@click.option("--bare", is_flag=True, help="Leave the notes below figures to the caption.")
+@filters
+def plot(
+    figures: tuple[str, ...],
+    out: str,
+    style: str | None,
+    width: str,
+    methods: str | None,
+    control: str,
+    cost: str,
+    bare: bool,
+    results: str,
+    **chosen: str | None,
+) -> None:
+    """Draw figures for a paper: forest, heat, cost, curves, links, weights, ranks. Default all."""
+    from pathlib import Path
+
+    from auxbench.records.declared import Declared
+    from auxbench.records.looks import Looks
+    from auxbench.records.store import Store
+    from auxbench.report.figure.content import content
+    from auxbench.report.figure.gallery import points_of, sheets, write
+    from auxbench.report.figure.sheet import drawing
+    from auxbench.report.page.detail import Detail
+
+    wide = points_of(width)
+    with drawing():
+        shown = content(
+            rows(results),
+            Store(Path(results)).kept(Detail.of),
+            split_list(methods or ""),
+            control,
+            within=set(rows(results, **chosen)["problem"]) if any(chosen.values()) else None,
+            looks=Looks(results).latest(),
+            declared=Declared(results).pairs(),
+            bare=bare,
+        )
+        drawn = sheets(shown, figures, wide, f"train_{cost}")
+        for path, _ in write(drawn, Path(out), style):
+            click.echo(f"wrote {path}")
 
 
 @click.command()

@@ -35,6 +35,7 @@ for command in (
     boards.leaderboard,
     boards.compare,
     boards.report,
+    boards.plot,
     boards.calibrate,
     parts.new,
     parts.check,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ from auxbench.training.learner import start
 from auxbench.training.loop import Training, deployed, in_training
 
 SAVE_EVERY = 20.0  # seconds between checkpoints
+TELL_EVERY = 0.2  # seconds between two reports of a step
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -125,7 +127,7 @@ def execute(
         training.load_state_dict(saved_state["training"])
     if run.recipe.compiled and (failed := training.compile()):
         report({"event": "said", "text": f"{run.label} is not compiled: {failed}"})
-    saved = told = time.monotonic()
+    saved, told = time.monotonic(), -math.inf  # the first step is told, so that bars move at once
 
     def after_step(training: Training) -> bool:
         nonlocal saved, told
@@ -135,7 +137,7 @@ def execute(
         if now - saved > SAVE_EVERY:
             save()
             saved = now
-        if now - told > 0.5:
+        if now - told > TELL_EVERY or training.step == training.steps:
             report({"event": "step", "step": training.step, "steps": training.steps})
             told = now
         return True

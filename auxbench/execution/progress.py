@@ -20,8 +20,8 @@ from auxbench.spec.run import Run
 class Progress:
     """Counts the runs of a study and estimates when the last one ends.
 
-    The estimate is the remaining steps times the seconds that a step of that method has taken so
-    far, or the average over the other methods if none has been seen.
+    The estimate is the remaining steps times the seconds that a step of that method has taken since
+    the first one that was told, or the average over the other methods if none has been seen.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Progress:
         self.waiting = False
         self.left = {run.id: run.recipe.steps for run in runs}
         self.begun: dict[str, float] = {}
+        self.first: dict[str, tuple[float, int]] = {}  # when a run first told its step, and which
         self.pace: dict[str, float] = {}
         columns = (
             TextColumn("{task.description}"),
@@ -83,6 +84,7 @@ class Progress:
     def started(self, run: Run) -> None:
         """A run's process is being started."""
         with self.lock:
+            self.first.pop(run.id, None)
             self.begun[run.id] = time.monotonic()
             self.rows[run.id] = self.bars.add_task(
                 f"  {run.label}", total=run.recipe.steps, left=""
@@ -92,8 +94,10 @@ class Progress:
         """Report a run's steps so far, including those of a warm-up."""
         with self.lock:
             self.left[run.id] = steps - step
-            if step:
-                self.pace[run.method] = (time.monotonic() - self.begun[run.id]) / step
+            now = time.monotonic()
+            then, before = self.first.setdefault(run.id, (now, step))
+            if step > before:  # what came before the first step says nothing about the others
+                self.pace[run.method] = (now - then) / (step - before)
             self.bars.update(self.rows[run.id], completed=step, total=steps)
             self._refresh()
 

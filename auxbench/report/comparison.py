@@ -63,8 +63,21 @@ class Comparison:
         columns = tuple(
             replace(column, shown=column.shown and column.key not in hidden) for column in COLUMNS
         )
-        notes, statistics = tuple(self.notes()), self.explanation()
+        notes, statistics = (*self._beside(), *self.notes()), self.explanation()
         return Table(title.removesuffix(": "), columns, rows, notes, statistics)
+
+    def _beside(self) -> Iterator[str]:
+        """Explain intervals without 0 beside 'undecided', where there are any."""
+        count = sum(one.excludes_zero for one in self.differences if one.verdict == "undecided")
+        if count:
+            several = max(one.family for one in self.differences)
+            reason = (
+                f"an interval is that of one comparison by itself, a verdict holds for all "
+                f"{several} together (Holm)"
+                if several > 1
+                else "the level of a verdict is stricter here than that of an interval"
+            )
+            yield f"{count} undecided with an interval without 0: {reason}."
 
     def notes(self) -> Iterator[str]:
         """Notes on these differences: their families, collapses, failures, stale or mixed runs."""
@@ -186,6 +199,10 @@ def compare(
         [pairs[place][0].metric for place in kept], [claims[place].result for place in kept]
     )
     places = places_of(dict.fromkeys(pairs[place][0].name for place in kept))
+    sizes = {
+        kind: sum((name in named) is (kind == "confirmatory") for _, name in pairs)
+        for kind in ("confirmatory", "exploratory")
+    }
     differences = []
     for place in kept:
         problem, other = pairs[place]
@@ -206,6 +223,7 @@ def compare(
                 decisions[place],
                 digits[problem.metric],
                 "confirmatory" if other in named else "exploratory" if named else "",
+                sizes["confirmatory" if other in named else "exploratory"],
             )
         )
     known = {name for _, name in pairs}
@@ -219,10 +237,7 @@ def compare(
                 if len(pairs[place][0].runs.distinct("draw")) < 2
             )
         ),
-        {
-            kind: sum((name in named) is (kind == "confirmatory") for _, name in pairs)
-            for kind in ("confirmatory", "exploratory")
-        },
+        sizes,
         max(((declared or {})[name, control] for name in named & known), default=0),
         tuple({pairs[place][0].name: pairs[place][0] for place in kept}.values()),
     )

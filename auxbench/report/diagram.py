@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from string import ascii_lowercase
 
 import numpy as np
@@ -16,12 +17,42 @@ from auxbench.stats.across import cliques, critical_difference, friedman, mean_r
 WIDTH = 41  # characters of the line from the first rank to the last
 
 
-def diagram(problems: Sequence[ScoredProblem]) -> Table:
-    """The critical-difference diagram of the methods that are recorded on every problem.
+@dataclass(frozen=True)
+class Standing:
+    """The mean ranks of methods, the best first, and the groups that cannot be told apart.
 
-    It is drawn with a row per method, the best first. Methods that share a letter cannot be told
-    apart, and letters stand in columns, as the bars of a printed diagram do. Errors: `UsageError`
-    where the diagram could not show anything, whatever the scores.
+    `apart` is the critical difference, `groups` have places among `names`, `count` is the number of
+    problems, and `p` Friedman's p-value that all methods rank equally.
+    """
+
+    names: tuple[str, ...]
+    ranks: tuple[float, ...]
+    apart: float
+    groups: tuple[range, ...]
+    count: int
+    p: float
+
+    @property
+    def largest(self) -> int:
+        """The largest possible difference of two mean ranks."""
+        return len(self.names) - 1
+
+    def note(self, sign: str) -> str:
+        """The tests in words; `sign` is what the methods of a group share in a drawing."""
+        text = (
+            f"Nemenyi's test at 5 %, on the mean scores of {self.count} problems, with failed runs "
+            f"counted as the worst score: methods that share a {sign} cannot be told apart. "
+            f"Friedman's test that all rank equally: p = {self.p:.3f}."
+        )
+        if self.p > 0.05:
+            text += " It does not reject, so no difference here should be believed."
+        return text
+
+
+def standing(problems: Sequence[ScoredProblem]) -> Standing:
+    """The standing of the methods that are recorded on every problem.
+
+    Errors: `UsageError` where a diagram of it could not show anything, whatever the scores.
 
     Source: Demsar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006,
     https://jmlr.org/papers/v7/demsar06a.html
@@ -42,37 +73,36 @@ def diagram(problems: Sequence[ScoredProblem]) -> Table:
     means = np.array([np.nanmean(problem.oriented(names), axis=1) for problem in problems])
     ranks = mean_ranks(means)
     order = np.argsort(ranks, kind="stable").tolist()
-    groups = cliques([ranks[place] for place in order], apart)
-    scale = (WIDTH - 1) / largest
-    drawn = "├" + "─" * max(0, round(apart * scale) - 1) + "┤"
-    rows = [{"method": "critical difference", "rank": apart, "line": drawn, "groups": ""}]
-    for row, place in enumerate(order):
+    found = tuple(float(ranks[place]) for place in order)
+    sorted_names = tuple(names[place] for place in order)
+    groups = tuple(cliques(found, apart))
+    return Standing(sorted_names, found, apart, groups, count, friedman(-means))
+
+
+def diagram(problems: Sequence[ScoredProblem]) -> Table:
+    """The critical-difference diagram of the methods that are recorded on every problem.
+
+    It is drawn with a row per method, the best first. Methods that share a letter cannot be told
+    apart, and letters stand in columns, as the bars of a printed diagram do. Errors: as for
+    `standing`.
+    """
+    known = standing(problems)
+    scale = (WIDTH - 1) / known.largest
+    drawn = "├" + "─" * max(0, round(known.apart * scale) - 1) + "┤"
+    rows = [{"method": "critical difference", "rank": known.apart, "line": drawn, "groups": ""}]
+    for row, (name, rank) in enumerate(zip(known.names, known.ranks, strict=True)):
         line = ["·"] * WIDTH
-        line[round((ranks[place] - 1) * scale)] = "●"
+        line[round((rank - 1) * scale)] = "●"
         letters = [
             ascii_lowercase[index % 26] if row in group else " "
-            for index, group in enumerate(groups)
+            for index, group in enumerate(known.groups)
         ]
-        rows.append(
-            {
-                "method": names[place],
-                "rank": float(ranks[place]),
-                "line": "".join(line),
-                "groups": "".join(letters).rstrip(),
-            }
-        )
+        text = "".join(letters).rstrip()
+        rows.append({"method": name, "rank": rank, "line": "".join(line), "groups": text})
     columns = (
         Column("method", "method"),
         Column("rank", "mean rank", 2),
-        Column("line", f"1{len(names):·>{WIDTH - 1}}"),
+        Column("line", f"1{len(known.names):·>{WIDTH - 1}}"),
         Column("groups", "not told apart"),
     )
-    p = friedman(-means)
-    note = (
-        f"Nemenyi's test at 5 %, on the mean scores of {count} problems, with failed runs counted "
-        "as the worst score: methods that share a letter cannot be told apart. Friedman's test "
-        f"that all rank equally: p = {p:.3f}."
-    )
-    if p > 0.05:
-        note += " It does not reject, so no difference here should be believed."
-    return Table("Critical-difference diagram", columns, rows, (note,))
+    return Table("Critical-difference diagram", columns, rows, (known.note("letter"),))

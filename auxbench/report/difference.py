@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
@@ -63,7 +64,7 @@ class Difference:
     result and in the ranks, which are by mean score among all methods compared there. `finished`
     counts the pairs in which the method's own run has a score, and `collapsed` and
     `control_collapsed` the runs that fell far below the median of their method. `digits` is the
-    number of decimals to print.
+    number of decimals to print, `family` the number of comparisons that are judged together.
     """
 
     where: Mapping[str, str]
@@ -81,6 +82,7 @@ class Difference:
     decision: Decision
     digits: int
     kind: str = ""
+    family: int = 1
 
     @property
     def result(self) -> Paired:
@@ -96,6 +98,11 @@ class Difference:
     def p_holm(self) -> float:
         """The p-value of the difference, adjusted for the family."""
         return self.decision.p
+
+    @property
+    def excludes_zero(self) -> bool:
+        """True if the interval of this comparison by itself does not hold 0."""
+        return self.result.low > 0 or self.result.high < 0
 
     def row(self) -> dict[str, Any]:
         """The difference as a row of a table."""
@@ -160,6 +167,11 @@ class Difference:
                 "; the test has 80 % power for a true difference of "
                 f"{result.detectable:.{self.digits}f}{unit} or more"
             )
+            if self.excludes_zero and self.family > 1:
+                text += (
+                    "; the interval is that of this comparison by itself, the verdict holds for "
+                    f"all {self.family} together (Holm)"
+                )
         return text
 
     def _missing(self) -> Iterator[str]:
@@ -197,3 +209,14 @@ def places_of(labels: Iterable[str]) -> dict[str, str]:
         label: "; ".join([words[0], *(word for word in words[1:] if word not in common)])
         for label, words in parts.items()
     }
+
+
+def shortened(places: Iterable[str]) -> dict[str, str]:
+    """Labels of problems without the auxiliaries, where that is enough to distinguish them.
+
+    >>> list(shortened(["rooms depth with edges; resnet18", "toy primary with useless"]).values())
+    ['rooms depth; resnet18', 'toy primary']
+    """
+    every = list(places)
+    short = [re.sub(r" with .*?(?=;|$)", "", place) for place in every]
+    return dict(zip(every, short if len(set(short)) == len(every) else every, strict=True))

@@ -69,6 +69,17 @@ def _dispensable(columns: Sequence[Shown], width: int) -> set[int]:
     return left
 
 
+def folded(text: str) -> str:
+    """A sentence in lines as wide as the terminal; names are not broken, and lines are indented."""
+    return fill(
+        visible(text),
+        width_of_terminal(),
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 @lru_cache(maxsize=1024)
 def _filled(text: str, width: int) -> str:
     """Text in lines of this width; boards repeat many of their notes."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from auxbench.execution import queue
+from auxbench.execution import progress, queue
 from auxbench.execution.queue import Attempt, Queue
 from auxbench.execution.resources import Resources
 from auxbench.execution.study import Study
@@ -125,3 +125,20 @@ def test_what_another_process_has_taken_over_is_its_to_record(tmp_path: Path) ->
 def test_a_run_is_recorded_although_its_folder_was_deleted(tmp_path: Path) -> None:
     (known,) = carry_out(Pretended(lambda attempt: shutil.rmtree(attempt.folder)), 1, tmp_path)
     assert known["reason"] == "pretended"
+
+
+def test_the_time_left_does_not_count_what_came_before_the_first_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    runs = Study.of("hps", "toy", seeds=2, steps=100).runs
+    shown = progress.Progress(runs, 0, 1, quiet=True)
+    with shown:
+        shown.started(runs[0])
+        now[0] = 130.0  # importing torch, reading data
+        shown.stepped(runs[0], 1, 100)
+        assert shown.pace == {}
+        now[0] = 131.0
+        shown.stepped(runs[0], 11, 100)
+        assert shown.pace == {"hps": pytest.approx(0.1)}

@@ -104,6 +104,15 @@ def test_an_interrupted_run_ends_like_one_that_was_not(
         assert resumed["training"][key] == whole["training"][key], key
 
 
+def test_the_first_and_the_last_step_are_told_however_short_a_run_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "TELL_EVERY", 1000.0)
+    told: list[dict[str, Any]] = []
+    execute(RUN, tmp_path, report=told.append)
+    assert [event["step"] for event in told if event["event"] == "step"] == [1, RUN.recipe.steps]
+
+
 def test_the_checkpoint_of_another_seed_does_not_change_a_run(tmp_path: Path) -> None:
     own, other = tmp_path / "own", tmp_path / "other"
     whole = execute(RUN, tmp_path / "whole", report=lambda event: None)

@@ -14,7 +14,6 @@ function unpack({ count, columns }) {
   });
 }
 
-const SHORT = shortPlaces(DATA.problems.map((p) => p.place));
 const PROBLEMS = DATA.problems.map((raw, number) => {
   const rows = unpack(raw.board);
   rows.forEach((row, i) => {
@@ -37,18 +36,13 @@ const PROBLEMS = DATA.problems.map((raw, number) => {
   }
   let runs = null;
   return {
-    ...raw, number, short: SHORT[number], rows, comparisons,
+    ...raw, number, rows, comparisons,
     byMethod: new Map(rows.map((row) => [row.method, row])),
     get runs() { return (runs ??= unpack(raw.runs)); },
   };
 });
 
 const METHODS = [...new Set(PROBLEMS.flatMap((p) => p.rows.map((row) => row.method)))];
-// Labels without the list of auxiliaries, where that is enough to tell problems apart.
-function shortPlaces(places) {
-  const cut = places.map((place) => place.replace(/ with .*?(?=;|$)/, ""));
-  return new Set(cut).size === places.length ? cut : places;
-}
 
 // Whether the decision rules tell two rows of a board apart; decided in Python, over all pairs.
 function apart(problem, one, other) {
@@ -130,21 +124,9 @@ const bounds = (low, high, digits, signed = false) =>
   isNumber(low) && isNumber(high) ? `[${fixed(low, digits, signed)}, ${fixed(high, digits, signed)}]` : "—";
 const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
-// A colour and a shape per method: a hash of its name, and the next free pair where two collide.
-const COLOURS = 8;
-const SHAPES = ["circle", "square", "diamond", "up", "down", "plus"];
-const LOOKS = (() => {
-  const taken = new Set();
-  const found = new Map();
-  const all = COLOURS * SHAPES.length;
-  for (const name of [...METHODS].sort()) {
-    let hash = 2166136261;
-    for (const char of name) hash = Math.imul(hash ^ char.codePointAt(0), 16777619) >>> 0;
-    let slot = hash % all;
-    for (let tries = 0; tries < all && taken.has(slot); tries += 1) slot = (slot + 7) % all;
-    taken.add(slot);
-    found.set(name, { colour: `var(--c${slot % COLOURS})`, shape: SHAPES[Math.floor(slot / COLOURS)] });
-  }
-  return found;
-})();
-const lookOf = (method) => LOOKS.get(method) ?? { colour: "var(--soft)", shape: "circle" };
+// A colour and a mark per method, the same as in figures.
+const LOOKS = new Map(Object.entries(DATA.looks));
+function lookOf(method) {
+  const [colour, shape] = LOOKS.get(method) ?? [null, "circle"];
+  return { colour: colour === null ? "var(--soft)" : `var(--c${colour})`, shape };
+}

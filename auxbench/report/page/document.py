@@ -10,11 +10,12 @@ from auxbench.errors import UsageError
 from auxbench.report.board import boards
 from auxbench.report.calibration import sentence
 from auxbench.report.comparison import Comparison, compare
-from auxbench.report.difference import places_of
+from auxbench.report.difference import places_of, shortened
 from auxbench.report.family import Looks, Pair
 from auxbench.report.method import LEGEND
 from auxbench.report.page.conclusion import headline
 from auxbench.report.page.detail import Detail
+from auxbench.report.page.look import looks as looks_of
 from auxbench.report.page.parts import parts
 from auxbench.report.page.problem import Pools, problem
 from auxbench.stats.runs import problems
@@ -40,13 +41,14 @@ def document(
     Every one of `controls` that is recorded beside other methods has its own comparisons. `within`,
     names of problems, selects what is shown but not how it is judged, as in `compare`.
     """
+    methods = sorted(set(rows["method"]))
     comparisons = _comparisons(rows, controls, within, looks or {}, declared or {})
     if within is not None:
         rows = rows[rows["problem"].isin(list(within))]
     tables = boards(rows)
     every = list(problems(rows))
     places = places_of(str(runs["problem"][0]) for runs in every)
-    pools = Pools()
+    short, pools = shortened(places.values()), Pools()
     found = [
         problem(runs, table, places[str(runs["problem"][0])], comparisons, details, pools)
         for runs, table in zip(every, tables, strict=True)
@@ -55,7 +57,8 @@ def document(
         "version": __version__,
         "folder": folder,
         "runs": len(rows),
-        "problems": found,
+        "problems": [{**one, "short": short[one["place"]]} for one in found],
+        "looks": looks_of(methods),
         "controls": [one.differences[0].control for one in comparisons],
         "headlines": {
             one.differences[0].control: _headline(found, one.differences[0].control)
