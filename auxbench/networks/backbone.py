@@ -6,7 +6,7 @@ For images they are timm networks (`image`), for vectors perceptrons (`mlp`).
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def build(
     https://github.com/huggingface/pytorch-image-models; Chen, Papandreou, Kokkinos, Murphy,
     Yuille, DeepLab, TPAMI 2018, https://arxiv.org/abs/1606.00915.
 
+    >>> import torch
     >>> backbone = build("test_convnext", 64)
     >>> backbone.stages, backbone.reductions
     ((1, 2, 4, 2), (4, 8, 16, 32))

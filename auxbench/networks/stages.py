@@ -30,6 +30,7 @@ class Backbone(nn.Module):
     `features` is 0 for images. Otherwise the inputs are vectors [B, features]: a feature is then
     one token, [B, 1, C], and a map is one cell, [B, C, 1, 1].
 
+    >>> import torch
     >>> from auxbench.networks.backbone import build
     >>> backbone = build("test_resnet", 64)
     >>> [tuple(feature.shape) for feature in backbone(torch.zeros(2, 3, 64, 64))]
