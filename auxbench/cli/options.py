@@ -173,6 +173,14 @@ def rows(results: str, **chosen: str | None) -> pandas.DataFrame:
     return labelled(select(found, **chosen), Ledger(results).tunings())
 
 
+predictions_option = click.option(
+    "--keep-predictions",
+    is_flag=False,
+    flag_value=4,
+    default=0,
+    metavar="[N]",
+    help="Keep the first N test samples with their predictions, 4 without a number.",
+)
 explain_option = click.option("--explain", is_flag=True, help="Say how the numbers are made.")
 
 

@@ -1,6 +1,6 @@
 // The page: conclusions, filters, costs, provenance, downloads; everything is drawn from the state.
 
-const SECTIONS = [["board", "Board"], ["forest", "Differences"], ["heat", "Overview"], ["pareto", "Worth it?"], ["curves", "Curves"], ["costs", "Costs"], ["methods", "Methods"], ["trust", "What was run"], ["data-section", "Data"]];
+const SECTIONS = [["board", "Board"], ["forest", "Differences"], ["heat", "Overview"], ["pareto", "Worth it?"], ["curves", "Curves"], ["predictions", "Predictions"], ["costs", "Costs"], ["methods", "Methods"], ["trust", "What was run"], ["data-section", "Data"]];
 
 function drawLead() {
   const methods = METHODS.length;
@@ -160,6 +160,7 @@ function render() {
   drawPareto(c);
   drawCurves(c);
   drawTraces(c);
+  drawPredictions(c);
   drawCosts(c);
   drawMethods();
   drawTrust(c);

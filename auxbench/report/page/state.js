@@ -2,7 +2,7 @@
 
 const DEFAULTS = {
   problem: "", control: DATA.controls[0] ?? "", family: "", dataset: "", budget: "", tuning: "", search: "",
-  sort: "tier", down: "", show: "", hide: "", lines: "", traced: "", cost: "train_flops", view: "", theme: "",
+  sort: "tier", down: "", show: "", hide: "", lines: "", traced: "", cost: "train_flops", pictured: "", task: "", view: "", theme: "",
 };
 const state = { ...DEFAULTS };
 
