@@ -307,7 +307,7 @@ class _OfNumbers(Kind):
 
     def predicted(self, outputs: Labels, target: Labels) -> Labels:
         truth = _first(target)
-        return np.asarray(_first(outputs).clip(*ends(truth, self.known(truth)))[None])
+        return outputs.reshape(target.shape).clip(*ends(truth, self.known(truth)))
 
     def errors(self, outputs: Labels, target: Labels) -> Errors:
         truth = _first(target)

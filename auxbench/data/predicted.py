@@ -42,7 +42,7 @@ def strips(kind: Kind, outputs: Labels, targets: Labels) -> Strips:
     truths, predictions, differences, captions, scales = [], [], [], [], []
     shown: list[Labels] = []
     for output, target in zip(outputs, targets, strict=True):
-        predicted = kind.predicted(output, target).reshape(target.shape)
+        predicted = kind.predicted(output, target)
         shown += [target, predicted]
         beside = kind.paint(np.concatenate([target, predicted.astype(target.dtype)], axis=-1))
         truth, prediction = np.split(beside, 2, axis=1)

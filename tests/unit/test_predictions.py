@@ -67,9 +67,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_they_change_no_result_and_no_record(made: dict[str, Any]) -> None:
     without, kept = made["without"][0], made["with"][0]
-    assert {**without, **{key: None for key in ("training", "inference", "environment")}} == {
+    assert {**without, **dict.fromkeys(("training", "inference", "environment"))} == {
         **kept,
-        **{key: None for key in ("training", "inference", "environment")},
+        **dict.fromkeys(("training", "inference", "environment")),
     }
     assert not (made["without"][1] / FILE).exists()
 
