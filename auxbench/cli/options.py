@@ -189,8 +189,7 @@ def _elsewhere(folder: Path) -> str:
     below = sorted({file.parent for file in folder.glob("*/records.jsonl*")})
     below = [one for one in below if one.name not in PARTS]
     if below:
-        return f"name one of its folders, such as {below[0]}, or put them "
-            "together with auxbench results merge."
+        return f"name one of its folders, such as {below[0]}; auxbench results merge joins them."
     return "make some with auxbench run, or name another."
 
 
