@@ -79,6 +79,7 @@ def run(
     executor: str = "local",
     executor_options: str | Path | Mapping[str, Any] | None = None,
     address: str | None = None,
+    keep_predictions: int = 0,
     retry: bool = False,
     quiet: bool = False,
     **words: Any,
@@ -91,7 +92,8 @@ def run(
     prepare its batches, and its record is kept in the folder `results`. A run is ended that takes
     longer than `timeout` in all or than `stall` without a step ("2h", "90"), or more `memory`
     ("4GB"). `shard` "2/5" is the second of five parts of the study. `executor` is 'local', 'ray'
-    (at `address`) or 'slurm', with options of its own.
+    (at `address`) or 'slurm', with options of its own. `keep_predictions` test samples of a run are
+    kept as pictures beside its record, for tasks that predict maps.
     Errors: `UsageError` for what cannot be carried out as asked; a run that fails leaves a record
     instead.
     """
@@ -100,11 +102,22 @@ def run(
     from auxbench.execution.limits import Limits
     from auxbench.execution.resources import Resources, options_of
     from auxbench.execution.study import Study
+    from auxbench.records.predictions import checked
     from auxbench.records.store import Store
     from auxbench.stats import frame
 
     limits, options = Limits.of(timeout, stall, memory), options_of(executor_options)
-    resources = Resources(device, jobs, threads, limits, executor, options, address, workers)
+    resources = Resources(
+        device,
+        jobs,
+        threads,
+        limits,
+        executor,
+        options,
+        address,
+        workers,
+        checked(keep_predictions),
+    )
     store = Store(results)
     words = resolved(methods, dataset, words, resources, store)
     study = Study.of(methods, dataset, **words).shard(shard)

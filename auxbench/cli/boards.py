@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from auxbench.cli.options import explain_option, filters, format_option, rows, show
+from auxbench.cli.options import explain_option, filters, format_option, rows, show, tell
 from auxbench.errors import UsageError
 from auxbench.spec.grammar import split_list
 
@@ -119,17 +119,24 @@ def report(out: str, controls: str, results: str, **chosen: str | None) -> None:
     from auxbench.report.page.detail import Detail
     from auxbench.report.page.document import document
     from auxbench.report.page.html import page
+    from auxbench.report.page.predictions import LIMIT, predictions
 
+    store = Store(Path(results))
     made = document(
         rows(results),
-        Store(Path(results)).kept(Detail.of),
+        store.kept(Detail.of),
         folder=results,
         controls=split_list(controls),
         within=set(rows(results, **chosen)["problem"]) if any(chosen.values()) else None,
         looks=Looks(results).latest(),
         declared=Declared(results).pairs(),
     )
-    Path(out).write_text(page(made), encoding="utf-8")
+    text = page(made)
+    pictures, problems = predictions(made, store, LIMIT - len(text))
+    tell(problems)
+    if pictures:
+        text = page({**made, "predictions": pictures})
+    Path(out).write_text(text, encoding="utf-8")
     shown = counted(made["runs"], "run"), counted(len(made["problems"]), "problem")
     click.echo(f"wrote {out}: {shown[0]} on {shown[1]}.")
 

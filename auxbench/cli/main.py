@@ -12,6 +12,7 @@ import click
 from auxbench import __version__
 from auxbench.cli import boards, lists, parts, runs, study
 from auxbench.cli.data import data
+from auxbench.cli.export import export
 from auxbench.cli.results import results
 from auxbench.errors import AuxbenchError, UsageError, reason, visible
 from auxbench.execution.executor import launched
@@ -41,6 +42,7 @@ for command in (
     parts.check,
     data,
     results,
+    export,
 ):
     auxbench.add_command(command)
 

@@ -167,13 +167,30 @@ def rows(results: str, **chosen: str | None) -> pandas.DataFrame:
     found = indexed(store)
     tell(store.problems)
     if found.empty:
-        raise UsageError(
-            f"no records in '{results}'; make some with auxbench run, or name another."
-        )
+        raise UsageError(f"no records in '{results}'; {_elsewhere(Path(results))}")
     return labelled(select(found, **chosen), Ledger(results).tunings())
 
 
+predictions_option = click.option(
+    "--keep-predictions",
+    is_flag=False,
+    flag_value=4,
+    default=0,
+    metavar="[N]",
+    help="Keep the first N test samples with their predictions, 4 without a number.",
+)
 explain_option = click.option("--explain", is_flag=True, help="Say how the numbers are made.")
+
+
+def _elsewhere(folder: Path) -> str:
+    """What to do about a folder without records: it may hold folders of records."""
+    from auxbench.records.upkeep import PARTS
+
+    below = sorted({file.parent for file in folder.glob("*/records.jsonl*")})
+    below = [one for one in below if one.name not in PARTS]
+    if below:
+        return f"name one of its folders, such as {below[0]}; auxbench results merge joins them."
+    return "make some with auxbench run, or name another."
 
 
 def _added(command: F, *options: Callable[[F], F]) -> F:

@@ -13,6 +13,7 @@ from auxbench.cli.options import (
     format_option,
     limit_options,
     machine_options,
+    predictions_option,
     results_option,
     show,
     tell,
@@ -56,6 +57,7 @@ def status(results: str, follow: bool, style: str) -> None:
 @machine_options
 @limit_options
 @executor_options
+@predictions_option
 def retry(results: str, statuses: str, **words: Any) -> None:
     """Carry out failed runs again. They resume from their checkpoints."""
     from auxbench.execution.executor import carry_out

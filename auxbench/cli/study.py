@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from auxbench.cli.options import executor_options, format_option, limit_options, show, study_options
+from auxbench.cli.options import (
+    executor_options,
+    format_option,
+    limit_options,
+    predictions_option,
+    show,
+    study_options,
+)
 from auxbench.errors import UsageError
 from auxbench.execution.executor import launched
 from auxbench.execution.process import drop_early, start_early
@@ -26,6 +33,7 @@ declare_option = click.option(
 @study_options
 @limit_options
 @executor_options
+@predictions_option
 @click.option("--shard", help="One of n parts of the study, such as 1/4, for schedulers.")
 @declare_option
 @click.option(

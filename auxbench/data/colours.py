@@ -1,4 +1,4 @@
-"""Colours of labels in previews."""
+"""Colours of labels and errors in previews and in the pictures of predictions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ Labels = npt.NDArray[np.generic]
 Legend = list[tuple[tuple[int, ...] | None, str]]  # colours and their meanings
 
 NONE = (40, 40, 40)  # the colour of an element without a label
+
+
+VIRIDIS = "440154 472c7a 3b518b 2c718e 21908d 27ad81 5cc863 aadc32 fde725"
+INFERNO = "000004 1f0c48 550f6d 88226a ba3655 e35933 f98c0a f9c932 fcffa4"
+"""Nine colours each of two maps from dark to light, as matplotlib has them; the rest is between."""
 
 
 def palette(classes: int) -> Bytes:
@@ -26,6 +31,22 @@ def grey(values: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]) -> Bytes
     low, high = ends(values, known)
     shade = np.where(known, values - low, 0) / max(high - low, 1e-12) * 255
     return np.repeat(shade.clip(0, 255).astype(np.uint8)[..., None], 3, -1)
+
+
+def mapped(values: npt.NDArray[np.float64], low: float, high: float, colours: str) -> Bytes:
+    """Numbers [H, W] as colours [H, W, 3] of a map; NaN, which means no label, is dark grey.
+
+    >>> mapped(np.array([[0.0, 9.0, np.nan]]), 0, 1, INFERNO).tolist()
+    [[[0, 0, 4], [252, 255, 164], [40, 40, 40]]]
+    """
+    stops = np.array([list(bytes.fromhex(one)) for one in colours.split()], float)
+    known = np.isfinite(values)
+    share = (np.where(known, values, low) - low) / max(high - low, 1e-12)
+    place = share.clip(0, 1) * (len(stops) - 1)
+    channels = [np.interp(place, np.arange(len(stops)), channel) for channel in stops.T]
+    painted: Bytes = np.rint(np.stack(channels, -1)).astype(np.uint8)
+    painted[~known] = NONE
+    return painted
 
 
 def ends(values: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]) -> tuple[float, float]:

@@ -39,14 +39,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from auxbench.data import losses
-from auxbench.data.colours import NONE, Bytes, Labels, Legend, ends, grey, palette
+from auxbench.data.colours import (
+    NONE,
+    VIRIDIS,
+    Bytes,
+    Labels,
+    Legend,
+    ends,
+    grey,
+    mapped,
+    palette,
+)
 from auxbench.data.losses import IGNORE
 from auxbench.data.metrics import (
     RMSE,
@@ -72,10 +83,23 @@ from auxbench.data.prepared import decode
 from auxbench.data.prepared.form import DEPTH
 from auxbench.data.views import View, crop, is_crop, nearest, smooth, smooth_known, turned
 
+TOLERATED = 0.25  # share of a label's range at which the colours of errors end
 KNOWN = 1 - 1e-4  # an interpolated value is a label from this share of labelled neighbours on
 
 Metrics = Sequence[Callable[[], Metric]]
 Losses = tuple[Tensor, Tensor]  # the sum over valid elements, and their count, of every sample [B]
+
+
+class Errors(NamedTuple):
+    """The errors of one sample: [H, W], NaN without a label; how far they may go; their unit.
+
+    `most` is where a map of colours ends. It must not depend on the prediction, so that the maps of
+    two methods can be compared.
+    """
+
+    values: npt.NDArray[np.float64]
+    most: float
+    unit: str
 
 
 class Kind(ABC):
@@ -125,6 +149,17 @@ class Kind(ABC):
         """The label of one sample, a map, as colours [H, W, 3]."""
         raise TypeError(f"{type(self).__name__} is dense and does not say how it is painted")
 
+    def predicted(self, outputs: Labels, target: Labels) -> Labels:
+        """The prediction for one sample, a map [C, H, W], in the form of its label, to be painted.
+
+        What would be off the scale of the label's colours is at its end.
+        """
+        return outputs
+
+    def errors(self, outputs: Labels, target: Labels) -> Errors | None:
+        """The error of a prediction [C, H, W] at every pixel; None if the kind does not say it."""
+        return None
+
     def caption(self, target: Labels) -> str:
         """The label of one sample as text, or the range of values in its map."""
         words = " ".join(f"{number:g}" for number in np.ravel(target)[:4])
@@ -133,6 +168,10 @@ class Kind(ABC):
     def legend(self, targets: Labels) -> Legend:
         """The colours that occur in the labels of some samples, and their meanings."""
         return []
+
+    def key(self, targets: Labels) -> Legend:
+        """The same without shares, for labels beside predictions."""
+        return self.legend(targets)
 
     def called(self, number: int) -> str:
         """The name of a class, or its number if it has no name."""
@@ -175,16 +214,31 @@ class Classes(_OfClasses):
         painted: Bytes = palette(self.classes)[target.astype(np.int64)]
         return painted
 
+    def predicted(self, outputs: Labels, target: Labels) -> Labels:
+        return np.asarray(outputs.argmax(0))
+
+    def errors(self, outputs: Labels, target: Labels) -> Errors:
+        wrong = np.where(self.predicted(outputs, target) == target, 0.0, 100.0)
+        return Errors(np.where(target == IGNORE, np.nan, wrong), 100, "%")
+
     def caption(self, target: Labels) -> str:
         return ""
 
     def legend(self, targets: Labels) -> Legend:
+        return [(colour, f"{name} {share:.1%}") for colour, name, share in self._shares(targets)]
+
+    def key(self, targets: Labels) -> Legend:
+        return [(colour, name) for colour, name, _ in self._shares(targets)]
+
+    def _shares(self, targets: Labels) -> list[tuple[tuple[int, ...], str, float]]:
+        """The colours, names and shares of the classes that occur, the most frequent first."""
         found, counts = np.unique(targets.astype(np.int64), return_counts=True)
         colours = palette(self.classes)
         return [
             (
                 tuple(map(int, colours[found[place]])),
-                f"{self._called(int(found[place]))} {counts[place] / counts.sum():.1%}",
+                self._called(int(found[place])),
+                counts[place] / counts.sum(),
             )
             for place in np.argsort(-counts, kind="stable")
         ]
@@ -236,7 +290,7 @@ class Probabilities(Kind):
 
 
 class _OfNumbers(Kind):
-    """The base of dense maps of numbers, painted in grey."""
+    """The base of dense maps of numbers, of which pictures show the first channel."""
 
     dense = True
 
@@ -245,11 +299,22 @@ class _OfNumbers(Kind):
         return np.isfinite(np.asarray(values, np.float64))
 
     def paint(self, target: Labels) -> Bytes:
-        values = target.astype(np.float64).reshape(-1, *target.shape[-2:])[0]
+        values = _first(target)
         known = self.known(values)
         painted = grey(values, known)
         painted[~known] = NONE
         return np.ascontiguousarray(painted)
+
+    def predicted(self, outputs: Labels, target: Labels) -> Labels:
+        truth = _first(target)
+        return outputs.reshape(target.shape).clip(*ends(truth, self.known(truth)))
+
+    def errors(self, outputs: Labels, target: Labels) -> Errors:
+        truth = _first(target)
+        known = self.known(truth)
+        low, high = ends(truth, known)
+        wrong = np.where(known, np.abs(_first(outputs) - truth), np.nan)
+        return Errors(wrong, (high - low) * TOLERATED or 1.0, self.unit)
 
     def caption(self, target: Labels) -> str:
         values = target.astype(np.float64).reshape(-1, *target.shape[-2:])
@@ -291,6 +356,11 @@ class Depth(_OfNumbers):
 
     def known(self, values: Labels) -> Any:
         return super().known(values) & (np.asarray(values, np.float64) > 0)
+
+    def paint(self, target: Labels) -> Bytes:
+        values = _first(target)
+        known = self.known(values)
+        return mapped(np.where(known, values, np.nan), *ends(values, known), VIRIDIS)
 
 
 class Disparity(Depth):
@@ -367,6 +437,14 @@ class Normals(Kind):
         colours[np.abs(values).sum(0) == 0] = NONE
         return np.ascontiguousarray(colours)
 
+    def predicted(self, outputs: Labels, target: Labels) -> Labels:
+        return _unit(outputs)
+
+    def errors(self, outputs: Labels, target: Labels) -> Errors:
+        cosine = (_unit(outputs) * _unit(target)).sum(0).clip(-1, 1)
+        known = np.isfinite(target).all(0) & np.any(target, 0)
+        return Errors(np.where(known, np.degrees(np.arccos(cosine)), np.nan), 90, "°")
+
     def caption(self, target: Labels) -> str:
         return "" if np.any(target) else "no label"
 
@@ -410,6 +488,19 @@ class Number(Kind):
 
     def loss(self, prediction: Tensor, target: Tensor) -> Losses:
         return losses.squared(prediction, target)
+
+
+def _first(target: Labels) -> npt.NDArray[np.float64]:
+    """The first channel, [H, W], of maps with or without channels."""
+    values: npt.NDArray[np.float64] = target.astype(np.float64).reshape(-1, *target.shape[-2:])[0]
+    return values
+
+
+def _unit(normals: Labels) -> npt.NDArray[np.float64]:
+    """Normals [3, H, W] at length 1; zero vectors stay zero."""
+    values = normals.astype(np.float64)
+    length = np.sqrt(np.square(values).sum(0))
+    return np.asarray(values / np.maximum(length, 1e-12))
 
 
 def _squares(normals: Tensor) -> Tensor:

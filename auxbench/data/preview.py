@@ -24,9 +24,10 @@ def preview(dataset: Dataset, split: str, count: int, augment: bool = False) -> 
     """The first `count` samples of a split, unaugmented or as training sees them.
 
     Each class has a colour; a legend below names the classes that occur, with their share of the
-    sheet. Depths and other numbers are shown in grey, from the sample's smallest to its largest
-    number, which are printed above. Normals are red, green, blue = x, y, z from -1 to 1. Labels of
-    whole samples are printed as text. Elements without a label are dark grey.
+    sheet. Depths are shown from dark blue to yellow and other numbers from black to white, from the
+    sample's smallest to its largest number, which are printed above. Normals are red, green, blue =
+    x, y, z from -1 to 1. Labels of whole samples are printed as text. Elements without a label are
+    dark grey.
 
     Errors: `UsageError` for a data set that has no pictures.
     """
@@ -55,7 +56,7 @@ def preview(dataset: Dataset, split: str, count: int, augment: bool = False) -> 
 
     pen.text((0, 0), f"{split}, {height} x {width} pixels", fill="black")
     for row in range(len(indices)):
-        place(row, 0, _inputs(batch.inputs[row].numpy()))
+        place(row, 0, picture(batch.inputs[row].numpy()))
     for column, (name, task) in enumerate(dataset.tasks.items(), 1):
         left = column * cell[1]
         pen.text((left, 0), name, fill="black")
@@ -72,6 +73,7 @@ def preview(dataset: Dataset, split: str, count: int, augment: bool = False) -> 
     return page
 
 
-def _inputs(planar: npt.NDArray[np.float32]) -> Bytes:
-    picture = (planar * STD + MEAN).clip(0, 1) * 255
-    return np.ascontiguousarray(np.rint(picture).astype(np.uint8).transpose(1, 2, 0))
+def picture(planar: npt.NDArray[np.float32]) -> Bytes:
+    """An input picture [3, H, W] of a network as colours [H, W, 3]."""
+    shown = (planar * STD + MEAN).clip(0, 1) * 255
+    return np.ascontiguousarray(np.rint(shown).astype(np.uint8).transpose(1, 2, 0))

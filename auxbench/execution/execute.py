@@ -16,8 +16,9 @@ from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.data.workers import NONE, Workers
-from auxbench.errors import Diverged, Stopped
+from auxbench.errors import Diverged, Stopped, reason
 from auxbench.execution.environment import environment
+from auxbench.execution.predictions import keep
 from auxbench.networks import backbone
 from auxbench.networks.builder import Builder, placed
 from auxbench.networks.pretrained import kept
@@ -91,6 +92,7 @@ def execute(
     report: Report = print,
     stopping: Callable[[], bool] = lambda: False,
     count: int = 0,
+    predictions: int = 0,
 ) -> dict[str, Any]:
     """Carry out a run, starting from its checkpoint in `folder` if there is one; return its record.
 
@@ -98,7 +100,7 @@ def execute(
     the current step and `Stopped` is raised. A loss that becomes non-finite also gives a record;
     any other failure is raised. If several processes train together, all call this, and only the
     first reads and writes the checkpoint. `count` workers prepare batches ahead, which changes no
-    result.
+    result. The `predictions` of so many test samples are kept in `folder`.
     """
 
     surroundings, made_by, together = environment(device), provenance_of(run), group()
@@ -148,6 +150,10 @@ def execute(
         if training.step < training.steps:
             raise Stopped(f"stopped after step {training.step} of {training.steps}")
         results = conclude(training, run, device)
+        if predictions:
+            failed = together.first(lambda: _kept(training, run, folder, device, predictions))
+            if failed:
+                report({"event": "said", "text": failed})
     except Diverged as error:
         return record(
             run,
@@ -161,6 +167,15 @@ def execute(
     finally:
         workers.close()
     return record(run, "done", **results, environment=surroundings, provenance=made_by)
+
+
+def _kept(training: Training, run: Run, folder: Path, device: str, count: int) -> str:
+    """Keep predictions; return why that failed, if it did, since the record is worth more."""
+    try:
+        keep(training, run.id, folder, device, count)
+    except OSError as error:
+        return f"its predictions are not kept: {reason(error)}"
+    return ""
 
 
 def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -60,5 +61,10 @@ def carry_out(
             raise UsageError(f"executor '{name}' starts runs itself; leave torchrun out.")
         place = TOGETHER
     module, _, kind = place.partition(":")
+    if resources.predictions and not quiet:
+        from auxbench.execution.predictions import remarks
+
+        for text in remarks(study, store, retry):
+            print(f"auxbench: {text}", file=sys.stderr)
     maker: type[Executor] = getattr(import_module(f"auxbench.execution.{module}"), kind)
     maker(resources).carry_out(study, store, retry=retry, quiet=quiet)

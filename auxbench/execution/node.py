@@ -23,9 +23,11 @@ from auxbench.execution.queue import Attempt, Lost
 from auxbench.execution.resources import Resources
 from auxbench.networks.pretrained import adopt
 from auxbench.records.claims import owner_of
+from auxbench.records.predictions import FILE as PREDICTIONS
 from auxbench.spec.run import Run
 
 CHECKPOINT, LOG = "state.pt", "log.txt"
+SENT = (LOG, PREDICTIONS)  # what a run leaves in its folder
 LOOK = 1.0  # seconds between two looks at a run's checkpoint and at the bell
 
 Event = tuple[str, Any]
@@ -79,6 +81,7 @@ def _events(order: Mapping[str, Any], folder: Path, shares: bool, bell: Any) -> 
         Limits(**order["limits"]),
         lambda step, steps: events.put(("step", (step, steps))),
         lambda text: events.put(("said", text)),
+        order["predictions"],
     )
     local = _local(order)
 
@@ -139,9 +142,10 @@ def _local(order: Mapping[str, Any]) -> Local:
 
 
 def _files(folder: Path, seen: int) -> Iterator[Event]:
-    """The log of a run, and its checkpoint if it is newer than what was sent."""
-    if (folder / LOG).exists():
-        yield LOG, (folder / LOG).read_bytes()
+    """What a run left, and its checkpoint if it is newer than what was sent."""
+    for name in SENT:
+        if (folder / name).exists():
+            yield name, (folder / name).read_bytes()
     if _time(folder / CHECKPOINT) != seen:
         yield CHECKPOINT, (folder / CHECKPOINT).read_bytes()
 

@@ -36,7 +36,8 @@ class Lost(Exception):
 class Attempt:
     """A run to carry out: its folder and limits, and who is told how far it is and what it says.
 
-    The folder has the run's checkpoint `state.pt`, from which it goes on, and its `log.txt`.
+    `predictions` is the number of test samples whose predictions are kept. The folder has the run's
+    checkpoint `state.pt`, from which it goes on, and its `log.txt`.
     """
 
     run: Run
@@ -44,6 +45,7 @@ class Attempt:
     limits: Limits
     stepped: Callable[[int, int], None]
     say: Callable[[str], None]
+    predictions: int = 0
 
     def order(
         self, device: str, threads: int, workers: int | None, prepare: bool = False
@@ -56,6 +58,7 @@ class Attempt:
             "device": device,
             "threads": threads,
             "workers": workers,
+            "predictions": self.predictions,
             "limits": asdict(self.limits),
             "prepare": prepare,
         }
@@ -169,7 +172,11 @@ class Queue(Executor):
             def say(text: str) -> None:
                 progress.say(f"{run.dataset} {run.label}: {text}")
 
-            ended = self.persist(Attempt(run, folder, self.resources.limits, stepped, say))
+            ended = self.persist(
+                Attempt(
+                    run, folder, self.resources.limits, stepped, say, self.resources.predictions
+                )
+            )
             if ended is None:
                 return True
             if not claims.is_held(run.id):  # this process was suspended, or the folder deleted

@@ -11,6 +11,7 @@ from typing import Any
 from auxbench.data.machine import cores
 from auxbench.errors import UsageError, reason
 from auxbench.execution.limits import Limits
+from auxbench.records.predictions import checked
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Resources:
     """The resources of runs; None means a default for the machine (`slots`, `threads_of`,
     `workers_of`).
 
-    `options` are the executor's own, and `address` is that of a running Ray cluster.
+    `options` are the executor's own, and `address` is that of a running Ray cluster. The
+    `predictions` of so many test samples are kept beside the record of a run.
     """
 
     device: str = "auto"
@@ -29,6 +31,7 @@ class Resources:
     options: Mapping[str, Any] = field(default_factory=dict)
     address: str | None = None
     workers: int | None = None
+    predictions: int = 0
 
     @classmethod
     def of(cls, words: MutableMapping[str, Any]) -> Resources:
@@ -36,6 +39,7 @@ class Resources:
         limits = Limits.of(*(words.pop(key, None) for key in ("timeout", "stall", "memory")))
         keys = ("device", "jobs", "threads", "workers", "executor", "address")
         given = {key: words.pop(key) for key in keys if key in words}
+        given["predictions"] = checked(words.pop("keep_predictions", 0))
         return cls(**given, limits=limits, options=options_of(words.pop("executor_options", None)))
 
 

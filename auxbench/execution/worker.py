@@ -103,7 +103,9 @@ def outcome(
         if order["prepare"]:
             prepare([run], stopping)
         folder, device = Path(order["folder"]), order["device"]
-        return execute(run, folder, device, report, stopping, order["workers"])
+        return execute(
+            run, folder, device, report, stopping, order["workers"], order["predictions"]
+        )
     except Stopped:
         raise
     except UsageError as error:

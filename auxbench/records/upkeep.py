@@ -1,13 +1,20 @@
-"""Upkeep of results folders: checking, merging and repairing them."""
+"""Upkeep of results folders: checking, merging and repairing them.
+
+Predictions that were kept beside records are checked, merged and set aside with these.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auxbench.errors import UsageError
+from auxbench.errors import AuxbenchError, UsageError
+from auxbench.records.predictions import FILE, read
 from auxbench.records.record import FINAL
 from auxbench.records.store import Store
 
@@ -16,7 +23,10 @@ PARTS = ("", "trials", "ledger", "looks", "declared")  # the folder itself and i
 
 @dataclass(frozen=True)
 class Finding:
-    """The state of one file of records: how many it has, and what is wrong with its lines."""
+    """The state of one file of records: how many it has, and what is wrong with its lines.
+
+    Kept predictions are one finding together, which counts the runs that have them.
+    """
 
     file: str
     records: int
@@ -40,6 +50,9 @@ def check(folder: Path) -> list[Finding]:
         findings.append(Finding(name, len(found), tuple(store.problems)))
     if not findings:
         raise UsageError(f"folder '{folder}' has no records; name a results folder.")
+    if kept := list(_kept(folder)):
+        wrong = [said for said in map(_fault, kept) if said]
+        findings.append(Finding(f"runs/*/{FILE}", len(kept) - len(wrong), tuple(wrong)))
     return findings
 
 
@@ -47,6 +60,7 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
     """Add the records of some results folders to another, which need not exist.
 
     If a run is in both, the target keeps its own record unless only the other one is final.
+    Predictions that were kept come along with the records that they belong to.
     Errors: `UsageError` for a source without records.
     """
     added, different = 0, []
@@ -57,14 +71,18 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
         for store in stores:
             own = Store(target / store.folder.relative_to(source))
             known = {record["id"]: record for record in own.records()}
-            new = []
+            new, same = [], []
             for record in store.runs() if _of_runs(store, source) else store.records():
                 mine = known.get(record["id"])
                 if mine is None or _settles(record, mine):
                     new.append(record)
                 elif _result(record) != _result(mine):
                     different.append(record["id"])
+                else:
+                    same.append(record)
             own.extend(new)
+            if _of_runs(store, source):
+                _bring([record["id"] for record in (*new, *same)], store, own)
             added += len(new)
     return Merged(added, tuple(different))
 
@@ -72,15 +90,47 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
 def repair(folder: Path) -> list[Path]:
     """Rewrite damaged files without unreadable lines; return the paths of the old files.
 
+    Predictions that cannot be read are only set aside.
+
     The old files stay beside the new ones. Errors: `UsageError` as for `check`.
     """
     aside = []
     for finding in check(folder):
-        if not finding.problems:
+        if not finding.problems or finding.file.endswith(FILE):
             continue
         store = Store(folder / finding.file)
         aside += store.rewrite(_of_runs(store, folder))
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for file in _kept(folder):
+        if _fault(file):
+            aside.append(file.with_name(f"{file.name}.damaged-{stamp}"))
+            os.replace(file, aside[-1])
     return aside
+
+
+def _kept(folder: Path) -> Iterator[Path]:
+    """The files of kept predictions in a results folder, by name."""
+    yield from sorted((folder / "runs").glob(f"*/{FILE}"))
+
+
+def _fault(file: Path) -> str:
+    """What is wrong with a file of predictions, if anything is."""
+    try:
+        read(file.parent)
+    except AuxbenchError as error:
+        return f"{str(error).removesuffix('.')}; the page goes without them."
+    return ""
+
+
+def _bring(names: Sequence[str], store: Store, own: Store) -> None:
+    """Copy the predictions of runs from one store to another that has none of theirs."""
+    for name in names:
+        file, target = store.run_folder(name) / FILE, own.run_folder(name) / FILE
+        if file.is_file() and not target.exists() and not _fault(file):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_name(f".{FILE}.{os.getpid()}.tmp")
+            shutil.copyfile(file, draft)
+            os.replace(draft, target)
 
 
 def _stores(folder: Path) -> list[Store]:

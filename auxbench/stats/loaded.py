@@ -48,12 +48,12 @@ def load(folder: str | Path) -> Loaded:
     rows = [
         (record["id"], *named[record["id"]].values(), *row)
         for record in records
-        for row in _recorded(record)
+        for row in recorded(record)
     ]
     return Loaded(runs, pandas.DataFrame(rows, columns=list(CURVES)))
 
 
-def _recorded(record: Mapping[str, Any]) -> Iterator[tuple[int, str, int, float | None]]:
+def recorded(record: Mapping[str, Any]) -> Iterator[tuple[int, str, int, float | None]]:
     """Every number of a run's curve: its step, quantity, place and value."""
     for look in record.get("curve") or ():
         step = look["step"]

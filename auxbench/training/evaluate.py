@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,6 +63,19 @@ def evaluate(
     return group().first(lambda: _evaluate(networks, samples, split, size, device, workers))
 
 
+@contextmanager
+def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Have modules in evaluation mode; every part is then as it was before."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
 def _evaluate(
     networks: Mapping[str, tuple[nn.Module, Predict, Sequence[Task]]],
     samples: Samples,
@@ -75,19 +89,10 @@ def _evaluate(
         for name, (_, predict, tasks) in networks.items()
         for task in tasks
     ]
-    modes = [
-        (part, part.training) for module, _, _ in networks.values() for part in module.modules()
-    ]
-    for module, _, _ in networks.values():
-        module.eval()
-    try:
-        with torch.no_grad():
-            places = np.split(np.arange(len(samples)), range(size, len(samples), size))
-            for batch in workers.made(lambda place: samples.batch(place, None), places):
-                _update(scored, batch.to(device))
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    with torch.no_grad(), evaluating([module for module, _, _ in networks.values()]):
+        places = np.split(np.arange(len(samples)), range(size, len(samples), size))
+        for batch in workers.made(lambda place: samples.batch(place, None), places):
+            _update(scored, batch.to(device))
     return [
         Score(
             task.name,

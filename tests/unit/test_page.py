@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from auxbench.cli.main import auxbench
+from auxbench.execution.study import Study
 from auxbench.records.store import Store
 from auxbench.report.page import packed
 from auxbench.report.page.detail import Detail, lines
@@ -24,7 +26,7 @@ from auxbench.report.page.packed import embedded
 from auxbench.report.run import command
 from auxbench.stats import frame
 from auxbench.stats.tiers import tiers
-from tests.unit._records import record, study
+from tests.unit._records import record, study, study_words
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\u202e"
 PARTS = ("hps", "pcgrad", "cagrad", "gradnorm", "uw", "dwa", "gcs")
@@ -267,3 +269,21 @@ def test_numbers_that_are_not_finite_become_null() -> None:
     with pytest.raises(ValueError, match="JSON"):
         embedded({"value": float("nan")})
     assert packed.short(float("inf")) is None
+
+
+def test_its_commands_repeat_exactly_the_runs_of_a_problem(tmp_path: Path) -> None:
+    budget = "demo"
+    made = [
+        record(name, seed, 40.0 + seed, budget=budget)
+        for name in ("hps", "uw")
+        for seed in range(3)
+    ]
+    made += [record("pcgrad:lr=0.003", seed, 41.0 + seed, budget=budget) for seed in (0, 2, 7)]
+    found = document(frame(made), {one["id"]: Detail.of(one) for one in made})["problems"][0]
+    ids = set()
+    for text in found["commands"]:
+        words = shlex.split(text)[2:]
+        params = auxbench.commands["run"].make_context("run", words).params
+        ids |= {run.id for run in Study.of(**study_words(params)).runs}
+    assert len(found["commands"]) == 2  # the seeds differ
+    assert ids == {one["id"] for one in made}

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from auxbench.records.store import Store
 from auxbench.report.page.detail import Detail
 from auxbench.report.page.document import document
 from auxbench.report.page.html import page as html
+from auxbench.report.page.predictions import predictions
 from auxbench.stats import frame
 from tests.unit._records import record, study
 from tests.unit.test_page import HOSTILE, curve, large
+from tests.unit.test_predictions import kept
 
 pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -46,7 +49,12 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records.append({**record("uw", 5, None, status="error"), "reason": HOSTILE})
     made = document(frame(records), {one["id"]: Detail.of(one) for one in records}, folder="here")
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(html(made), encoding="utf-8")
+    store = Store(path.parent / "results")
+    for one in records[:10]:
+        kept(store.run_folder(one["id"]), shade=one["run"]["seed"])
+    pictures, problems = predictions(made, store, 10**6)
+    assert problems == []
+    path.write_text(html({**made, "predictions": pictures}), encoding="utf-8")
     return path
 
 
@@ -136,6 +144,28 @@ def test_from_a_cell_to_its_seeds_to_the_command_and_back(page: Any, file: Path)
 def test_a_method_has_its_page_with_bibtex(page: Any) -> None:
     page.locator("#methods .link", has_text="pcgrad").click()
     assert "yu2020pcgrad" in page.locator("#drill").inner_text()
+
+
+def test_predictions_are_shown_of_the_chosen_run(page: Any) -> None:
+    chosen = page.locator('[data-field="pictured"]')
+    assert chosen.locator("option").count() == 10
+    assert page.locator("#predictions .shot").count() == 2 * 4
+    whole = (
+        "Array.from(document.querySelectorAll('.shot img')).every((one) => one.naturalWidth === 8)"
+    )
+    page.wait_for_function(whole)
+    before = page.locator("#predictions img").first.get_attribute("src")
+    chosen.select_option(label="hps, seed 4")
+    assert page.locator("#predictions img").first.get_attribute("src") != before
+    assert "pictured=" in page.url
+    page.select_option('[data-field="problem"]', index=1)
+    assert page.locator("#predictions img").count() == 0  # none were kept there
+
+
+def test_all_runs_of_a_problem_are_repeated_by_one_command(page: Any) -> None:
+    text = page.locator("#trust pre").first.inner_text()
+    assert text.startswith("auxbench run --methods ")
+    assert "--seeds 0-4" in text
 
 
 def test_hostile_texts_stay_texts(page: Any) -> None:

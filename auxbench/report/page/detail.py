@@ -14,6 +14,7 @@ from auxbench.report.run import command, surroundings
 from auxbench.stats.paired import intervals
 
 BUDGET = ("steps", "batch", "side", "evaluations", "selection", "warm_up")
+TRAINING = ("learning_rate", "weight_decay", "optimizer", "schedule")
 LOOKS = 12  # points of a curve
 LINES = 36  # lines in the figure of link strengths; with more, blocks are put together
 Series = tuple[float | None, ...]
@@ -34,6 +35,7 @@ class Detail:
     selected: tuple[Any, ...]
     command: tuple[str, str]
     budget: tuple[tuple[str, Any], ...]
+    training: tuple[tuple[str, Any], ...]
     software: tuple[str, str, str]
     differs: str
 
@@ -56,6 +58,7 @@ class Detail:
             tuple(short(chosen.get(key), 6) for key in keys),
             (head, tail) if found else (tail, ""),
             tuple((key, recipe[key]) for key in BUDGET if key in recipe),
+            tuple((key, recipe[key]) for key in TRAINING if key in recipe),
             (about["auxbench"], about["packages"], about["machine"]),
             "; ".join((record.get("inference") or {}).get("difference") or []),
         )

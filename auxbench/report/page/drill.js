@@ -97,6 +97,7 @@ function runContent(problem, run) {
   return [`Run ${run.id}`,
     el("dl", null, facts.map(([name, value]) => [el("dt", null, name), el("dd", null, value)])),
     run.curve.some(isNumber) && box,
+    Object.hasOwn(KEPT, run.id) && KEPT[run.id].tasks.map((task) => [el("h3", null, `Predictions of ${task.name}`), shots(KEPT[run.id], task)]),
     copyable("Repeat it", commandOf(run)),
     copyable("Everything that is recorded", `auxbench show ${run.id}${DATA.folder ? ` --results ${DATA.folder}` : ""}`)];
 }

@@ -1,14 +1,16 @@
 // The page: conclusions, filters, costs, provenance, downloads; everything is drawn from the state.
 
-const SECTIONS = [["board", "Board"], ["forest", "Differences"], ["heat", "Overview"], ["pareto", "Worth it?"], ["curves", "Curves"], ["costs", "Costs"], ["methods", "Methods"], ["trust", "What was run"], ["data-section", "Data"]];
+const SECTIONS = [["board", "Board"], ["forest", "Differences"], ["heat", "Overview"], ["pareto", "Worth it?"], ["curves", "Curves"], ["predictions", "Predictions"], ["costs", "Costs"], ["methods", "Methods"], ["trust", "What was run"], ["data-section", "Data"]];
 
 function drawLead() {
   const methods = METHODS.length;
   fill($("folder"), DATA.folder);
   fill($("kicker"), `${plural(DATA.runs, "run")} of ${plural(methods, "method")} on ${plural(PROBLEMS.length, "problem")}${state.control ? `, judged against ${state.control}` : ""}`);
   fill($("caveats"), [...caveatsOf().keys()].slice(0, 3).map((text) => el("p", { class: "caveat" }, text, " ", link("Details", () => $("trust").scrollIntoView(), `Details: ${text}`))));
-  fill($("headline"), state.control ? marked(DATA.headlines[state.control]) : "Nothing can be compared: no control is recorded beside other methods.");
   const shown = problemsShown();
+  const only = shown.length === 1 && PROBLEMS.length > 1 && comparisonOf(shown[0])?.conclusion.text;
+  fill($("headline"), only ? marked(`On ${shown[0].short}: ${only[0].toLowerCase()}${only.slice(1)}`)
+    : state.control ? marked(DATA.headlines[state.control]) : "Nothing can be compared: no control is recorded beside other methods.");
   const current = problemShown();
   fill($("conclusions"), el("div", { class: `cards${shown.length === 1 ? " one" : ""}` }, shown.map((p) => {
     const found = comparisonOf(p)?.conclusion;
@@ -44,16 +46,18 @@ function drawControls() {
     now.focus();
     now.setSelectionRange(at, at);
   } });
-  const on = state.family || state.dataset || state.budget || state.tuning || state.search;
+  const primaries = distinct(PROBLEMS.map((p) => p.primary));
+  const on = state.family || state.primary || state.dataset || state.budget || state.tuning || state.search;
   fill($("controls"),
     field("Problem", "problem", problemsShown().map((p) => p.place), { wide: true }),
     DATA.controls.length > 1 && field("Against", "control", DATA.controls),
     families.length > 1 && field("Family", "family", families, { all: "all families" }),
     datasets.length > 1 && field("Data set", "dataset", datasets, { all: "all data sets" }),
+    primaries.length > 1 && field("Primary", "primary", primaries, { all: "all tasks" }),
     budgets.length > 1 && field("Budget", "budget", budgets, { all: "all budgets" }),
     tunings.length > 1 && field("Tuning", "tuning", tunings, { all: "tuned or not" }),
     el("label", { class: `field${state.search ? " on" : ""}` }, "Methods with", search),
-    on && el("button", { type: "button", class: "quiet", onclick: () => change({ family: "", dataset: "", budget: "", tuning: "", search: "" }) }, "Clear filters"));
+    on && el("button", { type: "button", class: "quiet", onclick: () => change({ family: "", dataset: "", primary: "", budget: "", tuning: "", search: "" }) }, "Clear filters"));
 }
 
 function drawCosts(c) {
@@ -81,6 +85,11 @@ function drawMethods() {
     el("div", { class: "index" }, names.map((name) => el("div", null, link(el("span", { class: "name" }, name), () => go(`method|${name}`)), el("p", null, marked(DATA.parts[name].summary))))));
 }
 
+// The settings of entries that name none of their own.
+function training(problem) {
+  const told = new Map(problem.training);
+  return told.size > 0 && `${[...told].map(([name, value]) => (typeof value === "number" ? `${name.replace("_", " ")} ${value}` : value)).join(", ")}, unless an entry names its own`;
+}
 function ran(problem) {
   const seeds = problem.seeds.every((seed, i) => seed === problem.seeds[0] + i) && problem.seeds.length > 2
     ? `${problem.seeds[0]} to ${problem.seeds[problem.seeds.length - 1]}` : problem.seeds.join(", ");
@@ -89,10 +98,12 @@ function ran(problem) {
     ["primary", problem.primary], ["auxiliaries", problem.auxiliaries.replaceAll(",", ", ") || "none"],
     ["backbone", problem.name.split("; ")[1] ?? problem.backbone],
     ["budget", `${problem.budget}: ${problem.recipe.map(([name, value]) => `${name.replace("_", " ")} ${value}`).join(", ") || "its steps are not recorded"}; protocol ${problem.protocol}`],
+    ["training", training(problem)],
     ["score", `${[problem.metric, problem.unit].filter(Boolean).join(" in ")} of the deployed network on the test split, ${problem.direction === "up" ? "higher" : "lower"} is better`],
     ["methods", `${problem.rows.length}, seeds ${seeds}: ${plural(problem.runs.length, "run")}`],
   ];
-  return el("dl", null, facts.map(([name, value]) => [el("dt", null, name), el("dd", null, value)]));
+  return [el("dl", null, facts.filter(([, value]) => value).map(([name, value]) => [el("dt", null, name), el("dd", null, value)])),
+    problem.commands.length > 0 && copyable(problem.commands.length > 1 ? `Repeat it, by ${problem.commands.length} commands` : "Repeat it", problem.commands.join("\n"))];
 }
 // What is mixed or stale, with the problems that it concerns.
 function caveatsOf() {
@@ -160,6 +171,7 @@ function render() {
   drawPareto(c);
   drawCurves(c);
   drawTraces(c);
+  drawPredictions(c);
   drawCosts(c);
   drawMethods();
   drawTrust(c);

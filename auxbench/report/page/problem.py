@@ -11,6 +11,7 @@ from auxbench.report.comparison import Comparison
 from auxbench.report.difference import COLUMNS as COMPARED
 from auxbench.report.difference import Difference
 from auxbench.report.notes import provenance
+from auxbench.report.page.commands import commands
 from auxbench.report.page.conclusion import conclusion
 from auxbench.report.page.detail import Detail, lines
 from auxbench.report.page.packed import Pool, columns, short
@@ -19,6 +20,7 @@ from auxbench.report.scored import ScoredProblem
 from auxbench.report.tables import Table
 from auxbench.stats.runs import Runs
 
+REPEATED = ("entry", "seed", "id")
 ORIGINS = {
     "torch": "torch",
     "commit": "commit",
@@ -67,6 +69,12 @@ def problem(
         "about": dataset(str(first["dataset"])),
         "protocol": runs["protocol"][0],
         "recipe": next((details[name].budget for name in runs["id"] if name in details), ()),
+        "training": next((details[n].training for n in runs["id"] if n in details), ()),
+        "commands": commands(
+            (entry, seed, details[name])
+            for entry, seed, name in zip(*(runs[key].tolist() for key in REPEATED), strict=True)
+            if name in details
+        ),
         "seeds": sorted(set(runs["seed"].tolist())),
         "drawn": len(runs.distinct("draw")) > 1,
         "board": {"count": len(rows), "columns": columns(rows)},

@@ -1,8 +1,8 @@
 // The state of the view, which is kept in the URL, so that a view can be sent.
 
 const DEFAULTS = {
-  problem: "", control: DATA.controls[0] ?? "", family: "", dataset: "", budget: "", tuning: "", search: "",
-  sort: "tier", down: "", show: "", hide: "", lines: "", traced: "", cost: "train_flops", view: "", theme: "",
+  problem: "", control: DATA.controls[0] ?? "", family: "", dataset: "", primary: "", budget: "", tuning: "", search: "",
+  sort: "tier", down: "", show: "", hide: "", lines: "", traced: "", cost: "train_flops", pictured: "", task: "", view: "", theme: "",
 };
 const state = { ...DEFAULTS };
 
@@ -40,7 +40,7 @@ function follow() {
 
 const tuningOf = (row) => (row.tuning.startsWith("tuned (") ? "tuned" : row.tuning);
 const problemsShown = () => PROBLEMS.filter((p) =>
-  (!state.dataset || p.dataset === state.dataset) && (!state.budget || p.budget === state.budget));
+  (!state.dataset || p.dataset === state.dataset) && (!state.primary || p.primary === state.primary) && (!state.budget || p.budget === state.budget));
 function problemShown() {
   const shown = problemsShown();
   return shown.find((p) => p.place === state.problem) ?? shown[0] ?? PROBLEMS[0];
