@@ -82,7 +82,7 @@ class Earth(Dataset):
     and a cache folder that cannot hold the data.
     """
 
-    licence = "public domain and free to use with credit (NASA, NOAA, Natural Earth); see below"
+    licence = "free to use with credit to NASA, NOAA and Natural Earth"
     extra = "earth"
     tasks: Mapping[str, Task] = named(
         {
