@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_dilation, median_filter
+from scipy.ndimage import binary_dilation, label, maximum_filter, median_filter
 from scipy.spatial import cKDTree
 
 Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 BANDS = (
     "below 140 m",
@@ -68,8 +69,11 @@ COST = 40.0  # of a shade that differs from it by 1, in steps of colour
 LEVELS = 64  # of each channel, at which colours are looked up
 
 
-def bands(picture: Bytes, land: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
-    """The height band of every pixel of an RGB picture [H, W, 3]; -1 at sea and within 2 pixels.
+def bands(picture: Bytes, land: Mask) -> npt.NDArray[np.int8]:
+    """The height band of every pixel of an RGB picture [H, W, 3].
+
+    There is none (-1) at sea, within 2 pixels of it, and in patches of the highest band amid
+    lowland.
 
     >>> green = np.full((9, 9, 3), (51, 153, 51), np.uint8)  # the colour of 50 m in the table
     >>> bands(green, np.ones((9, 9), bool)).max()
@@ -79,7 +83,21 @@ def bands(picture: Bytes, land: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
     red, green, blue = np.moveaxis(picture // step, -1, 0)
     found = median_filter(_table()[red, green, blue], WINDOW)
     near_sea = binary_dilation(~land, np.ones((WINDOW, WINDOW), bool))
-    return np.where(near_sea, np.int8(-1), found)
+    return np.where(near_sea | _floating(found, ~near_sea), np.int8(-1), found)
+
+
+def _floating(found: npt.NDArray[np.int8], known: Mask) -> Mask:
+    """Mark patches of the highest band that mostly border on others than the one below it.
+
+    Steep slopes are grey in the picture, as the highest land is.
+    """
+    highest = len(BANDS) - 1
+    patches, count = label((found == highest) & known, np.ones((3, 3)))
+    ring = np.where((found < highest) & known, maximum_filter(patches, 3), 0)
+    numbers = np.arange(count + 1)
+    below = np.bincount(ring[found == highest - 1], minlength=count + 1)
+    floating = 2 * below < np.bincount(ring.ravel(), minlength=count + 1)
+    return np.isin(patches, numbers[floating & (numbers > 0)])
 
 
 def shaded(colours: npt.NDArray[Any], shade: float) -> npt.NDArray[np.float64]:

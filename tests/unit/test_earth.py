@@ -143,6 +143,16 @@ def test_hill_shading_does_not_change_the_height(planet: Planet) -> None:
     assert (found[34:][~deep[34:]] == 2).mean() > 0.97
 
 
+def test_a_grey_patch_is_high_amid_high_land_and_unknown_amid_low_land() -> None:
+    colours = {height: np.array(rgb) for height, *rgb in relief.TABLE}
+    for around, band, expected in ((4500, 4, 5), (500, 2, -1)):
+        picture = np.tile(colours[around], (24, 24, 1))
+        picture[8:16, 8:16] = colours[6500]
+        found = relief.bands(picture.astype(np.uint8), np.ones((24, 24), np.bool_))
+        assert set(found[10:14, 10:14].ravel()) == {expected}
+        assert set(found[:4].ravel()) == {band}
+
+
 def test_the_coast_is_where_land_and_sea_meet(planet: Planet) -> None:
     inside = planet.land[15:75]
     found = maps.coast(inside)
