@@ -22,7 +22,9 @@ from auxbench.networks.backbone import build
 from auxbench.spec.grammar import Choice
 from auxbench.tasks._layouts.encode import parse_size
 
-FILES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+ALL = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+OWN = [file for file in ALL if file.stem.startswith("earth")]
+FILES = [file for file in ALL if file not in OWN]  # the matrix of the paper
 
 
 def words(file: Path) -> dict[str, Any]:
@@ -47,6 +49,16 @@ def test_every_study_means_something(file: Path) -> None:
     assert first.backbone.startswith(net)
     assert len(study.runs) == 5 * len(words(file)["methods"])
     assert len({run.id for run in study.runs}) == len(study.runs)
+
+
+@pytest.mark.parametrize("file", OWN, ids=lambda file: file.stem)
+def test_a_study_of_our_own_is_one_board_of_ten_seeds(file: Path) -> None:
+    given = words(file)
+    assert given.pop("results") == "results/earth"
+    study = Study.of(**given)
+    assert {f"{run.dataset}-{run.primary}" for run in study.runs} == {file.stem}
+    assert len({run.id for run in study.runs}) == 10 * len(given["methods"])
+    assert given["methods"] == words(OWN[0])["methods"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

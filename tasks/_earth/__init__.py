@@ -1,0 +1,1 @@
+"""The maps of the Earth behind `earth`: read from their packages, decoded, cut into blocks."""
