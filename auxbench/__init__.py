@@ -72,6 +72,7 @@ def run(
     jobs: int | None = None,
     threads: int | None = None,
     workers: int | None = None,
+    keep_weights: bool = False,
     timeout: str | float | None = None,
     stall: str | float | None = None,
     memory: str | float | None = None,
@@ -88,7 +89,8 @@ def run(
     The words are those of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
     `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
     process of its own, `jobs` of them at a time with `threads` threads each and `workers` more that
-    prepare its batches, and its record is kept in the folder `results`. A run is ended that takes
+    prepare its batches, and its record is kept in the folder `results`; with `keep_weights` also
+    the weights of its deployed network, for `auxbench deploy`. A run is ended that takes
     longer than `timeout` in all or than `stall` without a step ("2h", "90"), or more `memory`
     ("4GB"). `shard` "2/5" is the second of five parts of the study. `executor` is 'local', 'ray'
     (at `address`) or 'slurm', with options of its own.
@@ -104,7 +106,8 @@ def run(
     from auxbench.stats import frame
 
     limits, options = Limits.of(timeout, stall, memory), options_of(executor_options)
-    resources = Resources(device, jobs, threads, limits, executor, options, address, workers)
+    places = (executor, options, address, workers, keep_weights)
+    resources = Resources(device, jobs, threads, limits, *places)
     store = Store(results)
     words = resolved(methods, dataset, words, resources, store)
     study = Study.of(methods, dataset, **words).shard(shard)

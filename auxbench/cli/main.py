@@ -12,6 +12,7 @@ import click
 from auxbench import __version__
 from auxbench.cli import boards, lists, parts, runs, study
 from auxbench.cli.data import data
+from auxbench.cli.deploy import deploy
 from auxbench.cli.results import results
 from auxbench.errors import AuxbenchError, UsageError, reason, visible
 from auxbench.execution.executor import launched
@@ -36,6 +37,7 @@ for command in (
     boards.compare,
     boards.report,
     boards.calibrate,
+    deploy,
     parts.new,
     parts.check,
     data,

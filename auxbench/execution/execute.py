@@ -16,6 +16,7 @@ from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.data.workers import NONE, Workers
 from auxbench.errors import Diverged, Stopped
+from auxbench.execution import weights
 from auxbench.execution.environment import environment
 from auxbench.networks import backbone
 from auxbench.networks.builder import Builder, placed
@@ -73,11 +74,11 @@ def begin(
 def builder_of(run: Run, problem: Problem) -> Builder:
     """The builder of a run's networks."""
 
-    dataset, weights = problem.dataset, kept(run.weights) if run.weights else run.pretrained
+    dataset, initial = problem.dataset, kept(run.weights) if run.weights else run.pretrained
     seeds = Seeds(f"{run.dataset} {problem.primary.name}", run.seed, run.protocol)
 
     def make_backbone() -> backbone.Backbone:
-        return backbone.build(run.backbone, dataset.size, weights, dataset.features)
+        return backbone.build(run.backbone, dataset.size, initial, dataset.features)
 
     return Builder(problem.tasks, make_backbone, seeds, run.head)
 
@@ -89,6 +90,7 @@ def execute(
     report: Report = print,
     stopping: Callable[[], bool] = lambda: False,
     count: int = 0,
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Carry out a run, starting from its checkpoint in `folder` if there is one; return its record.
 
@@ -96,7 +98,7 @@ def execute(
     the current step and `Stopped` is raised. A loss that becomes non-finite also gives a record;
     any other failure is raised. If several processes train together, all call this, and only the
     first reads and writes the checkpoint. `count` workers prepare batches ahead, which changes no
-    result.
+    result. With `keep`, the weights of the deployed network are written to `folder`.
     """
 
     surroundings, made_by, together = environment(device), provenance_of(run), group()
@@ -146,6 +148,11 @@ def execute(
         if training.step < training.steps:
             raise Stopped(f"stopped after step {training.step} of {training.steps}")
         results = conclude(training, run, device)
+        if together.rank == 0:
+            if keep:
+                weights.save(folder, training.learner.architecture.deploy(), run)
+            else:
+                weights.remove(folder)  # of an earlier record
     except Diverged as error:
         return record(
             run,
@@ -186,6 +193,9 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
             "traces": dict(architecture.traces()),
             "final_traces": final,
         },
-        "training": training.meter.summary(),
+        "training": {
+            **training.meter.summary(),
+            "parameters": training.learner.parameters,
+        },
         "inference": group().first(lambda: inference(architecture.deploy(), example, single)),
     }

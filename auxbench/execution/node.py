@@ -21,6 +21,7 @@ from auxbench.execution.limits import Limits
 from auxbench.execution.local import Local
 from auxbench.execution.queue import Attempt, Lost
 from auxbench.execution.resources import Resources
+from auxbench.execution.weights import FILE as WEIGHTS
 from auxbench.networks.pretrained import adopt
 from auxbench.records.claims import owner_of
 from auxbench.spec.run import Run
@@ -79,6 +80,7 @@ def _events(order: Mapping[str, Any], folder: Path, shares: bool, bell: Any) -> 
         Limits(**order["limits"]),
         lambda step, steps: events.put(("step", (step, steps))),
         lambda text: events.put(("said", text)),
+        order["keep"],
     )
     local = _local(order)
 
@@ -139,9 +141,11 @@ def _local(order: Mapping[str, Any]) -> Local:
 
 
 def _files(folder: Path, seen: int) -> Iterator[Event]:
-    """The log of a run, and its checkpoint if it is newer than what was sent."""
+    """The log of a run, its kept weights, and its checkpoint if it is newer than what was sent."""
     if (folder / LOG).exists():
         yield LOG, (folder / LOG).read_bytes()
+    if (folder / WEIGHTS).exists():
+        yield WEIGHTS, (folder / WEIGHTS).read_bytes()
     if _time(folder / CHECKPOINT) != seen:
         yield CHECKPOINT, (folder / CHECKPOINT).read_bytes()
 

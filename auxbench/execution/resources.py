@@ -18,7 +18,8 @@ class Resources:
     """The resources of runs; None means a default for the machine (`slots`, `threads_of`,
     `workers_of`).
 
-    `options` are the executor's own, and `address` is that of a running Ray cluster.
+    `options` are the executor's own, and `address` is that of a running Ray cluster. With
+    `keep_weights`, the weights of deployed networks are kept.
     """
 
     device: str = "auto"
@@ -29,12 +30,13 @@ class Resources:
     options: Mapping[str, Any] = field(default_factory=dict)
     address: str | None = None
     workers: int | None = None
+    keep_weights: bool = False
 
     @classmethod
     def of(cls, words: MutableMapping[str, Any]) -> Resources:
         """Pop the resources from a user's options; errors: `UsageError` for invalid ones."""
         limits = Limits.of(*(words.pop(key, None) for key in ("timeout", "stall", "memory")))
-        keys = ("device", "jobs", "threads", "workers", "executor", "address")
+        keys = ("device", "jobs", "threads", "workers", "executor", "address", "keep_weights")
         given = {key: words.pop(key) for key in keys if key in words}
         return cls(**given, limits=limits, options=options_of(words.pop("executor_options", None)))
 

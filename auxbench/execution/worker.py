@@ -24,6 +24,7 @@ from auxbench.errors import AuxbenchError, Stopped, UsageError, reason
 from auxbench.execution.execute import Report, execute, provenance_of
 from auxbench.execution.limits import Beats, Limits, Wake, die_with_parent, supervise
 from auxbench.execution.preparation import prepare
+from auxbench.networks.exported import import_early
 from auxbench.records.record import record
 from auxbench.spec.run import Run
 
@@ -46,6 +47,7 @@ def main() -> None:
 
     if not hasattr(os, "fork"):
         sys.exit(work(json.loads(sys.stdin.readline()), report, lambda: None))
+    import_early()
     wake, beats = Wake(), Beats()
     while not wake.asked and (line := sys.stdin.readline()):
         order = json.loads(line)
@@ -100,7 +102,7 @@ def outcome(
         if order["prepare"]:
             prepare([run], stopping)
         folder, device = Path(order["folder"]), order["device"]
-        return execute(run, folder, device, report, stopping, order["workers"])
+        return execute(run, folder, device, report, stopping, order["workers"], order["keep"])
     except Stopped:
         raise
     except UsageError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from auxbench.errors import AuxbenchError, reason
 
-__all__ = ["evaluation", "exported", "exported_for_any_batch", "warm"]
+__all__ = ["evaluation", "exported", "exported_for_any_batch", "import_early"]
 
 
 @contextmanager
@@ -60,19 +62,24 @@ def exported_for_any_batch(network: nn.Module, example: Tensor) -> tuple[Exporte
         return _export(network, one, None), False
 
 
-def warm() -> None:
-    """Import what torch.export imports on first use, before many processes are forked."""
-    exported(nn.ReLU(), torch.zeros(1))
+def import_early() -> None:
+    """Import what torch.export imports when it is first used, for processes that are forked later.
+
+    Nothing is exported, since that may start CUDA, which no forked process could then use.
+    """
+    for name in ("networkx", "torch.export._trace"):
+        with suppress(ImportError):
+            import_module(name)
 
 
-def _export(network: nn.Module, example: Tensor, shapes: object) -> ExportedProgram:
+def _export(network: nn.Module, example: Tensor, shapes: Any) -> ExportedProgram:
     with evaluation(network), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they are about the inside of torch
         try:
             return torch.export.export(
                 network,
                 (example,),
-                dynamic_shapes=shapes,  # type: ignore[arg-type]
+                dynamic_shapes=shapes,
                 strict=False,
             )
         except Exception as error:  # there is no common class of what it raises

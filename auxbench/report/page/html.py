@@ -18,6 +18,7 @@ SCRIPTS = (
     "board.js",
     "figures.js",
     "curves.js",
+    "costs.js",
     "drill.js",
     "page.js",
 )
