@@ -80,7 +80,8 @@ def deploy(
     network = rebuilt(run, problem)
     weights.load(store.run_folder(run.id), network, run.id)
     samples = problem.dataset.samples("test")
-    draft = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    whole = out.resolve()  # '.' has no name
+    draft = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
     try:
         draft.mkdir(parents=True)
     except OSError as error:
@@ -89,9 +90,11 @@ def deploy(
         ) from None
     try:
         made, notes = _write(draft, record, problem, network, samples, run)
-        if out.exists():
-            out.rmdir()  # it is empty
-        os.replace(draft, out)
+        if out.exists():  # and is empty
+            for file in draft.iterdir():
+                os.replace(file, out / file.name)
+        else:
+            os.replace(draft, out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Deployed(out, made, tuple(notes))

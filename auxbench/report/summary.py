@@ -127,7 +127,7 @@ def _dropped(runs: Runs, done: Marks) -> tuple[list[int], list[float | None]]:
 
 
 def _same(runs: Runs, done: Marks) -> list[bool | None]:
-    """True if every run deployed the operators of the single-task network; None if unknown."""
+    """True if every run deployed the graph of the single-task network; None if unknown."""
     flags = runs["same_as_single"]
     yes, no = (_counts(runs, done & np.equal(flags, flag)) for flag in (True, False))
     return [None if not (a or b) else not b for a, b in zip(yes, no, strict=True)]

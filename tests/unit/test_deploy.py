@@ -227,10 +227,17 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "mine").read_text() == "mine"
 
 
-def test_an_empty_folder_is_filled(tmp_path: Path, without_onnx: None) -> None:
-    (tmp_path / "out").mkdir()
-    deployed(tmp_path, run_of())
-    assert (tmp_path / "out" / "manifest.json").exists()
+def test_an_empty_folder_is_filled(
+    tmp_path: Path, without_onnx: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, out = Store(tmp_path / "results"), tmp_path / "deep" / "out"
+    out.mkdir(parents=True)
+    monkeypatch.chdir(out)
+    deploy(trained(store, run_of()), store, Path("."))
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    assert json.loads((out / "manifest.json").read_text())["files"].keys() == {
+        path.name for path in out.iterdir() if path.name != "manifest.json"
+    }
 
 
 def test_a_run_that_failed_has_no_network(tmp_path: Path) -> None:

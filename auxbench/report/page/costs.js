@@ -40,7 +40,7 @@ function drawCosts(c) {
 }
 
 function sameness(problem, row) {
-  if (row.same_as_single === false) return el("span", { class: "warn" }, problem.differs[row.index] || "differs from single");
+  if (row.same_as_single === false) return el("details", null, el("summary", { class: "warn" }, "another graph"), problem.differs[row.index] || "Its record does not say where it differs.");
   if (row.same_as_single !== true) return el("span", { class: "dim" }, "not compared");
   return el("span", { class: "good" }, row.compared === "exported graphs" ? "the same graph" : "the same operators");
 }
