@@ -72,6 +72,7 @@ def run(
     jobs: int | None = None,
     threads: int | None = None,
     workers: int | None = None,
+    keep_weights: bool = False,
     timeout: str | float | None = None,
     stall: str | float | None = None,
     memory: str | float | None = None,
@@ -89,7 +90,8 @@ def run(
     The words are those of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
     `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
     process of its own, `jobs` of them at a time with `threads` threads each and `workers` more that
-    prepare its batches, and its record is kept in the folder `results`. A run is ended that takes
+    prepare its batches, and its record is kept in the folder `results`; with `keep_weights` also
+    the weights of its deployed network, for `auxbench deploy`. A run is ended that takes
     longer than `timeout` in all or than `stall` without a step ("2h", "90"), or more `memory`
     ("4GB"). `shard` "2/5" is the second of five parts of the study. `executor` is 'local', 'ray'
     (at `address`) or 'slurm', with options of its own. `keep_predictions` test samples of a run are
@@ -117,6 +119,7 @@ def run(
         address,
         workers,
         checked(keep_predictions),
+        keep_weights,
     )
     store = Store(results)
     words = resolved(methods, dataset, words, resources, store)

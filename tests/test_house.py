@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = (
     "cli",
     "contract",
+    "deployment",
     "report",
     "stats",
     "execution",

@@ -12,6 +12,7 @@ import click
 from auxbench import __version__
 from auxbench.cli import boards, lists, parts, runs, study
 from auxbench.cli.data import data
+from auxbench.cli.deploy import deploy
 from auxbench.cli.export import export
 from auxbench.cli.results import results
 from auxbench.errors import AuxbenchError, UsageError, reason, visible
@@ -38,6 +39,7 @@ for command in (
     boards.report,
     boards.plot,
     boards.calibrate,
+    deploy,
     parts.new,
     parts.check,
     data,

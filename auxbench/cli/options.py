@@ -74,6 +74,11 @@ def study_options(command: F) -> F:
         *MACHINE,
         click.option("--retry", is_flag=True, help="Run diverged and skipped runs again."),
         click.option(
+            "--keep-weights",
+            is_flag=True,
+            help="Keep the deployed networks, for deploy. Recorded runs without are run again.",
+        ),
+        click.option(
             "--config",
             type=click.Path(path_type=Path),
             is_eager=True,

@@ -119,6 +119,7 @@ def plan(
     threads: int | None,
     workers: int | None,
     retry: bool,
+    keep_weights: bool,
     **words: Any,
 ) -> None:
     """Show what a run would do and cost. Says what is done and what is impossible."""
@@ -135,7 +136,7 @@ def plan(
     study = Study.of(methods, dataset, **words)
     device = resolve(device)
     at_once = slots(device, jobs)
-    cells = make_plan(study, store, device, threads_of(threads, at_once), retry)
+    cells = make_plan(study, store, device, threads_of(threads, at_once), retry, keep_weights)
     show([table(cells, at_once)], style)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from auxbench.contract.documentation import demand, listed, maker_of, same_global_state
+from auxbench.contract.documentation import Broken, demand, listed, maker_of, same_global_state
 from auxbench.contract.dry_run import SINGLE, builder, images, training, weights_of
 from auxbench.cost.training import Meter
-from auxbench.errors import UsageError
+from auxbench.errors import AuxbenchError, UsageError
+from auxbench.networks.exported import evaluation, exported_for_any_batch
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.grammar import Choice
 from auxbench.training.architecture import Architecture
@@ -89,6 +90,26 @@ def the_deployed_network_is_the_primarys_alone(part: str) -> None:
             f"{place} the deployed network has parameters that are not trained, such as "
             f"'{(foreign or [''])[0]}'; deploy the very same parameters, not copies.",
         )
+
+
+def the_deployed_network_can_be_exported(part: str) -> None:
+    """`auxbench deploy` can write the deployed network as a programme that predicts the same."""
+    for place, architecture in _on_every_backbone(part):
+        deployed, x = architecture.deploy(), images()
+        try:
+            program, any_batch = exported_for_any_batch(deployed, x)
+        except AuxbenchError as error:
+            raise Broken(
+                f"{place} {error}; keep to torch functions whose choice does not depend on values."
+            ) from None
+        demand(
+            any_batch,
+            f"{place} the deployed network takes one batch size only when it is exported; write "
+            "x.shape[0] in place of len(x), and -1 where a size follows from the others.",
+        )
+        with evaluation(deployed):
+            same = torch.allclose(program.module()(x), deployed(x), rtol=1e-4, atol=1e-5)
+        demand(same, f"{place} the exported network predicts something else than the deployed one.")
 
 
 def the_primary_starts_as_everywhere(part: str) -> None:

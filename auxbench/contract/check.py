@@ -54,6 +54,7 @@ ARCHITECTURE: tuple[Check, ...] = (
     contract_architecture.it_can_be_built,
     contract_architecture.every_task_gets_a_prediction_of_its_shape,
     contract_architecture.the_deployed_network_is_the_primarys_alone,
+    contract_architecture.the_deployed_network_can_be_exported,
     contract_architecture.the_primary_starts_as_everywhere,
     contract_architecture.every_parameter_is_reached,
     contract_architecture.every_weight_moves,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from statistics import quantiles
 from typing import Any
 
 import torch
@@ -15,11 +11,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from auxbench.cost.flops import Flops
+from auxbench.cost.graph import first_difference, nodes
+from auxbench.cost.latency import LIMIT, latencies
+from auxbench.errors import AuxbenchError
+from auxbench.networks.exported import evaluation, exported
 
 __all__ = ["inference"]
-
-_SECONDS = 0.5  # time limit for timing
-_FEWEST, _MOST = 5, 100  # limits on the number of timed forward passes
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -50,7 +47,7 @@ class _Graph:
 
     @classmethod
     def of(cls, network: nn.Module, example: Tensor) -> _Graph:
-        with _evaluation(network), Flops() as flops, _Operators() as operators:
+        with evaluation(network), Flops() as flops, _Operators() as operators:
             network(example)
         tensors = [*network.parameters(), *network.buffers()]
         return cls(
@@ -72,76 +69,62 @@ def inference(
     module is restored. `example` is a batch [B, ...], of which only the first element is used.
 
     Returns a JSON-able dict: parameters; macs (multiply-accumulates of matrix products,
-    convolutions and attention); latency_ms, latency_ms_q25 and latency_ms_q75, the quartiles of
-    up to 100 forward passes of batch 1 after warming up, fewer once half a second is spent;
-    operators {name: count}; same_as_single, None without a reference; difference, a list of
-    sentences. The two are the same when they execute the same operators in the same order, with
-    as many multiply-accumulates, and hold parameters and buffers of the same shapes and types.
+    convolutions and attention); latency_ms, latency_ms_q25 and latency_ms_q75, the quartiles for
+    batch 1; latency, the median and the 95th percentile for several batch sizes (see `latencies`),
+    each timed for latency_limit_s seconds; operators {name: count}; same_as_single, None without a
+    reference; difference, a list of sentences; graph, how the two were compared (None without a
+    reference). The two are the same when the graphs that torch.export makes of them are the same
+    node by node (see `nodes`), with as many multiply-accumulates, and hold parameters and buffers
+    of the same shapes and types. Of networks that cannot be exported, the operators that they
+    execute are compared instead, by name and in order, and `graph` says why.
 
     >>> one, two = nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 1), nn.ReLU())
     >>> cost = inference(two, torch.ones(1, 2), one)
-    >>> cost["parameters"], cost["macs"], cost["same_as_single"], cost["difference"]
-    (3, 2, False, ['1 more aten::relu'])
+    >>> cost["parameters"], cost["macs"], cost["same_as_single"]
+    (3, 2, False)
+    >>> for sentence in cost["difference"]:
+    ...     print(sentence)
+    1 more aten::relu
+    node 2 of the exported graph is aten.relu.default(node 1), not output((node 1))
     """
     example = example[:1].to(_device(network, example.device))
     graph = _Graph.of(network, example)
-    low, median, high = _latency(network, example)
+    latency = latencies(network, example)
     difference: list[str] = []
+    proof: dict[str, Any] | None = None
     if reference is not None:
         moved = example.to(_device(reference, example.device))
+        proof = _proof(network, reference, moved)
         difference = _difference(graph, _Graph.of(reference, moved))
+        difference += filter(None, [proof.pop("difference")])
+    first = latency[0]
     return {
         "parameters": graph.parameters,
         "macs": graph.macs,
-        "latency_ms": median,
-        "latency_ms_q25": low,
-        "latency_ms_q75": high,
+        "latency_ms": first["p50_ms"],
+        "latency_ms_q25": first.pop("p25_ms"),
+        "latency_ms_q75": first.pop("p75_ms"),
+        "latency": latency,
+        "latency_limit_s": LIMIT,
         "operators": dict(sorted(Counter(graph.operators).items())),
         "same_as_single": None if reference is None else not difference,
         "difference": difference,
+        "graph": proof,
     }
-
-
-@contextmanager
-def _evaluation(network: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode without gradients, by setting each module's flag.
-
-    A network's `train()` and `eval()` may be overridden, for example to fuse layers or to keep some
-    of them frozen, and could then not be undone.
-    """
-    modes = [(module, module.training) for module in network.modules()]
-    for module, _ in modes:
-        module.training = False
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _device(network: nn.Module, default: torch.device) -> torch.device:
     return next((parameter.device for parameter in network.parameters()), default)
 
 
-def _latency(network: nn.Module, example: Tensor) -> list[float]:
-    """The quartiles of the milliseconds that one forward pass takes."""
-
-    def now() -> float:
-        if example.device.type == "cuda":
-            torch.cuda.synchronize(example.device)
-        return time.perf_counter()
-
-    times: list[float] = []
-    with _evaluation(network):
-        for _ in range(3):  # first calls choose kernels and fill caches
-            network(example)
-        deadline = now() + _SECONDS
-        while len(times) < _MOST and (len(times) < _FEWEST or now() < deadline):
-            start = now()
-            network(example)
-            times.append(1000 * (now() - start))
-    return quantiles(times, n=4, method="inclusive")
+def _proof(network: nn.Module, reference: nn.Module, example: Tensor) -> dict[str, Any]:
+    """The comparison of the exported graphs; `difference` is empty if all nodes are the same."""
+    try:
+        ours, single = exported(network, example), exported(reference, example)
+    except AuxbenchError as error:
+        return {"compared": "operators", "nodes": None, "difference": "", "why": str(error)}
+    difference = first_difference(ours, single)
+    return {"compared": "exported graphs", "nodes": len(nodes(ours)), "difference": difference}
 
 
 def _difference(ours: _Graph, single: _Graph) -> list[str]:

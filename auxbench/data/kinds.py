@@ -110,7 +110,7 @@ class Kind(ABC):
     `names` are the class names, if known, and `classes` is the number of classes, 0 for kinds
     without classes. `metrics` construct the metrics; the first one is the headline. `margin` is the
     difference in the headline metric, in its unit, below which two methods count as equivalent,
-    unless the data set declares another.
+    unless the data set declares another. `reading` says in words what a prediction holds.
     """
 
     dense: bool = False
@@ -118,6 +118,7 @@ class Kind(ABC):
     names: tuple[str, ...] = ()
     classes: int = 0
     margin: float = float("nan")
+    reading: str = "numbers, in the unit of the labels"
 
     def __init__(self, outputs: int, metrics: Metrics) -> None:
         self.outputs = outputs
@@ -182,6 +183,7 @@ class _OfClasses(Kind):
     """The base of kinds with classes 0..C-1; -1 means no label."""
 
     margin = 0.5
+    reading = "one score per class on axis 1; the largest is the class, their softmax its chance"
 
     missing = float(IGNORE)
 
@@ -268,6 +270,7 @@ class Probabilities(Kind):
     """Class probabilities for every sample, such as those of a teacher."""
 
     margin = 0.5
+    reading = "one score per class on axis 1; their softmax gives the probabilities"
 
     def __init__(self, classes: int | Sequence[str], top: int = 1) -> None:
         self.names = () if isinstance(classes, int) else tuple(classes)
@@ -333,6 +336,7 @@ class Depth(_OfNumbers):
     """
 
     margin = 0.01
+    reading = "depths in metres"
 
     missing = 0.0
 
@@ -370,6 +374,7 @@ class Disparity(Depth):
     """
 
     margin = 0.05
+    reading = "disparities in pixels of the input"
 
     def __init__(self, full: float) -> None:
         super().__init__(per_metre=full, metrics=(DisparityAbs, DepthRel))
@@ -386,6 +391,7 @@ class Normals(Kind):
     """
 
     margin = 0.25
+    reading = "normals (x right, y down, z forward) on axis 1, of any length"
 
     dense = True
     missing = 0.0

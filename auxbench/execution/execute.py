@@ -17,8 +17,8 @@ from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.data.workers import NONE, Workers
 from auxbench.errors import Diverged, Stopped, reason
+from auxbench.execution import predictions, weights
 from auxbench.execution.environment import environment
-from auxbench.execution.predictions import keep
 from auxbench.networks import backbone
 from auxbench.networks.builder import Builder, placed
 from auxbench.networks.pretrained import kept
@@ -76,11 +76,11 @@ def begin(
 def builder_of(run: Run, problem: Problem) -> Builder:
     """The builder of a run's networks."""
 
-    dataset, weights = problem.dataset, kept(run.weights) if run.weights else run.pretrained
+    dataset, initial = problem.dataset, kept(run.weights) if run.weights else run.pretrained
     seeds = Seeds(f"{run.dataset} {problem.primary.name}", run.seed, run.protocol)
 
     def make_backbone() -> backbone.Backbone:
-        return backbone.build(run.backbone, dataset.size, weights, dataset.features)
+        return backbone.build(run.backbone, dataset.size, initial, dataset.features)
 
     return Builder(problem.tasks, make_backbone, seeds, run.head)
 
@@ -92,7 +92,8 @@ def execute(
     report: Report = print,
     stopping: Callable[[], bool] = lambda: False,
     count: int = 0,
-    predictions: int = 0,
+    pictures: int = 0,
+    keep_weights: bool = False,
 ) -> dict[str, Any]:
     """Carry out a run, starting from its checkpoint in `folder` if there is one; return its record.
 
@@ -100,7 +101,8 @@ def execute(
     the current step and `Stopped` is raised. A loss that becomes non-finite also gives a record;
     any other failure is raised. If several processes train together, all call this, and only the
     first reads and writes the checkpoint. `count` workers prepare batches ahead, which changes no
-    result. The `predictions` of so many test samples are kept in `folder`.
+    result. The predictions of so many test samples are kept in `folder` as `pictures`, and with
+    `keep_weights` the weights of the deployed network.
     """
 
     surroundings, made_by, together = environment(device), provenance_of(run), group()
@@ -150,10 +152,15 @@ def execute(
         if training.step < training.steps:
             raise Stopped(f"stopped after step {training.step} of {training.steps}")
         results = conclude(training, run, device)
-        if predictions:
-            failed = together.first(lambda: _kept(training, run, folder, device, predictions))
+        if pictures:
+            failed = together.first(lambda: _kept(training, run, folder, device, pictures))
             if failed:
                 report({"event": "said", "text": failed})
+        if together.rank == 0:
+            if keep_weights:
+                weights.save(folder, training.learner.architecture.deploy(), run)
+            else:
+                weights.remove(folder)  # of an earlier record
     except Diverged as error:
         return record(
             run,
@@ -172,7 +179,7 @@ def execute(
 def _kept(training: Training, run: Run, folder: Path, device: str, count: int) -> str:
     """Keep predictions; return why that failed, if it did, since the record is worth more."""
     try:
-        keep(training, run.id, folder, device, count)
+        predictions.keep(training, run.id, folder, device, count)
     except OSError as error:
         return f"its predictions are not kept: {reason(error)}"
     return ""
@@ -203,6 +210,9 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
             "traces": dict(architecture.traces()),
             "final_traces": final,
         },
-        "training": training.meter.summary(),
+        "training": {
+            **training.meter.summary(),
+            "parameters": training.learner.parameters,
+        },
         "inference": group().first(lambda: inference(architecture.deploy(), example, single)),
     }

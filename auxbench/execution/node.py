@@ -21,13 +21,14 @@ from auxbench.execution.limits import Limits
 from auxbench.execution.local import Local
 from auxbench.execution.queue import Attempt, Lost
 from auxbench.execution.resources import Resources
+from auxbench.execution.weights import FILE as WEIGHTS
 from auxbench.networks.pretrained import adopt
 from auxbench.records.claims import owner_of
 from auxbench.records.predictions import FILE as PREDICTIONS
 from auxbench.spec.run import Run
 
 CHECKPOINT, LOG = "state.pt", "log.txt"
-SENT = (LOG, PREDICTIONS)  # what a run leaves in its folder
+SENT = (LOG, PREDICTIONS, WEIGHTS)  # what a run leaves in its folder
 LOOK = 1.0  # seconds between two looks at a run's checkpoint and at the bell
 
 Event = tuple[str, Any]
@@ -82,6 +83,7 @@ def _events(order: Mapping[str, Any], folder: Path, shares: bool, bell: Any) -> 
         lambda step, steps: events.put(("step", (step, steps))),
         lambda text: events.put(("said", text)),
         order["predictions"],
+        order["keep"],
     )
     local = _local(order)
 

@@ -35,7 +35,7 @@ from auxbench.execution.operations import (
     without_numbers,
 )
 from auxbench.execution.stand_in import StandIn
-from auxbench.execution.study import Study
+from auxbench.execution.study import WEIGHTLESS, Study
 from auxbench.networks.builder import placed
 from auxbench.records.hardware import hardware
 from auxbench.records.store import Store
@@ -74,20 +74,28 @@ class Cell:
 
 
 def plan(
-    study: Study, store: Store, device: str = "cpu", threads: int = 1, retry: bool = False
+    study: Study,
+    store: Store,
+    device: str = "cpu",
+    threads: int = 1,
+    retry: bool = False,
+    keep: bool = False,
 ) -> list[Cell]:
-    """Every cell of the study, for runs with this number of threads on this machine."""
+    """Every cell of the study, for runs with this number of threads on this machine.
+
+    `retry` and `keep` count recorded runs as missing, as `Study.split` says.
+    """
     torch.set_num_threads(threads)
     here = hardware(environment(device))  # seconds of other machines say nothing about this one
     records = [one for one in store.runs() if hardware(one["environment"]) == here]
-    split = study.split(store, retry)
+    split = study.split(store, retry, keep)
     keys = dict.fromkeys(replace(run, seed=0) for run in study.runs)
     cells, paces = [], Paces(device)
     with bar("planning", len(keys), unit="cells") as advance:
         for key in keys:
             missing = [run for run in split.missing if replace(run, seed=0) == key]
             done = sum(replace(run, seed=0) == key for run in split.done)
-            stale = sum(run.id in split.stale for run in missing)
+            stale = sum(split.stale.get(run.id, WEIGHTLESS) != WEIGHTLESS for run in missing)
             cell = Cell(key, done, len(missing), stale, lacking=_lacking(key) if missing else "")
             cells.append(_estimate(cell, records, paces))
             advance(1)

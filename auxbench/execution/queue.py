@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,8 +36,9 @@ class Lost(Exception):
 class Attempt:
     """A run to carry out: its folder and limits, and who is told how far it is and what it says.
 
-    `predictions` is the number of test samples whose predictions are kept. The folder has the run's
-    checkpoint `state.pt`, from which it goes on, and its `log.txt`.
+    The folder has the run's checkpoint `state.pt`, from which it goes on, and its `log.txt`. In the
+    end it also has the `predictions` of so many test samples and, with `keep`, the weights of the
+    deployed network.
     """
 
     run: Run
@@ -46,6 +47,7 @@ class Attempt:
     stepped: Callable[[int, int], None]
     say: Callable[[str], None]
     predictions: int = 0
+    keep: bool = False
 
     def order(
         self, device: str, threads: int, workers: int | None, prepare: bool = False
@@ -61,6 +63,7 @@ class Attempt:
             "predictions": self.predictions,
             "limits": asdict(self.limits),
             "prepare": prepare,
+            "keep": self.keep,
         }
 
 
@@ -72,6 +75,7 @@ class Queue(Executor):
     """
 
     stopping = False
+    earlier: Mapping[str, float | None] = {}  # recorded scores of runs repeated for their weights
 
     @property
     @abstractmethod
@@ -98,7 +102,9 @@ class Queue(Executor):
 
     def carry_out(self, study: Study, store: Store, *, retry: bool, quiet: bool) -> None:
         tail = store.tail()  # before what is recorded is read, so that nothing is missed between
-        done, missing, stale = study.split(store, retry)
+        keep = self.resources.keep_weights
+        done, missing, stale = study.split(store, retry, keep)
+        self.earlier = store.kept(_score) if keep else {}
         reasons = Counter(stale.values())
         jobs = max(1, min(self.at_once, len(missing)))
         self.prepare(missing)
@@ -172,11 +178,16 @@ class Queue(Executor):
             def say(text: str) -> None:
                 progress.say(f"{run.dataset} {run.label}: {text}")
 
-            ended = self.persist(
-                Attempt(
-                    run, folder, self.resources.limits, stepped, say, self.resources.predictions
-                )
+            attempt = Attempt(
+                run,
+                folder,
+                self.resources.limits,
+                stepped,
+                say,
+                self.resources.predictions,
+                self.resources.keep_weights,
             )
+            ended = self.persist(attempt)
             if ended is None:
                 return True
             if not claims.is_held(run.id):  # this process was suspended, or the folder deleted
@@ -186,12 +197,28 @@ class Queue(Executor):
                 progress.started(run)
             store.append(ended)
             progress.finished(run, ended)
+            if differs := self.differs(ended):
+                say(differs)
             if ended["status"] == "done":
                 for checkpoint in folder.glob("state*.pt"):
                     checkpoint.unlink()
             return True
         finally:
             claims.release(run.id)
+
+    def differs(self, ended: Mapping[str, Any]) -> str:
+        """Say how a run that was repeated for its weights differs from its earlier record.
+
+        Training is deterministic on one kind of machine with the same versions and threads.
+        """
+        before, now = self.earlier.get(ended["id"]), _score(ended)
+        if ended["status"] != "done" or before is None or now == before:
+            return ""
+        score = "no value" if now is None else f"{now:.6g}"
+        return (
+            f"scores {score}, and {before:.6g} in its earlier record, which this one replaces: the "
+            "machine, the threads or the versions are not the same"
+        )
 
     def persist(self, attempt: Attempt) -> dict[str, Any] | None:
         """Carry out a run, again if it is lost; return its record, or None if it was stopped."""
@@ -207,3 +234,9 @@ class Queue(Executor):
                     return record(attempt.run, "killed", str(loss))
                 attempt.say(f"{loss}; it is tried again")
         raise AssertionError("the last attempt returns")
+
+
+def _score(record: Mapping[str, Any]) -> float | None:
+    """The primary score of a record."""
+    score = (record.get("primary") or {}).get("value")
+    return None if score is None else float(score)

@@ -20,7 +20,8 @@ class Resources:
     `workers_of`).
 
     `options` are the executor's own, and `address` is that of a running Ray cluster. The
-    `predictions` of so many test samples are kept beside the record of a run.
+    `predictions` of so many test samples are kept beside the record of a run and, with
+    `keep_weights`, the weights of its deployed network.
     """
 
     device: str = "auto"
@@ -32,12 +33,13 @@ class Resources:
     address: str | None = None
     workers: int | None = None
     predictions: int = 0
+    keep_weights: bool = False
 
     @classmethod
     def of(cls, words: MutableMapping[str, Any]) -> Resources:
         """Pop the resources from a user's options; errors: `UsageError` for invalid ones."""
         limits = Limits.of(*(words.pop(key, None) for key in ("timeout", "stall", "memory")))
-        keys = ("device", "jobs", "threads", "workers", "executor", "address")
+        keys = ("device", "jobs", "threads", "workers", "executor", "address", "keep_weights")
         given = {key: words.pop(key) for key in keys if key in words}
         given["predictions"] = checked(words.pop("keep_predictions", 0))
         return cls(**given, limits=limits, options=options_of(words.pop("executor_options", None)))

@@ -83,7 +83,7 @@ class Slurm(Executor):
 
     def carry_out(self, study: Study, store: Store, *, retry: bool, quiet: bool) -> None:
         tail = store.tail()
-        split = study.split(store, retry)
+        split = study.split(store, retry, self.resources.keep_weights)
         queued = awaited(store.folder)
         new = [run for run in split.missing if run.id not in queued]
         bundles = list(self.bundles(new, store, retry)) if new else []
@@ -116,7 +116,8 @@ class Slurm(Executor):
         """The seconds of a run of every cell, recorded or estimated at this machine's pace."""
         from auxbench.execution.plan import plan
 
-        cells = plan(study, store, "cpu", self.threads, retry)
+        keep = self.resources.keep_weights
+        cells = plan(study, store, "cpu", self.threads, retry, keep)
         return {cell.run: cell.seconds or 0.0 for cell in cells}  # an impossible run takes no time
 
     def submit(self, bundles: Sequence[Sequence[Run]], store: Store, retry: bool) -> list[Any]:

@@ -14,6 +14,7 @@ from auxbench.data.dataset import make_dataset
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError, suggestion
+from auxbench.execution.weights import are_kept
 from auxbench.networks import heads
 from auxbench.networks.backbone import resolve
 from auxbench.networks.pretrained import keep
@@ -30,11 +31,14 @@ from auxbench.spec.run import Run
 from auxbench.spec.study import CHANGES, Words, seeds_of
 from auxbench.training.learner import make_balancers
 
+WEIGHTLESS = "no weights were kept"  # why a run is carried out again, for its weights
+
 
 class Split(NamedTuple):
-    """The runs of a study: done or missing; some of the missing runs have a stale record.
+    """The runs of a study: done or missing; some of the missing runs have a record all the same.
 
-    `stale` maps the ids of those to the reason why they are run again.
+    `stale` maps the ids of those to the reason why they are run again: most often their code or
+    data have changed.
     """
 
     done: list[Run]
@@ -120,8 +124,11 @@ class Study:
             raise UsageError(f"shard is '{text}'; write one such as 1/4, from 1/4 to 4/4.")
         return Study(self.runs[part - 1 :: parts])
 
-    def split(self, store: Store, retry: bool = False) -> Split:
-        """The study's finished and missing runs; with `retry` failed runs count as missing."""
+    def split(self, store: Store, retry: bool = False, keep: bool = False) -> Split:
+        """The study's finished and missing runs.
+
+        With `retry` failed runs count as missing, with `keep` those whose weights are not there.
+        """
 
         data = {
             key: _identity(*key) for key in {(run.located, run.recipe.side) for run in self.runs}
@@ -136,6 +143,9 @@ class Study:
             elif why := provenance.stale(known, data[run.located, run.recipe.side]):
                 split.missing.append(run)
                 split.stale[run.id] = why
+            elif keep and known["status"] == "done" and not are_kept(store.run_folder(run.id)):
+                split.missing.append(run)
+                split.stale[run.id] = WEIGHTLESS
             else:
                 split.done.append(run)
         return split

@@ -74,7 +74,8 @@ def tune(
 
     def train(seeds: Sequence[int]) -> None:
         runs = [run for seed in seeds for one in searches for run in one.runs(seed, halving)]
-        carry_out(Study(tuple(dict.fromkeys(runs))), ledger.trials, resources, quiet=quiet)
+        lean = replace(resources, keep_weights=False)
+        carry_out(Study(tuple(dict.fromkeys(runs))), ledger.trials, lean, quiet=quiet)
         records = {record["id"]: record for record in ledger.trials.runs()}
         for one in searches:
             one.records = records

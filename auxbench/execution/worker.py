@@ -25,6 +25,7 @@ from auxbench.execution.execute import Report, execute, provenance_of
 from auxbench.execution.limits import Beats, Limits, Wake, die_with_parent, supervise
 from auxbench.execution.preparation import prepare
 from auxbench.networks.backbone import preload
+from auxbench.networks.exported import import_early
 from auxbench.records.record import record
 from auxbench.spec.run import Run
 
@@ -58,6 +59,7 @@ def main() -> None:
             die_with_parent()
             signal.set_wakeup_fd(-1)
             os._exit(work(order, report, beats.beat))
+        import_early()  # while the first run trains, for those that follow
         code, status, reason = supervise(child, Limits(**order["limits"]), beats, wake)
         with suppress(BrokenPipeError):
             report({"event": "ended", "code": code, "status": status, "reason": reason})
@@ -103,9 +105,8 @@ def outcome(
         if order["prepare"]:
             prepare([run], stopping)
         folder, device = Path(order["folder"]), order["device"]
-        return execute(
-            run, folder, device, report, stopping, order["workers"], order["predictions"]
-        )
+        kept = order["predictions"], order["keep"]
+        return execute(run, folder, device, report, stopping, order["workers"], *kept)
     except Stopped:
         raise
     except UsageError as error:

@@ -101,7 +101,7 @@ class Backbone(nn.Module):
         if self._layout == "NLC":
             cells = [pixels // self.reductions[stage] for pixels in self._size]
             patches = feature[:, self._prefix :]
-            return patches.transpose(1, 2).reshape(len(patches), -1, *cells)
+            return patches.transpose(1, 2).reshape(patches.shape[0], -1, *cells)
         # A view, so that no map is computed from another one and the heads can be passed alone.
         return feature.view_as(feature)
 

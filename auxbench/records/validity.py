@@ -146,7 +146,7 @@ FIELDS: Mapping[str, Check] = {
                 **dict.fromkeys(
                     (
                         *("seconds", "cpu_seconds", "evaluation_seconds", "waiting_seconds"),
-                        *("flops", "peak_memory_bytes", "compile_seconds"),
+                        *("flops", "peak_memory_bytes", "compile_seconds", "parameters"),
                     ),
                     _or_none(_number),
                 ),
@@ -158,9 +158,23 @@ FIELDS: Mapping[str, Check] = {
         _object(
             {},
             {
-                **dict.fromkeys(("parameters", "macs", "latency_ms"), _or_none(_number)),
+                **dict.fromkeys(
+                    ("parameters", "macs", "latency_ms", "latency_limit_s"), _or_none(_number)
+                ),
+                "latency": _list(
+                    _object(
+                        {"batch": _count},
+                        {
+                            **dict.fromkeys(("p50_ms", "p95_ms", "passes"), _or_none(_number)),
+                            "skipped": _text,
+                        },
+                    )
+                ),
                 "same_as_single": _or_none(_flag),
                 "difference": _list(_text),
+                "graph": _or_none(
+                    _object({"compared": _text}, {"nodes": _or_none(_count), "why": _text})
+                ),
             },
         )
     ),

@@ -33,7 +33,7 @@ def notes(runs: Runs, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     others = [row["method"] for row in rows if row["same_as_single"] is False]
     if others:
         yield (
-            "The deployed network differs from the single-task network in its operators: "
+            "The deployed network differs from the single-task network in its graph: "
             f"{', '.join(others)}."
         )
     for row in rows:

@@ -158,6 +158,8 @@ def _training(training: dict[str, Any]) -> Table:
     totals = (*keys, "flops", "seconds", "cpu_seconds")
     rows.append({"phase": "training", **{key: training.get(key) for key in totals}})
     notes = []
+    if parameters := training.get("parameters"):
+        notes.append(f"It changes {si(parameters)} parameters.")
     if peak := training.get("peak_memory_bytes"):
         notes.append(f"Peak memory: {si(peak)}B on the GPU.")
     if (waiting := training.get("waiting_seconds")) is not None:
@@ -168,15 +170,44 @@ def _training(training: dict[str, Any]) -> Table:
 def _inference(inference: dict[str, Any]) -> Table:
     same = {True: "the same", False: "different", None: "not compared"}
     counts = {"parameters": "parameters", "MACs per image": "macs"}
-    latency = inference.get("latency_ms")
+    graph = inference.get("graph") or {}
     facts = {
         **{fact: si(inference[key]) for fact, key in counts.items() if inference.get(key)},
-        "latency, batch 1": "" if latency is None else f"{latency:.2f} ms",
-        "graph against the single-task network": same[inference.get("same_as_single")],
+        **_latencies(inference),
+        "graph against the single-task network": same[inference.get("same_as_single")]
+        + _proof(graph),
+        "not exported": graph.get("why", ""),
         "difference": "; ".join(inference.get("difference", [])),
     }
     rows = [{"fact": fact, "value": value} for fact, value in facts.items() if value]
     return Table("Inference cost of the deployed network", FACTS, rows)
+
+
+def _latencies(inference: Mapping[str, Any]) -> dict[str, str]:
+    """The latency of every batch size in words; earlier records have the median of batch 1 only."""
+    parts = inference.get("latency")
+    median = inference.get("latency_ms")
+    if not parts:
+        return {"latency, batch 1": "" if median is None else f"{median:.2f} ms"}
+    found = {}
+    for part in parts:
+        text = f"not measured: {part['skipped']}" if "skipped" in part else _percentiles(part)
+        found[f"latency, batch {part['batch']}"] = text
+    return found
+
+
+def _percentiles(part: Mapping[str, Any]) -> str:
+    shares = ((50, "median"), (95, "95th percentile"))
+    known = [(part.get(f"p{share}_ms"), word) for share, word in shares]
+    text = ", ".join(f"{word} {value:.2f} ms" for value, word in known if value is not None)
+    return f"{text} of {part['passes']} passes" if part.get("passes") else text
+
+
+def _proof(graph: Mapping[str, Any]) -> str:
+    """The way in which the graphs were compared; empty if the record does not say it."""
+    if graph.get("nodes"):
+        return f", {graph['nodes']} nodes of the {graph['compared']} compared with their arguments"
+    return f", by their {graph['compared']}" if graph else ""
 
 
 def _scalars(scalars: dict[str, float], prefix: str) -> str:

@@ -21,6 +21,10 @@ Marks = npt.NDArray[np.bool_]
 OPEN = 0.01  # strength above which dropping a connection changes the deployed network's output
 SPENT = ("forward", "backward", "partial", "jvp", "train_flops")
 SECONDS = ("train_seconds", "cpu_seconds", "evaluation_seconds")
+LATENCIES = (
+    *("latency_ms", "latency_p95_ms", "latency_8_ms", "latency_8_p95_ms"),
+    *("latency_32_ms", "latency_32_p95_ms"),
+)
 WORDS = (
     *("method", "entry", "tuning", "problem", "dataset", "primary", "auxiliaries"),
     *("backbone", "budget", "pretrained"),
@@ -49,17 +53,22 @@ def summaries(runs: Runs) -> dict[str, dict[str, Any]]:
         "hardware": [shown] * len(seeds),
         **{
             key: _whole(_mean(part) for part in _parts(runs, key, done))
-            for key in ("parameters", "macs")
+            for key in ("parameters", "macs", "training_parameters")
         },
+        "peak_memory_bytes": _whole(map(_mean, _parts(runs, "peak_memory_bytes", done & timed))),
         # A single run on a busy machine would move a mean.
-        "latency_ms": [
-            median(part.tolist()) if len(part) else None
-            for part in _parts(runs, "latency_ms", done & timed)
-        ],
+        **{
+            key: [
+                median(part.tolist()) if len(part) else None
+                for part in _parts(runs, key, done & timed)
+            ]
+            for key in LATENCIES
+        },
         "stale": _counts(runs, runs["stale"] != ""),
         "contended": _counts(runs, np.equal(runs["contended"], True)),  # None if unknown
         **dict(zip(("dropped_open", "dropped_strength"), _dropped(runs, done), strict=True)),
         "same_as_single": _same(runs, done),
+        "compared": _compared(runs, done),
     }
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     for row, places in zip(rows, runs.methods.values(), strict=True):
@@ -118,10 +127,17 @@ def _dropped(runs: Runs, done: Marks) -> tuple[list[int], list[float | None]]:
 
 
 def _same(runs: Runs, done: Marks) -> list[bool | None]:
-    """True if every run deployed the operators of the single-task network; None if unknown."""
+    """True if every run deployed the graph of the single-task network; None if unknown."""
     flags = runs["same_as_single"]
     yes, no = (_counts(runs, done & np.equal(flags, flag)) for flag in (True, False))
     return [None if not (a or b) else not b for a, b in zip(yes, no, strict=True)]
+
+
+def _compared(runs: Runs, done: Marks) -> list[str | None]:
+    """What every run's deployed network was compared by; None if that differs or is unknown."""
+    words = runs["compared"]
+    found = ({words[place] for place in places if done[place]} for places in runs.methods.values())
+    return [kinds.pop() if len(kinds) == 1 else None for kinds in found]
 
 
 def _mean(values: Numbers) -> float:

@@ -36,6 +36,12 @@ NUMBERS = (
     "macs",
     "latency_ms",
     "dropped_strength",
+    "training_parameters",
+    "latency_p95_ms",
+    "latency_8_ms",
+    "latency_8_p95_ms",
+    "latency_32_ms",
+    "latency_32_p95_ms",
 )
 COLUMNS = (
     "id",
@@ -62,6 +68,7 @@ COLUMNS = (
     "direction",
     *NUMBERS,
     "same_as_single",
+    "compared",
     "contended",
     "stale",
     "data",
@@ -178,6 +185,9 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
             key: inference.get(key)
             for key in ("parameters", "macs", "latency_ms", "same_as_single")
         },
+        **_latencies(inference),
+        "training_parameters": training.get("parameters"),
+        "compared": (inference.get("graph") or {}).get("compared"),
         "dropped_strength": (record.get("selected") or {}).get("dropped_strength"),
         "traced": record.get("provenance") is not None,
         "data": _data(record),
@@ -195,6 +205,19 @@ def _data(record: Mapping[str, Any]) -> str:
     """The fingerprint of a run's data; empty where it is unknown."""
     known = record.get("provenance") or {}
     return json.dumps(known["data"], sort_keys=True) if known.get("data") else ""
+
+
+def _latencies(inference: Mapping[str, Any]) -> dict[str, Any]:
+    """The percentiles of a pass at several batch sizes; None where it was not measured."""
+    known = {part["batch"]: part for part in inference.get("latency", ())}
+    return {
+        "latency_p95_ms": known.get(1, {}).get("p95_ms"),
+        **{
+            f"latency_{batch}{ending}_ms": known.get(batch, {}).get(f"p{share}_ms")
+            for batch in (8, 32)
+            for share, ending in ((50, ""), (95, "_p95"))
+        },
+    }
 
 
 def _times(training: Mapping[str, Any], threads: int | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas
 
 FILE = ".index.npz"
-VERSION = 3
+VERSION = 4
 MANY = 2_000  # runs from which on an index is kept
 TAIL = 4096  # bytes at the end of a file by which it is known again
 

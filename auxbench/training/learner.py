@@ -165,6 +165,13 @@ class Learner:
             stages.insert(0, Stage("warm-up", architecture.warm_up, (alone,)))
         self.stages = tuple(stages)
 
+    @property
+    def parameters(self) -> int:
+        """The number of values that training changes, in the network and in its balancers."""
+        phases = (phase for stage in self.stages for phase in stage.phases)
+        changed = {id(part): part for phase in phases for part in phase.claimed}
+        return sum(part.numel() for part in changed.values())
+
     def relabel(self, batch: Batch) -> Batch:
         """A training batch with labels changed by the architecture and the balancers."""
         batch = self.architecture.relabel(batch)

@@ -12,7 +12,9 @@ from os import terminal_size
 import pytest
 
 from auxbench.errors import UsageError
+from auxbench.records.validity import fault
 from auxbench.report.board import boards
+from auxbench.report.run import tables
 from auxbench.report.tables import Column, Table, decimals, render, si
 from auxbench.stats import frame, interval
 from tests.unit._records import record, study
@@ -184,6 +186,55 @@ def test_one_slow_run_does_not_set_the_latency() -> None:
     assert boards(records)[0].rows[0]["latency_ms"] == 3.25
 
 
+MEASURED = {
+    "latency": [
+        {"batch": 1, "p50_ms": 2.0, "p95_ms": 3.0, "passes": 100},
+        {"batch": 8, "p50_ms": 9.0, "p95_ms": 11.0, "passes": 20},
+        {"batch": 32, "skipped": "5 passes would take more than 3 s"},
+    ],
+    "latency_limit_s": 0.3,
+    "graph": {"compared": "exported graphs", "nodes": 72},
+}
+
+
+def test_costs_that_earlier_records_lack_are_columns_all_the_same() -> None:
+    earlier, later = study({"single": [40.0], "hps": [41.0]})
+    later["inference"] |= MEASURED
+    later["training"]["parameters"] = 12_000_000
+    assert not fault(later) and not fault(earlier)
+    rows = {row["method"]: row for row in boards([earlier, later])[0].data()}
+    keys = ("latency_p95_ms", "latency_8_ms", "latency_8_p95_ms", "latency_32_ms")
+    keys += ("training_parameters", "compared")
+    assert [rows["single"][key] for key in keys] == [None] * 6
+    assert [rows["hps"][key] for key in keys] == [
+        *(3.0, 9.0, 11.0, None, 12_000_000, "exported graphs")
+    ]
+
+
+def test_a_run_shows_latency_and_proof_or_what_an_earlier_record_has() -> None:
+    earlier, later = study({"single": [40.0], "hps": [41.0]})
+    later["inference"] |= MEASURED
+    shown = [
+        {row["fact"]: row["value"] for row in tables(one)[-1].rows} for one in (earlier, later)
+    ]
+    assert shown[0]["latency, batch 1"] == "3.25 ms"
+    assert shown[0]["graph against the single-task network"] == "the same"
+    assert shown[1]["latency, batch 8"] == "median 9.00 ms, 95th percentile 11.00 ms of 20 passes"
+    assert shown[1]["latency, batch 32"] == "not measured: 5 passes would take more than 3 s"
+    assert shown[1]["graph against the single-task network"] == (
+        "the same, 72 nodes of the exported graphs compared with their arguments"
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"latency": [{"p50_ms": 1.0}]}, {"latency": "fast"}, {"graph": {"compared": 1}}]
+)
+def test_costs_that_are_no_numbers_are_refused(wrong: dict[str, object]) -> None:
+    (one,) = study({"single": [40.0]})
+    one["inference"] |= MEASURED | wrong
+    assert fault(one) == "its inference is invalid"
+
+
 def test_the_mean_and_its_interval_have_the_same_decimals() -> None:
     (table,) = boards(study({"single": [0.5311, 0.5342, 0.5324]}, direction="down"))
     line = render([table], "markdown").splitlines()[4]
@@ -196,7 +247,7 @@ def test_a_board_says_when_costs_or_networks_do_not_compare() -> None:
     two["inference"]["same_as_single"] = False
     two["environment"], one["environment"] = {"device_name": "H"}, {"device_name": "A"}
     text = " ".join(render(boards([one, two]), "text").split())
-    assert "differs from the single-task network in its operators: single." in text
+    assert "differs from the single-task network in its graph: single." in text
     assert "those of 1 run on A; runs on other hardware do not count in them: H (1)." in text
 
 

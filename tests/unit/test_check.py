@@ -365,6 +365,26 @@ ARCHITECTURES = {
         {"deployed": "deepcopy(self.network)"},
         "has parameters that are not trained, such as 'backbone.",
     ),
+    "a deployed network that looks at values": (
+        "the_deployed_network_can_be_exported",
+        {
+            "deployed": "nn.Sequential(self.network, self.Last())",
+            "more": "class Last(nn.Module):\n"
+            "    def forward(self, x):\n"
+            "        return x if x.sum() > 0 else x + 1",
+        },
+        "on test_resnet the network cannot be exported (",
+    ),
+    "a deployed network for one batch size": (
+        "the_deployed_network_can_be_exported",
+        {
+            "deployed": "nn.Sequential(self.network, self.Last())",
+            "more": "class Last(nn.Module):\n"
+            "    def forward(self, x):\n"
+            "        return x.reshape(len(x), *x.shape[1:])",
+        },
+        "takes one batch size only when it is exported; write x.shape[0] in place of len(x)",
+    ),
     "a primary of its own": (
         "the_primary_starts_as_everywhere",
         {

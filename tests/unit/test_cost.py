@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from auxbench.cost import inference as inference_module
+from auxbench.cost import latency as latency_module
 from auxbench.cost import training
 from auxbench.cost.clock import UNREAD, Clock
 from auxbench.cost.flops import Flops
+from auxbench.cost.graph import first_difference, nodes
 from auxbench.cost.inference import inference
+from auxbench.cost.latency import latencies
 from auxbench.cost.training import Meter
+from auxbench.networks.exported import exported
 from auxbench.training import checkpoint as state
 
 
@@ -462,7 +466,7 @@ def normalised() -> nn.Sequential:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference_module, "_MOST", 7)
+    monkeypatch.setattr(latency_module, "_MOST", 7)
 
 
 EXAMPLE = torch.ones(2, 3, 4, 4)
@@ -482,6 +486,8 @@ def test_inference_is_charged_for_one_example() -> None:
 def test_equal_networks_are_proved_equal() -> None:
     cost = inference(normalised(), EXAMPLE, normalised())
     assert (cost["same_as_single"], cost["difference"]) == (True, [])
+    assert cost["graph"] == {"compared": "exported graphs", "nodes": 6}
+    assert inference(normalised(), EXAMPLE)["graph"] is None
 
 
 def test_a_batch_norm_more_or_less_is_told() -> None:
@@ -493,9 +499,16 @@ def test_a_batch_norm_more_or_less_is_told() -> None:
         "4 more float32 tensors of shape 4",
         "1 more int64 tensor without dimensions",
         "1 more aten::native_batch_norm",
+        more["difference"][-1],
     ]
-    less = inference(plain(), EXAMPLE, normalised())
-    assert less["difference"] == [line.replace("more", "fewer") for line in more["difference"]]
+    assert re.fullmatch(
+        r"node 2 of the exported graph is aten\.batch_norm\.default\(node 1, .*, "
+        r"not aten\.relu\.default\(node 1\)",
+        more["difference"][-1],
+    )
+    less = inference(plain(), EXAMPLE, normalised())["difference"]
+    assert less[:-1] == [line.replace("more", "fewer") for line in more["difference"][:-1]]
+    assert less[-1].startswith("node 2 of the exported graph is aten.relu.default(node 1), not ")
 
 
 def test_a_left_over_head_is_told_though_it_does_not_run() -> None:
@@ -514,14 +527,17 @@ def test_more_work_by_the_same_operators_is_told() -> None:
     network[3] = nn.Sequential(nn.AvgPool1d(4), nn.Linear(16, 2))
     difference = inference(network, EXAMPLE, reference)["difference"]
     assert f"{4 * 12 * 27} more multiply-accumulates" in difference
-    assert "parameter" not in " ".join(difference)
+    assert "parameter" not in " ".join(difference[:-1])
+    assert difference[-1].startswith("node 1 of the exported graph is aten.conv2d.default(input 1 ")
 
 
 def test_another_order_of_the_same_operators_is_told() -> None:
     one = nn.Sequential(nn.Sigmoid(), nn.Tanh(), nn.ReLU())
     two = nn.Sequential(nn.Tanh(), nn.Sigmoid(), nn.ReLU())
     assert inference(two, EXAMPLE, one)["difference"] == [
-        "another order of operators: number 1 is aten::tanh, not aten::sigmoid"
+        "another order of operators: number 1 is aten::tanh, not aten::sigmoid",
+        "node 1 of the exported graph is aten.tanh.default(input 1 float32 [1, 3, 4, 4]), "
+        "not aten.sigmoid.default(input 1 float32 [1, 3, 4, 4])",
     ]
 
 
@@ -557,17 +573,124 @@ class Calls(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         assert not self.training and not torch.is_grad_enabled()
         self.batches.append(len(inputs))
-        return inputs
+        return inputs.clone()
 
 
-def test_latency_is_of_batch_one_and_stops_when_its_time_is_up(
+def test_latency_stops_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Calls()
+    found = latencies(network, EXAMPLE)
+    assert network.batches == [1] * (3 + 7) + [8] * (1 + 7) + [32] * (1 + 7)
+    assert [(one["batch"], one["passes"]) for one in found] == [(1, 7), (8, 7), (32, 7)]
+    assert all(0 < one["p50_ms"] <= one["p95_ms"] for one in found)
+    assert set(found[1]) == {"batch", "p50_ms", "p95_ms", "passes"}
+    monkeypatch.setattr(latency_module, "LIMIT", 0.0)
+    network = Calls()
+    latencies(network, EXAMPLE)
+    assert network.batches == [1] * (3 + 5) + [8] * (1 + 5) + [32] * (1 + 5)
+
+
+def test_a_batch_that_takes_too_long_is_left_out_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    graph_and_warm_up = 1 + 3
+    monkeypatch.setattr(latency_module, "_LONGEST", 0.0)
     network = Calls()
-    inference(network, EXAMPLE)
-    assert network.batches == [1] * (graph_and_warm_up + 7)
-    monkeypatch.setattr(inference_module, "_SECONDS", 0.0)
-    network = Calls()
-    inference(network, EXAMPLE)
-    assert network.batches == [1] * (graph_and_warm_up + 5)
+    found = latencies(network, EXAMPLE)
+    assert set(network.batches) == {1}
+    why = "5 passes would take more than 0 s"
+    assert found[1:] == [{"batch": batch, "skipped": why} for batch in (8, 32)]
+
+
+def test_a_batch_that_does_not_fit_is_left_out_and_says_so() -> None:
+    class Small(Calls):
+        def forward(self, inputs: Tensor) -> Tensor:
+            if len(inputs) > 8:
+                raise torch.OutOfMemoryError("too large")
+            return super().forward(inputs)
+
+    found = latencies(Small(), EXAMPLE)
+    assert found[1]["passes"] == 7
+    assert found[2] == {"batch": 32, "skipped": "out of memory"}
+
+
+# The exported graph
+
+
+class Wired(nn.Module):
+    """Two layers of the same shape, whose results are combined by a function."""
+
+    def __init__(self, combined: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.combined = combined
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        one, two = self.one(inputs), self.two(inputs)
+        return self.combined(inputs, one, two)
+
+
+def graph_difference(one: nn.Module, other: nn.Module, example: Tensor | None = None) -> str:
+    given = torch.ones(1, 3) if example is None else example
+    return first_difference(exported(one, given), exported(other, given))
+
+
+def test_other_wiring_of_the_same_operators_is_told() -> None:
+    one, two = Wired(lambda x, a, b: a - b), Wired(lambda x, a, b: b - a)
+    assert graph_difference(one, Wired(lambda x, a, b: a - b)) == ""
+    assert graph_difference(one, two) == (
+        "node 3 of the exported graph is aten.sub.Tensor(node 1, node 2), "
+        "not aten.sub.Tensor(node 2, node 1)"
+    )
+    assert inference(two, torch.ones(1, 3), one)["same_as_single"] is False
+    skip = Wired(lambda x, a, b: a - x)
+    assert "(node 1, input 1 float32 [1, 3]), not " in graph_difference(skip, one)
+
+
+def test_other_arguments_of_the_same_operators_are_told() -> None:
+    one, two = (Wired(lambda x, a, b, n=n: (a + b).clamp(max=n)) for n in (1.0, 2.0))
+    assert "1.0" in graph_difference(one, two) and "2.0" in graph_difference(one, two)
+    wide = Wired(lambda x, a, b: torch.cat([a, b], dim=1).sum(1))
+    tall = Wired(lambda x, a, b: torch.cat([a, b], dim=1).sum(0))
+    assert "node 3, (0)), not aten.sum.dim_IntList(node 3, (1))" in graph_difference(tall, wide)
+
+
+def test_a_layer_that_is_used_twice_is_told() -> None:
+    class Twice(Wired):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.combined(inputs, self.one(inputs), self.one(inputs))
+
+    found = graph_difference(Twice(lambda x, a, b: a + b), Wired(lambda x, a, b: a + b))
+    assert found.startswith("node 2 of the exported graph is aten.linear.default(")
+    assert "parameter 1 " in found and "not aten.linear" in found and "parameter 3 " in found
+
+
+def test_another_constant_is_told_and_other_weights_are_not() -> None:
+    def scaled(factor: float) -> nn.Module:
+        return Wired(lambda x, a, b: a * torch.tensor([factor, 1.0, 1.0]) + b)
+
+    assert graph_difference(scaled(2.0), scaled(2.0)) == ""
+    assert "constant float32 [3]" in graph_difference(scaled(2.0), scaled(3.0))
+
+
+def test_names_of_modules_do_not_matter() -> None:
+    one, two = normalised(), nn.Sequential()
+    for name, module in zip("abcde", normalised(), strict=True):
+        two.add_module(f"stage_{name}", module)
+    assert graph_difference(one, two, EXAMPLE) == ""
+    assert len(nodes(exported(one, EXAMPLE))) == 6
+
+
+def test_a_longer_graph_is_told() -> None:
+    one = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+    assert graph_difference(one, one[:1]) == (
+        "node 2 of the exported graph is aten.relu.default(node 1), not output((node 1))"
+    )
+
+
+def test_a_network_that_cannot_be_exported_is_compared_by_its_operators() -> None:
+    class Fickle(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs.relu() if inputs.sum() > 0 else inputs.tanh()
+
+    cost = inference(Fickle(), EXAMPLE, Fickle())
+    assert cost["same_as_single"] is True and cost["graph"]["compared"] == "operators"
+    assert cost["graph"]["why"].startswith("the network cannot be exported (")

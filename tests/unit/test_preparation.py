@@ -40,6 +40,7 @@ class Slow:
 dataset.make_dataset = lambda *words: Slow()
 worker.execute = lambda *words: {"found": (folder / "made").exists()}
 order = {"threads": 1, "workers": 0, "prepare": True, "folder": str(folder), "device": "cpu"}
+order |= {"predictions": 0, "keep": False}
 reader, writer = os.pipe()
 for _ in range(int(sys.argv[2])):
     if os.fork() == 0:

@@ -51,7 +51,7 @@ function cellView(place, method) {
       el("dt", null, "entry"), el("dd", null, el("code", null, row.entry), ` ${row.tuning}`),
       el("dt", null, "made of"), el("dd", null, row.parts.map((part, i) => [i ? " + " : "", link(part, () => go(`method|${part}`))])),
       el("dt", null, "training"), el("dd", null, `${si(row.train_flops)} FLOPs, ${[["forward", row.forward], ["backward", row.backward], ["partial", row.partial], ["jvp", row.jvp]].filter(([, v]) => v).map(([k, v]) => `${v} ${k}`).join(", ")} passes, ${fixed(row.train_seconds, 1)} s`),
-      el("dt", null, "deployed"), el("dd", null, `${si(row.parameters)} parameters, ${si(row.macs)} MACs; ${row.same_as_single === true ? "the operators of the single-task network" : row.same_as_single === false ? `not the single-task network: ${problem.differs[row.index] || "operators differ"}` : "not compared with the single-task network"}`)),
+      el("dt", null, "deployed"), el("dd", null, `${si(row.parameters)} parameters, ${si(row.macs)} MACs; ${row.same_as_single === true ? `the ${row.compared === "exported graphs" ? "graph" : "operators"} of the single-task network` : row.same_as_single === false ? `not the single-task network: ${problem.differs[row.index] || "the graph differs"}` : "not compared with the single-task network"}`)),
     el("h3", null, plural(runs.length, "run")),
     el("div", { class: "scroll" }, el("table", null, el("thead", null, el("tr", null, el("th", { class: "n" }, "seed"), el("th", null, "run"), el("th", { class: "n" }, "score"), paired && el("th", { class: "n" }, `against ${state.control}`), paired && el("th", null, ""), el("th", null, "status"))),
       el("tbody", null, runs.map((run) => el("tr", null,

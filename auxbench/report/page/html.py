@@ -19,6 +19,7 @@ SCRIPTS = (
     "figures.js",
     "curves.js",
     "predictions.js",
+    "costs.js",
     "drill.js",
     "page.js",
 )

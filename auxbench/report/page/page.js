@@ -60,25 +60,6 @@ function drawControls() {
     on && el("button", { type: "button", class: "quiet", onclick: () => change({ family: "", dataset: "", primary: "", budget: "", tuning: "", search: "" }) }, "Clear filters"));
 }
 
-function drawCosts(c) {
-  const base = c.problem.byMethod.get("hps") ?? c.control ?? null;
-  const kinds = ["forward", "backward", "partial", "jvp"].filter((kind) => kind.endsWith("ward") || c.rows.some((row) => row[kind]));
-  const cells = (row) => kinds.map((kind) => el("td", { class: "n" }, isNumber(row[kind]) ? row[kind].toLocaleString("en") : "—"));
-  const beside = (row, name) => [el("td", { class: "n" }, name === "train_seconds" ? [row.contended ? el("span", { class: "warn", title: `The machine was busy with other work in ${plural(row.contended, "run")}` }, "busy ") : null, fixed(row[name], 1)] : si(row[name])), base && el("td", { class: "n soft" }, times(row[name], base[name]))];
-  const head = (titles) => el("tr", null, titles.filter(Boolean).map(([title, n = true]) => el("th", { class: n ? "n" : title === "method" ? "stick" : null, scope: "col" }, title)));
-  const name = (row) => el("th", { class: "stick", scope: "row" }, key(row.method), el("span", { class: "name", title: row.method }, row.method));
-  const versus = base && `× ${base.method}`;
-  fill($("costs"), el("h2", { id: "costs-title" }, "Costs in numbers"),
-    el("p", { class: "lede" }, `On ${c.problem.short}: means per run that gave a score.${base ? ` × is beside ${base.method === "hps" ? "the plain sum, hps" : base.method}.` : ""} Passes and FLOPs are counted and exact; seconds are not.`),
-    el("h3", null, "Training"),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Training costs, scrolls sideways" }, el("table", null, el("thead", null, head([["method", false], ...kinds.map((kind) => [{ partial: "partial backward", jvp: "forward-mode" }[kind] ?? kind]), ["FLOPs"], versus && [versus], ["seconds"], versus && [versus], ["CPU s"], ["FLOPs of tuning"]])),
-      el("tbody", null, c.rows.map((row) => el("tr", null, name(row), cells(row), beside(row, "train_flops"), beside(row, "train_seconds"), el("td", { class: "n" }, fixed(row.cpu_seconds, 1)), el("td", { class: "n" }, si(row.tuning_flops))))))),
-    el("h3", null, "Inference, of the deployed network"),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Inference costs, scrolls sideways" }, el("table", null, el("thead", null, head([["method", false], ["parameters"], versus && [versus], ["MACs"], versus && [versus], ["latency ms"], ["graph", false]])),
-      el("tbody", null, c.rows.map((row) => el("tr", null, name(row), beside(row, "parameters"), beside(row, "macs"), el("td", { class: "n" }, fixed(row.latency_ms, row.latency_ms < 1 ? 3 : 1)),
-        el("td", null, row.same_as_single === true ? el("span", { class: "good" }, "same operators as single") : row.same_as_single === false ? el("span", { class: "warn" }, c.problem.differs[row.index] || "differs from single") : el("span", { class: "dim" }, "not compared"))))))));
-}
-
 function drawMethods() {
   const names = Object.keys(DATA.parts);
   fill($("methods"), el("h2", { id: "methods-title" }, "Methods"), el("p", { class: "lede" }, "The rule of each part in a sentence; its page has passes, options, known flaws and BibTeX."),
