@@ -39,7 +39,8 @@ class Slow:
 (run,) = Study.of("single", "toy", seeds=1).runs
 dataset.make_dataset = lambda *words: Slow()
 worker.execute = lambda *words: {"found": (folder / "made").exists()}
-order = {"threads": 1, "workers": 0, "prepare": True, "keep": False, "folder": str(folder), "device": "cpu"}
+order = {"threads": 1, "workers": 0, "prepare": True, "folder": str(folder), "device": "cpu"}
+order["keep"] = False
 reader, writer = os.pipe()
 for _ in range(int(sys.argv[2])):
     if os.fork() == 0:
