@@ -29,13 +29,6 @@ from auxbench.networks.exported import import_early
 from auxbench.records.record import record
 from auxbench.spec.run import Run
 
-PRELOADED = (
-    "auxbench.networks.backbone",
-    "auxbench.spec.method",
-    "auxbench.training.loop",
-    "auxbench.cost.inference",
-)
-
 
 def main() -> None:
     """Carry out orders one after the other, and report how each ended."""
