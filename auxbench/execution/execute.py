@@ -17,8 +17,9 @@ from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.data.workers import NONE, Workers
 from auxbench.errors import Diverged, Stopped, reason
-from auxbench.execution import predictions, weights
+from auxbench.execution import weights
 from auxbench.execution.environment import environment
+from auxbench.execution.predictions import keep
 from auxbench.networks import backbone
 from auxbench.networks.builder import Builder, placed
 from auxbench.networks.pretrained import kept
@@ -92,7 +93,7 @@ def execute(
     report: Report = print,
     stopping: Callable[[], bool] = lambda: False,
     count: int = 0,
-    pictures: int = 0,
+    predictions: int = 0,
     keep_weights: bool = False,
 ) -> dict[str, Any]:
     """Carry out a run, starting from its checkpoint in `folder` if there is one; return its record.
@@ -101,7 +102,7 @@ def execute(
     the current step and `Stopped` is raised. A loss that becomes non-finite also gives a record;
     any other failure is raised. If several processes train together, all call this, and only the
     first reads and writes the checkpoint. `count` workers prepare batches ahead, which changes no
-    result. The predictions of so many test samples are kept in `folder` as `pictures`, and with
+    result. The `predictions` of so many test samples are kept in `folder`, and with
     `keep_weights` the weights of the deployed network.
     """
 
@@ -152,8 +153,8 @@ def execute(
         if training.step < training.steps:
             raise Stopped(f"stopped after step {training.step} of {training.steps}")
         results = conclude(training, run, device)
-        if pictures:
-            failed = together.first(lambda: _kept(training, run, folder, device, pictures))
+        if predictions:
+            failed = together.first(lambda: _kept(training, run, folder, device, predictions))
             if failed:
                 report({"event": "said", "text": failed})
         if together.rank == 0:
@@ -179,7 +180,7 @@ def execute(
 def _kept(training: Training, run: Run, folder: Path, device: str, count: int) -> str:
     """Keep predictions; return why that failed, if it did, since the record is worth more."""
     try:
-        predictions.keep(training, run.id, folder, device, count)
+        keep(training, run.id, folder, device, count)
     except OSError as error:
         return f"its predictions are not kept: {reason(error)}"
     return ""

@@ -62,7 +62,7 @@ def trained(store: Store, run: Run, keep: bool = True) -> dict[str, Any]:
     from auxbench.execution.preparation import prepare
 
     prepare([run])
-    record = execute(run, store.run_folder(run.id), keep=keep)
+    record = execute(run, store.run_folder(run.id), keep_weights=keep)
     store.append(record)
     return store.record(run.id)
 
