@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -14,12 +16,14 @@ from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch
 from auxbench.data.problem import Problem
 from auxbench.execution.execute import builder_of
+from auxbench.networks.backbone import Backbone
 from auxbench.spec.method import Method
 from auxbench.spec.registry import METHODS
 from auxbench.spec.run import Run
 from auxbench.training.architecture import Architecture
 from auxbench.training.objective import Objective
 
+Made = dict[tuple[object, ...], Backbone]
 Counts = dict[str, int]  # the number of passes, by the names in PASSES
 
 FEW = 2  # samples in the first batch on which a pace is measured; also the smallest batch
@@ -70,9 +74,20 @@ def few(problem: Problem, samples: int = FEW) -> Batch:
     return problem.dataset.samples("train").batch(np.arange(samples), None)
 
 
-def without_numbers(run: Run, problem: Problem) -> Architecture:
-    """The network of a run on the device 'meta', where tensors have shapes but no values."""
-    method, builder = Method.parse(run.method), builder_of(run, problem)
+def without_numbers(run: Run, problem: Problem, made: Made) -> Architecture:
+    """The network of a run on the device 'meta', where tensors have shapes but no values.
+
+    Backbones that have been `made` before are copied, which is faster than making them again.
+    """
+    method, plain = Method.parse(run.method), builder_of(run, problem)
+
+    def make_backbone() -> Backbone:
+        key = run.dataset, run.recipe.side, run.backbone, torch.get_default_device()
+        if key not in made:
+            made[key] = plain.make_backbone()
+        return deepcopy(made[key])
+
+    builder = replace(plain, make_backbone=make_backbone)
     maker = METHODS[method.architecture.name]
     options = method.architecture.values(maker)
     try:

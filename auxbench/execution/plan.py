@@ -30,6 +30,7 @@ from auxbench.execution.execute import begin, builder_of
 from auxbench.execution.operations import (
     FEW,
     Counts,
+    Made,
     Operations,
     few,
     without_numbers,
@@ -195,6 +196,7 @@ class Paces:
     device: str
     known: dict[tuple[Any, ...], float] = field(default_factory=dict)
     counted: dict[Run, Operations] = field(default_factory=dict)
+    made_before: Made = field(default_factory=dict)
 
     def seconds(self, run: Run, passes: Counts) -> float | None:
         """The estimated seconds of a run; None if its operations cannot be counted in advance.
@@ -217,7 +219,9 @@ class Paces:
         """The operations of a run's network, which is the same under all balancers."""
         network = replace(run, method=str(Method.parse(run.method).architecture), seed=0)
         if network not in self.counted:
-            self.counted[network] = Operations(without_numbers(run, problem), few(problem))
+            self.counted[network] = Operations(
+                without_numbers(run, problem, self.made_before), few(problem)
+            )
         return self.counted[network]
 
     def pace(self, run: Run, problem: Problem) -> float:
