@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import os
+from pathlib import Path
+
+CONTROL = Path("/sys/fs/cgroup")  # where a container sees its limits
 
 
 def cores() -> int:
-    """The number of processor cores that this process may use, which a container can limit."""
+    """The number of processor cores that this process may use.
+
+    It is limited by the process's affinity and by the share of time that a container may have.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        found = len(os.sched_getaffinity(0))
+    else:
+        found = os.cpu_count() or 1
+    return max(1, math.floor(min(found, quota(CONTROL))))
+
+
+def quota(control: Path) -> float:
+    """The processors' time that a control group may use, in cores; infinite without a limit.
+
+    Both versions of Linux's control groups are read.
+
+    >>> quota(Path("nowhere"))
+    inf
+    """
+    try:
+        whole = control / "cpu.max"
+        if whole.exists():
+            limit, period = whole.read_text().split()
+        else:
+            limit = (control / "cpu/cpu.cfs_quota_us").read_text()
+            period = (control / "cpu/cpu.cfs_period_us").read_text()
+        allowed = float(limit) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):  # 'max', or no Linux
+        return math.inf
+    return allowed if allowed > 0 else math.inf
