@@ -9,14 +9,10 @@ from statistics import median
 from typing import Any
 
 import click
-import torch
 
-from auxbench.cost.training import Meter
 from auxbench.errors import UsageError
-from auxbench.execution.execute import begin
 from auxbench.execution.executor import launched
 from auxbench.execution.resources import Resources, resolve, slots, threads_of
-from auxbench.execution.stand_in import StandIn
 from auxbench.execution.study import Study
 from auxbench.records.store import Store
 from auxbench.spec.budget import CHOICES
@@ -50,6 +46,8 @@ def resolved(
             click.echo(f"auxbench: precision {name}, as in the runs recorded here", err=True)
             return {**words, "precision": name}
     device = resolve(resources.device)
+    import torch
+
     torch.set_num_threads(threads_of(resources.threads, slots(device, resources.jobs)))
     seconds = timed(found[NAMES[0]].runs, device)
     best = chosen(seconds)
@@ -88,6 +86,10 @@ def timed(runs: tuple[Run, ...], device: str) -> dict[str, float]:
 
 
 def _step(run: Run, device: str, best: float) -> float:
+    from auxbench.cost.training import Meter
+    from auxbench.execution.execute import begin
+    from auxbench.execution.stand_in import StandIn
+
     training = begin(replace(run, weights=""), device, StandIn(run))
     training.meter = training.learner.objective.meter = Meter(device, flops=False)
     stage, taken = training.learner.stages[-1], []
