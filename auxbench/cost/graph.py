@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -22,9 +22,10 @@ def nodes(program: ExportedProgram) -> list[str]:
     """The operations of a programme in order, each with its arguments, as text without names.
 
     The result of an earlier operation is written as its number, counted from 1. Parameters and
-    buffers are numbered as they are first used, and written with type and shape; constants are
-    written as a digest of their values. Two networks with equal lists thus compute the same
-    function of input, parameters and buffers. What no operation uses does not appear.
+    buffers are numbered as they are first used, and written with type and shape; constants, and
+    buffers that no state dict holds, are written as a digest of their values. Two networks with
+    equal lists thus compute the same function of input, parameters and buffers. What no operation
+    uses does not appear.
 
     >>> from auxbench.networks.exported import exported
     >>> layer = torch.nn.Linear(3, 2)
@@ -37,13 +38,12 @@ def nodes(program: ExportedProgram) -> list[str]:
     return _Reader(program).read(program.graph_module)
 
 
-def first_difference(ours: ExportedProgram, single: ExportedProgram) -> str:
-    """The first node in which a programme differs from the single-task one, in a sentence.
+def first_difference(ours: Sequence[str], single: Sequence[str]) -> str:
+    """The first of our nodes that differs from the single-task network's, in a sentence.
 
     It is empty if all nodes are the same.
     """
-    pairs = zip_longest(nodes(ours), nodes(single))
-    for number, (one, other) in enumerate(pairs, 1):
+    for number, (one, other) in enumerate(zip_longest(ours, single), 1):
         if one != other:
             return f"node {number} of the exported graph is {_cut(one)}, not {_cut(other)}"
     return ""
@@ -59,10 +59,14 @@ class _Reader:
         }
         self.counts: dict[str, int] = {}
 
-    def read(self, module: fx.GraphModule) -> list[str]:
+    def read(self, module: fx.GraphModule, inside: bool = False) -> list[str]:
         """The operations of a graph, those of its subgraphs inside the ones that call them."""
         names: dict[fx.Node, str] = {}
         lines: list[str] = []
+        if inside:
+            # Its arguments have their own order, and may have the names of the programme's inputs.
+            given = module.graph.find_nodes(op="placeholder")
+            names |= {node: f"argument {number}" for number, node in enumerate(given, 1)}
         for node in module.graph.nodes:
             if node.op == "placeholder":
                 continue
@@ -80,7 +84,7 @@ class _Reader:
         for part in target.split("."):
             found = getattr(found, part)
         if isinstance(found, fx.GraphModule):
-            return "{" + "; ".join(self.read(found)) + "}"
+            return "{" + "; ".join(self.read(found, inside=True)) + "}"
         return _constant(found)
 
     def word(self, value: Any, names: dict[fx.Node, str]) -> str:
@@ -102,7 +106,7 @@ class _Reader:
     def given(self, node: fx.Node) -> str:
         """An input of the graph, a parameter, a buffer or a constant."""
         spec = self.inputs.get(node.name)
-        if spec is not None and spec.target in self.constants and spec.kind not in _KINDS:
+        if spec is not None and spec.target in self.constants:  # also buffers without persistence
             return _constant(self.constants[spec.target])
         kind = "input" if spec is None else _KINDS.get(spec.kind, "input")
         self.counts[kind] = number = self.counts.get(kind, 0) + 1

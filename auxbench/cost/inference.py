@@ -75,8 +75,9 @@ def inference(
     reference; difference, a list of sentences; graph, how the two were compared (None without a
     reference). The two are the same when the graphs that torch.export makes of them are the same
     node by node (see `nodes`), with as many multiply-accumulates, and hold parameters and buffers
-    of the same shapes and types. Of networks that cannot be exported, the operators that they
-    execute are compared instead, by name and in order, and `graph` says why.
+    of the same shapes and types, and when they execute the same operators for one element and for
+    two. Of networks that cannot be exported, only the operators are compared, by name and in order,
+    and `graph` says why.
 
     >>> one, two = nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 1), nn.ReLU())
     >>> cost = inference(two, torch.ones(1, 2), one)
@@ -97,6 +98,10 @@ def inference(
         proof = _proof(network, reference, moved)
         difference = _difference(graph, _Graph.of(reference, moved))
         difference += filter(None, [proof.pop("difference")])
+        if not difference:  # a graph is of one size of batch, on which a network may depend
+            two = torch.cat([moved, moved])
+            found = _difference(_Graph.of(network, two), _Graph.of(reference, two))
+            difference = [f"for a batch of two, {sentence}" for sentence in found]
     first = latency[0]
     return {
         "parameters": graph.parameters,
@@ -120,11 +125,11 @@ def _device(network: nn.Module, default: torch.device) -> torch.device:
 def _proof(network: nn.Module, reference: nn.Module, example: Tensor) -> dict[str, Any]:
     """The comparison of the exported graphs; `difference` is empty if all nodes are the same."""
     try:
-        ours, single = exported(network, example), exported(reference, example)
+        ours, single = (nodes(exported(one, example)) for one in (network, reference))
     except AuxbenchError as error:
         return {"compared": "operators", "nodes": None, "difference": "", "why": str(error)}
     difference = first_difference(ours, single)
-    return {"compared": "exported graphs", "nodes": len(nodes(ours)), "difference": difference}
+    return {"compared": "exported graphs", "nodes": len(ours), "difference": difference}
 
 
 def _difference(ours: _Graph, single: _Graph) -> list[str]:

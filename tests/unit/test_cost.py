@@ -630,7 +630,7 @@ class Wired(nn.Module):
 
 def graph_difference(one: nn.Module, other: nn.Module, example: Tensor | None = None) -> str:
     given = torch.ones(1, 3) if example is None else example
-    return first_difference(exported(one, given), exported(other, given))
+    return first_difference(nodes(exported(one, given)), nodes(exported(other, given)))
 
 
 def test_other_wiring_of_the_same_operators_is_told() -> None:
@@ -677,6 +677,66 @@ def test_names_of_modules_do_not_matter() -> None:
         two.add_module(f"stage_{name}", module)
     assert graph_difference(one, two, EXAMPLE) == ""
     assert len(nodes(exported(one, EXAMPLE))) == 6
+
+
+def test_layers_that_share_their_weights_are_told() -> None:
+    class Tied(Wired):
+        def __init__(self, tied: bool) -> None:
+            super().__init__(lambda x, a, b: a + b)
+            self.again = self.one if tied else self.two
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            found: Tensor = self.again(self.one(inputs).relu())
+            return found
+
+    one, two = Tied(True), Tied(False)
+    assert [p.shape for p in one.parameters()] == [p.shape for p in two.parameters()]
+    assert "(node 2, parameter 1 " in graph_difference(one, two)
+
+
+def test_other_wiring_inside_a_subgraph_is_told() -> None:
+    def branched(chosen: Callable[[Tensor, Tensor], Tensor]) -> nn.Module:
+        def combined(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+            found: Tensor = torch.cond(x.sum() > 0, chosen, lambda u, v: u.clone(), (a, b))
+            return found
+
+        return Wired(combined)
+
+    one, two = branched(lambda u, v: u - v), branched(lambda u, v: v - u)
+    assert graph_difference(one, branched(lambda u, v: u - v)) == ""
+    assert "{aten.sub.Tensor(argument 2, argument 1); " in graph_difference(two, one)
+
+
+def test_a_buffer_that_is_not_saved_is_a_constant() -> None:
+    def scaled(factor: float, saved: bool) -> nn.Module:
+        network = Wired(lambda x, a, b: (a + b) * network.get_buffer("factor"))
+        network.register_buffer("factor", torch.full((3,), factor), persistent=saved)
+        return network
+
+    assert graph_difference(scaled(1.0, True), scaled(2.0, True)) == ""
+    assert graph_difference(scaled(2.0, False), scaled(2.0, False)) == ""
+    assert "constant float32 [3]" in graph_difference(scaled(1.0, False), scaled(2.0, False))
+
+
+def test_a_network_that_does_more_for_batches_is_told() -> None:
+    class Larger(nn.ReLU):
+        def forward(self, inputs: Tensor) -> Tensor:
+            found: Tensor = super().forward(inputs)
+            return found if len(inputs) == 1 else found.tanh()
+
+    cost = inference(Larger(), EXAMPLE, nn.ReLU())
+    assert cost["same_as_single"] is False
+    assert cost["difference"] == ["for a batch of two, 1 more aten::tanh"]
+
+
+def test_a_network_that_hides_operators_from_export_is_told() -> None:
+    class Hiding(nn.ReLU):
+        def forward(self, inputs: Tensor) -> Tensor:
+            found: Tensor = super().forward(inputs)
+            return found if torch.compiler.is_exporting() else found.tanh()
+
+    cost = inference(Hiding(), EXAMPLE, nn.ReLU())
+    assert (cost["same_as_single"], cost["difference"]) == (False, ["1 more aten::tanh"])
 
 
 def test_a_longer_graph_is_told() -> None:
