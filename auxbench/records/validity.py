@@ -120,11 +120,7 @@ FIELDS: Mapping[str, Check] = {
     ),
     "primary": _or_none(_score),
     "scores": _list(_score),
-    "curve": _list(
-        _object(
-            {}, {"step": _count, "scores": _list(_score), "scalars": _traces, "traces": _traces}
-        )
-    ),
+    "curve": _list(_look),
     "selected": _or_none(
         _object(
             {},
@@ -195,7 +191,7 @@ FIELDS: Mapping[str, Check] = {
     ),
     "provenance": _or_none(
         _object(
-            {"code": _object({}, dict.fromkeys(("methods", "datasets"), _map(_part)))},
+            {"code": _map(_map(_part))},
             {"data": _or_none(_traces), "draw": _or_none(_count), "data_options": _list(_text)},
         )
     ),

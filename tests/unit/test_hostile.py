@@ -13,14 +13,16 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auxbench.cli.boards import compare, leaderboard
+from auxbench.cli.boards import compare, leaderboard, report
 from auxbench.cli.lists import show
 from auxbench.cli.runs import status
 from auxbench.errors import UsageError
 from auxbench.execution.progress import Progress
 from auxbench.records.store import Store
+from auxbench.report.exporters.run import exported
 from auxbench.report.tables import Column, Table, render
 from auxbench.spec.run import identity
+from auxbench.stats.loaded import load
 from tests.unit._records import record, study
 
 SOUND = study({"single": [40.0, 41.0], "hps": [42.0, 43.0]})
@@ -85,6 +87,7 @@ def read(line: str) -> None:
             (leaderboard, [*words, "--paper"]),
             (compare, ["--control", "single", *words]),
             (compare, ["--control", "single", "--matrix", *words]),
+            (report, ["--out", f"{folder}/report.html", *words]),
             (status, words),
             *((show, [one["id"], *words]) for one in found[len(SOUND) :]),
         ]
@@ -95,6 +98,7 @@ def read(line: str) -> None:
                 )
             except UsageError as error:
                 assert "\n" not in str(error)
+        assert len(list(exported(store.runs(), load(folder).runs))) >= len(SOUND)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -124,6 +128,21 @@ def test_a_damaged_record_ends_no_command(made: dict[str, Any]) -> None:
 )
 def test_lines_that_were_meant_to_end_a_command(line: str) -> None:
     read(line)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"provenance": {"code": {"methods": {}, "something": "else"}, "data": None}},
+        {"curve": [{"scores": [], "scalars": {"loss/depth": 1.0}}]},
+        {"curve": [{"step": 1, "scores": [], "scalars": {"loss/depth": "1"}, "traces": {"a": 1}}]},
+        {"inference": {"graph": {"compared": "nothing"}, "latency": [{"batch": 7}]}},
+        {"inference": {"latency": [{"batch": 1, "skipped": "x"}], "same_as_single": False}},
+        {"training": {"phases": {"a/b": {"c": None}}, "flops": 0}},
+    ],
+)
+def test_unusual_parts_of_a_record_end_no_command(part: dict[str, Any]) -> None:
+    read(json.dumps({**record("famo", 0, 44.0), **part}))
 
 
 def test_numbers_that_are_too_large_are_skipped_and_named(tmp_path: Path) -> None:

@@ -172,6 +172,23 @@ def test_hostile_texts_stay_texts(page: Any) -> None:
     assert "</script><script>alert(1)" in page.locator("#trust").inner_text()
 
 
+@pytest.mark.parametrize(
+    "words", ["cost=constructor", "view=method|constructor", "view=run|__proto__", "sort=toString"]
+)
+def test_an_address_with_a_name_that_no_record_has_shows_the_board(
+    page: Any, file: Path, words: str
+) -> None:
+    visit(page, file, f"#{words}")
+    assert len(column(page, 2)) == 4
+    assert not page.locator("#drill").is_visible()
+
+
+def test_nothing_but_elements_stands_in_a_section(page: Any) -> None:
+    loose = """[...document.querySelectorAll("main section")].flatMap((section) =>
+        [...section.childNodes].filter((node) => node.nodeType === 3 && node.data.trim()))"""
+    assert page.evaluate(f"{loose}.map((node) => node.data)") == []
+
+
 def test_the_keyboard_opens_a_row_of_the_forest(page: Any) -> None:
     page.locator("#forest g.row").first.focus()
     page.keyboard.press("Enter")

@@ -57,7 +57,7 @@ function gainCell(row, c) {
   const strong = found.verdict === "undecided" ? 0.6 : 1;
   const colour = `var(--${found.verdict})`;
   const glyph = sv("svg", { width: w, height: h, viewBox: `0 0 ${w} ${h}`, "aria-hidden": "true" },
-    c.margin && sv("rect", { class: "band", x: x(-c.margin), width: x(c.margin) - x(-c.margin), y: 0, height: h }),
+    c.margin > 0 && sv("rect", { class: "band", x: x(-c.margin), width: x(c.margin) - x(-c.margin), y: 0, height: h }),
     sv("line", { class: "axis", x1: x(0), x2: x(0), y1: 0, y2: h }),
     isNumber(found.low) && sv("line", { x1: x(found.low), x2: x(found.high), y1: h / 2, y2: h / 2, stroke: colour, "stroke-width": 2.4, opacity: strong }),
     sv("circle", { cx: x(found.difference), cy: h / 2, r: 3.4, fill: colour, opacity: strong }));
@@ -137,7 +137,7 @@ function drawBoard(problem) {
     el("p", { class: "note" }, isFiltered()
       ? `${c.rows.length} of ${n} methods are shown (the control always is). Their tiers, and the fronts below, are formed again among them, from verdicts on pairs that were decided once, with all pairs of the ${n} recorded methods as one family. Scores, ranks, gains and verdicts do not change with a filter.`
       : `${sameTuning(problem)}A tier has its best method and all that the decision rules do not tell apart from it. ${c.margin ? "The shaded band is the margin within which methods are equivalent. " : ""}Times are those of ${problem.rows[0].hardware ?? "unknown hardware"}; × is relative to ${state.control || "nothing"}.`),
-    alone(c) && el("p", { class: "note" }, `${alone(c)} undecided with an interval of the gain without 0: the interval is that of one comparison by itself, the verdict holds for all comparisons with ${state.control} together (Holm).`));
+    alone(c) > 0 && el("p", { class: "note" }, `${alone(c)} undecided with an interval of the gain without 0: the interval is that of one comparison by itself, the verdict holds for all comparisons with ${state.control} together (Holm).`));
   announce(`${plural(c.rows.length, "method")} in ${plural(new Set(c.tiers.values()).size, "tier")}`);
   return c;
 }

@@ -107,7 +107,7 @@ function safeLink(url, text) {
 }
 const yes = (flag) => (flag === true ? "yes" : flag === false ? "no" : "depends on its partner");
 function partView(name) {
-  const part = DATA.parts[name];
+  const part = Object.hasOwn(DATA.parts, name) ? DATA.parts[name] : null;
   if (!part) return null;
   const passes = part.passes && Object.entries(part.passes).filter(([, values]) => values.some((v) => v));
   const used = PROBLEMS.flatMap((p) => p.rows.filter((row) => row.parts.includes(name)).map((row) => [p, row]));

@@ -56,5 +56,5 @@ const rowsShown = (problem) => problem.rows.filter((row) => passes(row) || (isFi
 const comparisonOf = (problem) => problem.comparisons[state.control] ?? null;
 // The cost of training that figures show.
 const COSTS = { train_flops: "FLOPs", train_seconds: "seconds" };
-const costOf = () => (state.cost in COSTS ? state.cost : DEFAULTS.cost);
+const costOf = () => (Object.hasOwn(COSTS, state.cost) ? state.cost : DEFAULTS.cost);
 const listOf = (text) => text.split("|").filter(Boolean);
