@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from auxbench.cli.options import explain_option, filters, format_option, rows, show, tell
-from auxbench.errors import UsageError
+from auxbench.errors import UsageError, suggestion
 from auxbench.spec.grammar import split_list
 
 
@@ -103,12 +103,11 @@ def compare(
 @click.option(
     "--control",
     "controls",
-    default="single,hps",
-    show_default=True,
+    show_default="single,hps",
     help="Methods that the others are compared with.",
 )
 @filters
-def report(out: str, controls: str, results: str, **chosen: str | None) -> None:
+def report(out: str, controls: str | None, results: str, **chosen: str | None) -> None:
     """Write one HTML page with conclusions, boards, figures and runs. It needs no network."""
     from pathlib import Path
 
@@ -121,12 +120,15 @@ def report(out: str, controls: str, results: str, **chosen: str | None) -> None:
     from auxbench.report.page.html import page
     from auxbench.report.page.predictions import LIMIT, predictions
 
-    store = Store(Path(results))
+    store, found = Store(Path(results)), rows(results)
+    for control in split_list(controls or ""):
+        if control not in (present := sorted(set(found["method"]))):
+            raise UsageError(f"no record has method '{control}'; {suggestion(control, present)}")
     made = document(
-        rows(results),
+        found,
         store.kept(Detail.of),
         folder=results,
-        controls=split_list(controls),
+        controls=split_list(controls or "single,hps"),
         within=set(rows(results, **chosen)["problem"]) if any(chosen.values()) else None,
         looks=Looks(results).latest(),
         declared=Declared(results).pairs(),
@@ -188,7 +190,7 @@ def plot(
     from auxbench.records.looks import Looks
     from auxbench.records.store import Store
     from auxbench.report.figure.content import content
-    from auxbench.report.figure.gallery import points_of, sheets, write
+    from auxbench.report.figure.gallery import FIGURES, points_of, sheets, write
     from auxbench.report.figure.sheet import drawing
     from auxbench.report.page.detail import Detail
 
@@ -205,8 +207,12 @@ def plot(
             bare=bare,
         )
         drawn = sheets(shown, figures, wide, f"train_{cost}")
+        left = dict.fromkeys(figures or FIGURES)
         for path, _ in write(drawn, Path(out), style):
+            left.pop(path.stem.partition("-")[0], None)
             click.echo(f"wrote {path}")
+    if left and not figures:
+        click.echo(f"not drawn: {', '.join(left)}; name one to see why.", err=True)
 
 
 @click.command()

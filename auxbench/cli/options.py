@@ -30,6 +30,7 @@ MACHINE = (
         help="More threads per run, which prepare batches; default 0, or up to 4 on a GPU.",
     ),
 )
+TOLD = 5  # problems of a results folder that are printed; `results check` lists all
 FORMATS = ("text", "json", "csv", "markdown", "latex")
 
 
@@ -152,9 +153,11 @@ def show(tables: Sequence[Table], style: str, explain: bool = False) -> None:
 
 
 def tell(problems: Sequence[str]) -> None:
-    """Print what is wrong with the lines of records, on standard error."""
-    for problem in problems:
+    """Print what is wrong with the files in a results folder, the first of many, on stderr."""
+    for problem in problems[:TOLD]:
         click.echo(f"auxbench: {visible(problem)}", err=True)
+    if (more := len(problems) - TOLD) > 0:
+        click.echo(f"auxbench: {more} more; auxbench results check lists them all.", err=True)
 
 
 def rows(results: str, **chosen: str | None) -> pandas.DataFrame:

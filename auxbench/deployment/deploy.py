@@ -80,7 +80,7 @@ def deploy(
     network = rebuilt(run, problem)
     weights.load(store.run_folder(run.id), network, run.id)
     samples = problem.dataset.samples("test")
-    whole = out.resolve()  # '.' has no name
+    whole = out.resolve()  # '.' has no name, and a part before '..' need not be there
     draft = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
     try:
         draft.mkdir(parents=True)
@@ -90,11 +90,11 @@ def deploy(
         ) from None
     try:
         made, notes = _write(draft, record, problem, network, samples, run)
-        if out.exists():  # and is empty
+        if whole.exists():  # and is empty
             for file in draft.iterdir():
-                os.replace(file, out / file.name)
+                os.replace(file, whole / file.name)
         else:
-            os.replace(draft, out)
+            os.replace(draft, whole)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Deployed(out, made, tuple(notes))

@@ -82,8 +82,8 @@ def folded(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _filled(text: str, width: int) -> str:
-    """Text in lines of this width; boards repeat many of their notes."""
-    return fill(text, width)
+    """Text in lines of this width, with names whole; boards repeat many of their notes."""
+    return fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def painted(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import shutil
@@ -310,6 +311,17 @@ def test_numbers_are_never_cut_however_narrow_the_terminal(
     assert row.split().count("123456789.5000") == 8
     assert columns < 160 or max(map(len, lines)) <= columns
     assert columns < 250 or "a-method+with+a+long+name" in row
+
+
+def test_a_board_fits_forty_columns_and_breaks_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: terminal_size((40, 24)))
+    name = "a-name-with-many-dashes-that-is-longer-than-a-line"
+    (table,) = boards(study({"single": [1000.0, 1500.0], "auxnas": [1000.0, 1501.0]}))
+    lines = render([dataclasses.replace(table, notes=(f"See {name}.",))], "text").splitlines()
+    assert f"{name}." in lines
+    assert max(len(line) for line in lines if name not in line) <= 40
+    assert "Too narrow for: rank, seeds," in " ".join(lines)
 
 
 def test_a_pipe_gets_one_line_per_row() -> None:

@@ -233,7 +233,10 @@ def test_an_empty_folder_is_filled(
     store, out = Store(tmp_path / "results"), tmp_path / "deep" / "out"
     out.mkdir(parents=True)
     monkeypatch.chdir(out)
-    deploy(trained(store, run_of()), store, Path("."))
+    record = trained(store, run_of())
+    deploy(record, store, Path("."))
+    deploy(record, store, tmp_path / "absent" / ".." / "other")
+    assert (tmp_path / "other" / "manifest.json").is_file()
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     assert json.loads((out / "manifest.json").read_text())["files"].keys() == {
         path.name for path in out.iterdir() if path.name != "manifest.json"

@@ -362,7 +362,7 @@ def test_all_figures_go_into_a_folder(folder: Path, tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert "heat.png" in names
     assert "forest-rooms-train-200-segmentation.png" in names
-    assert [line.removeprefix("wrote ") for line in sorted(result.output.splitlines())] == [
+    assert [line.removeprefix("wrote ") for line in sorted(result.stdout.splitlines())] == [
         str(tmp_path / "figures" / name) for name in names
     ]
     for path in (tmp_path / "figures").iterdir():
@@ -403,6 +403,7 @@ def test_without_a_control_what_needs_none_is_drawn(tmp_path: Path) -> None:
     result = run(tmp_path / "results", "--out", str(tmp_path / "figures"))
     assert result.exit_code == 0, result.output
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"curves", "links"}
+    assert "not drawn: forest, heat, cost, weights, ranks; name one to see why.\n" in result.output
     assert "no record has method 'single'" in complaint(tmp_path / "results", "forest")
 
 

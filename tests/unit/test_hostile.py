@@ -154,6 +154,16 @@ def test_numbers_that_are_too_large_are_skipped_and_named(tmp_path: Path) -> Non
     assert "its run is invalid" in store.problems[0]
 
 
+def test_of_many_wrong_lines_the_first_are_told(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.extend(SOUND)
+    with store.file.open("a", encoding="utf-8") as file:
+        file.write("null\n" * 40)
+    said = CliRunner().invoke(leaderboard, ["--results", str(tmp_path)]).stderr.splitlines()
+    assert len(said) == 6
+    assert said[-1] == "auxbench: 35 more; auxbench results check lists them all."
+
+
 @pytest.mark.parametrize("style", ["text", "markdown", "latex", "csv"])
 def test_nothing_steers_a_terminal_or_a_spreadsheet(style: str) -> None:
     names = ["\x1b[31mred", "left\u202eright", "=1+1", "@sum", "-x", "+0.5 better", "a\rb"]

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from auxbench.cli.boards import report
 from auxbench.cli.main import auxbench
+from auxbench.errors import UsageError
 from auxbench.execution.study import Study
 from auxbench.records.store import Store
 from auxbench.report.page import packed
@@ -215,6 +217,13 @@ def test_methods_without_a_control_have_a_page_too(tmp_path: Path) -> None:
     found = made(written(tmp_path / "results", study({"uw": [1.0, 2.0], "dwa": [1.0, 3.0]})))
     assert found["controls"] == []
     assert found["problems"][0]["comparisons"] == {}
+
+
+def test_a_control_that_is_not_recorded_is_refused(folder: Path) -> None:
+    words = ["--results", str(folder), "--out", str(folder / "x.html"), "--control", "sngle,hps"]
+    with pytest.raises(UsageError, match="no record has method 'sngle'; did you mean"):
+        CliRunner().invoke(report, words, catch_exceptions=False, standalone_mode=False)
+    assert not (folder / "x.html").exists()
 
 
 def test_a_folder_in_which_nothing_finished_has_a_page(tmp_path: Path) -> None:

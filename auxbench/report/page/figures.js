@@ -63,7 +63,7 @@ function drawForest(c) {
            sv("text", { x: width - 2, y: y + 4, "text-anchor": "end" }, text)]);
   });
   box.append(sv("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `Paired differences from ${state.control}` }, parts, rows));
-  add(node, [el("p", { class: "note" }, "The interval is that of one comparison by itself; the verdict holds for all comparisons with this control together, so that an interval may exclude 0 beside “undecided”. Arrows at the edge are seeds beyond the axis.")]);
+  add(node, [el("p", { class: "note" }, "The interval is that of one comparison by itself; the verdict holds for all comparisons with this control together, so that an interval may exclude 0, or lie within the band, beside “undecided”. Arrows at the edge are seeds beyond the axis.")]);
 }
 
 function drawHeat() {
