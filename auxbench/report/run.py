@@ -137,8 +137,8 @@ def _curve(record: dict[str, Any]) -> Table:
         {
             "step": look["step"],
             "value": look["scores"][0]["value"],
-            "losses": _scalars(look["scalars"], "loss/"),
-            "weights": _scalars(look["scalars"], "weight/"),
+            "losses": _scalars(look.get("scalars") or {}, "loss/"),
+            "weights": _scalars(look.get("scalars") or {}, "weight/"),
         }
         for look in record["curve"]
     ]

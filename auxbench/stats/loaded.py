@@ -63,5 +63,5 @@ def recorded(record: Mapping[str, Any]) -> Iterator[tuple[int, str, int, float |
             yield step, name, 0, value
         for name, values in (look.get("traces") or {}).items():
             listed = values if isinstance(values, list) else [values]
-            for place, value in enumerate(listed):
-                yield step, name, place, value
+            for place, value in enumerate(listed):  # of strangers' records, anything
+                yield step, name, place, value if isinstance(value, int | float) else None

@@ -26,6 +26,7 @@ from auxbench.stats.loaded import load
 from tests.unit._records import record, study
 
 SOUND = study({"single": [40.0, 41.0], "hps": [42.0, 43.0]})
+TRACES = {"links a2p": [[0.1, 0.2], "x", {}, None, 0.5], "links p2a": {"b": 1}}
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
@@ -98,7 +99,10 @@ def read(line: str) -> None:
                 )
             except UsageError as error:
                 assert "\n" not in str(error)
-        assert len(list(exported(store.runs(), load(folder).runs))) >= len(SOUND)
+        loaded = load(folder)
+        assert len(list(exported(store.runs(), loaded.runs))) >= len(SOUND)
+        assert loaded.curves["value"].dtype.kind in "fiO"
+        assert all(isinstance(value, float | int | None) for value in loaded.curves["value"])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -136,6 +140,7 @@ def test_lines_that_were_meant_to_end_a_command(line: str) -> None:
         {"provenance": {"code": {"methods": {}, "something": "else"}, "data": None}},
         {"curve": [{"scores": [], "scalars": {"loss/depth": 1.0}}]},
         {"curve": [{"step": 1, "scores": [], "scalars": {"loss/depth": "1"}, "traces": {"a": 1}}]},
+        {"curve": [{"step": 1, "scores": [record("famo", 0, 44.0)["primary"]], "traces": TRACES}]},
         {"inference": {"graph": {"compared": "nothing"}, "latency": [{"batch": 7}]}},
         {"inference": {"latency": [{"batch": 1, "skipped": "x"}], "same_as_single": False}},
         {"training": {"phases": {"a/b": {"c": None}}, "flops": 0}},
