@@ -52,8 +52,7 @@ from auxbench.data.dataset import Indices, Task, named
 from auxbench.data.kinds import Classes, Depth, Disparity
 from auxbench.data.metrics import BalancedAccuracy, MeanIoU
 from auxbench.data.prepared.dataset import PreparedDataset
-from auxbench.data.prepared.decode import Raw, chosen, pictures
-from auxbench.data.prepared.samples import decoded
+from auxbench.data.prepared.decode import Raw, chosen
 from auxbench.data.splits import last_of_blocks
 from auxbench.data.views import MTAN, PLAIN
 from auxbench.errors import UsageError
@@ -214,11 +213,7 @@ class Cityscapes(PreparedDataset):
         if "ids" in rows:
             derived["segmentation7"] = lambda rows: chosen(rows["ids"], self.seven)
             derived["segmentation19"] = lambda rows: chosen(rows["ids"], NINETEEN)
-
-        def decode(rows: Rows) -> Batch:
-            return Batch(pictures(rows["image"]), decoded(self.tasks, rows, derived))
-
-        return decoded_and_augmented(rows, decode, self.tasks, self.size, self.protocol, rng)
+        return decoded_and_augmented(rows, derived, self.tasks, self.size, self.protocol, rng)
 
 
 def metres(steps: Raw, camera: Raw) -> Tensor:

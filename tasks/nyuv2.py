@@ -44,9 +44,8 @@ from auxbench.data.augment import decoded_and_augmented
 from auxbench.data.dataset import Indices, Task, named
 from auxbench.data.kinds import Classes, Depth, Label, Map, Normals
 from auxbench.data.prepared.dataset import PreparedDataset
-from auxbench.data.prepared.decode import chosen, pictures
+from auxbench.data.prepared.decode import chosen
 from auxbench.data.prepared.form import NORMAL, RESPONSE
-from auxbench.data.prepared.samples import decoded
 from auxbench.data.splits import last_of_blocks
 from auxbench.data.views import AUXNAS, MTAN, PLAIN
 from auxbench.errors import UsageError
@@ -191,11 +190,7 @@ class Nyuv2(PreparedDataset):
         derived = {"segmentation13": lambda rows: chosen(rows["segmentation40"], THIRTEEN)}
         if "segmentation13" in rows:
             derived.clear()
-
-        def decode(rows: Rows) -> Batch:
-            return Batch(pictures(rows["image"]), decoded(self.tasks, rows, derived))
-
-        return decoded_and_augmented(rows, decode, self.tasks, self.size, self.protocol, rng)
+        return decoded_and_augmented(rows, derived, self.tasks, self.size, self.protocol, rng)
 
 
 @cache

@@ -52,9 +52,8 @@ from auxbench.data.dataset import Indices, Task, named
 from auxbench.data.kinds import Classes, Depth, Label, Map, Normals, Probabilities
 from auxbench.data.metrics import first_choice
 from auxbench.data.prepared.dataset import PreparedDataset
-from auxbench.data.prepared.decode import Raw, pictures, responses
+from auxbench.data.prepared.decode import Raw, responses
 from auxbench.data.prepared.form import NORMAL, RESPONSE
-from auxbench.data.prepared.samples import decoded
 from auxbench.data.views import PLAIN, Protocol
 from auxbench.errors import UsageError
 from auxbench.spec.marks import Help, Place
@@ -220,11 +219,7 @@ class Taskonomy(PreparedDataset):
             return tuple(TASKS)
 
     def finish(self, rows: Rows, rng: np.random.Generator | None) -> Batch:
-
-        def decode(rows: Rows) -> Batch:
-            return Batch(pictures(rows["image"]), decoded(self.tasks, rows, {}))
-
-        return decoded_and_augmented(rows, decode, self.tasks, self.size, self.protocol, rng)
+        return decoded_and_augmented(rows, {}, self.tasks, self.size, self.protocol, rng)
 
 
 def maps(steps: Raw, full: float) -> Tensor:

@@ -6,14 +6,16 @@ kind requires (see `auxbench.data.kinds`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from auxbench.data.arrays import Rows
 from auxbench.data.dataset import Batch, Task
-from auxbench.data.prepared.decode import recycled
+from auxbench.data.prepared.decode import SCALES, pictures, recycled
+from auxbench.data.prepared.samples import Derived, decoded
 from auxbench.data.views import Protocol, Size, View, smooth
 
 
@@ -21,9 +23,19 @@ def seen(batch: Batch, tasks: Mapping[str, Task], views: Sequence[View]) -> Batc
     """A batch seen through one view per sample.
 
     The kinds of the `tasks` determine how their targets are transformed. Maps may have a channel
-    axis or lack it. All inputs must have the same size, as must all views.
+    axis or lack it. All inputs must have the same size, as must all views. Labels of
+    whole samples are the same in every view.
     """
-    return _seen(lambda index: (batch, index), tasks, views)
+    inputs: Tensor | None = None
+    targets: dict[str, Tensor] = {}
+    for index, view in enumerate(views):  # one by one: their data stay in the processor's cache
+        inputs = _put(inputs, smooth(batch.inputs[index], view), index, len(views))
+        for name, target in batch.targets.items():
+            kind = tasks[name].kind
+            label = kind.seen(target[index], view) if kind.dense else target[index]
+            targets[name] = _put(targets.get(name), label, index, len(views))
+    assert inputs is not None
+    return Batch(inputs, targets)
 
 
 def augmented(
@@ -41,26 +53,38 @@ def augmented(
 
 def decoded_and_augmented(
     rows: Rows,
-    decode: Callable[[Rows], Batch],
+    derived: Derived,
     tasks: Mapping[str, Task],
     size: Size,
     protocol: Protocol,
     rng: np.random.Generator | None,
 ) -> Batch:
-    """The batch that `augmented` makes of the decoded `rows`, whose pictures are called 'image'.
+    """The batch that `augmented` makes of decoded rows, whose pictures are called 'image'.
 
-    Each sample is decoded just before it is seen, so a batch of whole pictures is never in memory.
+    Of every stored array only what a view shows is decoded, and whole pictures are never in memory.
+    The tasks in `derived` are computed from other arrays.
     """
     images = rows["image"]
     height, width = images[0].shape[-2:]
     views = _views((height, width), len(images), size, protocol, rng)
     if views is None:
-        return decode(rows)
-
-    def sample(index: int) -> tuple[Batch, int]:
-        return decode({name: array[index : index + 1] for name, array in rows.items()}), 0
-
-    return _seen(sample, tasks, views)
+        return Batch(pictures(images), decoded(tasks, rows, derived))
+    inputs = recycled((len(images), 3, *size), torch.empty(0))
+    for image, view, target in zip(images, views, inputs, strict=True):
+        smooth(torch.from_numpy(image), view, out=target, scales=SCALES)
+    targets: dict[str, Tensor] = {}
+    for name, task in tasks.items():
+        kind = task.kind
+        if not kind.dense:
+            targets |= decoded({name: task}, rows, derived)
+        elif name not in derived:
+            targets[name] = kind.stored_seen(rows[name], views)
+        else:
+            for index, view in enumerate(views):
+                one = {array: values[index : index + 1] for array, values in rows.items()}
+                label = kind.seen(derived[name](one)[0], view)
+                targets[name] = _put(targets.get(name), label, index, len(views))
+    return Batch(inputs, targets)
 
 
 def _views(
@@ -70,26 +94,6 @@ def _views(
     if rng is not None:
         return [View.draw(picture, size, protocol, rng) for _ in range(count)]
     return None if picture == size else [View.whole(picture, size)] * count
-
-
-def _seen(
-    sample: Callable[[int], tuple[Batch, int]], tasks: Mapping[str, Task], views: Sequence[View]
-) -> Batch:
-    """Samples, each the row of a batch, seen one by one: their data stay in the processor's cache.
-
-    Labels of whole samples are the same in every view.
-    """
-    inputs: Tensor | None = None
-    targets: dict[str, Tensor] = {}
-    for index, view in enumerate(views):
-        batch, row = sample(index)
-        inputs = _put(inputs, smooth(batch.inputs[row], view), index, len(views))
-        for name, target in batch.targets.items():
-            kind = tasks[name].kind
-            label = kind.seen(target[row], view) if kind.dense else target[row]
-            targets[name] = _put(targets.get(name), label, index, len(views))
-    assert inputs is not None
-    return Batch(inputs, targets)
 
 
 def _put(batch: Tensor | None, sample: Tensor, index: int, count: int) -> Tensor:

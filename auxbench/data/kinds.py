@@ -80,8 +80,8 @@ from auxbench.data.metrics import (
     Within,
 )
 from auxbench.data.prepared import decode
-from auxbench.data.prepared.form import DEPTH
-from auxbench.data.views import View, crop, is_crop, nearest, smooth, smooth_known, turned
+from auxbench.data.prepared.form import DEPTH, NORMAL
+from auxbench.data.views import View, crop, is_crop, nearest, picked, smooth, smooth_known, turned
 
 TOLERATED = 0.25  # share of a label's range at which the colours of errors end
 KNOWN = 1 - 1e-4  # an interpolated value is a label from this share of labelled neighbours on
@@ -135,6 +135,26 @@ class Kind(ABC):
     def seen(self, target: Tensor, view: View) -> Tensor:
         """The label of one sample, a map [..., H, W], as seen through a view."""
         raise TypeError(f"{type(self).__name__} is dense and does not say what a view does to it")
+
+    def stored_seen(self, stored: Any, views: Sequence[View]) -> Tensor:
+        """The labels of several samples as stored, each decoded and seen through its own view.
+
+        A kind may do so in fewer passes. One that changes `decode` or `seen` gets this one back.
+        """
+        labels: Tensor | None = None
+        for index, (label, view) in enumerate(zip(stored, views, strict=True)):
+            found = self.seen(self.decode(label[None])[0], view)
+            if labels is None:
+                labels = decode.recycled((len(views), *found.shape), found)
+            labels[index] = found
+        assert labels is not None
+        return labels
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = cls.__dict__
+        if ("seen" in own or "decode" in own) and "stored_seen" not in own:
+            cls.stored_seen = Kind.stored_seen  # type: ignore[method-assign]
 
     def mirrored(self, labels: Any) -> Any:
         """Stored maps [..., W], mirrored together with the picture."""
@@ -211,6 +231,9 @@ class Classes(_OfClasses):
 
     def seen(self, target: Tensor, view: View) -> Tensor:
         return nearest(target, view)
+
+    def stored_seen(self, stored: Any, views: Sequence[View]) -> Tensor:
+        return self.decode(list(map(picked, stored, views)))
 
     def paint(self, target: Labels) -> Bytes:
         painted: Bytes = palette(self.classes)[target.astype(np.int64)]
@@ -358,6 +381,13 @@ class Depth(_OfNumbers):
     def seen(self, target: Tensor, view: View) -> Tensor:
         return nearest(target, view) / view.zoom
 
+    def stored_seen(self, stored: Any, views: Sequence[View]) -> Tensor:
+        metres = self.decode(list(map(picked, stored, views)))
+        for depth, view in zip(metres, views, strict=True):
+            if view.zoom != 1:
+                depth /= view.zoom
+        return metres
+
     def known(self, values: Labels) -> Any:
         return super().known(values) & (np.asarray(values, np.float64) > 0)
 
@@ -413,24 +443,24 @@ class Normals(Kind):
     def seen(self, target: Tensor, view: View) -> Tensor:
         if is_crop(view):
             value = crop(target, view)
-        else:
-            known = _squares(target) > 0
-            if known.all():
-                value = smooth(target, view, shrink=False)
-                length = _squares(value).sqrt_()
-                fine = length > 1e-3  # opposite normals cancel out, which leaves no direction
+            if view.mirrored:
+                value[0].neg_()  # a mirrored crop is a copy
+            return value
+        known = _squares(target) > 0
+        if known.all():
+            return _directed(smooth(target, view, shrink=False), view)
+        value, share = smooth_known(target, known[None], view)
+        return _directed(value, view).mul_(share[0] > KNOWN)
+
+    def stored_seen(self, stored: Any, views: Sequence[View]) -> Tensor:
+        labels = decode.recycled((len(views), 3, *views[0].size), torch.empty(0))
+        for normals, view, target in zip(stored, views, labels, strict=True):
+            if is_crop(view) or not normals.any(0).all():
+                target.copy_(self.seen(self.decode(normals[None])[0], view))
             else:
-                value, share = smooth_known(target, known[None], view)
-                length = _squares(value).sqrt_()
-                fine = (length > 1e-3) & (share[0] > KNOWN)
-            value *= torch.where(fine, length.clamp_(min=1e-3).reciprocal_(), 0)
-        if view.angle:
-            cosine, sine = turned(view.angle)
-            x, y, z = value
-            value = torch.stack([cosine * x - sine * y, sine * x + cosine * y, z])
-        if view.mirrored:
-            value[0].neg_()  # a mirrored crop is a copy
-        return value
+                smooth(torch.from_numpy(normals), view, False, target)
+                _directed(target, view, NORMAL)
+        return labels
 
     def mirrored(self, labels: Any) -> Any:
         flipped = labels[..., ::-1].copy()
@@ -507,6 +537,32 @@ def _unit(normals: Labels) -> npt.NDArray[np.float64]:
     values = normals.astype(np.float64)
     length = np.sqrt(np.square(values).sum(0))
     return np.asarray(values / np.maximum(length, 1e-12))
+
+
+def _directed(normals: Tensor, view: View, unit: float = 1.0) -> Tensor:
+    """Give interpolated normals [3, H, W] of length `unit` at most length 1, in place.
+
+    They are turned and mirrored as the picture is. Opposite normals cancel out, which leaves no
+    direction: they become the zero vector.
+    """
+    squares = _squares(normals)
+    least = 1e-3 * unit
+    if squares.amin() > least * least:
+        factor = squares.sqrt_().reciprocal_()
+    else:
+        length = squares.sqrt_()
+        factor = torch.where(length > least, length.clamp_(min=least).reciprocal(), 0)
+    for component in normals:
+        component *= factor
+    if view.angle:
+        cosine, sine = turned(view.angle)
+        x, y, _ = normals
+        turned_x = cosine * x - sine * y
+        torch.add(sine * x, y, alpha=cosine, out=y)
+        x.copy_(turned_x)
+    if view.mirrored:
+        normals[0].neg_()
+    return normals
 
 
 def _squares(normals: Tensor) -> Tensor:

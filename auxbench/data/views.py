@@ -14,15 +14,25 @@ others, Aux-NAS, ICLR 2024, https://arxiv.org/abs/2405.05695, in its code.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from auxbench.data.taps import Across, Down, Floats, Whole, taps
+
 Size = tuple[int, int]
+Raw = npt.NDArray[Any]
+Scales = Sequence[tuple[float, float]]
+
+
+KEPT = 128  # views whose places and weights are kept, for the next label of the same batch
 
 
 @dataclass(frozen=True)
@@ -128,114 +138,125 @@ def smooth_known(values: Tensor, known: Tensor, view: View) -> tuple[Tensor, Ten
 
 def nearest(values: Tensor, view: View) -> Tensor:
     """The values [..., H, W] at the elements that contain the centres of the output pixels."""
+    return crop(values, view) if is_crop(view) else torch.from_numpy(picked(values.numpy(), view))
+
+
+def picked(values: Raw, view: View) -> Raw:
+    """The same of a numpy array, which picks integers faster than torch does."""
     if is_crop(view):
-        return crop(values, view)
+        frame = _frame(view)
+        piece: Raw = values[..., frame[0], frame[1]]
+        return np.ascontiguousarray(piece[..., ::-1]) if view.mirrored else piece
     height, width = values.shape[-2:]
-    y, x = _places(view)
-    rows, columns = y.floor().long().clamp(0, height - 1), x.floor().long().clamp(0, width - 1)
-    found = values.numpy()  # whose `take` is faster for integers than torch's
+    rows, columns = _nearest(view, (height, width))
     if view.angle:
-        flat = found.reshape(*found.shape[:-2], -1)
-        return torch.from_numpy(flat.take((rows * width + columns).numpy(), -1))
+        flat = values.reshape(*values.shape[:-2], -1)
+        return np.asarray(flat.take(rows * width + columns, -1))
     top, bottom = int(rows[0, 0]), int(rows[-1, 0]) + 1
-    columns_of = found[..., top:bottom, :].take(columns[0].numpy(), -1)
-    return torch.from_numpy(columns_of.take(rows[:, 0].numpy() - top, -2))
+    piece = values[..., top:bottom, :]
+    # indexing is faster than `take` for single bytes, and slower for others
+    across = piece[..., columns[0]] if values.itemsize == 1 else piece.take(columns[0], -1)
+    return np.asarray(across.take(rows[:, 0] - top, -2))
 
 
-def smooth(values: Tensor, view: View, shrink: bool = True) -> Tensor:
-    """The values [..., H, W] interpolated at the output's pixel centres, antialiased if shrunk."""
-    if is_crop(view):
-        return crop(values, view)
+def smooth(
+    values: Tensor,
+    view: View,
+    shrink: bool = True,
+    out: Tensor | None = None,
+    scales: Scales | None = None,
+) -> Tensor:
+    """The values [..., H, W] interpolated at the output's pixel centres, antialiased if shrunk.
+
+    The result goes to `out` if it is given, a contiguous tensor of its shape; only then may the
+    values be integers, and planes be changed by `scales`: a factor for each and what is added.
+    """
     height, width = values.shape[-2:]
+    shape = (*values.shape[:-2], *view.size)
     small = picture = (height, width)
     if shrink and view.step > 1:
         small = (max(round(height / view.step), 1), max(round(width / view.step), 1))
-        if not view.angle:
-            return _shrunk(values, view, small)
-        flat = values.reshape(1, -1, height, width)
-        shrunk = functional.interpolate(flat, small, mode="bilinear", antialias=True)
-        values = shrunk.reshape(*values.shape[:-2], *small)
-    found = functional.grid_sample(
-        values.reshape(1, -1, *small),
-        _grid(view, picture, small, values.dtype),
-        padding_mode="border",
-        align_corners=False,
-    )
-    return found.reshape(*values.shape[:-2], *view.size)
+    if not (is_crop(view) or view.angle):
+        return _level(values, view, small, values.new_empty(shape) if out is None else out, scales)
+    if is_crop(view):
+        found = crop(values, view)
+    else:
+        values = values.reshape(1, -1, height, width)
+        values = values if values.is_floating_point() else values.float()
+        if small != picture:
+            values = functional.interpolate(values, small, mode="bilinear", antialias=True)
+        grid = _grid(view, picture, small, values.dtype)
+        found = functional.grid_sample(values, grid, padding_mode="border", align_corners=False)
+        found = found.view(shape)
+    if out is None:
+        return found
+    if scales is None:
+        return out.copy_(found)
+    for plane, target, (factor, shift) in zip(found, out, scales, strict=True):
+        target.copy_(plane).mul_(factor).add_(shift)
+    return out
 
 
 @lru_cache(maxsize=16)  # a picture and its labels share a view, in several threads
 def _grid(view: View, picture: Size, small: Size, dtype: torch.dtype) -> Tensor:
     """The places of a view's pixels, as `grid_sample` expects them, in a picture made `small`."""
-    y, x = _places(view)
+    y, x = map(torch.from_numpy, _places(view))
     # coordinates from -1 to 1, from edge to edge
     ends = (2 * x / picture[1] - 1).to(dtype), (2 * y / picture[0] - 1).to(dtype)
     return torch.stack([axis.expand(view.size) for axis in ends], -1)[None]
 
 
-def _shrunk(values: Tensor, view: View, small: Size) -> Tensor:
-    """The values [..., H, W], shrunk to `small` with antialiasing, then seen through a level view.
+def _level(values: Tensor, view: View, small: Size, out: Tensor, scales: Scales | None) -> Tensor:
+    """Put the values, shrunk to `small` with antialiasing and seen through a level view, in `out`.
 
-    Each output row is a weighted mean of a few rows of the picture, and so is each column: the
-    weights of shrinking and of interpolating are multiplied first.
+    Each row is a weighted mean of a few rows of the picture, and so is each column. Planes are
+    seen one by one, so that they stay in the processor's cache.
     """
-    height, width = values.shape[-2:]
+    down, across = _weights(view, (values.shape[-2], values.shape[-1]), small, out.dtype)
+    pieces = values[..., down.first : down.last, across.first : across.last]
+    pieces = pieces.reshape(-1, *pieces.shape[-2:])
+    scales = [(1.0, 0.0)] * len(pieces) if scales is None else scales
+    rows = out.new_empty(pieces.shape[1], across.wide)
+    rows[:, pieces.shape[2] :] = 0
+    part = rows[:, : pieces.shape[2]]
+    for plane, target, (factor, shift) in zip(
+        pieces, out.view(-1, *view.size), scales, strict=True
+    ):
+        part.copy_(plane.flip(-1) if view.mirrored else plane)
+        weights = down.weights * factor
+        added = functional.embedding_bag(
+            down.elements, rows, mode="sum", per_sample_weights=weights
+        )
+        across(added, shift, target)
+    return out
+
+
+@lru_cache(maxsize=KEPT)
+def _weights(view: View, picture: Size, small: Size, dtype: torch.dtype) -> tuple[Down, Across]:
+    """The taps of the rows and of the columns of a level view, the latter of mirrored rows."""
     y, x = _places(view)
-    planes = values.reshape(-1, height, width)
-    rows, weights = _taps(y[:, 0], height, small[0], values.dtype)
-    columns, shares = _taps(x[0], width, small[1], values.dtype)
-    first, last = int(columns.min()), int(columns.max()) + 1
-    # with columns as rows, since whole rows are faster to add
-    turned_planes = values.new_empty(last - first, len(planes), view.size[0])
-    for number, plane in enumerate(planes):
-        across = functional.embedding_bag(rows, plane, mode="sum", per_sample_weights=weights)
-        turned_planes[:, number] = across[:, first:last].T
-    found = functional.embedding_bag(
-        columns - first, turned_planes.flatten(1), mode="sum", per_sample_weights=shares
+    return (
+        Down(*taps(y[:, 0], picture[0], small[0]), dtype),
+        Across(*taps(x[0], picture[1], small[1]), view.mirrored, dtype),
     )
-    found = found.view(view.size[1], len(planes), view.size[0]).permute(1, 2, 0)
-    return found.reshape(*values.shape[:-2], *view.size)
 
 
-def _taps(places: Tensor, length: int, small: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The elements of an axis, and their weights, both [n, k], that are seen at n places of it."""
-    start, weights = _shrinking(length, small)
-    at = (places * (small / length) - 0.5).clamp(0, small - 1)
-    low = at.floor().long()
-    high, share = (low + 1).clamp(max=small - 1), (at - low)[:, None]
-    apart = start[high] - start[low]
-    both = torch.zeros(len(at), weights.shape[1] + int(apart.max()), dtype=weights.dtype)
-    steps = torch.arange(weights.shape[1]).expand(len(at), -1)
-    both.scatter_add_(1, steps, weights[low] * (1 - share))
-    both.scatter_add_(1, steps + apart[:, None], weights[high] * share)
-    elements = start[low][:, None] + torch.arange(both.shape[1])
-    return elements.clamp(max=length - 1), both.to(dtype)
+@lru_cache(maxsize=KEPT)
+def _nearest(view: View, picture: Size) -> tuple[Whole, Whole]:
+    """The rows and columns that contain the output's pixel centres, broadcastable."""
+    y, x = (np.floor(axis).astype(np.int64) for axis in _places(view))
+    return y.clip(0, picture[0] - 1), x.clip(0, picture[1] - 1)
 
 
-@lru_cache(maxsize=1024)  # kilobytes each
-def _shrinking(length: int, small: int) -> tuple[Tensor, Tensor]:
-    """The first elements [small] that make up those of a shrunk axis, and all weights [small, k].
-
-    The weights are read off from what torch makes of unit vectors.
-    """
-    units = torch.eye(length, dtype=torch.float64)[None, None]
-    matrix = functional.interpolate(units, (small, length), mode="bilinear", antialias=True)[0, 0]
-    start = (matrix != 0).int().argmax(1)
-    count = int((matrix != 0).sum(1).max())
-    elements = start[:, None] + torch.arange(count)
-    weights = matrix.gather(1, elements.clamp(max=length - 1))
-    return start, torch.where(elements < length, weights, 0)
-
-
-@lru_cache(maxsize=16)
-def _places(view: View) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=KEPT)
+def _places(view: View) -> tuple[Floats, Floats]:
     """The positions of the output's pixel centres in the picture: y and x, broadcastable.
 
     They are kept, and must not be written to.
     """
     height, width = view.size
-    v = (torch.arange(height, dtype=torch.float64) + 0.5 - height / 2)[:, None] * view.step
-    u = (torch.arange(width, dtype=torch.float64) + 0.5 - width / 2)[None] * view.step
+    v: Floats = (np.arange(height, dtype=np.float64)[:, None] + 0.5 - height / 2) * view.step
+    u: Floats = (np.arange(width, dtype=np.float64)[None] + 0.5 - width / 2) * view.step
     u = -u if view.mirrored else u
     if view.angle:  # back from the rotated picture
         cosine, sine = turned(view.angle)
@@ -250,10 +271,16 @@ def is_crop(view: View) -> bool:
 
 def crop(values: Tensor, view: View) -> Tensor:
     """The values [..., H, W] in a view that is a crop."""
+    rows, columns = _frame(view)
+    piece = values[..., rows, columns]
+    return piece.flip(-1) if view.mirrored else piece
+
+
+def _frame(view: View) -> tuple[slice, slice]:
+    """The rows and columns of a view that is a crop."""
     top = round(view.centre[0] - view.size[0] / 2)
     left = round(view.centre[1] - view.size[1] / 2)
-    piece = values[..., top : top + view.size[0], left : left + view.size[1]]
-    return piece.flip(-1) if view.mirrored else piece
+    return slice(top, top + view.size[0]), slice(left, left + view.size[1])
 
 
 def turned(angle: float) -> tuple[float, float]:

@@ -115,9 +115,9 @@ def surface(solids: Solids, camera: Camera, depth: Floats, index: Whole) -> Hits
     d = _rays(camera.axes.T, grid, grid).reshape(3, -1)
     n = index.ravel()
     point = d * depth.ravel() + camera.position[:, None]
-    rotation = solids.rotation.reshape(-1, 9).T[:, n].reshape(3, 3, -1)
-    half = solids.half.T[:, n]
-    away = point - solids.centre.T[:, n]
+    rotation = _each(solids.rotation.reshape(-1, 9), n).reshape(3, 3, -1)
+    half = _each(solids.half, n)
+    away = point - _each(solids.centre, n)
     local = _turned_back(rotation, away)
     ray = _turned_back(rotation, d)
     start = local - ray * depth.ravel()
@@ -155,7 +155,7 @@ def picture(solids: Solids, materials: Floats, light: Light, camera: Camera, sid
     depth, index = visible(solids, camera, count)
     hits = surface(solids, camera, depth, index)
     number = index.ravel()
-    rows = materials.T[:, solids.material[number]]
+    rows = _each(materials, solids.material[number])
     albedo = colours(rows, hits.uv, hits.st, hits.local, hits.long)
     point, normal = hits.point, hits.normal
 
@@ -234,6 +234,11 @@ def _rectangles(
         (n, (int(low[n, 1]), int(high[n, 1]), int(low[n, 0]), int(high[n, 0])))
         for n in np.flatnonzero(seen).tolist()
     ]
+
+
+def _each(table: Floats, number: Whole) -> Floats:
+    """The rows [N, k] of a table as columns [k, n], one for every number, contiguous."""
+    return np.ascontiguousarray(table.T).take(number, 1)
 
 
 def _turned_back(rotation: Floats, vectors: Floats) -> Floats:

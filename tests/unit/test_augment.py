@@ -19,6 +19,7 @@ from torch.nn import functional
 from auxbench.data.augment import augmented, seen
 from auxbench.data.dataset import Batch, named
 from auxbench.data.kinds import Classes, Depth, Disparity, Kind, Label, Map, Normals
+from auxbench.data.taps import Across, taps
 from auxbench.data.views import AUXNAS, MTAN, Protocol, View, smooth
 
 HEIGHT, WIDTH = 24, 32
@@ -220,3 +221,60 @@ def test_shrinking_and_placing_in_one_step_is_one_after_the_other(
         shrunk, places[None], padding_mode="border", align_corners=False
     )[0]
     assert torch.allclose(smooth(values, view), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("step", [0.4, 0.83, 0.97, 0.99, 2.9, 2.99])
+def test_columns_in_blocks_are_the_sums_of_their_taps(step: float, mirrored: bool) -> None:
+    rng = np.random.default_rng(0)
+    for count in range(1, 260, 13):
+        places = rng.random() * 3 + step * (np.arange(count) + 0.5)
+        length = int(places[-1]) + 2
+        small = round(length / max(step, 1))
+        elements, weights = taps(places[::-1] if mirrored else places, length, small)
+        picture = torch.from_numpy(rng.random((4, length)))
+        across = Across(elements, weights, mirrored, torch.float64)
+        rows = picture[:, across.first : across.last]
+        rows = functional.pad(rows.flip(1) if mirrored else rows, (0, across.wide - rows.shape[1]))
+        out = torch.empty(4, count, dtype=torch.float64)
+        across(rows, 1.0, out)
+        expected = (picture.numpy()[:, elements] * weights).sum(-1) + 1
+        assert np.allclose(out.numpy(), expected, atol=1e-12), count
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("angle", [0.0, 8.0])
+def test_stored_labels_are_seen_as_decoded_ones_are(angle: float, known: bool) -> None:
+    rng = np.random.default_rng(1)
+    views = [
+        View.of((48, 64), (40, 50), (0.3, 0.6), zoom, angle, mirrored)
+        for zoom in (1.0, 1.3)
+        for mirrored in (False, True)
+    ]
+    normals = rng.integers(20, 120, (4, 3, 48, 64)).astype(np.int8)
+    normals[:, :, 10:14, 20:30] *= known
+    stored: list[tuple[Kind, npt.NDArray[np.generic]]] = [
+        (Classes(5), rng.integers(-1, 5, (4, 48, 64)).astype(np.int8)),
+        (Depth(far=6), rng.integers(0, 40000, (4, 48, 64)).astype(np.uint16)),
+        (Disparity(100.0), rng.integers(0, 4000, (4, 48, 64)).astype(np.uint16)),
+        (Normals(), normals),
+        (Map(), rng.integers(0, 65535, (4, 48, 64)).astype(np.uint16)),
+    ]
+    for kind, labels in stored:
+        decoded = kind.decode(labels)
+        whole = torch.stack(
+            [kind.seen(one, view) for one, view in zip(decoded, views, strict=True)]
+        )
+        found = kind.stored_seen(list(labels), views)
+        assert found.dtype == whole.dtype
+        assert torch.allclose(found, whole, atol=1e-5, equal_nan=True), type(kind).__name__
+
+
+def test_a_kind_that_sees_in_its_own_way_does_so_from_stored_labels() -> None:
+    class Zeroed(Classes):
+        def seen(self, target: Tensor, view: View) -> Tensor:
+            return super().seen(target, view) * 0
+
+    view = View.of((8, 8), (8, 8), (0.5, 0.5), 1.5)
+    assert not Zeroed(3).stored_seen(np.ones((1, 8, 8), np.int8), [view]).any()
+    assert Classes(3).stored_seen(np.ones((1, 8, 8), np.int8), [view]).all()

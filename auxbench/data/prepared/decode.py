@@ -17,6 +17,7 @@ Raws = npt.NDArray[Any] | list[npt.NDArray[Any]]  # one array of all samples, or
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB in [0, 1], which pretrained backbones expect
 STD = (0.229, 0.224, 0.225)
+SCALES = [(1 / (255 * std), -mean / std) for mean, std in zip(MEAN, STD, strict=True)]
 KEPT = 4  # free memory blocks of one size that are kept for the next batches
 
 
@@ -27,12 +28,10 @@ def pictures(images: Raws) -> Tensor:
     torch.Size([2, 3, 8, 8])
     """
     result = _result(images, np.float32)
-    shifts = torch.tensor([-mean / std for mean, std in zip(MEAN, STD, strict=True)])
     for image, target in zip(images, result, strict=True):
-        planes = torch.from_numpy(image)
-        for plane, into, shift, std in zip(planes, target, shifts, STD, strict=True):
+        for plane, into, (factor, shift) in zip(image, target, SCALES, strict=True):
             # plane by plane, so that each is still in the processor's cache when it is scaled
-            torch.add(shift, into.copy_(plane), alpha=1 / (255 * std), out=into)
+            into.copy_(torch.from_numpy(plane)).mul_(factor).add_(shift)
     return result
 
 
