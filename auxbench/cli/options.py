@@ -191,7 +191,7 @@ explain_option = click.option("--explain", is_flag=True, help="Say how the numbe
 
 
 def _elsewhere(folder: Path) -> str:
-    """What to do about a folder without records: it may hold folders of records."""
+    """Advice for a folder without records, which may hold folders that have some."""
     from auxbench.records.upkeep import PARTS
 
     below = sorted({file.parent for file in folder.glob("*/records.jsonl*")})

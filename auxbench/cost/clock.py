@@ -12,7 +12,7 @@ UNREAD = 256  # measurements that may be unread before those that have ended are
 
 
 class Timed(Protocol):
-    """What has a sum of seconds."""
+    """Anything that keeps a sum of seconds."""
 
     seconds: float
 

@@ -52,7 +52,7 @@ MANIFEST, README = "manifest.json", "README.md"
 
 @dataclass(frozen=True)
 class Deployed:
-    """What was written: the manifest, and sentences about what was not."""
+    """The outcome of a deployment: its folder, its manifest, and notes on files left out."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -128,7 +128,7 @@ class _Check:
 
     @property
     def same(self) -> bool:
-        """Whether the file predicts what the network predicts."""
+        """True if the file predicts what the network predicts."""
         return self.difference <= PREDICTION * max(self.largest, 1e-6)
 
 

@@ -102,8 +102,8 @@ def execute(
     the current step and `Stopped` is raised. A loss that becomes non-finite also gives a record;
     any other failure is raised. If several processes train together, all call this, and only the
     first reads and writes the checkpoint. `count` workers prepare batches ahead, which changes no
-    result. The `predictions` of so many test samples are kept in `folder`, and with
-    `keep_weights` the weights of the deployed network.
+    result. `predictions` is the number of test samples whose predictions are kept in `folder`. With
+    `keep_weights`, the weights of the deployed network are kept there, too.
     """
 
     surroundings, made_by, together = environment(device), provenance_of(run), group()

@@ -144,7 +144,7 @@ def _local(order: Mapping[str, Any]) -> Local:
 
 
 def _files(folder: Path, seen: int) -> Iterator[Event]:
-    """What a run left, and its checkpoint if it is newer than what was sent."""
+    """The files that a run leaves, and its checkpoint if it is newer than the one that was sent."""
     for name in SENT:
         if (folder / name).exists():
             yield name, (folder / name).read_bytes()

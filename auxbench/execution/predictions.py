@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def remarks(study: Study, store: Store, retry: bool) -> Iterator[str]:
-    """What of a study cannot have its predictions kept, in sentences."""
+    """Sentences about the runs of a study whose predictions cannot be kept."""
     from auxbench.data.dataset import make_dataset
     from auxbench.data.problem import Problem
 

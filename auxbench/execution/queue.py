@@ -36,9 +36,9 @@ class Lost(Exception):
 class Attempt:
     """A run to carry out: its folder and limits, and who is told how far it is and what it says.
 
-    The folder has the run's checkpoint `state.pt`, from which it goes on, and its `log.txt`. In the
-    end it also has the `predictions` of so many test samples and, with `keep`, the weights of the
-    deployed network.
+    The folder has the run's checkpoint `state.pt`, from which it goes on, and its `log.txt`.
+    `predictions` is the number of test samples whose predictions are kept there in the end. With
+    `keep`, the weights of the deployed network are kept, too.
     """
 
     run: Run

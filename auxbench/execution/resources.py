@@ -19,9 +19,9 @@ class Resources:
     """The resources of runs; None means a default for the machine (`slots`, `threads_of`,
     `workers_of`).
 
-    `options` are the executor's own, and `address` is that of a running Ray cluster. The
-    `predictions` of so many test samples are kept beside the record of a run and, with
-    `keep_weights`, the weights of its deployed network.
+    `options` are the executor's own, and `address` is that of a running Ray cluster.
+    `predictions` is the number of test samples whose predictions are kept beside a run's record.
+    With `keep_weights`, the weights of its deployed network are kept, too.
     """
 
     device: str = "auto"

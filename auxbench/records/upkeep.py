@@ -114,7 +114,7 @@ def _kept(folder: Path) -> Iterator[Path]:
 
 
 def _fault(file: Path) -> str:
-    """What is wrong with a file of predictions, if anything is."""
+    """The fault of a file of predictions, in a sentence; empty if it has none."""
     try:
         read(file.parent)
     except AuxbenchError as error:

@@ -134,7 +134,7 @@ def _same(runs: Runs, done: Marks) -> list[bool | None]:
 
 
 def _compared(runs: Runs, done: Marks) -> list[str | None]:
-    """What every run's deployed network was compared by; None if that differs or is unknown."""
+    """The means by which deployed networks were compared; None if runs differ or it is unknown."""
     words = runs["compared"]
     found = ({words[place] for place in places if done[place]} for places in runs.methods.values())
     return [kinds.pop() if len(kinds) == 1 else None for kinds in found]

@@ -161,7 +161,7 @@ class Gradients:
 
     @cached_property
     def summed(self) -> tuple[bool, ...]:
-        """Whether a parameter is left out of the rows and gets its gradient from a pass of its own.
+        """True for each parameter that the rows leave out, whose gradient has a pass of its own.
 
         Such parameters are those that several tasks reach without being balanced, as in linked
         branches: one pass for the sum of all tasks replaces their part of T passes. It costs the

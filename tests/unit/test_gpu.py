@@ -75,7 +75,7 @@ def waits() -> Iterator[list[str]]:
 
 
 def waits_per_step(method: str, steps: int = 3) -> list[str]:
-    """What waits in a step of the descent alone, once everything is warm."""
+    """The operations that wait for the GPU in three steps, once everything is warm."""
     run = training(method, steps=10, device="cuda", flops=False)
     stage = run.learner.stages[-1]
     for step in range(2):

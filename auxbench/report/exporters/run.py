@@ -79,7 +79,7 @@ def _exported(record: Mapping[str, Any], row: Mapping[str, str]) -> ExportedRun:
 
 
 def _steps(record: Mapping[str, Any]) -> dict[int, dict[str, float]]:
-    """What was recorded at every validation, under one name per number."""
+    """The numbers recorded at every validation, each under a name of its own."""
     every = list(recorded(record))
     lists = {quantity for _, quantity, place, _ in every if place}
     found: dict[int, dict[str, float]] = {}

@@ -73,7 +73,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Content:
-    """What figures show: the problems, the comparison with the control, the marks of methods.
+    """The content of figures: problems, comparisons with the control, and marks of methods.
 
     `chosen` are the methods that were asked for; none stands for all. `missing` says why there is
     no comparison. `bare` figures have no notes.

@@ -63,7 +63,7 @@ def margin(limits: Span, tall: float) -> float:
 
 
 def overhang(lines: Sequence[Line]) -> float:
-    """How far the label of the last step stands out to the right of a panel."""
+    """The width by which the label of the last step stands out to the right of a panel."""
     last = max(step for line in lines for step in line.steps)
     return width(f"{last:,.0f}", SMALL) / 2 + 1
 

@@ -75,7 +75,7 @@ class _Shelf:
         return True
 
     def to_json(self) -> dict[str, Any]:
-        """What is on the shelf now, for the page."""
+        """The pictures on the shelf, in the form that the page reads."""
         used = [place for run in self.runs.values() for place in _places(run)]
         pictures = self.pictures.values[: max(used, default=-1) + 1]
         return {"pictures": pictures, "runs": dict(self.runs), "note": ""}
