@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -153,6 +153,10 @@ class Descent(Phase):
     def _refuse(self, task: int, loss: float, progress: float) -> NoReturn:
         name = self.context.tasks[task].name
         raise Diverged(f"the loss of task '{name}' became {loss} at {progress:.0%} of the stage.")
+
+    def candidates(self) -> Iterator[Scalars]:
+        self.watch.rest()  # no state is selected whose losses have not been looked at
+        yield {}
 
     def state_dict(self) -> dict[str, Any]:
         self.watch.rest()

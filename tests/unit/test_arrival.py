@@ -95,6 +95,17 @@ def test_a_late_loss_that_is_not_finite_ends_the_run(monkeypatch: pytest.MonkeyP
         run.iterate(stage, 1)
 
 
+def test_a_late_loss_of_the_last_step_ends_the_run_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradients, "Arrival", Late)
+    run = training("hps", flops=False)
+    with torch.no_grad():
+        for parameter in run.learner.architecture.parameters():
+            parameter.fill_(math.nan)
+    scalars = run.iterate(run.learner.stages[-1], 0)
+    with pytest.raises(Diverged, match="became nan"):
+        run.validate(0, scalars)
+
+
 def test_the_values_are_those_of_the_losses() -> None:
     parameter = torch.nn.Parameter(torch.ones(1))
     losses = [(2 * parameter).sum(), (3 * parameter).sum()]
