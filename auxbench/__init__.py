@@ -1,7 +1,8 @@
 """auxbench: which auxiliary-learning methods really help, and at what cost.
 
-`run` trains a matrix of methods and returns a DataFrame; `tune` tunes them first. What parts are
-written with is imported from here too: `from auxbench import METHODS, Balancer, Signals`.
+`run` trains a matrix of methods and returns a DataFrame; `tune` tunes them first. `branches` links
+networks of one's own as Aux-NAS does, for training in a loop of one's own. What parts are written
+with is imported from here too: `from auxbench import METHODS, Balancer, Signals`.
 Everything else is reached through the rooms of the package, each of which says in its docstring
 what it is for. Importing `auxbench` imports none of them.
 """
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from auxbench.data.dataset import Batch as Batch
     from auxbench.data.dataset import Dataset as Dataset
     from auxbench.data.dataset import Samples as Samples
+    from auxbench.methods._linked.own import (  # type: ignore[import-not-found]
+        branches as branches,
+    )
     from auxbench.networks.builder import Builder as Builder
     from auxbench.networks.builder import Network as Network
     from auxbench.spec.registry import DATASETS as DATASETS
@@ -49,6 +53,7 @@ _HOMES = {
     "Phase": "training.phase",
     "Samples": "data.dataset",
     "Signals": "training.signals",
+    "branches": "methods._linked.own",
     "load": "stats.loaded",
 }
 __all__ = ["__version__", "run", "tune", *_HOMES]
