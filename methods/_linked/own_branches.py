@@ -65,7 +65,6 @@ class Branches(nn.Module):
         self.joined = {f"p2a/{number}": (number, 0) for number in auxiliaries}
         if both:
             self.joined |= {f"a2p/{number}": (0, number) for number in auxiliaries}
-        device = next((part.device for part in self.networks.parameters()), torch.device("cpu"))
         self.fusions = nn.ModuleDict(
             {
                 key: nn.ModuleList(
@@ -73,13 +72,14 @@ class Branches(nn.Module):
                         sum(shapes[source][block][dims[at]] for block in sources),
                         shapes[target][at],
                         dims[at],
-                        device,
+                        like=_weight(self.networks[target]),
                     )
                     for at, sources in self.pairs.items()
                 )
                 for key, (target, source) in self.joined.items()
             }
         )
+        device = _weight(self.networks).device
         start = torch.full((sum(self.counts),), logit(0.5), device=device)
         # Without gradients outside of the search, so that no optimizer changes them.
         self.logits = nn.ParameterDict(
@@ -251,6 +251,11 @@ class _Kept:
                 "it make a new tensor."
             )
         return self.output
+
+
+def _weight(network: nn.Module) -> Tensor:
+    """A weight of a network, which says the device and the type of those that join it."""
+    return next((part for part in network.parameters() if part.is_floating_point()), torch.ones(()))
 
 
 def _total(losses: Losses) -> Tensor:

@@ -18,18 +18,18 @@ class OwnFusion(nn.Module):
     """A linear map of channels, without bias, that starts at zero; maps are resized before it.
 
     `sources` counts the channels of all sources, and `target` is the shape of a feature that the
-    links lead to, with its channels in `channel_dim`.
+    links lead to, with its channels in `channel_dim`; the weight is on the device of `like` and of
+    its type.
     """
 
-    def __init__(
-        self, sources: int, target: Sequence[int], channel_dim: int, device: torch.device
-    ) -> None:
+    def __init__(self, sources: int, target: Sequence[int], channel_dim: int, like: Tensor) -> None:
         super().__init__()
         self.dims = len(target)
         self.channel_dim = channel_dim
         self.channels = sources, target[channel_dim]
         kernel = [1] * (self.dims - 2) if channel_dim == 1 else []
-        self.weight = Parameter(torch.zeros(target[channel_dim], sources, *kernel, device=device))
+        weight = torch.zeros(target[channel_dim], sources, *kernel)
+        self.weight = Parameter(weight.to(like.device, like.dtype))
 
     def forward(self, sources: Sequence[Tensor], strength: Tensor, target: Tensor) -> Tensor:
         """What the links from `sources` add to the feature `target`."""
