@@ -20,7 +20,7 @@ from auxbench.errors import UsageError, suggestion
 from auxbench.networks.exported import evaluation
 from auxbench.networks.strand import Strand
 
-__all__ = ["Arguments", "Chain", "Meet", "lockstep"]
+__all__ = ["Arguments", "Chain", "Meet", "lockstep", "version"]
 
 Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
 Meet = Callable[[int, list[Tensor]], list[Tensor]]  # block, its output in every network -> new ones
@@ -29,7 +29,8 @@ Meet = Callable[[int, list[Tensor]], list[Tensor]]  # block, its output in every
 class Chain:
     """A network and the names of its blocks, in the order in which they run.
 
-    `label` is what errors call the network. Errors: `UsageError` for a block that does not exist.
+    `label` is what errors call the network. Errors: `UsageError` for a block that does not exist or
+    is named twice.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
     >>> Chain(network, ["0", "1"], "the network").shapes(((torch.ones(4, 2),), {}))
@@ -52,23 +53,27 @@ class Chain:
                 if not hint.startswith("did you"):
                     hint = suggestion(name, [other for other in known if "." not in other])
                 raise UsageError(f"{self.label} has no block '{name}'; {hint}")
-        return [known[name] for name in self.names]
+        blocks = [known[name] for name in self.names]
+        for number, block in enumerate(blocks):
+            if any(block is other for other in blocks[:number]):
+                raise UsageError(f"block '{self.names[number]}' of {self.label} is named twice.")
+        return blocks
 
     def shapes(self, arguments: Arguments) -> list[torch.Size]:
         """The shapes of the blocks' outputs, by a pass in evaluation mode that changes nothing.
 
-        Errors: `UsageError` for blocks that do not run once each in their order, and for outputs
-        that are not tensors with a batch and channels.
+        Errors: `UsageError` for blocks that do not run once each in their order, for outputs that
+        are not tensors with a batch and channels, and for those that are changed in place later.
         """
-        seen: list[tuple[int, Any]] = []
+        seen: list[tuple[int, Any, int]] = []
 
         def watch(block: int) -> Callable[..., None]:
-            return lambda module, inputs, output: seen.append((block, output))
+            return lambda module, inputs, output: seen.append((block, output, version(output)))
 
         device = next((part.device for part in self.network.parameters()), "cpu")
         with self.hooked(watch), evaluation(self.network), RNGState(device).replay():
             self.network(*arguments[0], **arguments[1])
-        order = [block for block, _ in seen]
+        order = [block for block, *_ in seen]
         for block, name in enumerate(self.names):
             if (times := order.count(block)) != 1:
                 what = f"runs {times} times in one pass" if times else "does not run"
@@ -80,7 +85,9 @@ class Chain:
             raise UsageError(
                 f"the blocks of {self.label} run in another order; give them as [{right}]."
             )
-        return [self.feature(block, output).shape for block, output in seen]
+        for block, output, then in seen:
+            self.unchanged(block, self.feature(block, output), then)
+        return [output.shape for _, output, _ in seen]
 
     def feature(self, block: int, output: Any) -> Tensor:
         """A block's output, if it is a tensor of numbers with a batch and channels."""
@@ -95,6 +102,16 @@ class Chain:
             "output is a tensor of numbers, with a batch and channels."
         )
 
+    def unchanged(self, block: int, output: Tensor, then: int) -> Tensor:
+        """A block's output, which must not have changed since it had the version `then`."""
+        if version(output) != then:
+            raise UsageError(
+                f"the output of block '{self.names[block]}' of {self.label} is changed in place by "
+                "what follows, such as ReLU(inplace=True); name that module as the block, or let "
+                "it make a new tensor."
+            )
+        return output
+
     @contextmanager
     def hooked(self, make: Callable[[int], Callable[..., Any]]) -> Iterator[None]:
         """Hook the blocks; the result of a hook, unless it is None, replaces a block's output."""
@@ -102,6 +119,15 @@ class Chain:
             for number, block in enumerate(self.blocks()):
                 stack.callback(block.register_forward_hook(make(number)).remove)
             yield
+
+
+def version(output: Any) -> int:
+    """The number of times that a tensor was changed in place; 0 where nobody counts.
+
+    >>> version(torch.ones(1).add_(1)), version(None)
+    (1, 0)
+    """
+    return output._version if isinstance(output, Tensor) and not output.is_inference() else 0
 
 
 class _Walk:

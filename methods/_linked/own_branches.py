@@ -21,7 +21,7 @@ from torch.nn import Parameter
 
 from auxbench import Context
 from auxbench.errors import Diverged, UsageError
-from auxbench.networks.lockstep import Chain, lockstep
+from auxbench.networks.lockstep import Chain, lockstep, version
 from auxbench.training.objective import frozen_batchnorm_stats
 
 from ..auxnas import Schedule, Search
@@ -108,11 +108,18 @@ class Branches(nn.Module):
         self._passes += 1
         strengths = {key: self._strengths(key) for key in self.joined}
         slots = {target: slot for slot, target in enumerate(self.pairs)}
-        kept: list[list[_Kept]] = [[] for _ in self.networks]
+        chains = [
+            Chain(network, names, label(number))
+            for number, (network, names) in enumerate(zip(self.networks, self.names, strict=True))
+        ]
+        kept: list[list[tuple[Tensor, int]]] = [[] for _ in chains]
+
+        def read(number: int, block: int) -> Tensor:
+            return chains[number].unchanged(block, *kept[number][block])
 
         def meet(block: int, outputs: list[Tensor]) -> list[Tensor]:
-            for number, output in enumerate(outputs):
-                kept[number].append(_Kept(output, self.names[number][block], number))
+            for own, output in zip(kept, outputs, strict=True):
+                own.append((output, version(output)))
             if len({len(output) for output in outputs}) > 1:
                 raise UsageError(
                     f"block '{self.names[0][block]}' and its partners have features of "
@@ -123,19 +130,15 @@ class Branches(nn.Module):
             for key, (target, source) in self.joined.items() if block in slots else ():
                 slot = slots[block]
                 if (strength := strengths[key][slot]) is not None:
-                    sources = [kept[source][at].feature() for at in self.pairs[block]]
+                    sources = [read(source, at) for at in self.pairs[block]]
                     fusion = cast(nn.ModuleList, self.fusions[key])[slot]
                     fused[target] = fused[target] + fusion(sources, strength, outputs[target])
             return fused
 
-        chains = [
-            Chain(network, names, label(number))
-            for number, (network, names) in enumerate(zip(self.networks, self.names, strict=True))
-        ]
         result: list[Any] = lockstep(chains, (inputs, named), meet)
-        for own in kept:
-            for each in own:
-                each.feature()
+        for number, own in enumerate(kept):
+            for block in range(len(own)):
+                read(number, block)  # the search's backward pass does so once more
         return result
 
     def search(self, closure: Callable[[], Losses]) -> None:
@@ -230,27 +233,6 @@ class Branches(nn.Module):
         parts = torch.split(torch.sigmoid(logits), self.counts)
         opened = self._open[key][1]
         return [part if is_open else None for part, is_open in zip(parts, opened, strict=True)]
-
-
-class _Kept:
-    """The output of a block, for the links that read it."""
-
-    def __init__(self, output: Tensor, name: str, number: int) -> None:
-        self.output, self.name, self.number = output, name, number
-        self.version = self._version()
-
-    def _version(self) -> int:
-        return 0 if self.output.is_inference() else self.output._version
-
-    def feature(self) -> Tensor:
-        """The output, unless it was changed since: links would read other values than was meant."""
-        if self._version() != self.version:
-            raise UsageError(
-                f"the output of block '{self.name}' of {label(self.number)} is changed in place by "
-                "what follows, such as ReLU(inplace=True); name that module as the block, or let "
-                "it make a new tensor."
-            )
-        return self.output
 
 
 def _weight(network: nn.Module) -> Tensor:

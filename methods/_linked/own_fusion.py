@@ -40,10 +40,12 @@ class OwnFusion(nn.Module):
                 f"links from {self.channels[0]} channels to {self.channels[1]} met features of "
                 f"shape {list(joined.shape)} and {list(target.shape)}; give an example like these."
             )
+        if not torch.is_autocast_enabled(joined.device.type):
+            joined = joined.to(self.weight.dtype)  # a network may have autocast for itself
         if self.channel_dim != 1 or self.dims == 2:
-            return F.linear(joined, self.weight)
+            return F.linear(joined, self.weight).to(target.dtype)
         convolve = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[self.dims]
-        return convolve(resized(joined, target.shape[2:]), self.weight)
+        return convolve(resized(joined, target.shape[2:]), self.weight).to(target.dtype)
 
 
 def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
