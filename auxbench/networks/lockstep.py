@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from auxbench.data.seeds import RNGState
-from auxbench.errors import UsageError, suggestion
+from auxbench.errors import UsageError, reason, suggestion
 from auxbench.networks.exported import evaluation
 from auxbench.networks.strand import Strand
 
@@ -62,8 +62,9 @@ class Chain:
     def shapes(self, arguments: Arguments) -> list[torch.Size]:
         """The shapes of the blocks' outputs, by a pass in evaluation mode that changes nothing.
 
-        Errors: `UsageError` for blocks that do not run once each in their order, for outputs that
-        are not tensors with a batch and channels, and for those that are changed in place later.
+        Errors: `UsageError` for a network that does not run on these arguments, for blocks that do
+        not run once each in their order, for outputs that are not tensors with a batch and
+        channels, and for those that are changed in place later.
         """
         seen: list[tuple[int, Any, int]] = []
 
@@ -72,7 +73,13 @@ class Chain:
 
         device = next((part.device for part in self.network.parameters()), "cpu")
         with self.hooked(watch), evaluation(self.network), RNGState(device).replay():
-            self.network(*arguments[0], **arguments[1])
+            try:
+                self.network(*arguments[0], **arguments[1])
+            except Exception as error:  # whatever the network raises
+                raise UsageError(
+                    f"{self.label} does not run on the example ({type(error).__name__}: "
+                    f"{reason(error)}); give an input as in training, on the network's device."
+                ) from error
         order = [block for block, *_ in seen]
         for block, name in enumerate(self.names):
             if (times := order.count(block)) != 1:

@@ -634,6 +634,14 @@ def test_sequences_of_other_lengths_and_other_kinds_of_features_are_refused() ->
     assert linked(inputs((4, 9)))[1].shape == (8, 6, 5)
 
 
+@pytest.mark.parametrize("example", ["x", inputs((3,)), (inputs(), 1)])
+def test_an_example_that_a_network_cannot_read_is_refused(example: Any) -> None:
+    words = r"the primary network does not run on the example \((Type|Runtime)Error: "
+    with pytest.raises(UsageError, match=words) as error:
+        auxbench.branches(twins(), MLP_BLOCKS, example, steps=STEPS)
+    assert "\n" not in str(error.value)
+
+
 def test_features_unlike_the_example_are_refused() -> None:
     networks = [nn.Sequential(nn.Identity(), nn.LazyLinear(2)) for _ in range(2)]
     linked = auxbench.branches(networks, ["0"], inputs(), steps=STEPS)
