@@ -45,19 +45,24 @@ class Chain:
 
     def blocks(self) -> list[nn.Module]:
         """The modules of these names, as they are now."""
-        known = dict(self.network.named_modules(remove_duplicate=False))
-        known.pop("")
-        for name in self.names:
-            if name not in known:
-                hint = suggestion(name, known)
-                if not hint.startswith("did you"):
-                    hint = suggestion(name, [other for other in known if "." not in other])
-                raise UsageError(f"{self.label} has no block '{name}'; {hint}")
-        blocks = [known[name] for name in self.names]
+        blocks = [self._block(name) for name in self.names]
         for number, block in enumerate(blocks):
             if any(block is other for other in blocks[:number]):
                 raise UsageError(f"block '{self.names[number]}' of {self.label} is named twice.")
         return blocks
+
+    def _block(self, name: str) -> nn.Module:
+        try:
+            if name:  # the empty one is the network
+                return self.network.get_submodule(name)
+        except AttributeError:
+            pass
+        known = dict(self.network.named_modules(remove_duplicate=False))
+        known.pop("")
+        hint = suggestion(name, known)
+        if not hint.startswith("did you"):
+            hint = suggestion(name, [other for other in known if "." not in other])
+        raise UsageError(f"{self.label} has no block '{name}'; {hint}")
 
     def shapes(self, arguments: Arguments) -> list[torch.Size]:
         """The shapes of the blocks' outputs, by a pass in evaluation mode that changes nothing.

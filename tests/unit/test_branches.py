@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import doctest
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -455,6 +457,24 @@ def test_an_error_in_a_network_ends_them_all() -> None:
         linked(inputs())
 
 
+def test_features_are_freed_with_the_outputs() -> None:
+    linked = linked_mlps(3)
+    features: list[weakref.ref[Tensor]] = []
+    for network in linked.networks:
+        network.second.register_forward_hook(
+            lambda module, args, output: features.append(weakref.ref(output))
+        )
+    linked(inputs())
+    gc.collect()
+    gc.disable()  # a cycle of references would keep them until the next collection
+    try:
+        linked.search(lambda: squares(linked(inputs())))
+        torch.stack(squares(linked(inputs()))).sum().backward()
+        assert [feature() for feature in features[3:]] == [None] * 6
+    finally:
+        gc.enable()
+
+
 def test_parameters_can_be_replaced_in_a_call() -> None:
     linked = linked_mlps()
     zeros = {name: torch.zeros_like(part) for name, part in linked.named_parameters()}
@@ -585,6 +605,7 @@ def twins(make: Make = MLP) -> list[nn.Module]:
             {},
             "primary network has no block 'secnd'; did you mean 'second'",
         ),
+        (twins(), [""], {}, "the primary network has no block ''"),
         (twins(), ["zzz"], {}, "no block 'zzz'; choose one of drop, first, head, second, third"),
         (twins(), [["first"], ["nope"]], {}, "auxiliary network 1 has no block 'nope'"),
         (twins(), ["first", "first"], {}, "block 'first' of the primary network is named twice"),
