@@ -687,6 +687,14 @@ def test_losses_that_do_not_depend_on_links_are_refused(wrong: str) -> None:
     assert not any(logits.requires_grad for logits in linked.logits.values())
 
 
+def test_a_search_by_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    linked = linked_mlps()
+    with pytest.raises(UsageError, match="joins 2 processes"):
+        linked.search(lambda: squares(linked(inputs())))
+
+
 def test_losses_that_are_no_numbers_end_the_search() -> None:
     linked = linked_mlps()
     before = linked.strengths()
