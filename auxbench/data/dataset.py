@@ -132,7 +132,7 @@ class Dataset(ABC):
     Construction must be cheap: only `prepare` and `samples` access the data.
     """
 
-    licence: ClassVar[str]
+    licence: str
     extra: ClassVar[str] = ""
     backbone: str = "resnet18"
     size: tuple[int, int] = (0, 0)
@@ -146,6 +146,13 @@ class Dataset(ABC):
     @abstractmethod
     def tiny(cls) -> Dataset:
         """A variant with about sixteen samples that needs no files, for tests and estimates."""
+
+    def small(self) -> Dataset:
+        """A variant with about sixteen samples that has this one's tasks, for estimates.
+
+        It is the tiny one, unless the tasks depend on the data.
+        """
+        return type(self).tiny()
 
     @abstractmethod
     def prepare(self) -> None:
