@@ -105,15 +105,16 @@ def run(
 ) -> pandas.DataFrame:
     """Carry out a study and return one row per run, those recorded before included.
 
-    `dataset` is text as on the command line, or an `ArrayDataset` of your own. The words are those of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
-    `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
-    process of its own, `jobs` of them at a time with `threads` threads each and `workers` more that
-    prepare its batches, and its record is kept in the folder `results`; with `keep_weights` also
-    the weights of its deployed network, for `auxbench deploy`. A run is ended that takes
-    longer than `timeout` in all or than `stall` without a step ("2h", "90"), or more `memory`
-    ("4GB"). `shard` "2/5" is the second of five parts of the study. `executor` is 'local', 'ray'
-    (at `address`) or 'slurm', with options of its own. `keep_predictions` test samples of a run are
-    kept as pictures beside its record, for tasks that predict maps.
+    `dataset` is text as on the command line, or an `ArrayDataset` of your own. The words are those
+    of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`, `pretrained`,
+    `weights`, `head`, and single values of the budget such as `steps`. Every run is a process of
+    its own, `jobs` of them at a time with `threads` threads each and `workers` more that prepare
+    its batches, and its record is kept in the folder `results`; with `keep_weights` also the
+    weights of its deployed network, for `auxbench deploy`. A run is ended that takes longer than
+    `timeout` in all or than `stall` without a step ("2h", "90"), or more `memory` ("4GB"). `shard`
+    "2/5" is the second of five parts of the study. `executor` is 'local', 'ray' (at `address`) or
+    'slurm', with options of its own. `keep_predictions` test samples of a run are kept as pictures
+    beside its record, for tasks that predict maps.
     Errors: `UsageError` for what cannot be carried out as asked; a run that fails leaves a record
     instead.
     """

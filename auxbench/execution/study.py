@@ -84,7 +84,7 @@ class Study:
         _recipe(budget, changes)  # refuses wrong values
         defaults = {k: v for k, v in changes.items() if k in TRAINING.values() and v is not None}
         recipe = _recipe(budget, {k: v for k, v in changes.items() if k not in defaults})
-        wanted = seeds_of(seeds)
+        wanted, sets = seeds_of(seeds), _words(texts(dataset), "dataset")
         if pretrained and weights:
             raise UsageError(f"weights '{weights}' contradict --pretrained; leave one of them out.")
         cells = [

@@ -86,10 +86,12 @@ def natural(word: Word, found: Array) -> Array:
     if found.dtype.kind not in "iub" or word.kind == "classes":
         return found
     if word.kind == "depth":
-        return found * word.options.get("unit", MILLIMETRES)
+        metres: Array = found * word.options.get("unit", MILLIMETRES)
+        return metres
     top = 65535 if found.dtype.itemsize > 1 else 255
     if word.kind == "map":
-        return found / top
+        shares: Array = found / top
+        return shares
     vectors: Array = found / top * 2 - 1  # a normal without a label is stored as black or as grey
     known = found.any(-1) & (np.square(vectors).sum(-1) > 0.25)
     result: Array = np.where(known[..., None], vectors, 0)
