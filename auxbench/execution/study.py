@@ -89,9 +89,7 @@ class Study:
             raise UsageError(f"weights '{weights}' contradict --pretrained; leave one of them out.")
         cells = [
             (problem, where, net, method)
-            for problem, where in _problems(
-                _words(texts(dataset), "dataset"), recipe, primary, auxiliary
-            )
+            for problem, where in _problems(sets, recipe, primary, auxiliary)
             for net in _backbones(problem[0] + where, recipe, backbone, pretrained or bool(weights))
             for method in _methods(_words(methods, "methods"), problem, recipe, defaults)
         ]
@@ -245,7 +243,7 @@ def _text(entry: str | Dataset) -> str:
     if isinstance(entry, str):
         return entry
     from auxbench.data.own.array_dataset import ArrayDataset
-    from auxbench.data.own.saved import kept
+    from auxbench.data.own.kept import kept
 
     if isinstance(entry, ArrayDataset):
         return kept(entry)

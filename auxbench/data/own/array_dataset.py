@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from auxbench.data.own.dealing import SPLITS, codes, deal, refuse_twins, togethe
 from auxbench.data.own.labels import of_classes, targets
 from auxbench.data.own.pictures import Array, array_of, planes
 from auxbench.data.own.samples import OwnSamples, fitted, fitted_map, scales_of, small
+from auxbench.data.own.saved import save
 from auxbench.data.own.words import NAME
 from auxbench.errors import UsageError, suggestion
 
@@ -118,7 +120,10 @@ class ArrayDataset(Dataset):
                 )
             self.arrays[task] = targets(task, kind, labels, picture, sample)
         self.split = None if split is None else codes(_one_each(split, len(found), "split"), sample)
-        self.groups = None if groups is None else _one_each(groups, len(found), "groups")
+        self.groups: Array | None = None
+        if groups is not None:
+            named_groups = _one_each(groups, len(found), "groups")
+            self.groups = np.unique(named_groups, return_inverse=True)[1]
         if picture is None:
             self.backbone, self.features = "mlp", found.shape[1]
         else:
@@ -155,6 +160,26 @@ class ArrayDataset(Dataset):
 
     def identity(self) -> dict[str, Any]:
         return {"digest": self.digest(), "form": VERSION}
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the data into a new folder, for `--dataset folder:data=FOLDER`; return the folder.
+
+        Errors: `UsageError` for a folder that is not empty or cannot be written, and for task kinds
+        of the user's own, which only Python code can hold.
+        """
+        head = {
+            "name": self.name,
+            "about": self.about,
+            "primary": self.primary,
+            "auxiliaries": list(self.auxiliaries),
+            "augment": self.augment,
+            "standardise": self.standardise,
+            "duplicates": self.duplicates,
+        }
+        extra = {"split": self.split, "group": self.groups}
+        given = {name: array for name, array in extra.items() if array is not None}
+        save(Path(folder), head, self.kinds, self.arrays, given)
+        return Path(folder)
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits of a hash of everything that can affect a result."""

@@ -129,6 +129,6 @@ def refuse_twins(split: Codes, same: npt.NDArray[Any], what: str, place: Place) 
     first, second = sorted((int(order[pairs[0]]), int(order[pairs[0] + 1])))
     more = f" ({len(pairs) - 1} more such samples)" if len(pairs) > 1 else ""
     raise UsageError(
-        f"{place(second)}: it has {what} of the sample at {place(first)}, which is in another "
+        f"{place(second)}: it has {what} of {place(first)}, which is in another "
         f"split{more}; remove one of them, or put both into the same split."
     )
