@@ -183,16 +183,13 @@ class ArrayDataset(Dataset):
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits of a hash of everything that can affect a result."""
-        total = hashlib.sha256(repr((self.augment, self.standardise)).encode())
+        facts = {n: (type(k).__name__, k.names, k.outputs) for n, k in self.kinds.items()}
+        total = hashlib.sha256(repr((facts, self.augment, self.standardise)).encode())
         extra = {"split": self.split, "groups": self.groups}
         for name, array in {**self.arrays, **extra}.items():
             if array is not None:
                 total.update(f"{name} {array.dtype} {array.shape}".encode())
-                total.update(
-                    np.ascontiguousarray(array).data
-                    if array.dtype.kind != "O"
-                    else repr(array.tolist()).encode()
-                )
+                total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()[:16]
 
     @cached_property

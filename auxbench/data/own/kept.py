@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -22,7 +23,9 @@ def kept(dataset: ArrayDataset) -> str:
     name = dataset.name or f"data-{digest[:8]}"
     if not known.NAME.fullmatch(name):
         raise UsageError(f"the data set cannot be called '{name}'; use letters, digits, - and _.")
-    folder = known.home() / "arrays" / f"{name}-{digest}"
+    head = repr((dataset.primary, dataset.auxiliaries, dataset.about, dataset.duplicates))
+    told = hashlib.sha256(head.encode()).hexdigest()[:8]
+    folder = known.home() / "arrays" / f"{name}-{digest}-{told}"
     if not (folder / FILE).is_file():
         folder.parent.mkdir(exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=folder.parent))

@@ -111,7 +111,7 @@ def fitted(picture: Bytes, side: int) -> tuple[Bytes, View]:
     if (height, width) == (side, side):
         return picture, view
     out = torch.empty(len(picture), side, side)
-    smooth(torch.from_numpy(np.require(picture, requirements="CW")), view, out=out)
+    smooth(torch.from_numpy(np.require(picture, requirements=("C", "W"))), view, out=out)
     return out.round().clamp(0, 255).byte().numpy(), view
 
 
@@ -119,7 +119,9 @@ def fitted_map(kind: Kind, target: Array, view: View) -> Array:
     """The target of one sample, a map, seen through the view of its picture."""
     if target.shape[-2:] == view.size:
         return target
-    seen: Array = kind.seen(torch.from_numpy(np.require(target, requirements="CW")), view).numpy()
+    seen: Array = kind.seen(
+        torch.from_numpy(np.require(target, requirements=("C", "W"))), view
+    ).numpy()
     return seen
 
 

@@ -54,6 +54,9 @@ class Source:
         """The names of all files that hold samples."""
         raise NotImplementedError
 
+    def look(self) -> None:
+        """Look whether all files are there; errors: `UsageError` for the first that is not."""
+
     def picture(self, row: int) -> npt.NDArray[np.uint8]:
         """The picture of a sample, [C, H, W]."""
         raise NotImplementedError
@@ -106,11 +109,10 @@ class OfTable(Source):
         assert described.table is not None
         self.table = described.table
         self.count = len(self.table.lines)
+        self.look()
         vectors = []
         for name, word in described.columns.items():
             cells = self.table.cells[name]
-            if word.is_file:
-                self._check_files(name, cells)
             if word.kind == "class":
                 names = word.options.get("names") or _sorted({cell for cell in cells if cell})
                 if len(names) < 2:
@@ -155,6 +157,11 @@ class OfTable(Source):
         if not cell:
             return None
         return map_of(self.described.folder / cell, self.table.place(row))
+
+    def look(self) -> None:
+        for name, word in self.described.columns.items():
+            if word.is_file:
+                self._check_files(name, self.table.cells[name])
 
     def _check_files(self, name: str, cells: tuple[str, ...]) -> None:
         """Refuse files that are missing, outside of the folder, or of two samples."""

@@ -47,6 +47,7 @@ def digest_of(source: Source) -> str:
     try:
         files = digest.contents(described.folder, source.files())
     except OSError as error:
+        source.look()  # says which line names a file that is gone
         raise UsageError(
             f"'{error.filename}' cannot be read ({reason(error)}); correct '{described.folder}'."
         ) from None
