@@ -29,7 +29,7 @@ from auxbench.data.own import known
 from auxbench.data.own.array_dataset import VERSION
 from auxbench.data.own.dealing import SPLITS, deal
 from auxbench.data.own.opened import opened
-from auxbench.data.own.samples import OwnSamples, scales_of, small
+from auxbench.data.own.samples import OwnSamples, scales_of, small, told
 from auxbench.data.own.source import Source
 from auxbench.data.own.stored import digest_of, stored
 from auxbench.data.own.table import Described, read
@@ -139,6 +139,11 @@ class Folder(Dataset):
         scales = scales_of(arrays, parts["train"], self.tasks) if standardise else {}
         mirror = self.described.augment
         return OwnSamples(arrays, parts[split], self.tasks, mirror, scales, marks)
+
+    def scaling(self) -> dict[str, dict[str, list[float]]]:
+        samples = self.samples("train")
+        assert isinstance(samples, OwnSamples)
+        return told(samples.scales)
 
 
 def _described(data: str, name: str) -> Described:

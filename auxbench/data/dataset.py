@@ -182,6 +182,13 @@ class Dataset(ABC):
         """
         return {}
 
+    def scaling(self) -> dict[str, dict[str, list[float]]]:
+        """Mean and deviation by which numbers were standardised, of tasks and of 'inputs'.
+
+        For users of a deployed network; empty if all is in its own unit or the file says otherwise.
+        """
+        return {}
+
     def narrow(self, tasks: Sequence[Task]) -> None:
         """Keep only these tasks, to save the time of decoding labels that are not used."""
         self.tasks = {task.name: task for task in tasks}

@@ -484,3 +484,14 @@ def test_a_subclass_is_a_registered_data_set(tmp_path: Path) -> None:
     finally:
         DATASETS._files.pop(name)
         DATASETS._parts.pop(name)
+
+
+def test_a_deployed_network_can_be_used_in_the_units_of_the_data() -> None:
+    _own.vectors(Path("table"))
+    dataset = opened("folder:data=table")
+    scaling = dataset.scaling()
+    assert sorted(scaling) == ["inputs", "weight"]
+    batch, weight = everything(dataset, "test"), scaling["weight"]
+    values = batch.targets["weight"][:, 0] * weight["deviation"][0] + weight["mean"][0]
+    sizes = batch.inputs[:, 1] * scaling["inputs"]["deviation"][1] + scaling["inputs"]["mean"][1]
+    assert np.allclose(values, 100 + 50 * sizes, atol=1e-2)

@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 from auxbench.data.arrays import INPUTS
-from auxbench.data.dataset import Dataset, Indices, Samples, Task, named
+from auxbench.data.dataset import Dataset, Samples, named
 from auxbench.data.kinds import Kind
+from auxbench.data.own.checks import check_kind, refuse_unseen, roles
 from auxbench.data.own.dealing import SPLITS, codes, deal, refuse_twins, together
-from auxbench.data.own.labels import of_classes, targets
+from auxbench.data.own.labels import targets
 from auxbench.data.own.pictures import Array, array_of, planes
-from auxbench.data.own.samples import OwnSamples, fitted, fitted_map, scales_of, small
+from auxbench.data.own.samples import OwnSamples, fitted, fitted_map, scales_of, small, told
 from auxbench.data.own.saved import save
-from auxbench.data.own.words import NAME
-from auxbench.errors import UsageError, suggestion
+from auxbench.errors import UsageError
 
 VERSION = 1  # raise it with anything that changes a pixel, a label or a split
 
@@ -161,6 +160,11 @@ class ArrayDataset(Dataset):
     def identity(self) -> dict[str, Any]:
         return {"digest": self.digest(), "form": VERSION}
 
+    def scaling(self) -> dict[str, dict[str, list[float]]]:
+        samples = self.samples("train")
+        assert isinstance(samples, OwnSamples)
+        return told(samples.scales)
+
     def save(self, folder: str | Path) -> Path:
         """Write the data into a new folder, for `--dataset folder:data=FOLDER`; return the folder.
 
@@ -231,48 +235,6 @@ class ArrayDataset(Dataset):
 def sample(row: int) -> str:
     """The place of a sample in arrays, for errors."""
     return f"sample {row}"
-
-
-def roles(
-    tasks: Mapping[str, Task], primary: str | None, auxiliaries: Sequence[str] | None
-) -> tuple[str, tuple[str, ...]]:
-    """The primary task and the auxiliaries; errors: `UsageError` for unknown names."""
-    first = next(iter(tasks)) if primary is None else primary
-    others = [name for name in tasks if name != first] if auxiliaries is None else auxiliaries
-    for name in (first, *others):
-        if name not in tasks:
-            raise UsageError(f"no task is called '{name}'; {suggestion(name, tasks)}")
-    return first, tuple(others)
-
-
-def check_kind(name: str, kind: Kind, pictures: bool) -> None:
-    """Refuse names that a network cannot use, and maps without pictures."""
-    if not isinstance(kind, Kind):
-        raise UsageError(
-            f"the kind of task '{name}' is {kind!r}; give one such as auxbench.Label(5)."
-        )
-    if not NAME.fullmatch(name) or name == INPUTS or hasattr(nn.ModuleDict, name):
-        raise UsageError(f"a task cannot be called '{name}', which networks use; rename it.")
-    if kind.dense and not pictures:
-        raise UsageError(f"task '{name}' has maps, which need pictures as inputs, not vectors.")
-
-
-def refuse_unseen(
-    arrays: Mapping[str, Array], tasks: Mapping[str, Task], split: Indices | Array, place: Any
-) -> None:
-    """Refuse classes of whole samples that are tested but never trained."""
-    for name, task in tasks.items():
-        if not of_classes(task.kind) or task.dense:
-            continue
-        values = np.asarray(arrays[name])
-        trained = set(np.unique(values[split == 0]).tolist()) | {-1}
-        for row in np.flatnonzero(split > 0).tolist():
-            if int(values[row]) not in trained:
-                called = task.kind.called(int(values[row]))
-                raise UsageError(
-                    f"{place(row)}: class '{called}' of '{name}' is in {SPLITS[split[row]]} but "
-                    "not in train; move some of its samples there, or leave the label out."
-                )
 
 
 def _inputs(found: Array) -> Array:

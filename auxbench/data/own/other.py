@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from auxbench.data.kinds import Kind, Label, Number
-from auxbench.data.own.array_dataset import ArrayDataset, check_kind
+from auxbench.data.own.array_dataset import ArrayDataset
+from auxbench.data.own.checks import check_kind
 from auxbench.data.own.dealing import SPLITS
 from auxbench.data.own.labels import empty, targets
 from auxbench.data.own.pictures import Array, array_of, planes
@@ -44,9 +45,9 @@ def from_torch(
     >>> from torch.utils.data import TensorDataset
     >>> numbers = arange(20.0)
     >>> rows = TensorDataset(numbers[:, None], 2 * numbers, (numbers > 9).long())
-    >>> made = from_torch(rows, 0, {"double": (1, Number()), "large": (2, Label(2))}, name="rows")
+    >>> made = from_torch(rows, 0, {"twice": (1, Number()), "large": (2, Label(2))}, name="rows")
     >>> made.primary, len(made.samples("test"))
-    ('double', 5)
+    ('twice', 5)
     """
     parts = _parts(dataset, options)
     total = sum(map(len, parts.values()))

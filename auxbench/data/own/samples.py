@@ -94,11 +94,19 @@ def scales_of(
         values = arrays[name][rows].astype(np.float64)
         known = ~np.isnan(values)
         count = known.sum(0, keepdims=True).clip(min=1)
-        mean = np.where(known, values, 0).sum(0, keepdims=True) / count
+        mean: Array = np.where(known, values, 0).sum(0, keepdims=True) / count
         squares = np.where(known, values - mean, 0) ** 2
         deviation = np.sqrt(squares.sum(0, keepdims=True) / count)
         found[name] = mean, np.where(deviation > 1e-12, deviation, 1)
     return found
+
+
+def told(scales: Mapping[str, tuple[Array, Array]]) -> dict[str, dict[str, list[float]]]:
+    """Means and deviations as lists, JSON-able."""
+    return {
+        name: {"mean": mean.reshape(-1).tolist(), "deviation": deviation.reshape(-1).tolist()}
+        for name, (mean, deviation) in scales.items()
+    }
 
 
 def fitted(picture: Bytes, side: int) -> tuple[Bytes, View]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from auxbench.data.dataset import Task, named
 from auxbench.data.kinds import Kind
-from auxbench.data.own.array_dataset import check_kind, refuse_unseen
+from auxbench.data.own.checks import check_kind, refuse_unseen
 from auxbench.data.own.dealing import Codes, codes
 from auxbench.data.own.labels import targets
 from auxbench.data.own.made import MILLIMETRES, kind_of
