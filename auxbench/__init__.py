@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from auxbench.data.dataset import Batch as Batch
     from auxbench.data.dataset import Dataset as Dataset
     from auxbench.data.dataset import Samples as Samples
+    from auxbench.data.kinds import Classes as Classes
+    from auxbench.data.kinds import Depth as Depth
+    from auxbench.data.kinds import Label as Label
+    from auxbench.data.kinds import Map as Map
+    from auxbench.data.kinds import Normals as Normals
+    from auxbench.data.kinds import Number as Number
+    from auxbench.data.own.array_dataset import ArrayDataset as ArrayDataset
+    from auxbench.data.own.other import from_huggingface as from_huggingface
+    from auxbench.data.own.other import from_torch as from_torch
     from auxbench.methods._linked.own import (  # type: ignore[import-not-found]
         branches as branches,
     )
@@ -41,19 +50,28 @@ if TYPE_CHECKING:
 _HOMES = {
     "Architecture": "training.architecture",
     "Balance": "training.balance",
+    "ArrayDataset": "data.own.array_dataset",
     "Balancer": "training.balancer",
     "Batch": "data.dataset",
     "Builder": "networks.builder",
+    "Classes": "data.kinds",
     "Context": "training.context",
     "DATASETS": "spec.registry",
     "Dataset": "data.dataset",
+    "Depth": "data.kinds",
     "GradientBalancer": "training.balancer",
+    "Label": "data.kinds",
     "METHODS": "spec.registry",
+    "Map": "data.kinds",
     "Network": "networks.builder",
+    "Normals": "data.kinds",
+    "Number": "data.kinds",
     "Phase": "training.phase",
     "Samples": "data.dataset",
     "Signals": "training.signals",
     "branches": "methods._linked.own",
+    "from_huggingface": "data.own.other",
+    "from_torch": "data.own.other",
     "load": "stats.loaded",
 }
 __all__ = ["__version__", "run", "tune", *_HOMES]
@@ -72,7 +90,7 @@ def __getattr__(name: str) -> Any:
 
 def run(
     methods: str | Sequence[str],
-    dataset: str | Sequence[str],
+    dataset: str | Dataset | Sequence[str | Dataset],
     *,
     results: str | Path = "results/local",
     device: str = "auto",
@@ -94,15 +112,16 @@ def run(
 ) -> pandas.DataFrame:
     """Carry out a study and return one row per run, those recorded before included.
 
-    The words are those of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
-    `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
-    process of its own, `jobs` of them at a time with `threads` threads each and `workers` more that
-    prepare its batches, and its record is kept in the folder `results`; with `keep_weights` also
-    the weights of its deployed network, for `auxbench deploy`. A run is ended that takes
-    longer than `timeout` in all or than `stall` without a step ("2h", "90"), or more `memory`
-    ("4GB"). `shard` "2/5" is the second of five parts of the study. `executor` is 'local', 'ray'
-    (at `address`) or 'slurm', with options of its own. `keep_predictions` test samples of a run are
-    kept as pictures beside its record, for tasks that predict maps.
+    `dataset` is text as on the command line, or an `ArrayDataset` of your own. The words are those
+    of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`, `pretrained`,
+    `weights`, `head`, and single values of the budget such as `steps`. Every run is a process of
+    its own, `jobs` of them at a time with `threads` threads each and `workers` more that prepare
+    its batches, and its record is kept in the folder `results`; with `keep_weights` also the
+    weights of its deployed network, for `auxbench deploy`. A run is ended that takes longer than
+    `timeout` in all or than `stall` without a step ("2h", "90"), or more `memory` ("4GB"). `shard`
+    "2/5" is the second of five parts of the study. `executor` is 'local', 'ray' (at `address`) or
+    'slurm', with options of its own. `keep_predictions` test samples of a run are kept as pictures
+    beside its record, for tasks that predict maps.
     Errors: `UsageError` for what cannot be carried out as asked; a run that fails leaves a record
     instead.
     """
@@ -110,7 +129,7 @@ def run(
     from auxbench.execution.fastest import resolved
     from auxbench.execution.limits import Limits
     from auxbench.execution.resources import Resources, options_of
-    from auxbench.execution.study import Study
+    from auxbench.execution.study import Study, texts
     from auxbench.records.predictions import checked
     from auxbench.records.store import Store
     from auxbench.stats import frame
@@ -129,8 +148,9 @@ def run(
         keep_weights,
     )
     store = Store(results)
-    words = resolved(methods, dataset, words, resources, store)
-    study = Study.of(methods, dataset, **words).shard(shard)
+    named = texts(dataset)
+    words = resolved(methods, named, words, resources, store)
+    study = Study.of(methods, named, **words).shard(shard)
     store.prepare()
     carry_out(study, store, resources, retry=retry, quiet=quiet)
     wanted = {run.id for run in study.runs}
@@ -139,7 +159,7 @@ def run(
 
 def tune(
     methods: str | Sequence[str],
-    dataset: str | Sequence[str],
+    dataset: str | Dataset | Sequence[str | Dataset],
     *,
     trials: int = 8,
     tuning_seeds: int = 2,
@@ -161,17 +181,18 @@ def tune(
     from auxbench.execution.executor import carry_out
     from auxbench.execution.fastest import resolved
     from auxbench.execution.resources import Resources
+    from auxbench.execution.study import texts
     from auxbench.execution.tuning import tune as search
     from auxbench.records.store import Store
     from auxbench.stats import frame
 
     resources = Resources.of(words)
-    store = Store(results)
-    words = resolved(methods, dataset, words, resources, store)
+    store, named = Store(results), texts(dataset)
+    words = resolved(methods, named, words, resources, store)
     store.prepare()
     _, study = search(
         methods,
-        dataset,
+        named,
         results,
         trials=trials,
         tuning_seeds=tuning_seeds,

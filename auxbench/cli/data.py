@@ -29,6 +29,7 @@ def data() -> None:
 @format_option
 def list_(style: str) -> None:
     """List the data sets, their layouts, and what is prepared in the cache folder."""
+    from auxbench.data.own import known as known_folders
     from auxbench.data.prepared import recognise as layouts
     from auxbench.report.tables import Column, Table, render
 
@@ -50,6 +51,9 @@ def list_(style: str) -> None:
         if not known:
             ready, licence = f"auxbench data fetch {name}", layouts.licence(name)
             rows.append({"name": name, "ready": ready, "licence": licence})
+    for name in known_folders.names():
+        row = {"name": f"folder:name={name}", "ready": str(known_folders.place_of(name))}
+        rows.append({**row, "licence": "yours"})
     notes = ("auxbench data check DIR says which layout a folder has, and whether it is complete.",)
     click.echo(render([Table("", columns, rows, notes)], style), nl=False)
 
@@ -61,11 +65,14 @@ def list_(style: str) -> None:
 @format_option
 def check(folder: Path, dataset: str | None, every: bool, style: str) -> int:
     """Identify and validate the data set in FOLDER; say where to get what is missing."""
+    from auxbench.data.own.table import is_own
     from auxbench.data.prepared.form import MARKER
     from auxbench.report.tables import Column, Table, render
 
     if (folder / MARKER).is_file():
         title, findings, tail = _check_prepared(folder)
+    elif dataset is None and is_own(folder):
+        title, findings, tail = _check_own(folder)
     else:
         title, findings, tail = _check_layout(folder, dataset, every)
     columns = (
@@ -234,6 +241,13 @@ def _check_prepared(folder: Path) -> tuple[str, list[Finding], tuple[str, ...]]:
     counts = ", ".join(f"{count} {split}" for split, count in prepared.counts.items())
     title = f"{folder}: {dataset}, prepared from the layout {layout}, {counts}"
     return title, list(prepared.verify()), ()
+
+
+def _check_own(folder: Path) -> tuple[str, list[Finding], tuple[str, ...]]:
+    from auxbench.data.own.review import review
+
+    title, findings = review(folder)
+    return title, findings, (f"auxbench run --dataset folder:data={folder} uses it.",)
 
 
 def _check_layout(

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from auxbench.data.dataset import make_dataset
+from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError, suggestion
@@ -30,6 +30,8 @@ from auxbench.spec.registry import DATASETS
 from auxbench.spec.run import Run
 from auxbench.spec.study import CHANGES, Words, seeds_of
 from auxbench.training.chain import make_balancers
+
+Data = Words | Dataset | Sequence[str | Dataset]
 
 WEIGHTLESS = "no weights were kept"  # why a run is carried out again, for its weights
 
@@ -56,7 +58,7 @@ class Study:
     def of(
         cls,
         methods: Words,
-        dataset: Words,
+        dataset: Data,
         *,
         backbone: Words | None = None,
         primary: str | None = None,
@@ -70,9 +72,9 @@ class Study:
     ) -> Study:
         """Resolve names, options and tasks; lists may be given as text with commas.
 
-        By default every data set chooses its own backbone. `seeds` are read by `seeds_of`,
-        `weights` is a file with initial weights of the backbone, and `head` is for tasks that
-        predict maps.
+        A data set is named, or is an `ArrayDataset`; by default it chooses its own backbone.
+        `seeds` are read by `seeds_of`, `weights` is a file with initial weights of the backbone,
+        and `head` is for tasks that predict maps.
 
         `changes` replace single values of the budget, which is then marked with a star. Changes of
         the learning rate, weight decay, schedule and optimizer apply to the entries that do not set
@@ -82,12 +84,12 @@ class Study:
         _recipe(budget, changes)  # refuses wrong values
         defaults = {k: v for k, v in changes.items() if k in TRAINING.values() and v is not None}
         recipe = _recipe(budget, {k: v for k, v in changes.items() if k not in defaults})
-        wanted = seeds_of(seeds)
+        wanted, sets = seeds_of(seeds), _words(texts(dataset), "dataset")
         if pretrained and weights:
             raise UsageError(f"weights '{weights}' contradict --pretrained; leave one of them out.")
         cells = [
             (problem, where, net, method)
-            for problem, where in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
+            for problem, where in _problems(sets, recipe, primary, auxiliary)
             for net in _backbones(problem[0] + where, recipe, backbone, pretrained or bool(weights))
             for method in _methods(_words(methods, "methods"), problem, recipe, defaults)
         ]
@@ -225,3 +227,25 @@ def _words(given: Words, what: str, empty: bool = False) -> list[str]:
     if not (entries or empty):
         raise UsageError(f"{what} is empty; name at least one.")
     return entries
+
+
+def texts(data: Data) -> Words:
+    """Data sets as text; one in memory is kept in the cache folder, for other processes.
+
+    Errors: `UsageError` for an object that is no `ArrayDataset`.
+    """
+    if isinstance(data, str):
+        return data
+    return [_text(entry) for entry in ([data] if isinstance(data, Dataset) else data)]
+
+
+def _text(entry: str | Dataset) -> str:
+    if isinstance(entry, str):
+        return entry
+    from auxbench.data.own.array_dataset import ArrayDataset
+    from auxbench.data.own.kept import kept
+
+    if isinstance(entry, ArrayDataset):
+        return kept(entry)
+    name = type(entry).__name__
+    raise UsageError(f"dataset is a {name}; give an ArrayDataset, or the name of a data set.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from auxbench.data.own import known
 from auxbench.report.catalogue import Entry, entries
 from auxbench.report.cite import citations
 from auxbench.report.method import needs, tidy
@@ -65,7 +66,7 @@ def _measured(entry: Entry) -> dict[str, Any]:
 
 
 def datasets() -> Table:
-    """All registered data sets, without importing them."""
+    """All registered data sets, without importing them, and the known folders of own data."""
     columns = (
         Column("name", "data set"),
         Column("summary", "what it is"),
@@ -83,6 +84,9 @@ def datasets() -> Table:
                 "extra": f"pip install 'auxbench[{extra}]'" if extra else "",
             }
         )
+    for name in known.names():
+        facts = {"summary": f"Your own data in '{known.place_of(name)}'.", "licence": "yours"}
+        rows.append({"name": f"folder:name={name}", **facts, "extra": ""})
     return Table("", columns, rows)
 
 

@@ -1,4 +1,4 @@
-"""The contract of every registered data set, on its tiny variant."""
+"""The contract of every registered data set, on its tiny variant, and of data of one's own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -22,17 +23,37 @@ from auxbench.networks.backbone import resolve
 from auxbench.spec.description import Description
 from auxbench.spec.grammar import Choice, options_of
 from auxbench.spec.registry import DATASETS
+from tests.unit import _own
 
-NAMES = DATASETS.names()
+REGISTERED = DATASETS.names()
+NAMES = [*REGISTERED, *_own.MADE]
 SPLITS = ("train", "validation", "test")
-TASKS = [(name, task) for name in NAMES for task in DATASETS[name].tiny().tasks]
+
+
+def made(name: str) -> Dataset:
+    """A data set of its own: the tiny variant, or one made in a test's way."""
+    dataset: Dataset = _own.MADE[name]() if name in _own.MADE else DATASETS[name].tiny()
+    dataset.prepare()
+    return dataset
 
 
 @cache
 def tiny(name: str) -> Dataset:
-    dataset = DATASETS[name].tiny()
-    dataset.prepare()
-    return dataset
+    return made(name)
+
+
+TASKS = [
+    *((name, task) for name in REGISTERED for task in DATASETS[name].tiny().tasks),
+    *((name, task) for name in _own.MADE for task in _own.TASKS[name]),
+]
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache folder for all, since data sets that are read once are kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUXBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "own-cache"))
+        yield
 
 
 def everything(name: str, split: str) -> Batch:
@@ -65,8 +86,7 @@ def test_no_sample_is_in_two_splits(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_the_other_tasks_a_task_is_the_same(name: str) -> None:
-    narrow = DATASETS[name].tiny()
-    narrow.prepare()
+    narrow = made(name)
     task = narrow.tasks[narrow.primary]
     narrow.narrow([task])
     few, all_of_it = (
@@ -171,7 +191,7 @@ def perfect(task: Task, batch: Batch) -> Tensor:
     return 20.0 * hot.movedim(-1, 1).float()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REGISTERED)
 def test_an_unknown_option_is_refused(name: str) -> None:
     maker = DATASETS[name]
     with pytest.raises(UsageError, match=f"'{name}' has no option 'sidee'"):
@@ -179,7 +199,7 @@ def test_an_unknown_option_is_refused(name: str) -> None:
     assert ("side" in options_of(maker)) == (tiny(name).features == 0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REGISTERED)
 def test_a_card_names_source_and_licence(name: str) -> None:
     about = DATASETS.describe(name)
     assert isinstance(about, Description)
