@@ -23,14 +23,16 @@ from auxbench.records.record import FINAL
 from auxbench.records.store import Store
 from auxbench.spec import study as words
 from auxbench.spec.budget import PROTOCOL, TRAINING, Recipe, budget
+from auxbench.spec.files import Files, all_named, files_of
 from auxbench.spec.grammar import Choice, split_list
 from auxbench.spec.method import Method
 from auxbench.spec.networks import HEAD
-from auxbench.spec.registry import DATASETS
+from auxbench.spec.registry import BACKBONES, DATASETS, METHODS
 from auxbench.spec.run import Run
 from auxbench.spec.study import CHANGES, Words, seeds_of
 from auxbench.training.learner import make_balancers
 
+NAMED_BY = {"methods": METHODS, "dataset": DATASETS, "backbone": BACKBONES}
 WEIGHTLESS = "no weights were kept"  # why a run is carried out again, for its weights
 
 
@@ -70,7 +72,8 @@ class Study:
     ) -> Study:
         """Resolve names, options and tasks; lists may be given as text with commas.
 
-        By default every data set chooses its own backbone. `seeds` are read by `seeds_of`,
+        The path of a Python file stands for the part that it registers: `auxnas+./mine.py`. By
+        default every data set chooses its own backbone. `seeds` are read by `seeds_of`,
         `weights` is a file with initial weights of the backbone, and `head` is for tasks that
         predict maps.
 
@@ -85,11 +88,12 @@ class Study:
         wanted = seeds_of(seeds)
         if pretrained and weights:
             raise UsageError(f"weights '{weights}' contradict --pretrained; leave one of them out.")
+        texts = _parts(methods, "methods")
         cells = [
             (problem, where, net, method)
-            for problem, where in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
+            for problem, where in _problems(_parts(dataset, "dataset"), recipe, primary, auxiliary)
             for net in _backbones(problem[0] + where, recipe, backbone, pretrained or bool(weights))
-            for method in _methods(_words(methods, "methods"), problem, recipe, defaults)
+            for method in _methods(texts, problem, recipe, defaults)
         ]
         head = heads.resolve(head)
         digest = keep(Path(weights)) if weights else ""
@@ -105,6 +109,7 @@ class Study:
                     head=head,
                     weights=digest,
                     where=where,
+                    files=_files(method, problem[0], net),
                 )
                 for seed in wanted
                 for problem, where, net, method in cells
@@ -208,7 +213,7 @@ def _methods(
 def _backbones(dataset: str, recipe: Recipe, backbone: Words | None, pretrained: bool) -> list[str]:
 
     data = make_dataset(dataset, recipe.side)
-    texts = [data.backbone] if backbone is None else _words(backbone, "backbone")
+    texts = [data.backbone] if backbone is None else _parts(backbone, "backbone")
     backbones = [resolve(text, data.features, pretrained) for text in texts]
     _once("backbone", backbones)
     return backbones
@@ -218,6 +223,16 @@ def _once(what: str, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UsageError(f"{what} '{twice[0]}' is named twice; name it once.")
+
+
+def _parts(given: Words, what: str) -> list[str]:
+    """The named parts; what is typed as a path is loaded and replaced by its name."""
+    return all_named(_words(given, what), NAMED_BY[what])
+
+
+def _files(method: str, dataset: str, backbone: str) -> Files:
+    names = [Choice.parse(part).name for part in method.split("+")]
+    return files_of(names, Choice.parse(dataset).name, Choice.parse(backbone).name)
 
 
 def _words(given: Words, what: str, empty: bool = False) -> list[str]:
