@@ -88,11 +88,12 @@ class Study:
         wanted = seeds_of(seeds)
         if pretrained and weights:
             raise UsageError(f"weights '{weights}' contradict --pretrained; leave one of them out.")
+        initial = Path(weights) if weights else pretrained
         texts = _parts(methods, "methods")
         cells = [
             (problem, where, net, method)
             for problem, where in _problems(_parts(dataset, "dataset"), recipe, primary, auxiliary)
-            for net in _backbones(problem[0] + where, recipe, backbone, pretrained or bool(weights))
+            for net in _backbones(problem[0] + where, recipe, backbone, initial)
             for method in _methods(texts, problem, recipe, defaults)
         ]
         head = heads.resolve(head)
@@ -210,7 +211,9 @@ def _methods(
     return methods
 
 
-def _backbones(dataset: str, recipe: Recipe, backbone: Words | None, pretrained: bool) -> list[str]:
+def _backbones(
+    dataset: str, recipe: Recipe, backbone: Words | None, pretrained: bool | Path
+) -> list[str]:
 
     data = make_dataset(dataset, recipe.side)
     texts = [data.backbone] if backbone is None else _parts(backbone, "backbone")

@@ -2,8 +2,8 @@
 
 A result depends on the files of its method, of its data set and of a backbone of the user's own,
 with the helpers next to them that these import, on the version of the package that contains them,
-and on the data themselves. If any of these has changed, the run is stale. Nothing here imports the code that it examines, so that
-boards do not need torch.
+and on the data themselves. If any of these has changed, the run is stale. Nothing here imports the
+code that it examines, so that boards do not need torch.
 """
 
 from __future__ import annotations

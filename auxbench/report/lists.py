@@ -11,7 +11,7 @@ from auxbench.report.method import needs, tidy
 from auxbench.report.tables import Column, Table
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.description import Description
-from auxbench.spec.networks import BACKBONES, HEADS
+from auxbench.spec.networks import HEADS, TESTED
 from auxbench.spec.registry import DATASETS, METHODS
 
 
@@ -103,7 +103,7 @@ def backbones() -> Table:
             "stages": entry.stages,
             "note": entry.note,
         }
-        for entry in BACKBONES
+        for entry in TESTED
     ]
     notes = ("For images, any other timm network that can be cut into blocks works too.",)
     return Table("", columns, rows, notes)

@@ -68,11 +68,8 @@ def add(paths: str | Sequence[str]) -> list[tuple[str, str]]:
 
     Errors: `UsageError` for a file that registers nothing, or that cannot be imported.
     """
-    found = []
-    for path in split_list(paths) if isinstance(paths, str) else paths:
-        for name in kinds_of(Path(path)):
-            found.append((name, REGISTRIES[name].add(Path(path))))
-    return found
+    files = [Path(path) for path in (split_list(paths) if isinstance(paths, str) else paths)]
+    return [(name, REGISTRIES[name].add(file)) for file in files for name in kinds_of(file)]
 
 
 def kinds_of(path: Path) -> list[str]:

@@ -240,8 +240,8 @@ class Registry(Generic[T]):
         found = source.registers(file).get(self._own, [])
         where = " and ".join(f"'{name}' in line {line}" for name, line in found)
         return (
-            f"file '{shown}' registers more than one {self.kind}, {where or 'under one name'}; keep "
-            "one, and give the other a file of its own."
+            f"file '{shown}' registers more than one {self.kind}, {where or 'under one name'}; "
+            "keep one, and give the other a file of its own."
         )
 
     def _instead(self, file: Path) -> str:
