@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError, suggestion
 from auxbench.execution.weights import are_kept
 from auxbench.networks import heads
-from auxbench.networks.backbone import resolve
+from auxbench.networks.backbone import is_backbone, resolve
 from auxbench.networks.pretrained import keep
 from auxbench.records import provenance
 from auxbench.records.record import FINAL
@@ -236,6 +236,27 @@ def _parts(given: Words, what: str) -> list[str]:
 def _files(method: str, dataset: str, backbone: str) -> Files:
     names = [Choice.parse(part).name for part in method.split("+")]
     return files_of(names, Choice.parse(dataset).name, Choice.parse(backbone).name)
+
+
+def with_files(run: Run) -> Run:
+    """A run of a record, with the files of the parts of their own that the user has named.
+
+    Errors: `UsageError` for a part that is not here, since no record says where its file lies.
+    """
+    names = [Choice.parse(part).name for part in run.method.split("+")]
+    dataset, backbone = (Choice.parse(text).name for text in (run.dataset, run.backbone))
+    for registry, part in (*((METHODS, name) for name in names), (DATASETS, dataset)):
+        if part not in registry:
+            raise UsageError(
+                f"{registry.kind} '{part}' of a run is not installed; name its file, such as "
+                f"--parts ./{part.replace('-', '_')}.py."
+            )
+    if not is_backbone(backbone):
+        raise UsageError(
+            f"backbone '{backbone}' of a run is not installed; name its file, such as --parts "
+            f"./{backbone.replace('-', '_')}.py."
+        )
+    return replace(run, files=files_of(names, dataset, backbone))
 
 
 def _words(given: Words, what: str, empty: bool = False) -> list[str]:

@@ -22,7 +22,7 @@ from auxbench.spec.grammar import Choice
 from auxbench.spec.networks import ELSE, TESTED
 from auxbench.spec.registry import BACKBONES
 
-__all__ = ["Backbone", "build", "preload", "resolve"]
+__all__ = ["Backbone", "build", "is_backbone", "preload", "resolve"]
 
 # backbones for vectors, which are not timm's
 _VECTORS: dict[str, Callable[..., list[nn.Module]]] = {"mlp": mlp.blocks}
@@ -97,6 +97,16 @@ def resolve(text: str, features: int = 0, pretrained: bool | Path = False) -> st
     if features:
         return str(choice.canonical(_VECTORS[choice.name]))
     return str(Choice(choice.name, dict(sorted(choice.options.items()))))
+
+
+def is_backbone(name: str) -> bool:
+    """Return whether there is a backbone of that name: a registered one, `mlp`, or timm's."""
+    known = (*_VECTORS, *BACKBONES.names(), *(entry.name for entry in TESTED))
+    if name in known:
+        return True
+    import timm  # which takes seconds
+
+    return bool(timm.is_model(name))
 
 
 def preload(text: str) -> None:

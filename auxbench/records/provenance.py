@@ -23,7 +23,7 @@ from auxbench.spec.registry import BACKBONES, DATASETS, METHODS, Registry
 
 UNKNOWN = "made before its code was recorded"
 
-_REGISTRIES: Mapping[str, Registry[Any]] = {
+REGISTRIES: Mapping[str, Registry[Any]] = {
     "methods": METHODS,
     "datasets": DATASETS,
     "backbones": BACKBONES,
@@ -65,12 +65,12 @@ def stale(record: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> s
     if known is None:
         return "" if record["status"] not in ("done", "diverged") else UNKNOWN
     for kind, parts in known["code"].items():
-        for name, then in parts.items() if kind in _REGISTRIES else ():
+        for name, then in parts.items() if kind in REGISTRIES else ():
             now = _part(kind, name)
             if now is not None and now != then:
                 versions = [part.get("version") for part in (then, now)]
                 what = "version" if versions[0] != versions[1] else "code"
-                return f"the {what} of {_REGISTRIES[kind].kind} '{name}' has changed since"
+                return f"the {what} of {REGISTRIES[kind].kind} '{name}' has changed since"
     if data is not None and data != known["data"]:
         return "the data have changed since"
     return ""
@@ -78,7 +78,7 @@ def stale(record: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> s
 
 def _part(kind: str, name: str) -> dict[str, str] | None:
     """The digest and package of a part; None if its files are missing or cannot be read."""
-    registry = _REGISTRIES[kind]
+    registry = REGISTRIES[kind]
     try:
         path, package = registry.origin(name)
         return {"digest": digest(path), **package}

@@ -12,7 +12,7 @@ from auxbench.report.tables import Column, Table
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.description import Description
 from auxbench.spec.networks import HEADS, TESTED
-from auxbench.spec.registry import DATASETS, METHODS
+from auxbench.spec.registry import BACKBONES, DATASETS, METHODS
 
 
 def methods() -> Table:
@@ -87,7 +87,7 @@ def datasets() -> Table:
 
 
 def backbones() -> Table:
-    """The tested backbones; any other timm network that can be cut into blocks works too."""
+    """The registered and the tested backbones; those of timm that can be cut work too."""
     columns = (
         Column("name", "backbone"),
         Column("family", "family"),
@@ -95,7 +95,7 @@ def backbones() -> Table:
         Column("stages", "blocks per stage"),
         Column("note", "note"),
     )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
             "family": entry.family,
@@ -105,7 +105,13 @@ def backbones() -> Table:
         }
         for entry in TESTED
     ]
-    notes = ("For images, any other timm network that can be cut into blocks works too.",)
+    for about in map(BACKBONES.describe, BACKBONES.names()):
+        note = about.problem or about.summary
+        rows.append({"name": about.name, "family": "of one's own", "note": note})
+    notes = (
+        "For images, any other timm network that can be cut into blocks works too.",
+        "A network of your own is a file: auxbench new backbone NAME.",
+    )
     return Table("", columns, rows, notes)
 
 

@@ -523,7 +523,7 @@ def test_a_files_path_and_its_name_are_one_method(make: Callable[..., str]) -> N
     file = METHODS._files[name]
     subject = Subject.find(f"auxnas:links=stage+{file}+gcs:weighted=yes")
     assert subject.parts == ("auxnas:links=stage", name, "gcs:weighted=yes")
-    assert subject.method == f"auxnas:links=stage+{name}+gcs:weighted=yes"
+    assert subject.whole == f"auxnas:links=stage+{name}+gcs:weighted=yes"
     builtin = Path(sys.modules[METHODS["pcgrad"].__module__].__file__ or "")
     assert Subject.find(str(builtin)).parts == ("pcgrad",)
 
