@@ -63,11 +63,13 @@ def write(name: str, kind: str, folder: Path | None = None, source: str | None =
             f"name '{name}' cannot be a {registry.kind}'s; use lower-case letters, digits and "
             "single dashes, such as 'my-part'."
         )
+    file = folder / f"{name.replace('-', '_')}.py"
+    if file.exists():
+        raise UsageError(f"file '{file}' exists already; choose another name or folder.")
     if name in registry or (registry is BACKBONES and is_backbone(name)):
         raise UsageError(f"name '{name}' is taken by another {registry.kind}; choose another.")
     if source is not None and registry is not METHODS:
         raise UsageError(f"source does not go with a {registry.kind}; leave it out.")
-    file = folder / f"{name.replace('-', '_')}.py"
     if not folder.is_dir():
         raise UsageError(f"folder '{folder}' does not exist; make it or name another by --folder.")
     title = "".join(word.capitalize() for word in name.split("-"))
