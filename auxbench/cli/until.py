@@ -39,8 +39,8 @@ def run_until_decided(
         found = found[found["problem"].isin(problems) & (found["seed"] < count)]
         if unsafe := next(filter(is_path, found["method"].unique()), None):
             raise UsageError(
-                f"a record in '{results}' has the method '{unsafe}', which is a path; remove it, or "
-                "name another folder."
+                f"a record in '{results}' has the method '{unsafe}', which is a path; name another "
+                "folder."
             )
         others = [name for name in found["method"].unique() if name != control]
         present = {*active.split(",")} if count != stages[0] else {*others, control}

@@ -14,7 +14,7 @@ from typing import Any
 from auxbench.errors import UsageError
 from auxbench.spec import source
 from auxbench.spec.grammar import split_list
-from auxbench.spec.registry import BACKBONES, DATASETS, KINDS, METHODS, Registry
+from auxbench.spec.registry import BACKBONES, DATASETS, METHODS, Registry
 
 Files = tuple[tuple[str, str], ...]
 """The files of parts: pairs of the registry's name and an absolute path."""
@@ -83,7 +83,7 @@ def kinds_of(path: Path) -> list[str]:
         why = source.reason(error, path)
         raise UsageError(f"file '{path}' does not import ({why}); correct it.") from None
     if not found:
-        registries = ", ".join(f"@{name}.register" for name in KINDS)
+        registries = ", ".join(f"@{name}.register" for name in source.KINDS)
         raise UsageError(
             f"file '{path}' registers no part; decorate its class with one of {registries}."
         )

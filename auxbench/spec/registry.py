@@ -16,7 +16,7 @@ import sys
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from auxbench.errors import UsageError, reason, suggestion
 from auxbench.spec import source
@@ -246,14 +246,14 @@ class Registry(Generic[T]):
 
     def _instead(self, file: Path) -> str:
         """Advice for a file that registers nothing here."""
-        others = [KINDS[name] for name in source.registers(file)]
+        others = [source.KINDS[name] for name in source.registers(file)]
         if others:
             return f"it registers a {others[0].kind}, which is named by {others[0].option}."
         return f"decorate its class with @{self._own}.register."
 
     @property
     def _own(self) -> str:
-        return next(name for name, kind in KINDS.items() if kind.kind == self.kind)
+        return next(name for name, kind in source.KINDS.items() if kind.kind == self.kind)
 
     def _suits(self, part: object) -> None:
         """Refuse any object that is not a subclass of one of the bases."""
@@ -267,20 +267,6 @@ class Registry(Generic[T]):
 
 class _Twice(Exception):
     """A second part in one file, whose name only one of them can have."""
-
-
-class _Kind(NamedTuple):
-    """A kind of parts in words, and the option of the command line that names some."""
-
-    kind: str
-    option: str
-
-
-KINDS = {
-    "METHODS": _Kind("method", "--methods"),
-    "DATASETS": _Kind("data set", "--dataset"),
-    "BACKBONES": _Kind("backbone", "--backbone"),
-}
 
 
 def _bytes(file: Path) -> bytes:

@@ -8,10 +8,24 @@ import re
 import sys
 import traceback
 from pathlib import Path
+from typing import NamedTuple
 
 from auxbench.errors import UsageError
 
-REGISTRIES = ("METHODS", "DATASETS", "BACKBONES")
+
+class Kind(NamedTuple):
+    """A kind of parts in words, and the option of the command line that names some."""
+
+    kind: str
+    option: str
+
+
+KINDS = {
+    "METHODS": Kind("method", "--methods"),
+    "DATASETS": Kind("data set", "--dataset"),
+    "BACKBONES": Kind("backbone", "--backbone"),
+}
+"""The registries by their names, which files use to register their parts."""
 
 
 def registers(path: Path) -> dict[str, list[tuple[str, int]]]:
@@ -26,7 +40,7 @@ def registers(path: Path) -> dict[str, list[tuple[str, int]]]:
             if isinstance(decorator, ast.Attribute) and decorator.attr == "register":
                 whose = decorator.value
                 name = getattr(whose, "attr", getattr(whose, "id", ""))
-                if name in REGISTRIES and isinstance(node, ast.ClassDef | ast.FunctionDef):
+                if name in KINDS and isinstance(node, ast.ClassDef | ast.FunctionDef):
                     found.setdefault(name, []).append((node.name, node.lineno))
     return found
 
