@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from auxbench.networks.builder import Builder as Builder
     from auxbench.networks.builder import Network as Network
+    from auxbench.spec.registry import BACKBONES as BACKBONES
     from auxbench.spec.registry import DATASETS as DATASETS
     from auxbench.spec.registry import METHODS as METHODS
     from auxbench.stats.loaded import load as load
@@ -51,6 +52,7 @@ _HOMES = {
     "Architecture": "training.architecture",
     "Balance": "training.balance",
     "ArrayDataset": "data.own.array_dataset",
+    "BACKBONES": "spec.registry",
     "Balancer": "training.balancer",
     "Batch": "data.dataset",
     "Builder": "networks.builder",

@@ -124,7 +124,10 @@ def prepare(dataset: str, source: Path, out: str | None) -> None:
 def fetch(dataset: str) -> None:
     """Make DATASET ready without files of your own, if its licence permits redistribution."""
     from auxbench.data.prepared.recognise import layouts_of
+    from auxbench.spec.files import named
+    from auxbench.spec.registry import DATASETS
 
+    dataset = named(dataset, DATASETS)
     choice = Choice.parse(dataset)
     known = layouts_of(choice.name)
     if known:
@@ -153,10 +156,12 @@ def show(
     """Draw every task of a few samples of DATASET into one PNG file."""
     from auxbench.data.dataset import make_dataset
     from auxbench.data.preview import preview
+    from auxbench.spec.files import named
     from auxbench.spec.registry import DATASETS
 
     if count < 1:
         raise UsageError(f"count is {count}; ask for at least 1.")
+    dataset = named(dataset, DATASETS)
     choice = Choice.parse(dataset)
     made = DATASETS[choice.name].tiny() if tiny else make_dataset(dataset, side)
     if made.frame and not (tiny or augment or {"side", "size"} & choice.options.keys()):

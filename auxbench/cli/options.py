@@ -38,9 +38,11 @@ def study_options(command: F) -> F:
     """Add the options that describe a study, the same for `run` and `plan`."""
     return _added(
         command,
-        click.option("--methods", required=True, help="Methods, such as single,auxnas+pcgrad."),
-        click.option("--dataset", required=True, help="Data sets, such as rooms."),
-        click.option("--backbone", help="Backbone: a timm name or mlp; default by data set."),
+        click.option("--methods", required=True, help="Methods, such as single,auxnas+./mine.py."),
+        click.option("--dataset", required=True, help="Data sets, such as rooms,./mydata.py."),
+        click.option(
+            "--backbone", help="Backbone: a timm name, mlp or ./mynet.py; default by data set."
+        ),
         click.option("--primary", help="Primary task; default by data set."),
         click.option("--auxiliary", help="Auxiliary tasks, such as depth,normals."),
         click.option(
@@ -142,6 +144,23 @@ format_option = click.option(
     default="text",
     show_default=True,
     help="Output format.",
+)
+
+
+def _add_parts(context: click.Context, option: click.Parameter, paths: str | None) -> None:
+    """Register the parts in the named files for this command."""
+    if paths:
+        from auxbench.spec.files import add
+
+        add(paths)
+
+
+parts_option = click.option(
+    "--parts",
+    metavar="FILES",
+    expose_value=False,
+    callback=_add_parts,
+    help="Files of parts of your own, such as ./mine.py,./mydata.py.",
 )
 
 

@@ -16,7 +16,6 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from auxbench.execution.preparation import prepare
 from auxbench.networks.backbone import preload
 from auxbench.networks.exported import import_early
 from auxbench.records.record import record
+from auxbench.spec.files import load
 from auxbench.spec.run import Run
 
 
@@ -44,8 +44,10 @@ def main() -> None:
     wake, beats = Wake(), Beats()
     while not wake.asked and (line := sys.stdin.readline()):
         order = json.loads(line)
+        own = [registry for registry, _ in order["files"]]  # only a run imports what users write
         with suppress(AuxbenchError, ImportError):  # which the run reports
-            preload(order["run"]["backbone"])
+            if "BACKBONES" not in own:
+                preload(order["run"]["backbone"])
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)  # so that it ends with all the processes that it starts
@@ -73,7 +75,7 @@ def work(order: dict[str, Any], report: Report, beat: Callable[[], None]) -> int
         os.dup2(log.fileno(), sys.stderr.fileno())
         os.dup2(log.fileno(), sys.stdout.fileno())
     try:
-        run = replace(Run.from_json(order["run"]), where=order["where"])
+        run = Run.ordered(order)
         ended = outcome(run, order, report, stopping)
     except Stopped:
         return 128 + signal.SIGTERM
@@ -95,6 +97,7 @@ def outcome(
     if order["threads"]:
         torch.set_num_threads(order["threads"])
     try:
+        load(run.files)
         if order["prepare"]:
             prepare([run], stopping)
         folder, device = Path(order["folder"]), order["device"]

@@ -12,8 +12,8 @@ from auxbench.report.method import needs, tidy
 from auxbench.report.tables import Column, Table
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.description import Description
-from auxbench.spec.networks import BACKBONES, HEADS
-from auxbench.spec.registry import DATASETS, METHODS
+from auxbench.spec.networks import HEADS, TESTED
+from auxbench.spec.registry import BACKBONES, DATASETS, METHODS
 
 
 def methods() -> Table:
@@ -91,7 +91,7 @@ def datasets() -> Table:
 
 
 def backbones() -> Table:
-    """The tested backbones; any other timm network that can be cut into blocks works too."""
+    """The registered and the tested backbones; those of timm that can be cut work too."""
     columns = (
         Column("name", "backbone"),
         Column("family", "family"),
@@ -99,7 +99,7 @@ def backbones() -> Table:
         Column("stages", "blocks per stage"),
         Column("note", "note"),
     )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
             "family": entry.family,
@@ -107,9 +107,15 @@ def backbones() -> Table:
             "stages": entry.stages,
             "note": entry.note,
         }
-        for entry in BACKBONES
+        for entry in TESTED
     ]
-    notes = ("For images, any other timm network that can be cut into blocks works too.",)
+    for about in map(BACKBONES.describe, BACKBONES.names()):
+        note = about.problem or about.summary
+        rows.append({"name": about.name, "family": "of one's own", "note": note})
+    notes = (
+        "For images, any other timm network that can be cut into blocks works too.",
+        "A network of your own is a file: auxbench new backbone NAME.",
+    )
     return Table("", columns, rows, notes)
 
 
