@@ -26,8 +26,8 @@ def look(
 ) -> Portrait:
     """Make the portrait of a problem and print its tables, warnings last and on stderr.
 
-    Without a `style`, only the warnings are printed. Without `auxiliary`, all other tasks of the data set are auxiliaries. Errors: `UsageError` for
-    unknown names and for fewer than one sample.
+    Without a `style`, only the warnings are printed. Without `auxiliary`, all other tasks of the
+    data set are auxiliaries. Errors: `UsageError` for unknown names and for fewer than one sample.
     """
     from auxbench.data.dataset import make_dataset
     from auxbench.data.portrait import portrait

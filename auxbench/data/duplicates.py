@@ -87,9 +87,7 @@ def _directed(thumbs: Numbers) -> Numbers:
     return np.column_stack([directed, level])
 
 
-def _nearest(
-    ours: Numbers, theirs: Numbers, same: bool
-) -> tuple[Numbers, npt.NDArray[np.int64]]:
+def _nearest(ours: Numbers, theirs: Numbers, same: bool) -> tuple[Numbers, npt.NDArray[np.int64]]:
     """The squared distance of every sample to the nearest one of `theirs`, and its place."""
     distance = np.full(len(ours), np.inf)
     place = np.zeros(len(ours), dtype=np.int64)

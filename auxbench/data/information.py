@@ -79,8 +79,8 @@ class Information:
             )
         self.samples = samples
         labels = samples.labels[primary]
-        known = np.isfinite(labels.values).all(-1)
-        self.count = int(known.any(1).sum())
+        known = np.asarray(np.isfinite(labels.values).all(-1))
+        self.count = int(np.asarray(known.any(1)).sum())
         if self.count < LEAST:
             raise UsageError(
                 f"{self.count} samples have a label of '{primary}'; at least {LEAST} are needed "
@@ -158,11 +158,11 @@ class Information:
         """The labels of an auxiliary as features, [rows, F], NaN where there is none."""
         labels = self.samples.labels[name]
         if labels.dense and self.dense:
-            return labels.values[self.rows, self.cells]
+            return np.asarray(labels.values[self.rows, self.cells])
         if labels.dense:
             flat = labels.values.reshape(len(labels.values), -1)
             return _components(flat)[self.rows]
-        return labels.values[self.rows, 0]
+        return np.asarray(labels.values[self.rows, 0])
 
     def _folds(self) -> list[tuple[Indices, Indices]]:
         from sklearn.model_selection import GroupKFold

@@ -1,4 +1,4 @@
-"""Pooled samples: inputs and labels of a split as small tables, for looking at data before training.
+"""Pooled samples: inputs and labels of a split as small tables, to be looked at before training.
 
 Pictures and maps are averaged over a coarse grid of cells, so that thousands of them fit in memory
 and a statistic of seconds can be computed on them.
@@ -41,7 +41,7 @@ class Labels:
     @property
     def dense(self) -> bool:
         """True if the labels are maps."""
-        return self.values.shape[1] > 1
+        return bool(self.values.shape[1] > 1)
 
 
 @dataclass(frozen=True)

@@ -77,9 +77,7 @@ def portrait(name: str, problem: Problem, most: int = 2000) -> Portrait:
             advance(1)
     pictures = data.features == 0
     partly = any(len(data.samples(split)) > len(seen[split]) for split in SPLITS)
-    labels = tuple(
-        share for task in problem.tasks for share in _shares(task.name, seen)
-    )
+    labels = tuple(share for task in problem.tasks for share in _shares(task.name, seen))
     alike = tuple(twins(one, seen[one], two, seen[two], pictures) for one, two in PAIRS)
     said, culprits, unsaid, unit, classes = _said(seen["train"], problem)
     return Portrait(

@@ -217,20 +217,18 @@ class Advising:
         if (least := self._least(methods, FEWEST)) > self.left:
             hours = math.ceil(100 * (least + self.spent) / 3600) / 100
             raise UsageError(
-                f"the smallest study of this takes about {duration(least)}, and hours is "
-                f"{self.limit / 3600:g}; give --hours {hours:g}, fewer --auxiliary, or fewer --steps."
+                f"hours is {self.limit / 3600:g}, and the smallest study of this takes about "
+                f"{duration(least)}; give --hours {hours:g}, fewer --auxiliary, or fewer --steps."
             )
         self.weights = {
-            one: weight
-            for one, weight in self.weights.items()
-            if not one[1] or one[0] in methods
+            one: weight for one, weight in self.weights.items() if not one[1] or one[0] in methods
         }
         self._save(budget=chosen, methods=tuple(methods))
         few = len(self.weights)
         self.say(
             f"{counted(few, 'candidate')}: {self.design.control} alone, and "
-            f"{', '.join(methods)} with {counted(len(self.sets) - 1, 'set')} of auxiliaries; budget "
-            f"{chosen}; at most {duration(self.limit)}"
+            f"{', '.join(methods)} with {counted(len(self.sets) - 1, 'set')} of auxiliaries; "
+            f"budget {chosen}; at most {duration(self.limit)}"
         )
         for name, why in self.left_out.items():
             self.say(f"left out: {name} ({why})")
@@ -312,7 +310,9 @@ class Advising:
             return math.inf if score is None else (1 if tuning.direction == "down" else -1) * score
 
         order = sorted((one for one in self.cells if one[1]), key=merit)
-        first = list({auxiliaries: one for one in reversed(order) for auxiliaries in [one[1]]}.values())
+        first = list(
+            {auxiliaries: one for one in reversed(order) for auxiliaries in [one[1]]}.values()
+        )
         first.sort(key=merit)
         order = [*first, *(one for one in order if one not in first)][: self.design.finalists]
         for seeds in SEEDS:

@@ -49,9 +49,9 @@ class Advice:
 
     def load(self, key: str) -> State | None:
         """The latest state of a study; None if there is none that can be read."""
-        found = [record.get("advice") for record in self.store.records() if record["id"] == key]
+        found = [record for record in self.store.records() if record["id"] == key]
         try:
-            return _state(found[-1]) if found else None
+            return _state(found[-1]["advice"]) if found else None
         except (AttributeError, LookupError, TypeError, ValueError):
             return None
 

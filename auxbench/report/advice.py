@@ -20,6 +20,7 @@ from auxbench.report.tables import Column, Table, si
 from auxbench.stats.decision import ALPHA, level
 from auxbench.stats.frame import frame
 from auxbench.stats.needed import seeds_needed
+from auxbench.stats.sequential import LAST
 
 if TYPE_CHECKING:
     import pandas
@@ -80,13 +81,11 @@ class Verdict:
 
     def _row(self, one: Difference) -> dict[str, Any]:
         candidate, row = self.names[one.method], one.row()
-        alpha = level(one.claim.others) / one.family
         advised = candidate == self.advised
-        seeds = None
-        if one.verdict == "undecided":
-            seeds = seeds_needed(one.result, one.claim.margin, min(alpha, ALPHA))
-        keys = ("control", "verdict", "metric", "unit", "direction", "n", "failed")
-        keys += ("difference", "low", "high", "p_holm", "margin", "digits", "problem", "why")
+        keys = (
+            *("control", "verdict", "metric", "unit", "direction", "n", "failed", "difference"),
+            *("low", "high", "p_holm", "margin", "digits", "problem", "why"),
+        )
         cost = self.costs.get(one.method), self.costs.get(one.control)
         return {
             **{key: row[key] for key in keys},
@@ -95,7 +94,7 @@ class Verdict:
             "auxiliaries": ", ".join(candidate[1]),
             "flops": cost[0],
             "cost": cost[0] / cost[1] if cost[0] and cost[1] else None,
-            "needed": seeds,
+            "needed": _needed(one),
             "place": (not advised, one.method not in self.alike, one.rank),
         }
 
@@ -144,7 +143,8 @@ def judge(
         problem=problem_of(rows),
     )
     comparison = compare(rows, [], named(control, every), looks=looks)
-    costs = rows.groupby("method")["train_flops"].mean().to_dict()
+    means = rows.groupby("method")["train_flops"].mean()
+    costs = {str(name): float(flops) for name, flops in means.items()}
     better = [one.method for one in comparison.differences if one.verdict == "better"]
     advised, alike = _best(comparison.problems[0], better, costs)
     chosen = names[advised] if advised else None
@@ -187,7 +187,8 @@ def answer(verdict: Verdict, entries: Mapping[Candidate, str], primary: str) -> 
     else:
         auxiliaries = ", ".join(advised[1])
         yield (
-            f"Advice: train {primary} with {auxiliaries} by {advised[0]}, tuned: {entries[advised]}."
+            f"Advice: train {primary} with {auxiliaries} by {advised[0]}, as tuned: "
+            f"{entries[advised]}."
         )
         yield found[advised].sentence()
         if verdict.alike:
@@ -201,16 +202,28 @@ def answer(verdict: Verdict, entries: Mapping[Candidate, str], primary: str) -> 
             yield f"Its training takes {si(cost)} FLOPs, {times:.2f} times those of {control}."
     undecided = [one for one in found.values() if one.verdict == "undecided"]
     if undecided:
-        yield f"Not decided against {control}: {', '.join(map(_more, undecided))}."
+        yield (
+            f"Not decided against {control}: {', '.join(map(_more, undecided))}. Numbers of seeds "
+            "hold if the true differences are those seen so far; the same command with more "
+            f"--hours adds seeds, up to {LAST}."
+        )
+
+
+def _needed(one: Difference) -> int | None:
+    """The seeds that would decide it; None if it is decided, and where collapses stand against."""
+    if one.verdict != "undecided" or one.decision.why:
+        return None
+    share = level(one.claim.others) / ALPHA / one.family
+    return seeds_needed(one.result, one.claim.margin, share)
 
 
 def _more(one: Difference) -> str:
-    alpha = min(level(one.claim.others) / one.family, ALPHA)
-    seeds = seeds_needed(one.result, one.claim.margin, alpha)
+    if one.decision.why:
+        return f"{one.method} ({one.decision.why})"
+    seeds = _needed(one)
     if seeds is None:
         return f"{one.method} (no number of seeds up to 10,000 would do)"
-    more = seeds - one.result.n
-    return f"{one.method} (about {counted(more, 'more seed')}, if it is as it seems)"
+    return f"{one.method} (about {counted(seeds - one.result.n, 'more seed')})"
 
 
 def unseen(verdict: Verdict, candidates: int, trials: int, budget: str, sets: int) -> Iterator[str]:
@@ -218,8 +231,8 @@ def unseen(verdict: Verdict, candidates: int, trials: int, budget: str, sets: in
     left = candidates - 1 - len(verdict.differences)
     if left > 0:
         yield (
-            f"{counted(left, 'candidate')} of {candidates - 1} were left out after {trials} trials "
-            "by their validation scores alone: nothing is decided about them."
+            f"{counted(left, 'candidate')} of {candidates - 1} had no fresh seeds: they were left "
+            f"out by the validation scores of {counted(trials, 'trial')}, which decide nothing."
         )
     if sets > 3:
         yield "Auxiliaries were tried alone and all together, not in other combinations."

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from auxbench.data.portrait import Portrait, Share
 from auxbench.report.tables import Column, Table, decimals
+
+if TYPE_CHECKING:
+    from auxbench.data.portrait import Portrait, Share
 
 NAMED = 4  # classes that are named with their shares
 SHIFTED = 0.1  # of a distribution of classes, and twice as much of a mean, that is worth a warning
+SURE = 3.0  # times chance
 WARNED = 0.01  # share of samples with a near-duplicate in training that is worth a warning
 
 
@@ -39,17 +44,28 @@ def warnings(portrait: Portrait) -> Iterator[str]:
                 f"near-duplicate in {twins.among}, such as {twins.split} {twins.pair[0]} and "
                 f"{twins.among} {twins.pair[1]}: scores on them say little about new data."
             )
-    for share in portrait.shares:
-        if abs(share.shift) >= (SHIFTED if share.shares else 2 * SHIFTED):
-            yield (
-                f"The labels of {share.task} are distributed differently in {share.split} than in "
-                f"training (shift {share.shift:+.2f})."
-            )
+    before = {one.task: one for one in portrait.shares if one.split == "train"}
+    moved = [one for one in portrait.shares if _shifted(one, before[one.task])]
+    if moved:
+        named = ", ".join(f"{one.task} in {one.split} ({one.shift:+.2f})" for one in moved)
+        yield f"Labels are distributed differently than in training: {named}."
     rare = [s.task for s in portrait.shares if s.split == "train" and s.labelled == 0]
     if rare:
         yield f"No training sample that was read has a label of {', '.join(rare)}."
-    if portrait.unsaid and portrait.unsaid[0].isupper() is False:
+    if portrait.unsaid:
         yield f"Nothing is said of how labels depend on each other: {portrait.unsaid}"
+
+
+def _shifted(one: Share, before: Share) -> bool:
+    """True for a shift that matters and is larger than chance makes it in samples of this size."""
+    if one.split == "train" or not (one.samples and before.samples):
+        return False
+    noise = math.sqrt(1 / one.samples + 1 / before.samples)
+    if not one.shares:
+        return abs(one.shift) >= max(2 * SHIFTED, SURE * noise)
+    # the mean of half the sum of absolute differences of shares that are drawn alike
+    chance = 0.4 * noise * sum(math.sqrt(part * (1 - part)) for _, part in before.shares)
+    return one.shift >= max(SHIFTED, SURE * chance)
 
 
 def _labels(portrait: Portrait) -> Table:
@@ -97,7 +113,8 @@ def _words(share: Share) -> str:
     if share.mean != share.mean:
         return "none"
     digits = decimals(share.deviation)
-    return f"{share.mean:.{digits}f} ± {share.deviation:.{digits}f}"
+    mean = round(share.mean, digits) + 0.0  # of the two zeros, the one without a sign
+    return f"{mean:.{digits}f} ± {share.deviation:.{digits}f}"
 
 
 def _twins(portrait: Portrait) -> Table:
