@@ -6,9 +6,9 @@ fitted to (five folds; the cells of one picture stay together). The gain is the 
 primary's variance, or of its entropy, that only the second explains.
 
 Each fold's prediction is a linear model's or that of boosted trees, whichever did better on the
-other folds. The interval over folds allows for their overlapping training sets: Nadeau and Bengio,
-Inference for the Generalization Error, Machine Learning 52, 2003,
-https://doi.org/10.1023/A:1024068626366
+other folds. The interval is that of the mean over samples of what the labels take off the loss, as
+cross-validation gives it: Bayle, Bayle, Janson and Mackey, Cross-validation Confidence Intervals for
+Test Error, NeurIPS 2020, https://arxiv.org/abs/2007.12671. Cells of one picture count as one sample.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
-
 from auxbench.data.pooled import Pooled
 from auxbench.errors import UsageError
 
@@ -35,6 +33,8 @@ LEAST = 50  # samples with a label of the primary, below which nothing is said
 MOST = 3_000  # rows that models are fitted to: cells of maps, or samples
 COMPONENTS = 16  # principal components that stand for a thumbnail, long vectors or a map
 LONG = 64  # numbers up to which a vector is used as it is
+RARE = 1e-6  # the least chance that counts for a class
+NORMAL = 1.96  # standard errors on either side of an interval of 95 %
 OUTPUTS = 4  # channels of the primary that are predicted, those that vary most
 DETERMINED = {False: 0.98, True: 0.9}  # share explained by labels that nearly determine the
 # primary, by whether it is a class: models of seconds are never as sure of a class as they may be
@@ -104,9 +104,9 @@ class Information:
         whole = float(self._baseline.mean())
         gains = (alone - both) / whole
         gain = float(gains.mean())
-        # the folds' training sets overlap, which a plain interval would ignore
-        error = math.sqrt(float(gains.var(ddof=1)) * (1 / FOLDS + 1 / (FOLDS - 1)))
-        half = -float(special.stdtrit(FOLDS - 1, 0.025)) * error
+        # of every sample with n rows of N, n / N of the mean
+        own = np.bincount(self.rows, gains - gain)[np.unique(self.rows)] / len(self.rows)
+        half = NORMAL * math.sqrt(float((own**2).sum()))
         before, after = (1 - float(losses.mean()) / whole for losses in (alone, both))
         determines = after >= DETERMINED[bool(self.classes)] and gain > half
         return Said(tuple(auxiliaries), before, after, gain, gain - half, gain + half, determines)
@@ -173,31 +173,35 @@ class Information:
 
     @property
     def _baseline(self) -> Numbers:
-        """The losses [folds] without any input."""
-        losses = []
+        """The loss of every row without any input."""
+        losses = np.zeros(len(self.target))
         for fit, held in self.folds:
             if self.classes:
                 names, counts = np.unique(self.target[fit], return_counts=True)
                 chances = dict(zip(names.tolist(), (counts / counts.sum()).tolist(), strict=True))
-                each = [-math.log(chances.get(one, 1e-6)) for one in self.target[held].tolist()]
-                losses.append(float(np.mean(each)))
+                losses[held] = [
+                    -math.log(chances.get(one, RARE)) for one in self.target[held].tolist()
+                ]
             else:
                 miss = self.target[held] - self.target[fit].mean(0)
-                losses.append(float((miss**2).sum(1).mean()))
-        return np.array(losses)
+                losses[held] = (miss**2).sum(1)
+        return losses
 
     def _losses(self, auxiliaries: tuple[str, ...]) -> Numbers:
-        """The losses [folds] with the labels of some auxiliaries."""
+        """The loss of every row with the labels of some auxiliaries."""
         if auxiliaries not in self._found:
             features = [self.inputs, *(self._labels(name) for name in auxiliaries)]
             table = np.concatenate(features, axis=1)
-            kinds = np.array([self._linear(table), self._trees(table)])
-            sums = kinds.sum(1, keepdims=True) - kinds  # of the other folds
-            better = sums.argmin(0)
-            self._found[auxiliaries] = np.take_along_axis(kinds, better[None], 0)[0]
+            table = table[:, np.isfinite(table).sum(0) >= LEAST // 2]  # of which all folds have some
+            kinds = np.stack([self._linear(table), self._trees(table)])
+            chosen = np.zeros(len(table))
+            for _, held in self.folds:
+                elsewhere = kinds.sum(1) - kinds[:, held].sum(1)
+                chosen[held] = kinds[elsewhere.argmin(), held]
+            self._found[auxiliaries] = chosen
         return self._found[auxiliaries]
 
-    def _linear(self, table: Numbers) -> list[float]:
+    def _linear(self, table: Numbers) -> Numbers:
         from sklearn.impute import SimpleImputer
         from sklearn.linear_model import LogisticRegression, RidgeCV
         from sklearn.pipeline import make_pipeline
@@ -208,7 +212,7 @@ class Information:
         filled = SimpleImputer(add_indicator=True, keep_empty_features=True)
         return self._scored(table, [make_pipeline(filled, StandardScaler(), model)])
 
-    def _trees(self, table: Numbers) -> list[float]:
+    def _trees(self, table: Numbers) -> Numbers:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         words: dict[str, Any] = {
@@ -224,9 +228,9 @@ class Information:
         outputs = self.target.shape[1]
         return self._scored(table, [HistGradientBoostingRegressor(**words) for _ in range(outputs)])
 
-    def _scored(self, table: Numbers, models: Sequence[Any]) -> list[float]:
-        """The mean loss on every held-out fold; several models predict an output each."""
-        losses = []
+    def _scored(self, table: Numbers, models: Sequence[Any]) -> Numbers:
+        """The loss of every row when it is held out; several models predict an output each."""
+        losses = np.zeros(len(table))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a fit that stops early is a worse one, which counts
             for fit, held in self.folds:
@@ -239,17 +243,17 @@ class Information:
                         float(row[columns[name]]) if name in columns else 0.0
                         for row, name in zip(chances, truth.tolist(), strict=True)
                     ]
-                    losses.append(float(-np.log(np.maximum(own, 1e-6)).mean()))
+                    losses[held] = -np.log(np.maximum(own, RARE))
                 elif len(models) == 1:
                     single = known[:, 0] if known.shape[1] == 1 else known
                     made = models[0].fit(table[fit], single).predict(table[held])
-                    losses.append(float(((made.reshape(truth.shape) - truth) ** 2).sum(1).mean()))
+                    losses[held] = ((made.reshape(truth.shape) - truth) ** 2).sum(1)
                 else:
                     each = [
                         model.fit(table[fit], known[:, place]).predict(table[held])
                         for place, model in enumerate(models)
                     ]
-                    losses.append(float(((np.column_stack(each) - truth) ** 2).sum(1).mean()))
+                    losses[held] = ((np.column_stack(each) - truth) ** 2).sum(1)
         return losses
 
 

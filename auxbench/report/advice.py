@@ -181,7 +181,7 @@ def answer(verdict: Verdict, entries: Mapping[Candidate, str], primary: str) -> 
         worse = [o.method for o in found.values() if o.verdict == "worse"]
         yield f"Advice: train {primary} without auxiliaries; none was found to help."
         if same:
-            yield f"No gain beyond the margin: {', '.join(same)}."
+            yield f"Equivalent to {control} within the margin: {', '.join(same)}."
         if worse:
             yield f"Found to do harm: {', '.join(worse)}."
     else:
