@@ -83,8 +83,8 @@ def advise(
     tell(study.store.problems)
     if verdict is None:
         raise AuxbenchError(
-            f"hours is {hours:g}, which leaves no time for fresh seeds; the same command with more "
-            "goes on from here."
+            f"the {hours:g} hours are over before any candidate has had its fresh seeds; the same "
+            "command with more --hours continues from here."
         )
     _tell(study, verdict, style)
 
@@ -102,35 +102,28 @@ def _look_at_data(asked: Any, study: Advising, style: str) -> None:
 def _compare(study: Advising, results: str) -> Verdict | None:
     """Add seeds, look by look, while time allows and anything is open; return the last verdict."""
     from auxbench.records.looks import Looks
-    from auxbench.report.advice import judge, problem_of
+    from auxbench.report.advice import judge, named, problem_of
     from auxbench.stats.frame import frame
     from auxbench.stats.sequential import LOOKS
 
-    looks, verdict = Looks(results), None
+    looks, every = Looks(results), len(study.sets[-1])
+    control = named(study.control, every)
 
-    def verdict_now() -> Verdict | None:
-        compared = study.compared()
-        if not compared:
-            return None
-        return judge(study.store.runs(), compared, study.control, looks.latest())
+    def judged() -> Verdict:
+        return judge(study.store.runs(), study.compared(), study.control, looks.latest())
 
-    reached = max((count for _, count in study.state.seeds), default=0)
-    verdict = verdict_now() if reached else None
+    reached = max(count for _, count in study.state.seeds)
+    verdict = judged() if reached else None
     for count in LOOKS:
         if count <= reached:
             continue
         if not study.active or not study.extend(count):
             break
-        from auxbench.report.advice import named
-
-        every = len(study.sets[-1])
         compared = study.compared()
         rows = frame([record for record in study.store.runs() if record["id"] in compared])
-        control = named(study.control, every)
         for one in study.active:
             looks.append(problem_of(rows), named(one, every), control, count)
-        verdict = verdict_now()
-        assert verdict is not None
+        verdict = judged()
         study.keep(verdict.open)
         text = ", ".join(named(one, every) for one in verdict.open) or "nothing"
         study.say(f"after {count} seeds, open: {text}")

@@ -192,7 +192,9 @@ class Information:
         if auxiliaries not in self._found:
             features = [self.inputs, *(self._labels(name) for name in auxiliaries)]
             table = np.concatenate(features, axis=1)
-            table = table[:, np.isfinite(table).sum(0) >= LEAST // 2]  # of which all folds have some
+            table = table[
+                :, np.isfinite(table).sum(0) >= LEAST // 2
+            ]  # of which all folds have some
             kinds = np.stack([self._linear(table), self._trees(table)])
             chosen = np.zeros(len(table))
             for _, held in self.folds:

@@ -115,7 +115,8 @@ class Advising:
     def screen(self) -> None:
         """Give every candidate the same number of trials, and choose those for fresh seeds.
 
-        Errors: `AuxbenchError` if time ends before every candidate has had its first trial.
+        Errors: `AuxbenchError` if time ends before every candidate has had its first trial, or
+        leaves too little for fresh seeds.
         """
         done = self.state.trials or self._rounds()
         searches = self._searches(done)
@@ -123,11 +124,11 @@ class Advising:
         self.tunings = {one: search.tuning(SAMPLER) for one, search in searches.items()}
         if self.state.trials:
             return
+        chosen = self._chosen(done)
         for tuning in self.tunings.values():
             self.ledger.append(tuning)
-        chosen = self._chosen(done)
         seeds = tuple((one, 0) for one in (self.control, *chosen))
-        self._save(trials=done, seeds=seeds if chosen else (), active=chosen)
+        self._save(trials=done, seeds=seeds, active=chosen)
 
     def extend(self, count: int) -> bool:
         """Train the active candidates and the control on `count` seeds; False if time is up."""
@@ -215,10 +216,9 @@ class Advising:
             self.left_out[methods[-1]] = "no time for it"
             methods = methods[:-1]
         if (least := self._least(methods, FEWEST)) > self.left:
-            hours = math.ceil(100 * (least + self.spent) / 3600) / 100
             raise UsageError(
                 f"hours is {self.limit / 3600:g}, and the smallest study of this takes about "
-                f"{duration(least)}; give --hours {hours:g}, fewer --auxiliary, or fewer --steps."
+                f"{duration(least)}; give --hours {self._hours(least):g}, fewer --auxiliary, or fewer --steps."
             )
         self.weights = {
             one: weight for one, weight in self.weights.items() if not one[1] or one[0] in methods
@@ -287,7 +287,9 @@ class Advising:
                 for seed in search.seeds
                 for run in search.runs(seed, halving=False)
             ]
-            with deadline(min(self.left, CUT * end - self.spent)) as stop:
+            if (cut := CUT * end - self.spent) <= 0:
+                break
+            with deadline(cut) as stop:
                 self._timed(runs, self.ledger.trials, list(searches.values()))
             if stop.struck:
                 break
@@ -297,7 +299,8 @@ class Advising:
             self._save()
             raise AuxbenchError(
                 f"the first trials did not end within {duration(self.spent)}; the same command "
-                "with more --hours continues from there."
+                f"with --hours {self._hours(self.spent / self.design.screening):g} continues from "
+                "there."
             )
         return done
 
@@ -325,7 +328,16 @@ class Advising:
                         f"{len(self.cells) - 1} go on to fresh seeds, for {duration(self.left)}"
                     )
                     return tuple(order[:number])
-        return ()
+        self._save()
+        raise AuxbenchError(
+            f"{counted(trials, 'trial')} of each candidate took {duration(self.spent)}, which leaves "
+            f"no time for {SEEDS[-1]} fresh seeds; the same command with "
+            f"--hours {self._hours(self.factor * SEEDS[-1] * each):g} continues from here."
+        )
+
+    def _hours(self, more: float) -> float:
+        """The hours that allow so many more seconds, with some to spare."""
+        return math.ceil(100 * SLACK * (self.spent + more) / 3600) / 100
 
     def _needed(self, runs: Sequence[tuple[Candidate, Run]], store: Store) -> float:
         """The seconds that the missing ones of these runs will take."""

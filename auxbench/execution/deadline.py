@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 
+LEAST = 0.1  # seconds, so that the block has begun when it is ended
+
+
 @dataclass
 class Stop:
     """Whether the deadline has passed."""
@@ -36,7 +39,7 @@ def deadline(seconds: float) -> Iterator[Stop]:
         stop.struck = True
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(max(0.0, seconds), strike)
+    timer = threading.Timer(max(LEAST, seconds), strike)
     timer.daemon = True
     timer.start()
     try:

@@ -70,7 +70,9 @@ def test_classes_say_something_or_nothing(rng: np.random.Generator) -> None:
     inputs, kind = rng.standard_normal((COUNT, 3)), rng.integers(0, 2, COUNT)
     coin = rng.integers(0, 3, COUNT)
     shape = (kind + (rng.random(COUNT) < 0.15)) % 2
-    information = Information(made(inputs, shape=(shape, 2), kind=(kind, 2), coin=(coin, 3)), "shape")
+    information = Information(
+        made(inputs, shape=(shape, 2), kind=(kind, 2), coin=(coin, 3)), "shape"
+    )
     assert information.said(["kind"]).low > 0.1
     assert not information.said(["kind"]).determines
     assert information.said(["coin"]).low < 0.01
