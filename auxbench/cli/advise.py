@@ -70,7 +70,8 @@ def advise(
     design = Design.declared().with_changes(methods=methods, control=control, trials=trials)
     start_early(words["device"], words["jobs"], words["threads"])
     click.get_current_context().call_on_close(drop_early)
-    from auxbench.execution.advising import Advising, Asked
+    from auxbench.execution.advising import Advising
+    from auxbench.execution.candidates import Asked
     from auxbench.execution.resources import Resources
 
     resources = Resources.of(words)

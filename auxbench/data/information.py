@@ -7,8 +7,8 @@ primary's variance, or of its entropy, that only the second explains.
 
 Each fold's prediction is a linear model's or that of boosted trees, whichever did better on the
 other folds. The interval is that of the mean over samples of what the labels take off the loss, as
-cross-validation gives it: Bayle, Bayle, Janson and Mackey, Cross-validation Confidence Intervals for
-Test Error, NeurIPS 2020, https://arxiv.org/abs/2007.12671. Cells of one picture count as one sample.
+cross-validation gives it: Bayle, Bayle, Janson and Mackey, Cross-validation Confidence Intervals
+for Test Error, NeurIPS 2020, https://arxiv.org/abs/2007.12671. Cells of one picture count as one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from auxbench.data.pooled import Pooled
 from auxbench.errors import UsageError
 

@@ -14,19 +14,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from auxbench.data.dataset import make_dataset
-from auxbench.data.problem import Problem
 from auxbench.data.progress import counted, duration
 from auxbench.errors import AuxbenchError, UsageError
+from auxbench.execution.candidates import Asked, candidates, sets_of, smallest, weights
 from auxbench.execution.deadline import deadline
 from auxbench.execution.executor import carry_out
-from auxbench.execution.plan import plan
 from auxbench.execution.resources import Resources, resolve, slots, threads_of
 from auxbench.execution.sampling import sampler
 from auxbench.execution.study import Study
@@ -36,27 +34,15 @@ from auxbench.records.ledger import Ledger, Tuning
 from auxbench.records.store import Store
 from auxbench.spec.advice import Design
 from auxbench.spec.budget import BUDGETS
-from auxbench.spec.grammar import split_list
 from auxbench.spec.run import Run, identity
 
 SAMPLER = "sobol"
-START = 2.0  # seconds of a run besides its steps: its start, its test, its latency
 SLACK = 1.3  # estimates know nothing of validation, nor of what else the machine does
 CUT = 1.5  # times its share of the time after which screening is stopped
 FEWEST = (2, 5, 3)  # trials, seeds and candidates for these, below which a study is not begun
 ENOUGH = (4, 10, 5)  # the same, for which a larger budget is chosen if it allows as many
 SEEDS = (20, 10, 5)  # numbers of seeds for which time is sought, before candidates are left out
 FAMILY = 4  # candidates below which decisions are made at a stricter level, as collapses are unseen
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The question: a data set, its tasks, and the words of a study that all runs share."""
-
-    dataset: str
-    primary: str | None
-    auxiliary: str | None
-    words: Mapping[str, Any]
 
 
 class Advising:
@@ -75,7 +61,7 @@ class Advising:
         self.asked, self.design, self.resources = asked, design, resources
         self.limit = 3600 * hours
         self.store, self.ledger, self.advice = Store(results), Ledger(results), Advice(results)
-        self.sets = self._sets()
+        self.sets = sets_of(asked)
         chosen = [asked.dataset, asked.primary, list(map(list, self.sets)), sorted(asked.words)]
         values = [str(asked.words[key]) for key in sorted(asked.words)]
         own = [*design.methods, design.control, design.trials, design.tuning_seeds]
@@ -162,107 +148,54 @@ class Advising:
             for seed in range(count)
         }
 
-    def _sets(self) -> list[tuple[str, ...]]:
-        """No auxiliaries, each alone, and all together."""
-        asked = self.asked
-        names = None if asked.auxiliary is None else split_list(asked.auxiliary)
-        problem = Problem.of(make_dataset(asked.dataset, 64), asked.primary, names)
-        alone = [problem.spelled(task) for task in problem.auxiliaries]
-        if not alone:
-            raise UsageError(
-                f"data set '{asked.dataset}' has no auxiliary task here; name some with "
-                "--auxiliary, of those that auxbench show dataset lists."
-            )
-        return [(), *((one,) for one in alone), *([tuple(alone)] if len(alone) > 1 else [])]
-
-    def _candidates(
-        self, budget: str, methods: Sequence[str], known: Iterable[Candidate] | None = None
-    ) -> dict[Candidate, Run]:
-        """The runs of all candidates, or of the `known` ones, on the first seed of tuning."""
-        found: dict[Candidate, Run] = {}
-        for auxiliaries in self.sets:
-            names = list(methods) if auxiliaries else [self.design.control]
-            study = Study.of(
-                names,
-                self.asked.dataset,
-                primary=self.asked.primary,
-                auxiliary=list(auxiliaries),
-                seeds=[FIRST_SEED],
-                **{**self.asked.words, "budget": budget},
-            )
-            if len(study.runs) != len(names):
-                raise UsageError("advice is about one data set and one backbone; name one of each.")
-            for name, run in zip(names, study.runs, strict=True):
-                if known is None or (name, auxiliaries) in known:
-                    found[name, auxiliaries] = run
-        return found
-
     def _plan(self) -> None:
         """Choose the largest budget that allows enough, and the methods that fit."""
         words, methods = self.asked.words, self.design.methods
         free = words.get("budget") is None and words.get("steps") is None
         tiers = list(BUDGETS) if free else [words.get("budget") or "small"]
-        chosen, need = "", 0.0
+        chosen = ""
+
+        def least(some: Sequence[str], counts: tuple[int, int, int]) -> float:
+            return self.factor * smallest(self.weights, some, self.design, counts)
+
         for tier in tiers:
-            candidates = self._candidates(tier, methods)
             before = self.weights
-            self._weigh(candidates)
-            need = need or self._least(methods[:1], FEWEST)
-            if chosen and self._least(methods, ENOUGH) > self.left:
+            self._weigh(self._candidates(tier, methods))
+            if chosen and least(methods, ENOUGH) > self.left:
                 self.weights = before
                 break
             chosen = tier
-        while len(methods) > 1 and self._least(methods, FEWEST) > self.left:
+        while len(methods) > 1 and least(methods, FEWEST) > self.left:
             self.left_out[methods[-1]] = "no time for it"
             methods = methods[:-1]
-        if (least := self._least(methods, FEWEST)) > self.left:
+        if (shortest := least(methods, FEWEST)) > self.left:
             raise UsageError(
                 f"hours is {self.limit / 3600:g}, and the smallest study of this takes about "
-                f"{duration(least)}; give --hours {self._hours(least):g}, fewer --auxiliary, or fewer --steps."
+                f"{duration(shortest)}; give --hours {self._hours(shortest):g}, fewer --auxiliary or "
+                "fewer --steps."
             )
         self.weights = {
             one: weight for one, weight in self.weights.items() if not one[1] or one[0] in methods
         }
         self._save(budget=chosen, methods=tuple(methods))
-        few = len(self.weights)
         self.say(
-            f"{counted(few, 'candidate')}: {self.design.control} alone, and "
+            f"{counted(len(self.weights), 'candidate')}: {self.design.control} alone, and "
             f"{', '.join(methods)} with {counted(len(self.sets) - 1, 'set')} of auxiliaries; "
             f"budget {chosen}; at most {duration(self.limit)}"
         )
         for name, why in self.left_out.items():
             self.say(f"left out: {name} ({why})")
 
-    def _weigh(self, candidates: Mapping[Candidate, Run]) -> None:
+    def _candidates(
+        self, budget: str, methods: Sequence[str], known: Iterable[Candidate] | None = None
+    ) -> dict[Candidate, Run]:
+        return candidates(self.asked, self.sets, self.design.control, budget, methods, known)
+
+    def _weigh(self, runs: Mapping[Candidate, Run]) -> None:
         """Estimate the seconds of a run of every candidate; leave out what cannot be trained."""
         threads = threads_of(self.resources.threads, self.jobs)
-        cells = plan(Study(tuple(candidates.values())), self.store, self.device, threads)
-        found: dict[Candidate, float | None] = {}
-        for one, cell in zip(candidates, cells, strict=True):
-            if cell.lacking:
-                raise UsageError(cell.lacking)
-            if cell.impossible and not one[1]:
-                raise UsageError(cell.impossible)
-            if cell.impossible:
-                self.left_out[f"{one[0]} with {', '.join(one[1])}"] = cell.impossible.rstrip(".")
-            else:
-                found[one] = cell.seconds
-        known = [seconds for seconds in found.values() if seconds is not None]
-        most = max(known, default=0.0)
-        self.weights = {
-            one: START + (most if seconds is None else seconds) for one, seconds in found.items()
-        }
-
-    def _least(self, methods: Sequence[str], least: tuple[int, int, int]) -> float:
-        """The seconds of a study with so many trials, seeds, and candidates for these."""
-        trials, seeds, finalists = least
-        used = {o: w for o, w in self.weights.items() if not o[1] or o[0] in methods}
-        longest = sorted((w for one, w in used.items() if one[1]), reverse=True)[:finalists]
-        control = sum(weight for one, weight in used.items() if not one[1])
-        screening = min(trials, self.design.trials) * self.design.tuning_seeds * sum(used.values())
-        return self.factor * max(
-            screening + seeds * (control + sum(longest)), screening / self.design.screening
-        )
+        self.weights, impossible = weights(runs, self.store, self.device, threads)
+        self.left_out |= impossible
 
     def _searches(self, trials: int) -> dict[Candidate, Search]:
         seeds = range(FIRST_SEED, FIRST_SEED + self.design.tuning_seeds)
@@ -330,8 +263,8 @@ class Advising:
                     return tuple(order[:number])
         self._save()
         raise AuxbenchError(
-            f"{counted(trials, 'trial')} of each candidate took {duration(self.spent)}, which leaves "
-            f"no time for {SEEDS[-1]} fresh seeds; the same command with "
+            f"{counted(trials, 'trial')} of each candidate took {duration(self.spent)}, and "
+            f"{SEEDS[-1]} fresh seeds do not fit into what is left; the same command with "
             f"--hours {self._hours(self.factor * SEEDS[-1] * each):g} continues from here."
         )
 

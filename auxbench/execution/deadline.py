@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-
 LEAST = 0.1  # seconds, so that the block has begun when it is ended
 
 

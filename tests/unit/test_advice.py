@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from auxbench.cli.main import auxbench
 from auxbench.errors import AuxbenchError, UsageError
 from auxbench.execution import advising
-from auxbench.execution.advising import Advising, Asked
+from auxbench.execution.advising import Advising
+from auxbench.execution.candidates import Asked
 from auxbench.execution.deadline import deadline
 from auxbench.execution.resources import Resources
 from auxbench.records.advice import Advice, Candidate, State
@@ -296,7 +297,7 @@ def test_the_commands_of_the_page_are_carried_out(
 ) -> None:
     """Up to the training, in which nothing else is left out."""
     begun: list[Advising] = []
-    monkeypatch.setattr(Advising, "screen", begun.append)
+    monkeypatch.setattr(Advising, "screen", lambda study: begun.append(study))
     monkeypatch.setattr("auxbench.cli.advise._compare", lambda study, results: None)
     monkeypatch.setattr("auxbench.cli.advise._look_at_data", lambda *rest: None)
     monkeypatch.chdir(tmp_path)
