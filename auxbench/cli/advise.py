@@ -118,11 +118,11 @@ def _compare(study: Advising, results: str) -> Verdict | None:
     for count in LOOKS:
         if count <= reached:
             continue
-        if not study.active or not study.extend(count):
+        if not study.state.active or not study.extend(count):
             break
         compared = study.compared()
         rows = frame([record for record in study.store.runs() if record["id"] in compared])
-        for one in study.active:
+        for one in study.state.active:
             looks.append(problem_of(rows), named(one, every), control, count)
         verdict = judged()
         study.keep(verdict.open)

@@ -67,7 +67,7 @@ class Advising:
         own = [*design.methods, design.control, design.trials, design.tuning_seeds]
         self.key = identity({"advice": [*chosen, values, own]})
         self.left_out: dict[str, str] = {}  # methods that are not tried, and why
-        self.weights: dict[Candidate, float] = {}
+        self.weights: dict[Candidate, float] = {}  # seconds of a run
         self.device = resolve(resources.device)
         self.jobs = slots(self.device, resources.jobs)
         self.factor = SLACK / self.jobs  # seconds that pass per estimated second of a run
@@ -75,10 +75,10 @@ class Advising:
         earlier = self.advice.load(self.key)
         self.state = earlier or State("", ())
         self.before = self.state.spent
-        if earlier is None:
-            self._plan()
-        else:
+        if earlier:
             self._weigh(self._candidates(earlier.budget, earlier.methods))
+        else:
+            self._plan()
         self.cells = self._candidates(self.state.budget, self.state.methods, self.weights)
         self.control = next(one for one in self.cells if not one[1])
         self.tunings: dict[Candidate, Tuning] = {}
@@ -92,11 +92,6 @@ class Advising:
     def left(self) -> float:
         """The seconds that are left."""
         return self.limit - self.spent
-
-    @property
-    def active(self) -> tuple[Candidate, ...]:
-        """The candidates that the next look is for."""
-        return self.state.active
 
     def screen(self) -> None:
         """Give every candidate the same number of trials, and choose those for fresh seeds.
@@ -118,17 +113,16 @@ class Advising:
 
     def extend(self, count: int) -> bool:
         """Train the active candidates and the control on `count` seeds; False if time is up."""
-        wanted = (self.control, *self.active)
+        wanted = (self.control, *self.state.active)
         runs = [(one, self.final(one, seed)) for seed in range(count) for one in wanted]
         if self._needed(runs, self.store) > self.left:
             return False
         with deadline(self.left) as stop:
             self._timed(runs, self.store)
+        seeds = self.state.seeds
         if not stop.struck:
-            seeds = tuple((one, count if one in wanted else old) for one, old in self.state.seeds)
-            self._save(seeds=seeds)
-        else:
-            self._save()
+            seeds = tuple((one, count if one in wanted else old) for one, old in seeds)
+        self._save(seeds=seeds)
         return not stop.struck
 
     def keep(self, active: Iterable[Candidate]) -> None:
@@ -171,8 +165,7 @@ class Advising:
         if (shortest := least(methods, FEWEST)) > self.left:
             raise UsageError(
                 f"hours is {self.limit / 3600:g}, and the smallest study of this takes about "
-                f"{duration(shortest)}; give --hours {self._hours(shortest):g}, fewer --auxiliary or "
-                "fewer --steps."
+                f"{duration(shortest)}; give --hours {self._hours(shortest):g} or fewer tasks."
             )
         self.weights = {
             one: weight for one, weight in self.weights.items() if not one[1] or one[0] in methods
@@ -230,10 +223,10 @@ class Advising:
             self._save()
         if not done:
             self._save()
+            hours = self._hours(self.spent / self.design.screening)
             raise AuxbenchError(
                 f"the first trials did not end within {duration(self.spent)}; the same command "
-                f"with --hours {self._hours(self.spent / self.design.screening):g} continues from "
-                "there."
+                f"with --hours {hours:g} continues from there."
             )
         return done
 
