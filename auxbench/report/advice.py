@@ -234,7 +234,7 @@ def unseen(verdict: Verdict, candidates: int, trials: int, budget: str, sets: in
             f"{counted(left, 'candidate')} of {candidates - 1} had no fresh seeds: they were left "
             f"out by the validation scores of {counted(trials, 'trial')}, which decide nothing."
         )
-    if sets > 3:
+    if sets > 4:  # none, two and both are all there is of two
         yield "Auxiliaries were tried alone and all together, not in other combinations."
     yield (
         f"All of this holds at budget {budget}, this backbone and {counted(trials, 'trial')} of "
