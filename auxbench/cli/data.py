@@ -181,6 +181,33 @@ def show(
     click.echo(f"{path}: {page.width} x {page.height} pixels")
 
 
+@data.command()
+@click.argument("dataset")
+@click.option("--primary", help="Primary task; default by data set.")
+@click.option("--auxiliary", help="Auxiliary tasks; default all others.")
+@click.option("--side", default=64, show_default=True, help="Image side in pixels.")
+@click.option("--samples", default=2000, show_default=True, help="Most samples read per split.")
+@click.option("--tiny", is_flag=True, help="The tiny variant for tests, which needs no data.")
+@format_option
+def report(
+    dataset: str,
+    primary: str | None,
+    auxiliary: str | None,
+    side: int,
+    samples: int,
+    tiny: bool,
+    style: str,
+) -> None:
+    """Say what can be seen of DATASET before training: labels, near-duplicates, what labels say.
+
+    Warnings come last: labels that determine the primary task, and test samples that are also in
+    training.
+    """
+    from auxbench.cli.portrait import look
+
+    look(dataset, primary, auxiliary, side, samples, tiny, style)
+
+
 def _options(choice: Choice, maker: type[Layout]) -> dict[str, str]:
     """The options of a conversion that differ from the layout's defaults, checked and sorted."""
     return dict(Choice(maker.name, choice.options).canonical(maker).options)

@@ -11,6 +11,7 @@ import click
 
 from auxbench import __version__
 from auxbench.cli import boards, lists, parts, runs, study
+from auxbench.cli.advise import advise
 from auxbench.cli.data import data
 from auxbench.cli.deploy import deploy
 from auxbench.cli.export import export
@@ -45,6 +46,7 @@ for command in (
     study.run,
     study.tune,
     study.plan,
+    advise,
     runs.status,
     runs.retry,
     runs.cancel,

@@ -74,11 +74,7 @@ def tune(
 
     def train(seeds: Sequence[int]) -> None:
         runs = [run for seed in seeds for one in searches for run in one.runs(seed, halving)]
-        lean = replace(resources, keep_weights=False)
-        carry_out(Study(tuple(dict.fromkeys(runs))), ledger.trials, lean, quiet=quiet)
-        records = {record["id"]: record for record in ledger.trials.runs()}
-        for one in searches:
-            one.records = records
+        carry_out_trials(runs, searches, ledger, resources, quiet)
 
     for count in chosen.rounds(trials - 1):
         for one in searches:
@@ -91,6 +87,21 @@ def tune(
     best = {one.cell: tuning.selected for one, tuning in zip(searches, tunings, strict=True)}
     final = [replace(run, method=best[replace(run, seed=FIRST_SEED)]) for run in wanted.runs]
     return tunings, Study(tuple(dict.fromkeys(final)))
+
+
+def carry_out_trials(
+    runs: Sequence[Run],
+    searches: Sequence[Search],
+    ledger: Ledger,
+    resources: Resources,
+    quiet: bool = False,
+) -> None:
+    """Carry out the missing ones of these trials, and tell the searches all that is recorded."""
+    lean = replace(resources, keep_weights=False)
+    carry_out(Study(tuple(dict.fromkeys(runs))), ledger.trials, lean, quiet=quiet)
+    records = {record["id"]: record for record in ledger.trials.runs()}
+    for one in searches:
+        one.records = records
 
 
 class Search:
