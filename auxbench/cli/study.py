@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from auxbench.cli.options import (
     show,
     study_options,
 )
+from auxbench.data.imports import uncollected
 from auxbench.errors import UsageError
 from auxbench.execution.executor import launched
 from auxbench.execution.process import drop_early, start_early
@@ -55,11 +57,13 @@ def run(
     """Train methods on data sets. Runs that are recorded already are skipped."""
     check(words)
     if words["executor"] == "local" and not launched():
-        start_early(words["device"], words["jobs"], words["threads"])
+        start_early(words["device"], words["jobs"], words["threads"], words["backbone"] or "")
         click.get_current_context().call_on_close(drop_early)
     from auxbench import run as carry_out
 
     _declare(declare, words["results"])
+    with uncollected():
+        import_module("auxbench.execution.study")  # and torch
 
     if until:
         from auxbench.cli.until import run_until_decided

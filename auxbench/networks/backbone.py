@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from auxbench.data.imports import uncollected
 from auxbench.errors import UsageError
 from auxbench.networks import mlp
 from auxbench.networks.stages import Backbone, Size, grouped
@@ -92,7 +93,8 @@ def resolve(text: str, features: int = 0, pretrained: bool = False) -> str:
 def preload(text: str) -> None:
     """Import what building a backbone takes, if it is heavy: processes forked later have it."""
     if Choice.parse(text).name not in _VECTORS:
-        import_module("auxbench.networks.image")
+        with uncollected():
+            import_module("auxbench.networks.image")
 
 
 def _suits(name: str, features: int, pretrained: bool) -> None:
@@ -114,7 +116,8 @@ def _suits(name: str, features: int, pretrained: bool) -> None:
 
 
 def _known(name: str) -> None:
-    import timm  # which takes seconds
+    with uncollected():
+        import timm  # which takes seconds
 
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, [*_VECTORS, *timm.list_models()], n=1)
