@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from auxbench.cost.flops import Flops
+from auxbench.cost.shapes import Shapes
 from auxbench.cost.training import PASSES, Meter
 from auxbench.data.dataset import Batch, make_dataset
 from auxbench.data.problem import Problem
@@ -197,6 +198,7 @@ class Paces:
     known: dict[tuple[Any, ...], float] = field(default_factory=dict)
     counted: dict[Run, Operations] = field(default_factory=dict)
     made_before: Made = field(default_factory=dict)
+    shapes: Shapes = field(default_factory=Shapes)
 
     def seconds(self, run: Run, passes: Counts) -> float | None:
         """The estimated seconds of a run; None if its operations cannot be counted in advance.
@@ -220,7 +222,7 @@ class Paces:
         network = replace(run, method=str(Method.parse(run.method).architecture), seed=0)
         if network not in self.counted:
             self.counted[network] = Operations(
-                without_numbers(run, problem, self.made_before), few(problem)
+                without_numbers(run, problem, self.made_before), few(problem), self.shapes
             )
         return self.counted[network]
 
