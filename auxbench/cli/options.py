@@ -36,7 +36,7 @@ FORMATS = ("text", "json", "csv", "markdown", "latex")
 
 def study_options(command: F) -> F:
     """Add the options that describe a study, the same for `run` and `plan`."""
-    return _added(
+    return added(
         command,
         click.option("--methods", required=True, help="Methods, such as single,auxnas+./mine.py."),
         click.option("--dataset", required=True, help="Data sets, such as rooms,./mydata.py."),
@@ -94,12 +94,12 @@ def study_options(command: F) -> F:
 
 def machine_options(command: F) -> F:
     """Add the options for the device, jobs, threads and workers."""
-    return _added(command, *MACHINE)
+    return added(command, *MACHINE)
 
 
 def limit_options(command: F) -> F:
     """Add the options that limit a run."""
-    return _added(
+    return added(
         command,
         click.option("--timeout", help="Time limit of a run, such as 90, 30m or 2h."),
         click.option("--stall", help="Time limit without a step, such as 10m."),
@@ -109,7 +109,7 @@ def limit_options(command: F) -> F:
 
 def executor_options(command: F) -> F:
     """Add the options that say where runs are carried out."""
-    return _added(
+    return added(
         command,
         click.option(
             "--executor",
@@ -124,7 +124,7 @@ def executor_options(command: F) -> F:
 
 def filters(command: F) -> F:
     """Add the options that choose the records of a board or comparison."""
-    return _added(
+    return added(
         command,
         results_option,
         click.option("--dataset", help="Only this data set."),
@@ -220,7 +220,8 @@ def _elsewhere(folder: Path) -> str:
     return "make some with auxbench run, or name another."
 
 
-def _added(command: F, *options: Callable[[F], F]) -> F:
+def added(command: F, *options: Callable[[F], F]) -> F:
+    """Add options to a command, in this order."""
     for option in reversed(options):
         command = option(command)
     return command

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,11 @@ def main() -> None:
         events.write(json.dumps(event) + "\n")
 
     if not hasattr(os, "fork"):
-        sys.exit(work(json.loads(sys.stdin.readline()), report, lambda: None))
+        sys.exit(work(order, report, lambda: None) if (order := _order()) else 0)
     wake, beats = Wake(), Beats()
-    while not wake.asked and (line := sys.stdin.readline()):
-        order = json.loads(line)
-        own = [registry for registry, _ in order["files"]]  # only a run imports what users write
-        with suppress(AuxbenchError, ImportError):  # which the run reports
-            if "BACKBONES" not in own:
-                preload(order["run"]["backbone"])
+    while not wake.asked and (order := _order()):
+        if "BACKBONES" not in [registry for registry, _ in order["files"]]:
+            _preload([order["run"]["backbone"]])  # only a run imports what users write
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)  # so that it ends with all the processes that it starts
@@ -58,6 +55,23 @@ def main() -> None:
         code, status, reason = supervise(child, Limits(**order["limits"]), beats, wake)
         with suppress(BrokenPipeError):
             report({"event": "ended", "code": code, "status": status, "reason": reason})
+
+
+def _order() -> dict[str, Any] | None:
+    """The next order; None at the end. Backbones that are foretold are imported on the way."""
+    while line := sys.stdin.readline():
+        order: dict[str, Any] = json.loads(line)
+        if "backbones" not in order:
+            return order
+        _preload(order["backbones"])
+    return None
+
+
+def _preload(backbones: Iterable[str]) -> None:
+    """Import what backbones take, once for all the runs that this process forks."""
+    for backbone in backbones:
+        with suppress(AuxbenchError, ImportError):  # which the run reports
+            preload(backbone)
 
 
 def work(order: dict[str, Any], report: Report, beat: Callable[[], None]) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from auxbench.data.imports import uncollected
 from auxbench.errors import UsageError
 from auxbench.networks import mlp
 from auxbench.networks.own import own_backbone, takes_vectors
@@ -113,7 +114,8 @@ def preload(text: str) -> None:
     """Import what building a backbone takes, if it is heavy: processes forked later have it."""
     name = Choice.parse(text).name
     if name not in _VECTORS and name not in BACKBONES:
-        import_module("auxbench.networks.image")
+        with uncollected():
+            import_module("auxbench.networks.image")
 
 
 def _suits(name: str, features: int, pretrained: bool | Path) -> None:
@@ -147,7 +149,8 @@ def _is_free(name: str) -> None:
 
 
 def _known(name: str) -> None:
-    import timm  # which takes seconds
+    with uncollected():
+        import timm  # which takes seconds
 
     if not timm.is_model(name):
         close = difflib.get_close_matches(
