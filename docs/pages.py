@@ -1,4 +1,4 @@
-"""The pages of the site that are made from the code: `make docs` calls this file as a hook of mkdocs.
+"""The pages of the site that are made from the code: a hook of mkdocs, which `make docs` runs.
 
 A page per method is made from its docstring and from the catalogue behind `auxbench show method`,
 the commands from their options, the reference from the public names of `auxbench`. Some Markdown
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from auxbench.report.method import tables
 from auxbench.report.tables import Table
 from auxbench.spec.description import ENTRY, FLAWS, Description
 from auxbench.spec.registry import METHODS
+from docs.typeset import grid, prose, symbols
 
 ROOT = Path(__file__).parents[1]
 # Pages that are files elsewhere in the repository, by their address.
@@ -43,6 +44,13 @@ FAMILIES = {
     "auxiliary": ("Auxiliary weighting", "Rules that treat the primary task differently."),
     "control": ("Controls", "Not methods to use, but what methods are held against."),
 }
+INTRODUCTION = """
+Parts are joined by `+`: an architecture, then rules in their order, as in `auxnas+gradnorm+pcgrad`.
+An architecture alone is trained on the plain sum of the losses, and rules alone sit on `hps`.
+Passes are forward and backward passes of a training step with three tasks; the plain sum takes one
+of each.
+[Which one should I try?](../which.md)
+""".strip()
 # The rooms in which public names live, as headings of the reference.
 ROOMS = {
     "": "Run and tune",
@@ -52,8 +60,6 @@ ROOMS = {
     "data": "Write a data set",
     "spec": "Registries",
 }
-SYMBOL = re.compile(r"(?<![\w`\\/.-])([A-Za-z])_([a-z0-9]+)(?:\^(\w+))?(?![\w`/-])")
-ADDRESS = re.compile(r"https?://[^\s)]*[^\s).,:;]")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -94,7 +100,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def _inlined(image: re.Match[str]) -> str:
     drawing = (ROOT / "docs" / image[2]).read_text(encoding="utf-8")
     lines = [line.strip() for line in drawing.splitlines() if line.strip()]
-    return f'<figure class="own" role="img" aria-label="{html.escape(image[1])}">{"".join(lines)}</figure>'
+    said = html.escape(image[1])
+    return f'<figure class="own" role="img" aria-label="{said}">{"".join(lines)}</figure>'
 
 
 def made() -> dict[str, str]:
@@ -114,19 +121,21 @@ def methods() -> str:
     rows = {row["name"]: row for row in list_of_methods().rows}
     parts = [
         f"# The {len(rows)} methods",
-        "Parts are joined by `+`: an architecture, then rules in their order, as in "
-        "`auxnas+gradnorm+pcgrad`. An architecture alone is trained on the plain sum of the losses, and "
-        "rules alone sit on `hps`. Passes are forward and backward passes of a training step with three "
-        "tasks; the plain sum takes one of each. [Which one should I try?](../which.md)",
+        INTRODUCTION,
     ]
     for family, (heading, sentence) in FAMILIES.items():
         body = [
-            (f"[`{name}`]({name}.md)", _text(_after_name(row["summary"])), row["paper"], _passes(row))
+            (
+                f"[`{name}`]({name}.md)",
+                prose(_after_name(row["summary"])),
+                row["paper"],
+                _passes(row),
+            )
             for name in of_family(family)
             for row in [rows[name]]
         ]
         parts += [f"## {heading}", sentence]
-        parts.append(_rows(("method", "what it does", "source", "passes"), body, "lllr"))
+        parts.append(grid(("method", "what it does", "source", "passes"), body, "lllr"))
     return "\n\n".join(parts) + "\n"
 
 
@@ -151,20 +160,20 @@ def method(name: str) -> str:
     parts = [
         f"---\ntitle: {name}\n---",
         f"# `{name}`",
-        f"{_text(about.summary)}\n{{ .lede }}",
+        f"{prose(about.summary)}\n{{ .lede }}",
         _facts(facts, entry),
         *(["## Rule", *_rule(about)] if about.description else []),
         "## Passes of a training step",
         _table(rest[-1]),
-        _text(rest[-1].notes[0]),
+        prose(rest[-1].notes[0]),
         "## Options",
         *([_table(options[0])] if options else ["It has no options."]),
         "## Known flaws",
-        _text(flaws),
+        prose(flaws),
         "## Use it",
         _use(name, entry),
         "## Source",
-        *(f"{_text(paper.full)} <{paper.url}>" for paper in citations(about)),
+        *(f"{prose(paper.full)} <{paper.url}>" for paper in citations(about)),
         *(f"```bibtex\n{entry}\n```" for entry in about.bibtex),
     ]
     return "\n\n".join(parts) + "\n"
@@ -174,13 +183,13 @@ def _facts(table: Table, entry: Entry) -> str:
     (row,) = table.rows
     said = {True: "yes", False: "no", None: "—"}
     body = [
-        (column.title, said[value] if value in (True, False, None) else _text(str(value)))
+        (column.title, said[value] if value in (True, False, None) else prose(str(value)))
         for column in table.columns
         if column.shown and column.key != "name"
         for value in [row[column.key]]
         if not (column.key == "deploys_single" and value is None)
     ]
-    return _rows(("in short", ""), body, "ll")
+    return grid(("in short", ""), body, "ll")
 
 
 def _rule(about: Description) -> Iterator[str]:
@@ -192,17 +201,19 @@ def _rule(about: Description) -> Iterator[str]:
         if block.startswith(FLAWS) or not block.strip():
             continue
         if block.startswith("    "):
-            yield f'<div class="formula">{_symbols(html.escape(" ".join(block.split())))}</div>'
+            yield f'<div class="formula">{symbols(html.escape(" ".join(block.split())))}</div>'
         elif block.startswith("* "):
-            yield "\n".join("* " + _text(item) for item in re.split(r"(?m)^\* ", block)[1:])
+            yield "\n".join("* " + prose(item) for item in re.split(r"(?m)^\* ", block)[1:])
         else:
-            yield _text(block)
+            yield prose(block)
 
 
 def _use(name: str, entry: Entry) -> str:
     chain = name if entry.role == "architecture" else f"hps+{name}"
     both = f"{name}+pcgrad" if entry.role == "architecture" else f"auxnas+{name}"
-    names = ",".join(dict.fromkeys(("single", chain, both) if name != "single" else ("single", "hps")))
+    names = ",".join(
+        dict.fromkeys(("single", chain, both) if name != "single" else ("single", "hps"))
+    )
     lines = [f"```sh\nauxbench run --methods {names} --dataset rooms --seeds 5\n```"]
     if entry.role == "balancer" and (ROOT / "docs" / "own-loop.md").exists():
         lines.append("In a training loop of your own: [the library](../own-loop.md).")
@@ -213,8 +224,8 @@ def commands() -> str:
     """Every command with its options, from the command line itself."""
     parts = [
         "# Commands",
-        "Every table also comes as `--format json`, `csv`, `markdown` or `latex`. A mistake ends in one "
-        "line and exit code 2.",
+        "Every table also comes as `--format json`, `csv`, `markdown` or `latex`. A mistake ends "
+        "in one line and exit code 2.",
         *_commands(auxbench, ()),
     ]
     return "\n\n".join(parts) + "\n"
@@ -224,19 +235,19 @@ def _commands(group: click.Group, before: tuple[str, ...]) -> Iterator[str]:
     for name, command in sorted(group.commands.items()):
         words = (*before, name)
         yield f"{'##' if not before else '###'} auxbench {' '.join(words)}"
-        yield _text(" ".join((command.help or "").split()))
+        yield prose(" ".join((command.help or "").split()))
         if isinstance(command, click.Group):
             yield from _commands(command, words)
             continue
         context = click.Context(command, info_name=" ".join(("auxbench", *words)))
         yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```"
         rows = [
-            (f"`{said[0]}`", _text(said[1]))
+            (f"`{said[0]}`", prose(said[1]))
             for option in command.params
             if (said := option.get_help_record(context))
         ]
         if rows:
-            yield _rows(("option", ""), rows, "ll")
+            yield grid(("option", ""), rows, "ll")
 
 
 def reference() -> str:
@@ -244,8 +255,8 @@ def reference() -> str:
     homes = public()
     parts = [
         "# Public names",
-        "All of this is imported from `auxbench`, which loads each name when it is first asked for. "
-        "Everything else may change between versions. `help(auxbench)` lists the names too.",
+        "All of this is imported from `auxbench`, which loads each name when it is first asked "
+        "for. Everything else may change between versions. `help(auxbench)` lists the names too.",
     ]
     rooms = dict.fromkeys((*ROOMS, *sorted({home.partition(".")[0] for home in homes.values()})))
     for room in rooms:
@@ -272,35 +283,9 @@ def public() -> dict[str, str]:
 def _table(table: Table) -> str:
     columns = [column for column in table.columns if column.shown]
     body = [
-        ["—" if row[column.key] is None else _text(str(row[column.key])) for column in columns]
+        ["—" if row[column.key] is None else prose(str(row[column.key])) for column in columns]
         for row in table.rows
     ]
     code = [[f"`{row[0]}`" if table.title == "Options" else row[0], *row[1:]] for row in body]
     aligned = "l" * len(columns) if table.title == "Options" else "r" * len(columns)
-    return _rows([column.title for column in columns], code, aligned)
-
-
-def _rows(head: Iterable[str], body: Iterable[Iterable[str]], aligned: str) -> str:
-    marks = {"l": ":--", "r": "--:"}
-    lines = [head, [marks[one] for one in aligned], *body]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
-
-
-def _text(text: str) -> str:
-    """Prose of a docstring as Markdown: only what stands between backticks is marked up."""
-    pieces = " ".join(text.split()).split("`")
-    for at in range(0, len(pieces), 2):
-        plain = html.escape(pieces[at], quote=False)
-        plain = re.sub(r"([*_\[\]\\])", r"\\\1", _symbols(ADDRESS.sub(r"<\g<0>>", plain)))
-        pieces[at] = re.sub(r"<(var|sub|sup|/|http)[^>]*>", lambda m: m[0].replace("\\", ""), plain)
-    return "`".join(pieces)
-
-
-def _symbols(text: str) -> str:
-    """Symbols such as n_i and f_i^t with their indices below and above."""
-
-    def typeset(found: re.Match[str]) -> str:
-        power = f"<sup>{found[3]}</sup>" if found[3] else ""
-        return f"<var>{found[1]}</var><sub>{found[2]}</sub>{power}"
-
-    return SYMBOL.sub(typeset, text)
+    return grid([column.title for column in columns], code, aligned)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import auxbench as auxbench_itself
 from auxbench.cli.main import auxbench
 from auxbench.contract.check import Subject, attempt
 from auxbench.execution.study import Study
@@ -41,7 +43,9 @@ def test_it_is_short() -> None:
     assert README.count("\n") <= 150
 
 
-@pytest.mark.parametrize(("document", "name"), [("balancers.md", "pcgrad"), ("architecture.md", "hps")])
+@pytest.mark.parametrize(
+    ("document", "name"), [("balancers.md", "pcgrad"), ("architecture.md", "hps")]
+)
 def test_the_methods_that_are_shown_are_the_real_files(document: str, name: str) -> None:
     shown = between(name, page(document)).strip()
     shown = shown.removeprefix("```python").removesuffix("```").strip()
@@ -81,7 +85,9 @@ def test_every_link_leads_somewhere() -> None:
     texts = {"": README, "docs": "".join(page(one.name) for one in (ROOT / "docs").glob("*.md"))}
     for folder, text in texts.items():
         for target in re.findall(r"\]\(([^)#]+)", text):
-            made = target.startswith("methods/") or (folder and (ROOT / "mkdocs.yml").read_text().count(target))
+            made = target.startswith("methods/") or (
+                folder and (ROOT / "mkdocs.yml").read_text().count(target)
+            )
             assert made or "://" in target or (ROOT / folder / target).exists(), target
 
 
@@ -92,6 +98,13 @@ def test_its_commands_parse(words: list[str]) -> None:
     context = command.make_context(name, rest)
     if name in {"run", "plan"}:
         assert Study.of(**study_words(context.params)).runs
+
+
+def test_help_lists_the_public_names_with_a_sentence_each() -> None:
+    listed = re.findall(r"^    (\w+) +([A-Z].*\.)$", inspect.getdoc(auxbench_itself) or "", re.M)
+    assert sorted(name for name, _ in listed) == sorted(
+        {*auxbench_itself.__all__} - {"__version__"}
+    )
 
 
 PAGE = page("balancers.md")

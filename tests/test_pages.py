@@ -1,9 +1,9 @@
 """The documents are scripts: every command in README.md and docs/ is run as a reader would run it.
 
-A page is read from top to bottom in an empty folder. Blocks with a title are files, Python without a
-title is executed, and shell blocks are run line by line. Training is shortened to two steps and one
-seed, or two for what compares; what is asked for otherwise stays as it is written. `UNRUN` lists the
-commands that need more than a machine has, and of these the words are parsed at least.
+A page is read from top to bottom in a folder of its own. Blocks with a title are files, Python that
+imports auxbench is executed, and shell blocks are run line by line. Training is shortened to two
+steps and a few rooms; all else stays as it is written. `UNRUN` lists the commands that need what a
+test does not have, and of these at least the words are parsed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 import pytest
+
 from auxbench.cli.main import auxbench
 from auxbench.execution.study import Study
 from tests.unit._records import study_words
@@ -29,7 +30,8 @@ BLOCK = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILIN
 # Pages whose examples are run by a test of their own, which names the page.
 ELSEWHERE: dict[str, str] = {"balancers.md": "tests/test_documents.py"}
 SHORT = {"--steps": "2", "--batch": "2", "--seeds": "2", "--jobs": "1", "--threads": "1"}
-# Why a command is not carried out here, by how it begins; what is not auxbench's is not even parsed.
+ROOMS = "rooms:train=16:validation=8:test=8"
+# Why a command is not carried out here, by how it begins.
 UNRUN = {
     "pip install": "it installs what is installed",
     "make ": "the tests themselves run under make",
@@ -44,13 +46,16 @@ UNRUN = {
     "auxbench deploy RUN": "RUN is the reader's; tests/unit/test_deploy.py deploys one",
     "auxbench results merge part1": "parts are the reader's; tests/unit/test_upkeep.py merges some",
 }
-ELSEWHERE_RUN = ("--executor", "--shard", "/shared/")  # needs a cluster, or machines that share a disk
+CLUSTER = (
+    "--executor",
+    "--shard",
+    "/shared/",
+)  # needs a cluster, or machines that share a disk
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str, str]]:
     """The language, title and text of the fenced blocks of a page."""
-    for language, title, text in BLOCK.findall(page.read_text(encoding="utf-8")):
-        yield language, title, text
+    yield from BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
 def commands(page: Path) -> list[str]:
@@ -76,7 +81,7 @@ def prepared(folder: Path) -> Path:
 
 def unrun(line: str) -> bool:
     """Whether a command is only parsed."""
-    return line.startswith(tuple(UNRUN)) or any(word in line for word in ELSEWHERE_RUN)
+    return line.startswith(tuple(UNRUN)) or any(word in line for word in CLUSTER)
 
 
 def shortened(line: str) -> list[str]:
@@ -84,7 +89,9 @@ def shortened(line: str) -> list[str]:
     name, *words = shlex.split(line)[1:]
     if name not in {"run", "tune"}:
         return [name, *words]
-    short = dict(SHORT)
+    line = re.sub(r"--dataset rooms\b", f"--dataset {ROOMS}", line)
+    name, *words = shlex.split(line.replace("resnet18", "test_resnet"))[1:]
+    short = dict(SHORT) | ({"--backbone": "test_resnet"} if ROOMS in words else {})
     if "--until" in words:
         del short["--seeds"]
         short["--max-seeds"] = "5"
@@ -132,7 +139,9 @@ def test_a_page_can_be_followed(name: str, tmp_path: Path) -> None:
         if title:
             (folder / title).write_text(text, encoding="utf-8")
         elif language == "python" and "import auxbench\n" in text:
-            follow(["-c", re.sub(r"seeds=\d+", "seeds=2, steps=2, jobs=1, quiet=True", text)], folder)
+            follow(
+                ["-c", re.sub(r"seeds=\d+", "seeds=2, steps=2, jobs=1, quiet=True", text)], folder
+            )
         elif language in {"sh", ""}:
             for line in lines_of(text):
                 if not unrun(line):
