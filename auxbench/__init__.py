@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from auxbench.spec.registry import METHODS as METHODS
     from auxbench.stats.loaded import load as load
     from auxbench.training.architecture import Architecture as Architecture
+    from auxbench.training.balance import Balance as Balance
     from auxbench.training.balancer import Balancer as Balancer
     from auxbench.training.balancer import GradientBalancer as GradientBalancer
     from auxbench.training.context import Context as Context
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Architecture": "training.architecture",
+    "Balance": "training.balance",
     "Balancer": "training.balancer",
     "Batch": "data.dataset",
     "Builder": "networks.builder",

@@ -49,8 +49,9 @@ from auxbench.spec.method import SHARING, Method
 from auxbench.spec.registry import METHODS
 from auxbench.training.architecture import Architecture
 from auxbench.training.balancer import Balancer
+from auxbench.training.chain import make_balancers
 from auxbench.training.compiled import Compiled
-from auxbench.training.learner import Learner, make_balancers, start
+from auxbench.training.learner import Learner, start
 from auxbench.training.phase import LazyBatches
 
 BACKBONE, SIDE, BATCH, TOGETHER = "resnet18", 96, 32, 8

@@ -19,7 +19,7 @@ from auxbench.spec.method import SHARING, Method
 from auxbench.spec.registry import METHODS
 from auxbench.training import checkpoint as state
 from auxbench.training.balancer import Balancer, observe
-from auxbench.training.learner import make_balancers
+from auxbench.training.chain import make_balancers
 from auxbench.training.signals import Signals
 
 GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -29,7 +29,7 @@ from auxbench.spec.networks import HEAD
 from auxbench.spec.registry import DATASETS
 from auxbench.spec.run import Run
 from auxbench.spec.study import CHANGES, Words, seeds_of
-from auxbench.training.learner import make_balancers
+from auxbench.training.chain import make_balancers
 
 WEIGHTLESS = "no weights were kept"  # why a run is carried out again, for its weights
 

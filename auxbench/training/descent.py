@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from auxbench.data.dataset import Batch, SampleLosses
+from auxbench.data.dataset import Batch
 from auxbench.data.seeds import RNGState
 from auxbench.errors import Diverged
 from auxbench.spec.budget import Recipe
 from auxbench.training.arrival import Watch
 from auxbench.training.balancer import Balancer
+from auxbench.training.chain import Chain
 from auxbench.training.context import Context
 from auxbench.training.gradients import JVP, Gradients
 from auxbench.training.phase import Phase, Scalars
@@ -67,18 +68,11 @@ class Descent(Phase):
         self.splits = (self.split,)
         self.context = context
         self.objective = context.objective
-        self.balancers = balancers
+        self.chain = Chain(balancers)
         self.parameters = list(context.parameters.values())
         self.optimizer = OPTIMIZERS[context.recipe.optimizer](self.parameters, context.recipe)
         self.balanced = None if balanced is None else frozenset(map(id, balanced))
         self.paced = None if paced is None else [frozenset(map(id, own)) for own in paced]
-        reads = frozenset[str]().union(*(balancer.reads for balancer in balancers))
-        edits = any("edit" in balancer.overrides for balancer in balancers)
-        self.keeps_sum_length = edits and "sum_length" in reads
-        weighs_samples = any("weigh_samples" in balancer.overrides for balancer in balancers)
-        # If rows are needed anyway, or samples are weighted, inner products come from the rows.
-        rows = weighs_samples or bool(reads & {"gramian", "rows", "sum_length"})
-        self.by_jvp = "inner" in reads and not rows
         self.watch = Watch(self._refuse)
 
     @property
@@ -87,10 +81,8 @@ class Descent(Phase):
 
     def step(self, batches: Mapping[str, Batch]) -> Scalars:
         batch, context = batches[self.split], self.context
-        jvp = self._jvp(batch) if self.by_jvp else None
-        losses: Sequence[SampleLosses] = self.objective.samples(batch, descent=True)
-        for balancer in self.balancers:
-            losses = balancer.weigh_samples(losses)
+        jvp = self._jvp(batch) if self.chain.by_jvp else None
+        losses = self.chain.weigh_samples(self.objective.samples(batch, descent=True))
         means = [loss.mean() for loss in losses]
         gradients = Gradients(
             means,
@@ -104,34 +96,22 @@ class Descent(Phase):
             self.objective.precision,
         )
         self.watch.see(gradients.arrival, context.progress)
-        signals = first = gradients.signals
-        if self.keeps_sum_length:
-            _ = first.sum_length  # before an edit replaces the gradients
-
-        # `overall` is logged; `shared` restarts at 1 after an edit, which applies earlier weights
-        shared = private = overall = torch.ones(len(means), dtype=torch.float64)
-        for balancer in self.balancers:
-            weights = balancer.weigh(signals)
-            signals = signals.scaled(weights)
-            shared, overall = shared * weights, overall * weights
-            private = private * weights if balancer.scales_private else private
-            if "edit" in balancer.overrides:
-                signals = gradients.edit(shared, signals, balancer.edit)
-                shared = torch.ones_like(shared)
+        factors = self.chain.weigh(gradients)
 
         self.optimizer.zero_grad()
-        gradients.write(shared, private)
+        gradients.write(factors.shared, factors.private)
         for group in self.optimizer.param_groups:
             group["lr"] = context.learning_rate
         self.optimizer.step()
         self.objective.precision.stepped()
 
-        context.weights = private
+        context.weights = factors.private
         self.objective.meter.backward(gradients.passes.full, gradients.passes.partial)
         names = [task.name for task in context.tasks]
+        weights = zip(names, factors.overall.tolist(), strict=True)
         return {
             **{f"loss/{name}": mean.detach() for name, mean in zip(names, means, strict=True)},
-            **{f"weight/{name}": v for name, v in zip(names, overall.tolist(), strict=True)},
+            **{f"weight/{name}": weight for name, weight in weights},
         }
 
     def _jvp(self, batch: Batch) -> JVP:

@@ -73,7 +73,7 @@ class Gradients:
 
     losses: Sequence[Tensor]
     parameters: Sequence[Parameter]
-    learning_rate: float = 0.0
+    learning_rate: float | None = 0.0
     jvp: JVP | None = None
     chunks: int = 1
     balanced: Collection[int] | None = None
@@ -284,11 +284,13 @@ class Gradients:
         self.precision.gradients(differentiate)
 
     def _row(self, task: int, parameters: Sequence[Parameter], *, keep: bool = True) -> Row:
+        loss = self.losses[task]
+        if not loss.requires_grad:  # as on a batch without its labels
+            return (None,) * len(parameters)
         if self.heads is not None:
             with self.group.unsummed():
                 row = self.heads.row(task, parameters, keep=keep)
             return self.group.sum(row)
-        loss = self.losses[task]
 
         def differentiate(scale: float) -> Row:
             with self.group.unsummed():

@@ -148,13 +148,7 @@ class Processes(Group):
             Copy.summed = True
 
     def sum(self, row: Row) -> Row:
-        found = [part for part in row if part is not None]
-        if not found:
-            return row
-        together = torch.cat([part.reshape(-1) for part in found])
-        distributed.all_reduce(together)
-        sums = iter(torch.split(together, [part.numel() for part in found]))
-        return tuple(None if part is None else next(sums).view_as(part).to(part) for part in row)
+        return _summed(row)
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         sums = self.sum(tuple(parameter.grad for parameter in parameters))
@@ -177,10 +171,50 @@ class Processes(Group):
         return value
 
 
+class Replicas(Group):
+    """The processes of a loop of one's own, each with its own batch; gradients are averaged."""
+
+    def __init__(self) -> None:
+        self.rank = distributed.get_rank()
+        self.size = distributed.get_world_size()
+
+    def sum(self, row: Row) -> Row:
+        """The averages of tensors over all processes."""
+        return _summed(row, self.size)
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Average the `.grad` of parameters over all processes."""
+        means = self.sum(tuple(parameter.grad for parameter in parameters))
+        for parameter, gradient in zip(parameters, means, strict=True):
+            parameter.grad = gradient
+
+
+def _summed(row: Row, size: int = 1) -> Row:
+    """The sums of tensors over all processes, divided by `size`; None stays None."""
+    found = [part for part in row if part is not None]
+    if not found:
+        return row
+    together = torch.cat([part.reshape(-1) for part in found])
+    distributed.all_reduce(together)
+    sums = iter(
+        torch.split(together if size == 1 else together / size, [part.numel() for part in found])
+    )
+    return tuple(None if part is None else next(sums).view_as(part).to(part) for part in row)
+
+
 ALONE = Group()
 
 
 def group() -> Group:
     """The group of this process."""
+    return Processes() if _several() else ALONE
+
+
+def replicas() -> Group:
+    """The group of this process in a loop of one's own."""
+    return Replicas() if _several() else ALONE
+
+
+def _several() -> bool:
     joined = distributed.is_available() and distributed.is_initialized()
-    return Processes() if joined and distributed.get_world_size() > 1 else ALONE
+    return joined and distributed.get_world_size() > 1

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import combinations, pairwise
 from typing import Any
-
-import torch
 
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch
-from auxbench.data.seeds import Seeds
-from auxbench.errors import UsageError
 from auxbench.networks.builder import Builder, placed
 from auxbench.spec.budget import Recipe
 from auxbench.spec.method import Method
 from auxbench.spec.registry import METHODS
 from auxbench.training.architecture import Architecture
-from auxbench.training.balancer import Balancer, observe
+from auxbench.training.balancer import Balancer
+from auxbench.training.chain import make_balancers
 from auxbench.training.context import Context
 from auxbench.training.descent import Descent
 from auxbench.training.objective import Objective
@@ -40,62 +36,6 @@ def start(
         method, trained, [task.name for task in builder.tasks], builder.seeds
     )
     return Learner(architecture, balancers, architecture.recipe(method.recipe(recipe)), meter)
-
-
-def make_balancers(
-    method: Method,
-    trained: Sequence[str],
-    tasks: Sequence[str],
-    seeds: Seeds,
-    observed: bool = True,
-) -> list[Balancer]:
-    """The chain of balancers for the trained tasks; weights for other tasks have no effect.
-
-    Only an observed balancer `reads` what it does: that carries it out once.
-    Errors: `UsageError` for options that do not fit the problem's `tasks`, and for balancers that
-    cannot work in this order.
-    """
-    absent = set(tasks).difference(trained)
-    chain = []
-    for place, choice in enumerate(method.balancers):
-        maker: type[Balancer] = METHODS[choice.name]
-        values = choice.values(maker, frozenset(tasks))
-        options = {key: value for key, value in values.items() if key not in absent}
-        balancer = maker.made(trained, seeds.torch("balancer", choice.name, place), **options)
-        several = trained if len(trained) > 1 else (*trained, "auxiliary")
-        if observed:
-            balancer.reads = observe(maker.made(several, torch.Generator(), **options))
-        chain.append(balancer)
-    _check_order(method, chain)
-    return chain
-
-
-def _check_order(method: Method, chain: Sequence[Balancer]) -> None:
-    """Refuse a chain that cannot work.
-
-    Samples must be weighted first, losses before gradients are combined, and states forked once.
-    """
-    named = [(choice.name, part) for choice, part in zip(method.balancers, chain, strict=True)]
-    for (before, earlier), (name, part) in pairwise(named):
-        if "weigh_samples" in part.overrides and "weigh_samples" not in earlier.overrides:
-            raise UsageError(
-                f"'{name}' in '{method}' weighs single samples, which has to be done before "
-                f"'{before}'; put '{name}' first."
-            )
-    for (before, earlier), (name, part) in combinations(named, 2):
-        # An edit applies the weights before it, and sample weights act on the losses themselves.
-        in_losses = earlier.scales_private or earlier.overrides & {"edit", "weigh_samples"}
-        if not in_losses and "losses" in part.reads:
-            raise UsageError(
-                f"'{name}' in '{method}' reads the losses, but '{before}' before it combines "
-                f"gradients and weighs no loss; put '{name}' before '{before}'."
-            )
-    forks = [name for name, part in named if "around" in part.overrides]
-    if len(forks) > 1:
-        raise UsageError(
-            f"method '{method}' trains several states of the network twice, by '{forks[0]}' and "
-            f"'{forks[1]}'; keep one."
-        )
 
 
 @dataclass(frozen=True)

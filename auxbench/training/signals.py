@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from auxbench.errors import UsageError
+
 Row = tuple[Tensor | None, ...]
 
 
@@ -17,8 +19,8 @@ class Signals:
 
     Each member is computed when it is read, at the cost that its docstring states. `earlier` [T]
     are factors of the losses from before the gradients were last edited, and `scale` [T] those
-    since then. `learning_rate` is the network's current one. `read` collects the names of the
-    members that have been read.
+    since then. `learning_rate` is the network's current one, or None if it is not known. `read`
+    collects the names of the members that have been read.
     """
 
     def __init__(
@@ -26,14 +28,14 @@ class Signals:
         source: Source,
         earlier: Tensor,
         *,
-        learning_rate: float = 0.0,
+        learning_rate: float | None = 0.0,
         scale: Tensor | None = None,
         read: set[str] | None = None,
     ) -> None:
         self._source = source
         self._earlier = earlier
         self._scale = torch.ones_like(earlier) if scale is None else scale
-        self.learning_rate = learning_rate
+        self._learning_rate = learning_rate
         self.read = set[str]() if read is None else read
 
     @classmethod
@@ -46,6 +48,16 @@ class Signals:
         """
         given = Given(torch.tensor(losses, dtype=torch.float64), rows.detach())
         return cls(given, torch.ones_like(given.values), learning_rate=learning_rate)
+
+    @property
+    def learning_rate(self) -> float:
+        """The network's current learning rate; errors: `UsageError` if it is not known."""
+        if self._learning_rate is None:
+            raise UsageError(
+                "a rule reads the network's learning rate, which is not known; give it as "
+                "backward(..., learning_rate=...)."
+            )
+        return self._learning_rate
 
     @property
     def losses(self) -> Tensor:
@@ -110,7 +122,7 @@ class Signals:
         return Signals(
             self._source,
             self._earlier,
-            learning_rate=self.learning_rate,
+            learning_rate=self._learning_rate,
             scale=self._scale * weights,
             read=self.read,
         )

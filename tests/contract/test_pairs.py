@@ -16,7 +16,7 @@ from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
 from auxbench.spec.method import Method
 from auxbench.spec.registry import METHODS
-from auxbench.training.learner import make_balancers
+from auxbench.training.chain import make_balancers
 from tests.contract._parts import ARCHITECTURES, BALANCERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "pairs.md").read_text(encoding="utf-8")

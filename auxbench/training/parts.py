@@ -1,0 +1,51 @@
+"""Parts of a batch, whose gradients are summed before any rule sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from auxbench.errors import UsageError
+from auxbench.training.arrival import Arrival
+from auxbench.training.gradients import Gradients
+from auxbench.training.signals import Row
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The summed gradients, and losses [T], of parts of a batch.
+
+    `parameters` holds the ids of those on which the gradients are taken.
+    """
+
+    parameters: tuple[int, ...]
+    rows: tuple[Row, ...]
+    values: Tensor
+
+    @classmethod
+    def of(cls, gradients: Gradients, earlier: Parts | None) -> Parts:
+        """The parts before this one, if any, and this one."""
+        own = cls(tuple(map(id, gradients.parameters)), gradients.rows, gradients.values)
+        if earlier is None:
+            return own
+        if own.parameters != earlier.parameters:
+            raise UsageError("parts of a batch have different parameters; give the same for all.")
+        pairs = zip(earlier.rows, own.rows, strict=True)
+        rows = tuple(tuple(map(_sum, *pair)) for pair in pairs)
+        return cls(own.parameters, rows, earlier.values + own.values)
+
+    def put_into(self, gradients: Gradients) -> None:
+        """Let the gradients of the last part be those of all parts."""
+        gradients.__dict__["arrival"] = Arrival(self.values)
+        gradients.__dict__["rows"] = self.rows
+        columns = zip(*self.rows, strict=True)
+        gradients.__dict__["shared"] = tuple(
+            sum(part is not None for part in column) > 1 for column in columns
+        )
+
+
+def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second

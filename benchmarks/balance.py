@@ -1,0 +1,88 @@
+"""Time `auxbench.Balance` in a loop written by hand, beside TorchJD and LibMTL in the same loop.
+
+ResNet-18 trunk, 96 x 96 pixels, batch 32, as in steps.py. Everybody has the same modules, data,
+losses and optimiser, and all take turns step by step; a ratio is that to the plain sum by hand of
+the same round:
+
+    python benchmarks/balance.py --json benchmarks/balance.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import libmtl
+import torch
+from steps import DEVICE, Hand, Ours, bare, torchjd, torchjd_version
+from timing import Step, by_round, cell, clock_of, load, measure
+
+from auxbench import Balance
+from auxbench.execution.environment import environment
+from auxbench.spec.grammar import split_list
+
+METHODS = "uw,gradnorm,pcgrad,cagrad,graddrop"
+
+
+def library(method: str, tasks: int) -> Step:
+    """A step as the page of the documentation has it."""
+    hand = Hand(tasks)
+    parameters = [*hand.trunk.parameters(), *hand.heads.parameters()]
+    names = [f"task{number}" for number in range(tasks)]
+    balance = Balance(method, names)
+
+    def step() -> None:
+        losses = hand.losses(hand.features())
+        balance.backward(dict(zip(names, losses, strict=True)), parameters)
+        hand.optimizer.step()
+
+    return step
+
+
+@click.command()
+@click.option("--methods", default=METHODS, show_default=True)
+@click.option("--tasks", default=3, show_default=True)
+@click.option("--rounds", default=16, show_default=True)
+@click.option("--cpu/--wall", default=True, help="Seconds of the processor, or of the clock.")
+@click.option("--libmtl", "checkout", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "path", type=click.Path(path_type=Path))
+def main(
+    methods: str, tasks: int, rounds: int, cpu: bool, checkout: Path | None, path: Path | None
+) -> None:
+    """Print the ratios to the plain sum by hand, and write them down."""
+    torch.set_num_threads(1)
+    words, clock = clock_of(cpu)
+    before, ratios = load(), dict[str, dict[str, Any]]()
+    for method in split_list(methods):
+        steps = {"hand": bare(tasks), "library": library(method, tasks)}
+        steps["run"] = Ours(method, tasks)
+        if peer := torchjd(method, tasks):
+            steps["TorchJD"] = peer
+        if checkout and (peer := libmtl.step(method, tasks, checkout, Hand, DEVICE)):
+            steps["LibMTL"] = peer
+        seconds = measure(steps, rounds, clock)
+        ratios[method] = {
+            name: by_round(values, seconds["hand"]) for name, values in seconds.items()
+        }
+        shown = (f"{name} {cell(ratio)}" for name, ratio in ratios[method].items())
+        click.echo(f"{method}: {', '.join(shown)}")
+    result = {
+        "ratios": ratios,
+        "tasks": tasks,
+        "rounds": rounds,
+        "clock": words,
+        "cores": os.cpu_count(),
+        "before": before,
+        "after": load(),
+        "torchjd": torchjd_version(),
+        "environment": environment(DEVICE),
+    }
+    if path:
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
