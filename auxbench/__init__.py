@@ -6,6 +6,10 @@ Train a matrix of methods, and read what was recorded:
     tune              Tune every method by the same number of trials first, then train.
     load              Read recorded runs, and every number of every validation.
 
+Use any rule in a training loop of your own:
+
+    Balance           Turn the losses of a step into one gradient, by any chain of rules.
+
 Write a method:
 
     METHODS           The registry of methods: `@METHODS.register` above a class adds one.

@@ -94,6 +94,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     for address, source in ELSEWHERE.items():
         markdown = re.sub(rf"\]\((?:\.\./)?{re.escape(source)}", f"]({address}", markdown)
     markdown = re.sub(r"\]\((?:\.\./)?docs/", "](", markdown)
+    if page.file.src_uri.count("/") == 0:  # what is outside docs/ and no page is named only
+        markdown = re.sub(r"\[([^]]+)\]\(\.\./[^)]+\)", r"\1", markdown)
     return re.sub(r"^!\[(.*?)\]\((figures/concepts\.svg)\)$", _inlined, markdown, flags=re.M)
 
 

@@ -30,6 +30,8 @@ BLOCK = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILIN
 # Pages whose examples are run by a test of their own, which names the page.
 ELSEWHERE: dict[str, str] = {"balancers.md": "tests/test_documents.py"}
 SHORT = {"--steps": "2", "--batch": "2", "--seeds": "2", "--jobs": "1", "--threads": "1"}
+# How Python begins that is a file, or a part of one: it is shown, and whole on another page.
+FRAGMENTS = ("from __future__", "@METHODS", 'balance = auxbench.Balance("gradnorm+pcgrad"')
 ROOMS = "rooms:train=16:validation=8:test=8"
 # Why a command is not carried out here, by how it begins.
 UNRUN = {
@@ -138,14 +140,20 @@ def test_a_page_can_be_followed(name: str, tmp_path: Path) -> None:
     for language, title, text in blocks(PAGES[name]):
         if title:
             (folder / title).write_text(text, encoding="utf-8")
-        elif language == "python" and "import auxbench\n" in text:
-            follow(
-                ["-c", re.sub(r"seeds=\d+", "seeds=2, steps=2, jobs=1, quiet=True", text)], folder
-            )
         elif language in {"sh", ""}:
             for line in lines_of(text):
                 if not unrun(line):
                     follow(["-m", "auxbench", *shortened(line)], folder)
+    if script := session(PAGES[name]):
+        follow(["-c", script], folder)
+
+
+def session(page: Path) -> str:
+    """The Python of a page as one session, in which studies are as short as those of the shell."""
+    code = [text for language, title, text in blocks(page) if language == "python" and not title]
+    text = "".join(one for one in code if not one.startswith(FRAGMENTS))
+    text = text.replace('"rooms"', f'"{ROOMS}", backbone="test_resnet"')
+    return re.sub(r"\bseeds=\d+", "seeds=2, steps=2, jobs=1, quiet=True", text)
 
 
 def follow(words: list[str], folder: Path) -> None:
