@@ -44,6 +44,8 @@ FAMILIES = {
     "auxiliary": ("Auxiliary weighting", "Rules that treat the primary task differently."),
     "control": ("Controls", "Not methods to use, but what methods are held against."),
 }
+# A heading of the docstring of `auxbench`, and the public names below it.
+LISTED = re.compile(r"^(\S[^\n]*):\n\n((?:    \w[^\n]*\n)+)", re.MULTILINE)
 INTRODUCTION = """
 Parts are joined by `+`: an architecture, then rules in their order, as in `auxnas+gradnorm+pcgrad`.
 An architecture alone is trained on the plain sum of the losses, and rules alone sit on `hps`.
@@ -51,15 +53,6 @@ Passes are forward and backward passes of a training step with three tasks; the 
 of each.
 [Which one should I try?](../which.md)
 """.strip()
-# The rooms in which public names live, as headings of the reference.
-ROOMS = {
-    "": "Run and tune",
-    "stats": "Read results",
-    "training": "Write a method",
-    "networks": "Write an architecture",
-    "data": "Write a data set",
-    "spec": "Registries",
-}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -253,33 +246,29 @@ def _commands(group: click.Group, before: tuple[str, ...]) -> Iterator[str]:
 
 
 def reference() -> str:
-    """The public names, by the room that they come from."""
-    homes = public()
+    """The public names, in the order of the docstring of `auxbench` and under its headings."""
+    tree = ast.parse((ROOT / "auxbench" / "__init__.py").read_text(encoding="utf-8"))
+    homes = _homes(tree)
     parts = [
         "# Public names",
         "All of this is imported from `auxbench`, which loads each name when it is first asked "
         "for. Everything else may change between versions. `help(auxbench)` lists the names too.",
     ]
-    rooms = dict.fromkeys((*ROOMS, *sorted({home.partition(".")[0] for home in homes.values()})))
-    for room in rooms:
-        names = [name for name, home in homes.items() if home.partition(".")[0] == room]
-        if names:
-            parts.append(f"## {ROOMS.get(room, 'Use as a library')}")
-        for name in names:
-            path = ".".join(filter(None, ("auxbench", homes[name], name)))
-            parts.append(f"::: {path}")
+    for heading, names in LISTED.findall(ast.get_docstring(tree) or ""):
+        parts.append(f"## {heading}")
+        parts += [f"::: {homes[name]}.{name}" for name in re.findall(r"^    (\w+)", names, re.M)]
     return "\n\n".join(parts) + "\n"
 
 
-def public() -> dict[str, str]:
-    """The public names and the modules of `auxbench` that they live in; empty for its own."""
-    tree = ast.parse((ROOT / "auxbench" / "__init__.py").read_text(encoding="utf-8"))
-    homes: dict[str, str] = {}
-    own = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+def _homes(tree: ast.Module) -> dict[str, str]:
+    """The modules in which public names live, as their files lie in the repository."""
+    found = {node.name: "auxbench" for node in tree.body if isinstance(node, ast.FunctionDef)}
     for node in tree.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_HOMES":
-            homes = ast.literal_eval(node.value)
-    return dict.fromkeys((name for name in own if not name.startswith("_")), "") | homes
+            for name, home in ast.literal_eval(node.value).items():
+                outside = home.startswith(("methods.", "tasks."))
+                found[name] = home if outside else f"auxbench.{home}"
+    return found
 
 
 def _table(table: Table) -> str:
