@@ -44,6 +44,7 @@ UNRUN = {
     "make ": "the tests themselves run under make",
     "ray start": "tests/unit/test_ray.py has a cluster",
     "torchrun": "tests/unit/test_group.py starts two processes",
+    "auxbench plan --config studies/": "it times large networks; tests/unit/test_studies.py reads all",
     "auxbench status": "nothing is under way",
     "auxbench retry": "nothing has failed",
     "auxbench cancel": "no job was submitted",
