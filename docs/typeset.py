@@ -21,9 +21,14 @@ def grid(head: Iterable[str], body: Iterable[Iterable[str]], aligned: str) -> st
     """A table in Markdown; `aligned` has an l or r for every column."""
     marks = {"l": ":--", "r": "--:"}
     lines = [head, [marks[one] for one in aligned], *body]
-    return "\n".join(
-        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines
-    )
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """The text of a cell, in which a bar ends no column; in code it does not anyway."""
+    pieces = text.split("`")
+    pieces[::2] = [piece.replace("|", "&#124;") for piece in pieces[::2]]
+    return "`".join(pieces)
 
 
 def prose(text: str) -> str:

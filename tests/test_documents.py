@@ -65,6 +65,7 @@ def test_the_demo_table_has_the_methods_that_the_demo_runs() -> None:
 def test_it_names_every_method() -> None:
     table = README.partition("| family |")[2].partition("\n\n")[0]
     assert sorted(re.findall(r"`([\w-]+)`", table)) == METHODS.names()
+    assert f" {len(METHODS.names())} methods " in README
 
 
 def test_the_file_of_a_study_is_a_study() -> None:

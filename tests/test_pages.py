@@ -44,7 +44,7 @@ UNRUN = {
     "make ": "the tests themselves run under make",
     "ray start": "tests/unit/test_ray.py has a cluster",
     "torchrun": "tests/unit/test_group.py starts two processes",
-    "auxbench plan --config studies/": "it times large networks; tests/unit/test_studies.py reads all",
+    "auxbench plan --config studies/": "it is long; tests/unit/test_studies.py reads all",
     "auxbench status": "nothing is under way",
     "auxbench retry": "nothing has failed",
     "auxbench cancel": "no job was submitted",
@@ -73,8 +73,9 @@ def commands(page: Path) -> list[str]:
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a shell block, without comments."""
-    lines = [line.partition("  #")[0].strip() for line in text.splitlines()]
+    """The commands of a shell block, without comments; a backslash continues a line."""
+    whole = text.replace("\\\n", " ")
+    lines = [line.partition("  #")[0].strip() for line in whole.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
 
 
