@@ -1,10 +1,51 @@
 """auxbench: which auxiliary-learning methods really help, and at what cost.
 
-`run` trains a matrix of methods and returns a DataFrame; `tune` tunes them first. `branches` links
-networks of one's own as Aux-NAS does, for training in a loop of one's own. What parts are written
-with is imported from here too: `from auxbench import METHODS, Balancer, Signals`.
-Everything else is reached through the rooms of the package, each of which says in its docstring
-what it is for. Importing `auxbench` imports none of them.
+Train a matrix of methods, and read what was recorded:
+
+    run               Carry out a study and return a DataFrame with one row per run.
+    tune              Tune every method by the same number of trials first, then train.
+    load              Read recorded runs, and every number of every validation.
+
+Use any rule, or Aux-NAS, in a training loop of your own:
+
+    Balance           Turn the losses of a step into one gradient, by any chain of rules.
+    branches          Link networks of your own as Aux-NAS does, and get the primary one back.
+
+Write a method:
+
+    METHODS           The registry of methods: `@METHODS.register` above a class adds one.
+    Balancer          The base of rules that weigh the tasks' losses.
+    GradientBalancer  The base of rules that combine the tasks' gradients.
+    Signals           The numbers that a rule reads of a batch: losses, Gramian, norms and others.
+    Architecture      The base of networks for all tasks, of which one is deployed.
+    Builder           The maker of backbones and heads that start alike under every method.
+    Network           The single-task network, from inputs to a prediction.
+    Phase             A part of a training step besides the descent, such as a search.
+    Context           The object that the phases of a run share.
+
+Use data of your own:
+
+    ArrayDataset      A data set of arrays in memory.
+    from_torch        A data set of torch or torchvision, by the kinds of its columns.
+    from_huggingface  A data set of Hugging Face's `datasets`, likewise.
+    Classes           A class at every pixel.
+    Label             A class of the whole sample.
+    Depth             A depth at every pixel.
+    Normals           A surface normal at every pixel.
+    Map               Numbers at every pixel.
+    Number            Numbers of the whole sample.
+
+Write a data set or a backbone:
+
+    DATASETS          The registry of data sets.
+    Dataset           The base of data sets: tasks, and samples for three splits.
+    Samples           One split of a data set, read by index.
+    Batch             Inputs, and one target per task.
+    BACKBONES         The registry of backbones besides timm's.
+
+All of these are imported from here, each when it is first asked for: `import auxbench` imports none
+of them. Everything else is reached through the rooms of the package, each of which says in its
+docstring what it is for.
 """
 
 from __future__ import annotations
