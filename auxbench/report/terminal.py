@@ -14,6 +14,7 @@ from textwrap import fill
 from auxbench.errors import visible
 from auxbench.report.grid import grid, narrowest
 
+TOGETHER = "\u00a0"  # a space at which no line ends
 COLOURS = {"better": 32, "worse": 31, "undecided": 2}  # green, red, dim
 
 
@@ -77,7 +78,7 @@ def folded(text: str) -> str:
         subsequent_indent="  ",
         break_long_words=False,
         break_on_hyphens=False,
-    )
+    ).replace(TOGETHER, " ")
 
 
 @lru_cache(maxsize=1024)
