@@ -164,6 +164,8 @@ def _training(training: dict[str, Any]) -> Table:
         notes.append(f"Peak memory: {si(peak)}B on the GPU.")
     if (waiting := training.get("waiting_seconds")) is not None:
         notes.append(f"Its threads waited for a free core for {waiting:.2f} s.")
+    if without := training.get("uncounted"):
+        notes.append(f"FLOPs are without those of {', '.join(without)}, which cannot be counted.")
     return Table("Training cost", columns, rows, tuple(notes))
 
 
@@ -172,7 +174,9 @@ def _inference(inference: dict[str, Any]) -> Table:
     counts = {"parameters": "parameters", "MACs per image": "macs"}
     graph = inference.get("graph") or {}
     facts = {
+        "unknown": inference.get("why", ""),
         **{fact: si(inference[key]) for fact, key in counts.items() if inference.get(key)},
+        "not in the MACs": ", ".join(inference.get("uncounted", ())),
         **_latencies(inference),
         "graph against the single-task network": same[inference.get("same_as_single")]
         + _proof(graph),
