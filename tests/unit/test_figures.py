@@ -44,6 +44,7 @@ RULES += " graddrop cagrad imtlg fairgrad alignedmtl upgrad config dbmtl gcs ola
 RULES += " auxnas mtan nddr maxl auxg crossstitch autolambda auxilearn"
 BY_PROBLEM = ["forest", "cost", "curves", "links", "weights"]
 NAMES = [*CHAINS, *RULES.split()]
+SLOW = pytest.mark.slow
 TOUCH = 0.5  # pixels at 300 dpi that boxes may share
 
 
@@ -90,10 +91,11 @@ def dozen() -> list[dict[str, Any]]:
     return list(recorded(12, 2))
 
 
-@pytest.fixture
-def folder(tmp_path: Path, dozen: list[dict[str, Any]]) -> Path:
-    Store(tmp_path / "results").extend(dozen)
-    return tmp_path / "results"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, dozen: list[dict[str, Any]]) -> Path:
+    results = tmp_path_factory.mktemp("figures") / "results"
+    Store(results).extend(dozen)
+    return results
 
 
 def run(folder: Path, *words: str) -> Result:
@@ -130,7 +132,7 @@ def touching(figure: Figure) -> list[str]:
 
 
 @pytest.mark.parametrize("width", ["column", "page"])
-@pytest.mark.parametrize(("count", "problems"), [(3, 1), (12, 2), (40, 5)])
+@pytest.mark.parametrize(("count", "problems"), [(3, 1), (12, 2), pytest.param(40, 5, marks=SLOW)])
 def test_no_text_touches_another(count: int, problems: int, width: str) -> None:
     shown = content_of(list(recorded(count, problems)))
     assert len(shown.marks) == count
@@ -144,7 +146,9 @@ def test_no_text_touches_another(count: int, problems: int, width: str) -> None:
     assert len(drawn) == 5 + len(across) + (count == 40)
 
 
-@pytest.mark.parametrize("times", [2, 10, 60, 900, 100_000])
+@pytest.mark.parametrize(
+    "times", [10, 100_000, *(pytest.param(t, marks=SLOW) for t in (2, 60, 900))]
+)
 def test_the_last_label_of_an_axis_has_room(times: int) -> None:
     records = list(recorded(3, 1))
     for one in records:
@@ -317,6 +321,18 @@ def test_a_selection_shows_less_and_decides_the_same(folder: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("style", ["png", "pdf", "svg"])
+def test_files_are_the_same_in_one_process(folder: Path, tmp_path: Path, style: str) -> None:
+    texts = []
+    for name in ("one", "other"):
+        out = tmp_path / f"{name}.{style}"
+        run(folder, "forest", "--dataset", "rooms:train=200", "--methods", "hps", "--out", str(out))
+        texts.append(out.read_bytes())
+    assert texts[0] == texts[1]
+    assert not re.search(rb"CreationDate|ModDate|<dc:date>|tEXt", texts[0])
+
+
+@SLOW
+@pytest.mark.parametrize("style", ["png", "pdf", "svg"])
 def test_files_are_the_same_each_time(folder: Path, tmp_path: Path, style: str) -> None:
     texts = []
     for hashes in ("1", "2"):
@@ -330,7 +346,6 @@ def test_files_are_the_same_each_time(folder: Path, tmp_path: Path, style: str) 
         )
         texts.append(out.read_bytes())
     assert texts[0] == texts[1]
-    assert not re.search(rb"CreationDate|ModDate|<dc:date>|tEXt", texts[0])
 
 
 def test_fonts_are_in_the_file(folder: Path, tmp_path: Path) -> None:
@@ -350,14 +365,16 @@ def test_fonts_are_in_the_file(folder: Path, tmp_path: Path) -> None:
 def test_sizes_are_those_that_were_asked_for(folder: Path, tmp_path: Path) -> None:
     for words, wide in (((), 84), (("--width", "page"), 174), (("--width", "120"), 120)):
         out = tmp_path / "a.svg"
-        run(folder, "forest", "--dataset", "rooms:train=200", "--out", str(out), *words)
+        few = ("--methods", "hps", "--dataset", "rooms:train=200")
+        run(folder, "forest", *few, "--out", str(out), *words)
         found = re.search(r'<svg [^>]*width="([\d.]+)pt"', out.read_text("utf-8"))
         assert found
         assert float(found[1]) / 72 * 25.4 == pytest.approx(wide, abs=0.01)
 
 
 def test_all_figures_go_into_a_folder(folder: Path, tmp_path: Path) -> None:
-    result = run(folder, "--out", str(tmp_path / "figures"), "--format", "png", "--bare")
+    words = ("--methods", f"single,hps,{LONG}", "--format", "png", "--bare")
+    result = run(folder, "--out", str(tmp_path / "figures"), *words)
     assert result.exit_code == 0, result.output
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert "heat.png" in names
@@ -422,21 +439,19 @@ def test_without_matplotlib_one_line_says_what_to_install(folder: Path) -> None:
 def test_other_commands_do_without_matplotlib_and_plot_without_torch(
     folder: Path, tmp_path: Path
 ) -> None:
-    def loaded(*words: str) -> set[str]:
-        code = (
-            "import sys; from click.testing import CliRunner; from auxbench.cli.main import "
-            f"auxbench; CliRunner().invoke(auxbench, {list(words)!r}, catch_exceptions=False); "
-            "print({'torch', 'matplotlib'} & sys.modules.keys())"
-        )
-        run = [sys.executable, "-c", code]
-        text = subprocess.run(run, capture_output=True, text=True, check=True).stdout
-        return {name for name in ("torch", "matplotlib") if name in text}
-
-    assert loaded("report", "--results", str(folder), "--out", str(tmp_path / "a.html")) == set()
-    assert loaded("plot", "--help") == set()
-    out = str(tmp_path / "a.svg")
-    words = ("plot", "heat", "--results", str(folder), "--out", out)
-    assert loaded(*words) == {"matplotlib"}
+    commands = [
+        ["plot", "--help"],
+        ["report", "--results", str(folder), "--out", str(tmp_path / "a.html")],
+        ["plot", "heat", "--results", str(folder), "--out", str(tmp_path / "a.svg")],
+    ]
+    code = (
+        "import sys; from click.testing import CliRunner; from auxbench.cli.main import auxbench\n"
+        f"for words in {commands!r}:\n"
+        "    CliRunner().invoke(auxbench, words, catch_exceptions=False)\n"
+        "    print(sorted({'torch', 'matplotlib'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "[]", "['matplotlib']"]
 
 
 def test_labels_keep_clear_of_each_other_or_have_no_place() -> None:
