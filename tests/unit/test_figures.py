@@ -255,6 +255,33 @@ def test_a_point_is_dominated_only_if_the_decision_says_so(dozen: list[dict[str,
     assert seen == {True, False}
 
 
+def test_costs_that_were_not_counted_and_seconds_of_busy_machines_are_told() -> None:
+    records = list(recorded(4, 1))
+    for one in records:
+        one["environment"] = {"device_name": "A", "threads": 2}
+        if one["run"]["method"] == "hps":
+            one["training"] |= {"flops": 0, "waiting_seconds": 9.0}
+    shown = content_of(records)
+    with drawing():
+        ((_, flops),) = sheets(shown, ["cost"], points_of("column"))
+        ((_, seconds),) = sheets(shown, ["cost"], points_of("column"), "train_seconds")
+    labels = [[str(line.get_label()) for line in s.figure.axes[0].lines] for s in (flops, seconds)]
+    assert "hps" not in labels[0] and LONG in labels[0] and "hps" in labels[1]
+    told = [" ".join(t.get_text() for t in s.figure.findobj(Text)) for s in (flops, seconds)]  # type: ignore[attr-defined]
+    assert "was busy" not in told[0]
+    assert "in runs of 1 of 4 methods" in told[1]
+
+
+def test_declared_comparisons_are_a_family_of_their_own_below_a_figure(
+    dozen: list[dict[str, Any]],
+) -> None:
+    shown = content_of(dozen, declared={("hps", "single"): 0})
+    with drawing():
+        (_, sheet), *_ = sheets(shown, ["forest"], points_of("page"))
+    text = " ".join(t.get_text() for t in sheet.figure.findobj(Text))  # type: ignore[attr-defined]
+    assert "the 2 declared comparisons together, and for the 20 others together (Holm)" in text
+
+
 def test_curves_links_and_weights_are_those_of_the_page(dozen: list[dict[str, Any]]) -> None:
     details = {one["id"]: Detail.of(one) for one in dozen}
     page = document(frame(dozen), details)
@@ -317,7 +344,9 @@ def test_a_selection_shows_less_and_decides_the_same(folder: Path, tmp_path: Pat
     assert set(chosen.places[0].compared) == {"hps", LONG}
     for name, row in chosen.places[0].compared.items():
         assert {**row, "place": ""} == {**every.places[0].compared[name], "place": ""}
-    assert chosen.family == every.family == 22
+    assert chosen.comparison and every.comparison
+    assert chosen.comparison.sizes == every.comparison.sizes
+    assert sum(every.comparison.sizes.values()) == 22
 
 
 @pytest.mark.parametrize("style", ["png", "pdf", "svg"])
