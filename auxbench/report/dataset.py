@@ -24,9 +24,9 @@ def _about(about: Description, maker: Any) -> Table:
         Column("name", "data set"),
         Column("primary", "primary"),
         Column("auxiliaries", "auxiliaries"),
-        Column("backbone", "backbone"),
-        Column("licence", "licence"),
-        Column("extra", "needs"),
+        Column("backbone", "backbone", spare=1),
+        Column("licence", "licence", spare=2),
+        Column("extra", "needs", spare=3),
         *(Column(key, key, shown=False) for key in ("summary", "description")),
     )
     row = {
@@ -45,10 +45,10 @@ def _about(about: Description, maker: Any) -> Table:
 def _tasks(maker: Any) -> Table:
     columns = (
         Column("task", "task"),
-        Column("outputs", "outputs"),
+        Column("outputs", "outputs", spare=1),
         Column("labels", "labels"),
         Column("metrics", "metrics, the first being the headline"),
-        Column("margin", "margin of equivalence"),
+        Column("margin", "margin of equivalence", spare=2),
     )
     rows = [
         {

@@ -115,10 +115,10 @@ def _scores(record: dict[str, Any]) -> Table:
     columns = (
         Column("task", "task"),
         Column("metric", "metric"),
-        Column("unit", "unit"),
-        Column("direction", "better"),
+        Column("unit", "unit", spare=1),
+        Column("direction", "better", spare=3),
         Column("network", "network"),
-        Column("split", "split"),
+        Column("split", "split", spare=2),
         Column("value", "value", 3),
     )
     return Table("Scores", columns, record["scores"])
@@ -146,13 +146,13 @@ def _curve(record: dict[str, Any]) -> Table:
 
 
 def _training(training: dict[str, Any]) -> Table:
-    keys = ("steps", "forward", "backward", "partial", "jvp", "examples")
+    keys = {"steps": 0, "forward": 2, "backward": 1, "partial": 5, "jvp": 6, "examples": 4}
     columns = (
         Column("phase", "phase"),
-        *(Column(key, key) for key in keys),
+        *(Column(key, key, spare=spare) for key, spare in keys.items()),
         Column("flops", "FLOPs", si=True),
         Column("seconds", "seconds", 2),
-        Column("cpu_seconds", "CPU seconds", 2),
+        Column("cpu_seconds", "CPU seconds", 2, spare=3),
     )
     rows = [{"phase": name, **phase} for name, phase in training.get("phases", {}).items()]
     totals = (*keys, "flops", "seconds", "cpu_seconds")

@@ -61,7 +61,7 @@ def _dispensable(columns: Sequence[Shown], width: int) -> set[int]:
     """The places of columns to leave out, so that the others fit with their least widths."""
     least = [2 + narrowest(column.title, column.cells, column.number) for column in columns]
     left: set[int] = set()
-    total = sum(least)
+    total = sum(least) - 1
     for place in sorted(range(len(columns)), key=lambda place: -columns[place].spare):
         if total <= width or not columns[place].spare:
             break
