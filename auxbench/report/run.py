@@ -101,12 +101,14 @@ def surroundings(environment: Mapping[str, Any]) -> dict[str, str]:
         value = environment.get(key)
         return "unknown" if value is None else str(value)
 
+    threads = environment.get("threads")
     commit, packages = environment.get("commit"), environment.get("packages") or {}
     changed = " with changes" if environment.get("dirty") else ""
     return {
         "auxbench": get("auxbench") + (f", commit {commit[:10]}{changed}" if commit else ""),
         "packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
-        "machine": f"{get('device_name')}, {get('threads')} threads of {get('cores')} cores, "
+        "machine": f"{get('device_name')}, {get('threads')} thread{'' if threads == 1 else 's'} of "
+        f"{get('cores')} cores, "
         f"{get('platform')}",
     }
 
