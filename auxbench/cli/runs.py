@@ -23,27 +23,41 @@ from auxbench.errors import UsageError
 from auxbench.spec.grammar import split_list
 
 AGAIN = 2.0  # seconds between two looks
+PATIENCE = 30.0  # seconds without a run after which following ends; the next one may be starting
 STATUSES = ("error", "oom", "killed", "diverged", "skipped")
 
 
 @click.command()
 @results_option
-@click.option("--follow", is_flag=True, help="Show it again and again, while runs are under way.")
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="Look again and again, until no run has been under way for half a minute.",
+)
 @format_option
 def status(results: str, follow: bool, style: str) -> None:
     """Show what is under way and what failed. Includes commands in other terminals."""
     from auxbench.records.store import Store
     from auxbench.report.status import ended, queued, running
 
-    while follow and (now := running(Path(results))).rows:
-        click.clear()  # which does nothing without a terminal
-        show([now], style)
+    folder, latest, known = Path(results), time.monotonic(), None
+    while True:
+        now, jobs = running(folder), queued(folder)
+        if jobs.rows or not all(row["dead"] for row in now.rows):
+            latest = time.monotonic()
+        files = [(file.name, file.stat().st_size) for file in sorted(folder.glob("records.jsonl*"))]
+        if known != files:  # thousands of records take seconds to read
+            known, store = files, Store(folder)
+            records = store.runs()
+        over = not follow or time.monotonic() - latest > PATIENCE
+        if over:
+            tell(store.problems)
+        else:
+            click.clear()  # which does nothing without a terminal
+        show([now, *([jobs] if jobs.rows else []), ended(records)], style)
+        if over:
+            return
         time.sleep(AGAIN)
-    store = Store(Path(results))
-    records = store.runs()
-    tell(store.problems)
-    jobs = queued(Path(results))
-    show([running(Path(results)), *([jobs] if jobs.rows else []), ended(records)], style)
 
 
 @click.command()

@@ -35,9 +35,9 @@ def _about(about: Description, maker: Any, name: str) -> Table:
         Column("name", "data set"),
         Column("primary", "primary"),
         Column("auxiliaries", "auxiliaries"),
-        Column("backbone", "backbone"),
-        Column("licence", "licence"),
-        Column("extra", "needs"),
+        Column("backbone", "backbone", spare=1),
+        Column("licence", "licence", spare=2),
+        Column("extra", "needs", spare=3),
         *(Column(key, key, shown=False) for key in ("summary", "description")),
     )
     summary = getattr(maker, "about", "") or about.summary
@@ -57,10 +57,10 @@ def _about(about: Description, maker: Any, name: str) -> Table:
 def _tasks(maker: Any) -> Table:
     columns = (
         Column("task", "task"),
-        Column("outputs", "outputs"),
+        Column("outputs", "outputs", spare=1),
         Column("labels", "labels"),
         Column("metrics", "metrics, the first being the headline"),
-        Column("margin", "margin of equivalence"),
+        Column("margin", "margin of equivalence", spare=2),
     )
     rows = [
         {

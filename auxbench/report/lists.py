@@ -70,8 +70,8 @@ def datasets() -> Table:
     columns = (
         Column("name", "data set"),
         Column("summary", "what it is"),
-        Column("licence", "licence"),
-        Column("extra", "needs"),
+        Column("licence", "licence", spare=2),
+        Column("extra", "needs", spare=1),
     )
     rows = []
     for about in map(DATASETS.describe, DATASETS.names()):
@@ -94,9 +94,9 @@ def backbones() -> Table:
     """The registered and the tested backbones; those of timm that can be cut work too."""
     columns = (
         Column("name", "backbone"),
-        Column("family", "family"),
+        Column("family", "family", spare=2),
         Column("parameters", "parameters, millions", 2),
-        Column("stages", "blocks per stage"),
+        Column("stages", "blocks per stage", spare=1),
         Column("note", "note"),
     )
     rows: list[dict[str, Any]] = [
@@ -129,17 +129,19 @@ def heads() -> Table:
 
 def budgets() -> Table:
     """The budget tiers; a budget in which single values were replaced is marked with a star."""
-    keys = ("steps", "batch", "side", "optimizer", "learning_rate", "schedule", "evaluations")
     columns = (
         Column("name", "budget"),
-        *(
-            Column(key, key.replace("_", " "), 4 if key == "learning_rate" else None)
-            for key in keys
-        ),
+        Column("steps", "steps"),
+        Column("batch", "batch"),
+        Column("side", "side"),
+        Column("optimizer", "optimizer", spare=3),
+        Column("learning_rate", "learning rate", 4, spare=1),
+        Column("schedule", "schedule", spare=4),
+        Column("evaluations", "evaluations", spare=2),
         Column("weight_decay", "weight decay", 4, shown=False),
         Column("warm_up", "warm-up", 2, shown=False),
         Column("selection", "selection", shown=False),
-        Column("purpose", "purpose"),
+        Column("purpose", "purpose", spare=1),
     )
     rows = [
         {"name": name, **recipe.to_json(), "purpose": recipe.purpose}

@@ -116,12 +116,14 @@ def surroundings(environment: Mapping[str, Any]) -> dict[str, str]:
         value = environment.get(key)
         return "unknown" if value is None else str(value)
 
+    threads = environment.get("threads")
     commit, packages = environment.get("commit"), environment.get("packages") or {}
     changed = " with changes" if environment.get("dirty") else ""
     return {
         "auxbench": get("auxbench") + (f", commit {commit[:10]}{changed}" if commit else ""),
         "packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
-        "machine": f"{get('device_name')}, {get('threads')} threads of {get('cores')} cores, "
+        "machine": f"{get('device_name')}, {get('threads')} thread{'' if threads == 1 else 's'} of "
+        f"{get('cores')} cores, "
         f"{get('platform')}",
     }
 
@@ -130,10 +132,10 @@ def _scores(record: dict[str, Any]) -> Table:
     columns = (
         Column("task", "task"),
         Column("metric", "metric"),
-        Column("unit", "unit"),
-        Column("direction", "better"),
+        Column("unit", "unit", spare=1),
+        Column("direction", "better", spare=3),
         Column("network", "network"),
-        Column("split", "split"),
+        Column("split", "split", spare=2),
         Column("value", "value", 3),
     )
     return Table("Scores", columns, record["scores"])
@@ -161,13 +163,13 @@ def _curve(record: dict[str, Any]) -> Table:
 
 
 def _training(training: dict[str, Any]) -> Table:
-    keys = ("steps", "forward", "backward", "partial", "jvp", "examples")
+    keys = {"steps": 0, "forward": 2, "backward": 1, "partial": 5, "jvp": 6, "examples": 4}
     columns = (
         Column("phase", "phase"),
-        *(Column(key, key) for key in keys),
+        *(Column(key, key, spare=spare) for key, spare in keys.items()),
         Column("flops", "FLOPs", si=True),
         Column("seconds", "seconds", 2),
-        Column("cpu_seconds", "CPU seconds", 2),
+        Column("cpu_seconds", "CPU seconds", 2, spare=3),
     )
     rows = [{"phase": name, **phase} for name, phase in training.get("phases", {}).items()]
     totals = (*keys, "flops", "seconds", "cpu_seconds")
@@ -179,6 +181,8 @@ def _training(training: dict[str, Any]) -> Table:
         notes.append(f"Peak memory: {si(peak)}B on the GPU.")
     if (waiting := training.get("waiting_seconds")) is not None:
         notes.append(f"Its threads waited for a free core for {waiting:.2f} s.")
+    if without := training.get("uncounted"):
+        notes.append(f"FLOPs are without those of {', '.join(without)}, which cannot be counted.")
     return Table("Training cost", columns, rows, tuple(notes))
 
 
@@ -187,7 +191,9 @@ def _inference(inference: dict[str, Any]) -> Table:
     counts = {"parameters": "parameters", "MACs per image": "macs"}
     graph = inference.get("graph") or {}
     facts = {
+        "unknown": inference.get("why", ""),
         **{fact: si(inference[key]) for fact, key in counts.items() if inference.get(key)},
+        "not in the MACs": ", ".join(inference.get("uncounted", ())),
         **_latencies(inference),
         "graph against the single-task network": same[inference.get("same_as_single")]
         + _proof(graph),
