@@ -29,6 +29,8 @@ PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs"
 BLOCK = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Pages whose examples are run by a test of their own, which names the page.
 ELSEWHERE = {
+    "advise.md": "tests/unit/test_advice.py",
+    "own-parts.md": "tests/unit/test_own_package.py",
     "balancers.md": "tests/test_documents.py",
     "own-data.md": "tests/unit/test_own_page.py",
     "own-network.md": "tests/unit/test_branches.py",

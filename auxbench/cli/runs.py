@@ -13,6 +13,7 @@ from auxbench.cli.options import (
     format_option,
     limit_options,
     machine_options,
+    parts_option,
     predictions_option,
     results_option,
     show,
@@ -58,11 +59,12 @@ def status(results: str, follow: bool, style: str) -> None:
 @limit_options
 @executor_options
 @predictions_option
+@parts_option
 def retry(results: str, statuses: str, **words: Any) -> None:
-    """Carry out failed runs again. They resume from their checkpoints."""
+    """Carry out failed runs again, from their checkpoints. --parts names files that they need."""
     from auxbench.execution.executor import carry_out
     from auxbench.execution.resources import Resources
-    from auxbench.execution.study import Study
+    from auxbench.execution.study import Study, with_files
     from auxbench.records.store import Store
     from auxbench.spec.run import Run
 
@@ -72,7 +74,7 @@ def retry(results: str, statuses: str, **words: Any) -> None:
             raise UsageError(f"status '{name}' cannot be retried; choose {', '.join(STATUSES)}.")
     resources = Resources.of(words)
     store = Store(Path(results))
-    found = [Run.from_json(r["run"]) for r in store.runs() if r["status"] in wanted]
+    found = [with_files(Run.from_json(r["run"])) for r in store.runs() if r["status"] in wanted]
     if not found:
         raise UsageError(f"no run in '{results}' ended as {' or '.join(wanted)}.")
     carry_out(Study(tuple(found)), store, resources, retry=True)

@@ -51,7 +51,7 @@ def provenance_of(run: Run) -> dict[str, Any]:
     method, dataset = Method.parse(run.method), Choice.parse(run.dataset)
     parts = tuple(choice.name for choice in (method.architecture, *method.balancers))
     return {
-        "code": provenance.code(parts, dataset.name),
+        "code": provenance.code(parts, dataset.name, Choice.parse(run.backbone).name),
         "data": make_dataset(run.located, run.recipe.side, run.draw).identity(),
         "draw": run.draw,
         "data_options": list(Choice.parse(run.located).options.keys() - dataset.options.keys()),

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from auxbench.data.own import known
 from auxbench.report.catalogue import Entry, entries
 from auxbench.report.cite import citations
 from auxbench.report.method import needs, tidy
 from auxbench.report.tables import Column, Table
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.description import Description
-from auxbench.spec.networks import BACKBONES, HEADS
-from auxbench.spec.registry import DATASETS, METHODS
+from auxbench.spec.networks import HEADS, TESTED
+from auxbench.spec.registry import BACKBONES, DATASETS, METHODS
 
 
 def methods() -> Table:
@@ -65,7 +66,7 @@ def _measured(entry: Entry) -> dict[str, Any]:
 
 
 def datasets() -> Table:
-    """All registered data sets, without importing them."""
+    """All registered data sets, without importing them, and the known folders of own data."""
     columns = (
         Column("name", "data set"),
         Column("summary", "what it is"),
@@ -83,11 +84,14 @@ def datasets() -> Table:
                 "extra": f"pip install 'auxbench[{extra}]'" if extra else "",
             }
         )
+    for name in known.names():
+        facts = {"summary": f"Your own data in '{known.place_of(name)}'.", "licence": "yours"}
+        rows.append({"name": f"folder:name={name}", **facts, "extra": ""})
     return Table("", columns, rows)
 
 
 def backbones() -> Table:
-    """The tested backbones; any other timm network that can be cut into blocks works too."""
+    """The registered and the tested backbones; those of timm that can be cut work too."""
     columns = (
         Column("name", "backbone"),
         Column("family", "family"),
@@ -95,7 +99,7 @@ def backbones() -> Table:
         Column("stages", "blocks per stage"),
         Column("note", "note"),
     )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
             "family": entry.family,
@@ -103,9 +107,15 @@ def backbones() -> Table:
             "stages": entry.stages,
             "note": entry.note,
         }
-        for entry in BACKBONES
+        for entry in TESTED
     ]
-    notes = ("For images, any other timm network that can be cut into blocks works too.",)
+    for about in map(BACKBONES.describe, BACKBONES.names()):
+        note = about.problem or about.summary
+        rows.append({"name": about.name, "family": "of one's own", "note": note})
+    notes = (
+        "For images, any other timm network that can be cut into blocks works too.",
+        "A network of your own is a file: auxbench new backbone NAME.",
+    )
     return Table("", columns, rows, notes)
 
 

@@ -6,11 +6,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from auxbench.records.provenance import stale
+from auxbench.records.provenance import REGISTRIES, stale
 from auxbench.report.tables import Column, Table, si
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.grammar import spelled
 from auxbench.spec.problem import network_of
+from auxbench.spec.registry import NAME
 from auxbench.spec.study import CHANGES
 
 FACTS = (Column("fact", "fact"), Column("value", "value"))
@@ -66,16 +67,19 @@ def _facts(record: dict[str, Any]) -> Table:
 def command(record: Mapping[str, Any]) -> str:
     """The command that repeats a run with the same number of threads.
 
-    Words in capitals stand for what a record does not keep: the paths of data and weights.
+    Words in capitals stand for what a record does not keep: the paths of data and weights. A part
+    in a file of one's own is named as if the file lay in the current folder.
     """
     run, recipe = record["run"], record["run"]["recipe"]
     budget = recipe["budget"].rstrip("*")
     tier = BUDGETS[budget].to_json() if budget in BUDGETS else {}
-    places = (record.get("provenance") or {}).get("data_options", [])
+    made_by = record.get("provenance") or {}
+    places, code = made_by.get("data_options", []), made_by.get("code") or {}
     words = {
-        "methods": run["method"],
-        "dataset": run["dataset"] + "".join(f":{place}=DIR" for place in places),
-        "backbone": run["backbone"],
+        "methods": "+".join(_typed(part, "methods", code) for part in run["method"].split("+")),
+        "dataset": _typed(run["dataset"], "datasets", code)
+        + "".join(f":{key}=DIR" for key in places),
+        "backbone": _typed(run["backbone"], "backbones", code),
         "primary": run["primary"],
         "auxiliary": ",".join(run["auxiliaries"]),
         "seeds": f"{run['seed']}-{run['seed']}",
@@ -92,6 +96,17 @@ def command(record: Mapping[str, Any]) -> str:
         words |= {key: str(value) for key, value in known.items() if value is not None}
     options = [f"--{key.replace('_', '-')} {shlex.quote(word)}" for key, word in words.items()]
     return " ".join(["auxbench run", *options, *(["--pretrained"] * run["pretrained"])])
+
+
+def _typed(part: str, kind: str, code: Mapping[str, Any]) -> str:
+    """A part as it is typed: one that no package has, nor auxbench, is in a file of one's own."""
+    name = part.partition(":")[0]
+    registry, recorded = REGISTRIES[kind], code.get(kind, {}).get(name, {})
+    installed = name in registry and registry.file_of(name) is None
+    timms = kind == "backbones" and not recorded  # or mlp
+    if installed or timms or "package" in recorded or not NAME.fullmatch(name):
+        return part
+    return f"./{name.replace('-', '_')}.py{part[len(name) :]}"
 
 
 def surroundings(environment: Mapping[str, Any]) -> dict[str, str]:
