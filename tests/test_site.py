@@ -36,7 +36,8 @@ def test_every_page_is_in_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     listed = set(re.findall(r"[\w/-]+\.md", text.partition("\nnav:")[2]))
     there = {path.name for path in (ROOT / "docs").glob("*.md")} | {*pages.ELSEWHERE}
-    assert there <= listed
+    made = {"commands.md", "reference.md", "methods/index.md"}
+    assert there | made == listed
 
 
 @pytest.mark.parametrize("name", METHODS.names())
