@@ -56,13 +56,11 @@ of each.
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave out pages that are not there, and list the methods by family."""
-    there = {page.name for page in (ROOT / "docs").glob("*.md")} | {*ELSEWHERE, *made()}
+    """List the methods by family."""
     for section in config.nav or ():
         for title, pages in section.items() if isinstance(section, dict) else ():
-            section[title] = [page for page in pages if page in there]
             if title == "Methods":
-                section[title] += [
+                pages += [
                     {heading: [f"methods/{name}.md" for name in of_family(family)]}
                     for family, (heading, _) in FAMILIES.items()
                 ]
@@ -210,7 +208,7 @@ def _use(name: str, entry: Entry) -> str:
         dict.fromkeys(("single", chain, both) if name != "single" else ("single", "hps"))
     )
     lines = [f"```sh\nauxbench run --methods {names} --dataset rooms --seeds 5\n```"]
-    if entry.role == "balancer" and (ROOT / "docs" / "own-loop.md").exists():
+    if entry.role == "balancer":
         lines.append("In a training loop of your own: [the library](../own-loop.md).")
     return "\n\n".join(lines)
 

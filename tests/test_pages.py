@@ -56,11 +56,8 @@ UNRUN = {
     "auxbench deploy RUN": "RUN is the reader's; tests/unit/test_deploy.py deploys one",
     "auxbench results merge part1": "parts are the reader's; tests/unit/test_upkeep.py merges some",
 }
-CLUSTER = (
-    "--executor",
-    "--shard",
-    "/shared/",
-)  # needs a cluster, or machines that share a disk
+# Words of commands that need a cluster, or machines that share a disk.
+CLUSTER = ("--executor", "--shard", "/shared/")
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str, str]]:

@@ -16,7 +16,9 @@ import yaml
 
 import auxbench
 from auxbench.cli.main import auxbench as command
+from auxbench.execution.study import Study
 from auxbench.spec.registry import METHODS
+from tests.unit._records import study_words
 
 pytest.importorskip("mkdocs")
 from docs import pages
@@ -34,7 +36,8 @@ def test_every_page_is_in_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     listed = set(re.findall(r"[\w/-]+\.md", text.partition("\nnav:")[2]))
     there = {path.name for path in (ROOT / "docs").glob("*.md")} | {*pages.ELSEWHERE}
-    assert there <= listed
+    made = {"commands.md", "reference.md", "methods/index.md"}
+    assert there | made == listed
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -46,6 +49,14 @@ def test_a_method_has_a_page_of_its_docstring(name: str, made: dict[str, str]) -
     plain = re.sub(r"<[^>]+>|[\\`_]", "", page)
     for sentence in (about.summary, about.flaws):
         assert re.sub(r"[`_]", "", sentence)[-20:] in plain
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_the_command_of_a_method_is_a_study(name: str, made: dict[str, str]) -> None:
+    """`tests/contract/test_pairs.py` trains every pair of an architecture and a rule."""
+    (line,) = re.findall(r"^auxbench run .*$", made[f"methods/{name}.md"], re.M)
+    context = command.commands["run"].make_context("run", line.split()[2:])
+    assert len(Study.of(**study_words(context.params)).runs) in {10, 15}
 
 
 def test_formulas_are_typeset_and_code_is_not(made: dict[str, str]) -> None:
