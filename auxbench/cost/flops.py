@@ -73,6 +73,7 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The mode of torch that adds up what operators do."""
 
     supports_higher_order_operators = True
+    marked = False
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -83,6 +84,14 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         """Leave the counting unmarked: torch's mark imports its compiler, which takes a second."""
         return False
+
+    @classmethod
+    def mark(cls) -> None:
+        """Keep torch's compiler out of the counting, before an operator that imports it anyway."""
+        if not cls.marked:
+            _Counting.marked = True
+            dispatch = torch.compiler.disable(cls.__torch_dispatch__)  # type: ignore[no-untyped-call]
+            _Counting.__torch_dispatch__ = dispatch  # type: ignore[method-assign]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -171,7 +180,10 @@ class _Traced(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not (isinstance(func, HigherOrderOperator) and torch.is_grad_enabled()):
+        if not isinstance(func, HigherOrderOperator):
+            return func(*args, **kwargs)
+        _Counting.mark()
+        if not torch.is_grad_enabled():
             return func(*args, **kwargs)
         # A trace that torch has begun would otherwise go on with the frames of this method.
         run = torch.compiler.disable(self._run)  # type: ignore[no-untyped-call]

@@ -482,8 +482,7 @@ def test_a_subclass_is_a_registered_data_set(tmp_path: Path) -> None:
         assert shown.exit_code == 0, shown.exception
         assert " n " in shown.stdout
     finally:
-        DATASETS._files.pop(name)
-        DATASETS._parts.pop(name)
+        DATASETS.remove(name)
 
 
 def test_a_deployed_network_can_be_used_in_the_units_of_the_data() -> None:

@@ -142,5 +142,4 @@ def test_its_class_is_a_data_set() -> None:
         runs = Study.of("single,hps", name, seeds=2).runs
         assert {(run.primary, run.draw) for run in runs} == {("weight", 0), ("weight", 1)}
     finally:
-        DATASETS._files.pop(name)
-        DATASETS._parts.pop(name)
+        DATASETS.remove(name)
