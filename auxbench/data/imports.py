@@ -13,8 +13,8 @@ __all__ = ["uncollected"]
 def uncollected() -> Iterator[None]:
     """Import without collecting garbage: there is little, and looking for it costs a fifth.
 
-    What is in memory at the end is never looked through again, so that processes that are forked
-    later share it.
+    What was imported is not frozen (`gc.freeze`): it would not be taken apart when the process
+    ends, of which some packages complain at length.
 
     >>> with uncollected():
     ...     gc.isenabled()
@@ -25,6 +25,5 @@ def uncollected() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
         if was_on:
             gc.enable()

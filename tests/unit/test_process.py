@@ -79,3 +79,13 @@ def test_a_worker_imports_what_it_is_told_and_goes_on_to_the_order() -> None:
         [sys.executable, "-c", code], input="\n".join(lines), capture_output=True, text=True
     )
     assert done.stdout.split("\n")[0] == "{'run': 1} True", done.stderr
+
+
+@pytest.mark.slow
+def test_what_was_imported_is_taken_apart_without_a_word() -> None:
+    code = (
+        "from auxbench.data.imports import uncollected\n"
+        "with uncollected():\n    import torch._inductor.runtime.triton_heuristics"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
