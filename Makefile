@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The versions that are tested; empty for the newest that the package allows.
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: demo test test-slow check benchmarks lock test-newest test-oldest clean
+.PHONY: demo test test-slow check docs benchmarks lock test-newest test-oldest clean
 
 demo: $(VENV)/ready
 	$(BIN)/auxbench run --methods single,hps,pcgrad,auxnas,auxnas+pcgrad --dataset rooms \
@@ -24,6 +24,11 @@ check: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation, into site/: open site/index.html, no server or network is needed.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "the documentation is in site/index.html"
 
 benchmarks: $(VENV)/ready
 	$(BIN)/python benchmarks/steps.py --json benchmarks/steps.json --page benchmarks/README.md
@@ -46,7 +51,7 @@ test-oldest:
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n auto
 
 clean:
-	rm -rf .venv .venv-newest .venv-oldest demo build dist *.egg-info
+	rm -rf .venv .venv-newest .venv-oldest demo site build dist *.egg-info
 
 $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)

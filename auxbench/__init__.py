@@ -1,9 +1,51 @@
 """auxbench: which auxiliary-learning methods really help, and at what cost.
 
-`run` trains a matrix of methods and returns a DataFrame; `tune` tunes them first. What parts are
-written with is imported from here too: `from auxbench import METHODS, Balancer, Signals`.
-Everything else is reached through the rooms of the package, each of which says in its docstring
-what it is for. Importing `auxbench` imports none of them.
+Train a matrix of methods, and read what was recorded:
+
+    run               Carry out a study and return a DataFrame with one row per run.
+    tune              Tune every method by the same number of trials first, then train.
+    load              Read recorded runs, and every number of every validation.
+
+Use any rule, or Aux-NAS, in a training loop of your own:
+
+    Balance           Turn the losses of a step into one gradient, by any chain of rules.
+    branches          Link networks of your own as Aux-NAS does, and get the primary one back.
+
+Write a method:
+
+    METHODS           The registry of methods: `@METHODS.register` above a class adds one.
+    Balancer          The base of rules that weigh the tasks' losses.
+    GradientBalancer  The base of rules that combine the tasks' gradients.
+    Signals           The numbers that a rule reads of a batch: losses, Gramian, norms and others.
+    Architecture      The base of networks for all tasks, of which one is deployed.
+    Builder           The maker of backbones and heads that start alike under every method.
+    Network           The single-task network, from inputs to a prediction.
+    Phase             A part of a training step besides the descent, such as a search.
+    Context           The object that the phases of a run share.
+
+Use data of your own:
+
+    ArrayDataset      A data set of arrays in memory.
+    from_torch        A data set of torch or torchvision, by the kinds of its columns.
+    from_huggingface  A data set of Hugging Face's `datasets`, likewise.
+    Classes           A class at every pixel.
+    Label             A class of the whole sample.
+    Depth             A depth at every pixel.
+    Normals           A surface normal at every pixel.
+    Map               Numbers at every pixel.
+    Number            Numbers of the whole sample.
+
+Write a data set or a backbone:
+
+    DATASETS          The registry of data sets.
+    Dataset           The base of data sets: tasks, and samples for three splits.
+    Samples           One split of a data set, read by index.
+    Batch             Inputs, and one target per task.
+    BACKBONES         The registry of backbones besides timm's.
+
+All of these are imported from here, each when it is first asked for: `import auxbench` imports none
+of them. Everything else is reached through the rooms of the package, each of which says in its
+docstring what it is for.
 """
 
 from __future__ import annotations
@@ -13,7 +55,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     import pandas
@@ -21,8 +63,21 @@ if TYPE_CHECKING:
     from auxbench.data.dataset import Batch as Batch
     from auxbench.data.dataset import Dataset as Dataset
     from auxbench.data.dataset import Samples as Samples
+    from auxbench.data.kinds import Classes as Classes
+    from auxbench.data.kinds import Depth as Depth
+    from auxbench.data.kinds import Label as Label
+    from auxbench.data.kinds import Map as Map
+    from auxbench.data.kinds import Normals as Normals
+    from auxbench.data.kinds import Number as Number
+    from auxbench.data.own.array_dataset import ArrayDataset as ArrayDataset
+    from auxbench.data.own.other import from_huggingface as from_huggingface
+    from auxbench.data.own.other import from_torch as from_torch
+    from auxbench.methods._linked.own import (  # type: ignore[import-not-found]
+        branches as branches,
+    )
     from auxbench.networks.builder import Builder as Builder
     from auxbench.networks.builder import Network as Network
+    from auxbench.spec.registry import BACKBONES as BACKBONES
     from auxbench.spec.registry import DATASETS as DATASETS
     from auxbench.spec.registry import METHODS as METHODS
     from auxbench.stats.loaded import load as load
@@ -37,18 +92,29 @@ if TYPE_CHECKING:
 _HOMES = {
     "Architecture": "training.architecture",
     "Balance": "training.balance",
+    "ArrayDataset": "data.own.array_dataset",
+    "BACKBONES": "spec.registry",
     "Balancer": "training.balancer",
     "Batch": "data.dataset",
     "Builder": "networks.builder",
+    "Classes": "data.kinds",
     "Context": "training.context",
     "DATASETS": "spec.registry",
     "Dataset": "data.dataset",
+    "Depth": "data.kinds",
     "GradientBalancer": "training.balancer",
+    "Label": "data.kinds",
     "METHODS": "spec.registry",
+    "Map": "data.kinds",
     "Network": "networks.builder",
+    "Normals": "data.kinds",
+    "Number": "data.kinds",
     "Phase": "training.phase",
     "Samples": "data.dataset",
     "Signals": "training.signals",
+    "branches": "methods._linked.own",
+    "from_huggingface": "data.own.other",
+    "from_torch": "data.own.other",
     "load": "stats.loaded",
 }
 __all__ = ["__version__", "run", "tune", *_HOMES]
@@ -67,7 +133,7 @@ def __getattr__(name: str) -> Any:
 
 def run(
     methods: str | Sequence[str],
-    dataset: str | Sequence[str],
+    dataset: str | Dataset | Sequence[str | Dataset],
     *,
     results: str | Path = "results/local",
     device: str = "auto",
@@ -89,15 +155,16 @@ def run(
 ) -> pandas.DataFrame:
     """Carry out a study and return one row per run, those recorded before included.
 
-    The words are those of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`,
-    `pretrained`, `weights`, `head`, and single values of the budget such as `steps`. Every run is a
-    process of its own, `jobs` of them at a time with `threads` threads each and `workers` more that
-    prepare its batches, and its record is kept in the folder `results`; with `keep_weights` also
-    the weights of its deployed network, for `auxbench deploy`. A run is ended that takes
-    longer than `timeout` in all or than `stall` without a step ("2h", "90"), or more `memory`
-    ("4GB"). `shard` "2/5" is the second of five parts of the study. `executor` is 'local', 'ray'
-    (at `address`) or 'slurm', with options of its own. `keep_predictions` test samples of a run are
-    kept as pictures beside its record, for tasks that predict maps.
+    `dataset` is text as on the command line, or an `ArrayDataset` of your own. The words are those
+    of the command line: `backbone`, `primary`, `auxiliary`, `seeds`, `budget`, `pretrained`,
+    `weights`, `head`, and single values of the budget such as `steps`. Every run is a process of
+    its own, `jobs` of them at a time with `threads` threads each and `workers` more that prepare
+    its batches, and its record is kept in the folder `results`; with `keep_weights` also the
+    weights of its deployed network, for `auxbench deploy`. A run is ended that takes longer than
+    `timeout` in all or than `stall` without a step ("2h", "90"), or more `memory` ("4GB"). `shard`
+    "2/5" is the second of five parts of the study. `executor` is 'local', 'ray' (at `address`) or
+    'slurm', with options of its own. `keep_predictions` test samples of a run are kept as pictures
+    beside its record, for tasks that predict maps.
     Errors: `UsageError` for what cannot be carried out as asked; a run that fails leaves a record
     instead.
     """
@@ -105,7 +172,7 @@ def run(
     from auxbench.execution.fastest import resolved
     from auxbench.execution.limits import Limits
     from auxbench.execution.resources import Resources, options_of
-    from auxbench.execution.study import Study
+    from auxbench.execution.study import Study, texts
     from auxbench.records.predictions import checked
     from auxbench.records.store import Store
     from auxbench.stats import frame
@@ -124,8 +191,9 @@ def run(
         keep_weights,
     )
     store = Store(results)
-    words = resolved(methods, dataset, words, resources, store)
-    study = Study.of(methods, dataset, **words).shard(shard)
+    named = texts(dataset)
+    words = resolved(methods, named, words, resources, store)
+    study = Study.of(methods, named, **words).shard(shard)
     store.prepare()
     carry_out(study, store, resources, retry=retry, quiet=quiet)
     wanted = {run.id for run in study.runs}
@@ -134,7 +202,7 @@ def run(
 
 def tune(
     methods: str | Sequence[str],
-    dataset: str | Sequence[str],
+    dataset: str | Dataset | Sequence[str | Dataset],
     *,
     trials: int = 8,
     tuning_seeds: int = 2,
@@ -156,17 +224,18 @@ def tune(
     from auxbench.execution.executor import carry_out
     from auxbench.execution.fastest import resolved
     from auxbench.execution.resources import Resources
+    from auxbench.execution.study import texts
     from auxbench.execution.tuning import tune as search
     from auxbench.records.store import Store
     from auxbench.stats import frame
 
     resources = Resources.of(words)
-    store = Store(results)
-    words = resolved(methods, dataset, words, resources, store)
+    store, named = Store(results), texts(dataset)
+    words = resolved(methods, named, words, resources, store)
     store.prepare()
     _, study = search(
         methods,
-        dataset,
+        named,
         results,
         trials=trials,
         tuning_seeds=tuning_seeds,

@@ -6,26 +6,44 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from auxbench import __version__
+
 ROOT = Path(__file__).parents[1]
+FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
-    for name in ("auxbench", "methods", "tasks", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("auxbench", "methods", "tasks", *FILES):
         # A copy, so that the build leaves nothing behind in the checkout.
         subprocess.run(["cp", "-r", str(ROOT / name), str(source / name)], check=True)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@localhost", "-C", str(source)]
+    (source / ".gitignore").write_text("build/\n*.egg-info/\n__pycache__/\n")
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "all"]):
+        subprocess.run([*git, *words], check=True)
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path) -> Path:
+    return built(checkout)
+
+
+def built(source: Path) -> Path:
+    """The wheel of a folder, in the folder beside it."""
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--wheel-dir", str(folder), str(source)], check=True)
-    (built,) = folder.glob("auxbench-*.whl")
-    return built
+    subprocess.run([*pip, "--wheel-dir", str(source.parent), str(source)], check=True)
+    (found,) = source.parent.glob("auxbench-*.whl")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +97,25 @@ def test_the_installed_package_finds_its_parts_and_trains(installed: Path) -> No
 
 def test_the_installed_command_answers(installed: Path) -> None:
     assert "pcgrad" in run(installed, "-m", "auxbench", "list", "methods").stdout
+
+
+def test_the_installed_command_knows_the_commit(checkout: Path, installed: Path) -> None:
+    words = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    head = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    said = run(installed, "-m", "auxbench", "--version").stdout
+    assert said == f"auxbench {__version__} (commit {head[:10]})\n"
+
+
+@pytest.mark.slow
+def test_a_source_distribution_has_what_the_wheel_needs(
+    checkout: Path, wheel: Path, tmp_path: Path
+) -> None:
+    code = f"from setuptools import build_meta; print(build_meta.build_sdist({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], cwd=checkout, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("auxbench-*.tar.gz")
+    with tarfile.open(archive) as files:
+        files.extractall(tmp_path, filter="data")
+    (source,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(built(source)) as second:
+        assert set(first.namelist()) == set(second.namelist())
+        assert first.read("auxbench/COMMIT") == second.read("auxbench/COMMIT")

@@ -92,7 +92,7 @@ def compare(
     if style == "text" and not (matrix or profile):
         many = len(comparison.differences) > MANY
         table = overview if many and not full else table
-        for line in verdicts(comparison) if many else conclusions(comparison.differences):
+        for line in verdicts(comparison, full) if many else conclusions(comparison.differences):
             click.echo(folded(line))
         click.echo()
     show([table(comparison)], style, explain)

@@ -29,6 +29,7 @@ def data() -> None:
 @format_option
 def list_(style: str) -> None:
     """List the data sets, their layouts, and what is prepared in the cache folder."""
+    from auxbench.data.own import known as known_folders
     from auxbench.data.prepared import recognise as layouts
     from auxbench.report.tables import Column, Table, render
 
@@ -50,6 +51,9 @@ def list_(style: str) -> None:
         if not known:
             ready, licence = f"auxbench data fetch {name}", layouts.licence(name)
             rows.append({"name": name, "ready": ready, "licence": licence})
+    for name in known_folders.names():
+        row = {"name": f"folder:name={name}", "ready": str(known_folders.place_of(name))}
+        rows.append({**row, "licence": "yours"})
     notes = ("auxbench data check DIR says which layout a folder has, and whether it is complete.",)
     click.echo(render([Table("", columns, rows, notes)], style), nl=False)
 
@@ -61,11 +65,14 @@ def list_(style: str) -> None:
 @format_option
 def check(folder: Path, dataset: str | None, every: bool, style: str) -> int:
     """Identify and validate the data set in FOLDER; say where to get what is missing."""
+    from auxbench.data.own.table import is_own
     from auxbench.data.prepared.form import MARKER
     from auxbench.report.tables import Column, Table, render
 
     if (folder / MARKER).is_file():
         title, findings, tail = _check_prepared(folder)
+    elif dataset is None and is_own(folder):
+        title, findings, tail = _check_own(folder)
     else:
         title, findings, tail = _check_layout(folder, dataset, every)
     columns = (
@@ -117,7 +124,10 @@ def prepare(dataset: str, source: Path, out: str | None) -> None:
 def fetch(dataset: str) -> None:
     """Make DATASET ready without files of your own, if its licence permits redistribution."""
     from auxbench.data.prepared.recognise import layouts_of
+    from auxbench.spec.files import named
+    from auxbench.spec.registry import DATASETS
 
+    dataset = named(dataset, DATASETS)
     choice = Choice.parse(dataset)
     known = layouts_of(choice.name)
     if known:
@@ -146,10 +156,12 @@ def show(
     """Draw every task of a few samples of DATASET into one PNG file."""
     from auxbench.data.dataset import make_dataset
     from auxbench.data.preview import preview
+    from auxbench.spec.files import named
     from auxbench.spec.registry import DATASETS
 
     if count < 1:
         raise UsageError(f"count is {count}; ask for at least 1.")
+    dataset = named(dataset, DATASETS)
     choice = Choice.parse(dataset)
     made = DATASETS[choice.name].tiny() if tiny else make_dataset(dataset, side)
     if made.frame and not (tiny or augment or {"side", "size"} & choice.options.keys()):
@@ -167,6 +179,33 @@ def show(
     except OSError as error:
         raise UsageError(f"'{path}' cannot be written ({error.strerror}); name another.") from None
     click.echo(f"{path}: {page.width} x {page.height} pixels")
+
+
+@data.command()
+@click.argument("dataset")
+@click.option("--primary", help="Primary task; default by data set.")
+@click.option("--auxiliary", help="Auxiliary tasks; default all others.")
+@click.option("--side", default=64, show_default=True, help="Image side in pixels.")
+@click.option("--samples", default=2000, show_default=True, help="Most samples read per split.")
+@click.option("--tiny", is_flag=True, help="The tiny variant for tests, which needs no data.")
+@format_option
+def report(
+    dataset: str,
+    primary: str | None,
+    auxiliary: str | None,
+    side: int,
+    samples: int,
+    tiny: bool,
+    style: str,
+) -> None:
+    """Say what can be seen of DATASET before training: labels, near-duplicates, what labels say.
+
+    Warnings come last: labels that determine the primary task, and test samples that are also in
+    training.
+    """
+    from auxbench.cli.portrait import look
+
+    look(dataset, primary, auxiliary, side, samples, tiny, style)
 
 
 def _options(choice: Choice, maker: type[Layout]) -> dict[str, str]:
@@ -234,6 +273,13 @@ def _check_prepared(folder: Path) -> tuple[str, list[Finding], tuple[str, ...]]:
     counts = ", ".join(f"{count} {split}" for split, count in prepared.counts.items())
     title = f"{folder}: {dataset}, prepared from the layout {layout}, {counts}"
     return title, list(prepared.verify()), ()
+
+
+def _check_own(folder: Path) -> tuple[str, list[Finding], tuple[str, ...]]:
+    from auxbench.data.own.review import review
+
+    title, findings = review(folder)
+    return title, findings, (f"auxbench run --dataset folder:data={folder} uses it.",)
 
 
 def _check_layout(

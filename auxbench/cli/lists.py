@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auxbench.cli.options import format_option, results_option
+from auxbench.cli.options import format_option, parts_option, results_option
 from auxbench.cli.options import show as show_tables
 from auxbench.errors import UsageError, suggestion
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from auxbench.report.tables import Table
 
 LISTS = ("methods", "datasets", "backbones", "heads", "budgets")
-THINGS = ("method", "dataset")
+THINGS = ("method", "dataset", "backbone")
 
 
 @click.command(name="list")
@@ -23,6 +23,7 @@ THINGS = ("method", "dataset")
 @click.option(
     "--cite", metavar="METHODS", help="BibTeX of methods, such as sum,auxnas+pcgrad, or all."
 )
+@parts_option
 @format_option
 def list_(kind: str, cite: str | None, style: str) -> None:
     """List methods, data sets, backbones, heads or budgets."""
@@ -31,7 +32,7 @@ def list_(kind: str, cite: str | None, style: str) -> None:
 
     if cite is None:
         show_tables([TABLES[kind]()], style)
-        if kind == "methods":
+        if kind in ("methods", "datasets", "backbones"):
             tell_shadowed()
     elif kind != "methods":
         raise UsageError(f"cite '{cite}' does not go with {kind}; write list methods --cite.")
@@ -40,11 +41,11 @@ def list_(kind: str, cite: str | None, style: str) -> None:
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="RUN | method NAME | dataset NAME")
+@click.argument("words", nargs=-1, required=True, metavar="RUN | method|dataset|backbone NAME")
 @results_option
 @format_option
 def show(words: tuple[str, ...], results: str, style: str) -> None:
-    """Show a method, a data set or a run. A RUN is named by the first digits of its id."""
+    """Show a method, data set, backbone or run. A RUN is named by the first digits of its id."""
     import json
 
     from auxbench.records.store import Store
@@ -68,13 +69,20 @@ def show(words: tuple[str, ...], results: str, style: str) -> None:
 
 
 def _tables(kind: str, name: str) -> list[Table]:
-    """The tables of a method or data set; a method of another package is measured first."""
-    from auxbench.report import dataset, method
+    """The tables of a part; a method of one's own or of another package is measured first."""
+    from auxbench.report import backbone, dataset, method
     from auxbench.report.catalogue import entries
-    from auxbench.spec.registry import METHODS
+    from auxbench.spec.files import named
+    from auxbench.spec.registry import BACKBONES, DATASETS, METHODS
 
+    registry = {"method": METHODS, "dataset": DATASETS, "backbone": BACKBONES}[kind]
+    name = named(name, registry)
     if kind == "dataset":
         return dataset.tables(name)
+    if kind == "backbone":
+        from auxbench.contract.backbone import measured
+
+        return backbone.tables(name, measured(name))
     if name in entries():
         return method.tables(name, entries()[name])
     METHODS[name]  # an unknown name is reported before torch is imported
@@ -84,9 +92,10 @@ def _tables(kind: str, name: str) -> list[Table]:
 
 
 def tell_shadowed(names: list[str] | None = None) -> None:
-    """Report packages whose methods are not used because their names are taken."""
-    from auxbench.spec.registry import METHODS
+    """Report packages whose parts are not used because their names are taken."""
+    from auxbench.spec.files import REGISTRIES
 
-    for name, sentence in METHODS.shadowed.items():
-        if names is None or name in names:
-            click.echo(f"auxbench: {sentence}", err=True)
+    for registry in REGISTRIES.values():
+        for name, sentence in registry.shadowed.items():
+            if names is None or name in names:
+                click.echo(f"auxbench: {sentence}", err=True)

@@ -11,16 +11,33 @@ import click
 
 from auxbench import __version__
 from auxbench.cli import boards, lists, parts, runs, study
+from auxbench.cli.advise import advise
 from auxbench.cli.data import data
 from auxbench.cli.deploy import deploy
 from auxbench.cli.export import export
 from auxbench.cli.results import results
 from auxbench.errors import AuxbenchError, UsageError, reason, visible
 from auxbench.execution.executor import launched
+from auxbench.records.commit import in_words
+
+
+def _say_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    """Print the version, and the commit if it is known, and stop."""
+    if asked:
+        known = in_words()
+        click.echo(f"auxbench {__version__}{f' ({known})' if known else ''}")
+        context.exit()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="auxbench")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_say_version,
+    help="Show the version and commit, and exit.",
+)
 def auxbench() -> None:
     """Find out which auxiliary-learning methods really help, and at what cost."""
 
@@ -29,6 +46,7 @@ for command in (
     study.run,
     study.tune,
     study.plan,
+    advise,
     runs.status,
     runs.retry,
     runs.cancel,

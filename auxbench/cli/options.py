@@ -36,11 +36,13 @@ FORMATS = ("text", "json", "csv", "markdown", "latex")
 
 def study_options(command: F) -> F:
     """Add the options that describe a study, the same for `run` and `plan`."""
-    return _added(
+    return added(
         command,
-        click.option("--methods", required=True, help="Methods, such as single,auxnas+pcgrad."),
-        click.option("--dataset", required=True, help="Data sets, such as rooms."),
-        click.option("--backbone", help="Backbone: a timm name or mlp; default by data set."),
+        click.option("--methods", required=True, help="Methods, such as single,auxnas+./mine.py."),
+        click.option("--dataset", required=True, help="Data sets, such as rooms,./mydata.py."),
+        click.option(
+            "--backbone", help="Backbone: a timm name, mlp or ./mynet.py; default by data set."
+        ),
         click.option("--primary", help="Primary task; default by data set."),
         click.option("--auxiliary", help="Auxiliary tasks, such as depth,normals."),
         click.option(
@@ -92,12 +94,12 @@ def study_options(command: F) -> F:
 
 def machine_options(command: F) -> F:
     """Add the options for the device, jobs, threads and workers."""
-    return _added(command, *MACHINE)
+    return added(command, *MACHINE)
 
 
 def limit_options(command: F) -> F:
     """Add the options that limit a run."""
-    return _added(
+    return added(
         command,
         click.option("--timeout", help="Time limit of a run, such as 90, 30m or 2h."),
         click.option("--stall", help="Time limit without a step, such as 10m."),
@@ -107,7 +109,7 @@ def limit_options(command: F) -> F:
 
 def executor_options(command: F) -> F:
     """Add the options that say where runs are carried out."""
-    return _added(
+    return added(
         command,
         click.option(
             "--executor",
@@ -122,7 +124,7 @@ def executor_options(command: F) -> F:
 
 def filters(command: F) -> F:
     """Add the options that choose the records of a board or comparison."""
-    return _added(
+    return added(
         command,
         results_option,
         click.option("--dataset", help="Only this data set."),
@@ -142,6 +144,23 @@ format_option = click.option(
     default="text",
     show_default=True,
     help="Output format.",
+)
+
+
+def _add_parts(context: click.Context, option: click.Parameter, paths: str | None) -> None:
+    """Register the parts in the named files for this command."""
+    if paths:
+        from auxbench.spec.files import add
+
+        add(paths)
+
+
+parts_option = click.option(
+    "--parts",
+    metavar="FILES",
+    expose_value=False,
+    callback=_add_parts,
+    help="Files of parts of your own, such as ./mine.py,./mydata.py.",
 )
 
 
@@ -201,7 +220,8 @@ def _elsewhere(folder: Path) -> str:
     return "make some with auxbench run, or name another."
 
 
-def _added(command: F, *options: Callable[[F], F]) -> F:
+def added(command: F, *options: Callable[[F], F]) -> F:
+    """Add options to a command, in this order."""
     for option in reversed(options):
         command = option(command)
     return command

@@ -1,4 +1,4 @@
-"""Commands for authors of methods: `new` writes a file, `check` tests it against the contract."""
+"""Commands for authors of parts: `new` writes a file, `check` tests it against its contract."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from auxbench.errors import UsageError
 
 
 @click.command()
-@click.argument("method")
+@click.argument("part")
 @click.option("--timeout", default="2m", show_default=True, help="Time limit of each check.")
 @format_option
 @click.pass_context
-def check(context: click.Context, method: str, timeout: str, style: str) -> None:
-    """Check METHOD against the contract. A path such as ./mine.py names a file."""
+def check(context: click.Context, part: str, timeout: str, style: str) -> None:
+    """Check PART against its contract: a method, data set or backbone. ./mine.py names a file."""
     import torch
 
     from auxbench.contract.check import Subject, attempt, table, time_limit
@@ -29,35 +29,33 @@ def check(context: click.Context, method: str, timeout: str, style: str) -> None
     torch.set_num_threads(1)  # the networks are tiny, and threads would wait for each other
     try:
         with time_limit(seconds):
-            subject = Subject.find(method)
+            subjects = Subject.every(part)
     except Broken as error:
-        raise UsageError(f"method '{method}' cannot be built: {error}") from None
-    tell_shadowed(subject.names)
-    results = []
-    with bar(f"checking {subject.method}", len(planned := subject.checks()), unit="checks") as done:
-        for part, one in planned:
-            results.append(attempt(part, one, seconds))
-            done(1)
-    show([table(subject, results)], style)
-    context.exit(1 if any(result.ok is False for result in results) else 0)
+        raise UsageError(f"'{part}' cannot be built: {error}") from None
+    tell_shadowed([name for subject in subjects for name in subject.names])
+    tables, failed = [], False
+    for subject in subjects:
+        planned, results = subject.checks(), []
+        with bar(f"checking {subject.whole}", len(planned), unit="checks") as done:
+            for one, asked in planned:
+                results.append(attempt(one, asked, seconds))
+                done(1)
+        tables.append(table(subject, results))
+        failed |= any(result.ok is False for result in results)
+    show(tables, style)
+    context.exit(int(failed))
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["method"]))
+@click.argument("kind", type=click.Choice(["method", "architecture", "dataset", "backbone"]))
 @click.argument("name")
+@click.option("--folder", type=click.Path(path_type=Path), help="Folder; by default this one.")
 @click.option(
-    "--kind",
-    type=click.Choice(["balancer", "architecture"]),
-    default="balancer",
-    show_default=True,
-    help="Kind of method.",
+    "--source",
+    help='Paper of a method, such as: A. Author, "Title", ICML 2026, https://arxiv.org/abs/...',
 )
-@click.option(
-    "--folder", type=click.Path(path_type=Path), help="Folder; default methods/ of a checkout."
-)
-@click.option("--source", help='Such as: A. Author, "Title", ICML 2026, https://arxiv.org/abs/...')
-def new(what: str, name: str, kind: str, folder: Path | None, source: str | None) -> None:
-    """Write the file of a new method NAME. It passes the contract unchanged."""
+def new(kind: str, name: str, folder: Path | None, source: str | None) -> None:
+    """Write the file of a new part NAME into this folder. It passes its contract unchanged."""
     from auxbench.contract.template import write
 
     for line in write(name, kind, folder, source):

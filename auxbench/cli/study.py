@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from auxbench.cli.options import (
     show,
     study_options,
 )
+from auxbench.cli.tuning import TUNING, planned_tuning_options, tuning_options
+from auxbench.data.imports import uncollected
 from auxbench.errors import UsageError
 from auxbench.execution.executor import launched
 from auxbench.execution.process import drop_early, start_early
@@ -55,11 +58,13 @@ def run(
     """Train methods on data sets. Runs that are recorded already are skipped."""
     check(words)
     if words["executor"] == "local" and not launched():
-        start_early(words["device"], words["jobs"], words["threads"])
+        start_early(words["device"], words["jobs"], words["threads"], words["backbone"] or "")
         click.get_current_context().call_on_close(drop_early)
     from auxbench import run as carry_out
 
     _declare(declare, words["results"])
+    with uncollected():
+        import_module("auxbench.execution.study")  # and torch
 
     if until:
         from auxbench.cli.until import run_until_decided
@@ -83,16 +88,7 @@ def run(
 @limit_options
 @executor_options
 @declare_option
-@click.option("--trials", default=8, show_default=True, help="Trials per method and problem.")
-@click.option("--tuning-seeds", default=2, show_default=True, help="Seeds per trial.")
-@click.option("--halving", is_flag=True, help="Drop the worse half of the trials after each seed.")
-@click.option(
-    "--sampler",
-    type=click.Choice(["sobol", "tpe"]),
-    default="sobol",
-    show_default=True,
-    help="How trials are chosen; tpe needs optuna.",
-)
+@tuning_options
 @format_option
 def tune(methods: str, dataset: str, declare: str | None, style: str, **words: Any) -> None:
     """Tune all methods equally, then train them. Every method has the same number of trials."""
@@ -108,6 +104,7 @@ def tune(methods: str, dataset: str, declare: str | None, style: str, **words: A
 
 @click.command()
 @study_options
+@planned_tuning_options
 @format_option
 def plan(
     methods: str,
@@ -124,6 +121,8 @@ def plan(
 ) -> None:
     """Show what a run would do and cost. Says what is done and what is impossible."""
     check(words)
+    tuning = {key: words.pop(key) for key in TUNING}
+    tuning = {key: value for key, value in tuning.items() if value is not None}
     from auxbench.execution.fastest import resolved
     from auxbench.execution.plan import plan as make_plan
     from auxbench.execution.resources import Resources, resolve, slots, threads_of
@@ -136,7 +135,8 @@ def plan(
     study = Study.of(methods, dataset, **words)
     device = resolve(device)
     at_once = slots(device, jobs)
-    cells = make_plan(study, store, device, threads_of(threads, at_once), retry, keep_weights)
+    number = threads_of(threads, at_once)
+    cells = make_plan(study, store, device, number, retry, keep_weights, tuning or None)
     show([table(cells, at_once)], style)
 
 

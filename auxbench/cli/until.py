@@ -22,8 +22,12 @@ def run_until_decided(
     from auxbench.records.declared import Declared
     from auxbench.records.looks import Looks
     from auxbench.report.comparison import compare
+    from auxbench.spec.files import all_named, is_path, named
+    from auxbench.spec.registry import METHODS
     from auxbench.stats.sequential import LOOKS
 
+    methods = ",".join(all_named(methods, METHODS))
+    control = named(control, METHODS)
     stages = [count for count in LOOKS if count <= most]
     if not stages:
         raise UsageError(f"max-seeds is {most}; ask for at least {min(LOOKS)}.")
@@ -33,6 +37,11 @@ def run_until_decided(
         problems = set(ended["problem"])
         found = rows(results)
         found = found[found["problem"].isin(problems) & (found["seed"] < count)]
+        if unsafe := next(filter(is_path, found["method"].unique()), None):
+            raise UsageError(
+                f"a record in '{results}' has the method '{unsafe}', which is a path; name another "
+                "folder."
+            )
         others = [name for name in found["method"].unique() if name != control]
         present = {*active.split(",")} if count != stages[0] else {*others, control}
         earlier = looks.latest()

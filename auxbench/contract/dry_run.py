@@ -25,6 +25,7 @@ from auxbench.training import checkpoint as state
 from auxbench.training.learner import start
 from auxbench.training.loop import Training
 
+TINY = "rooms"  # the data set of which the tiny variant is used
 PRIMARY = "segmentation"
 AUXILIARIES = ("depth", "scene")
 MORE = ("normals", "edges")  # auxiliaries, for five tasks in all
@@ -34,10 +35,15 @@ BACKBONE = "test_resnet"
 STEPS = 3
 
 
-@cache
-def tiny(name: str = "rooms") -> Dataset:
+def tiny(name: str = TINY) -> Dataset:
     """The tiny variant of a data set, ready to be read."""
-    dataset: Dataset = DATASETS[name].tiny()
+    maker: Any = DATASETS[name]  # a file may have been imported again under the same name
+    return _tiny(maker)
+
+
+@cache
+def _tiny(maker: Any) -> Dataset:
+    dataset: Dataset = maker.tiny()
     dataset.prepare()
     return dataset
 
@@ -47,7 +53,7 @@ def builder(
     auxiliaries: tuple[str, ...] = AUXILIARIES,
     seed: int = 0,
     primary: str = PRIMARY,
-    dataset: str = "rooms",
+    dataset: str = TINY,
     head: str = HEAD,
 ) -> Builder:
     """The builder of an architecture on tiny data."""
@@ -67,7 +73,7 @@ def training(
     auxiliaries: tuple[str, ...] = AUXILIARIES,
     primary: str = PRIMARY,
     backbone: str = BACKBONE,
-    dataset: str = "rooms",
+    dataset: str = TINY,
     head: str = HEAD,
     flops: bool = True,
     device: str = "cpu",

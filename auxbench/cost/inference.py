@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from auxbench.cost.flops import Flops
+from auxbench.cost.flops import Flops, chosen
 from auxbench.cost.graph import first_difference, nodes
 from auxbench.cost.latency import LIMIT, latencies
 from auxbench.errors import AuxbenchError
@@ -22,6 +22,8 @@ __all__ = ["inference"]
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Lists the operators that run in its context, by name and in order."""
 
+    supports_higher_order_operators = True
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
@@ -32,6 +34,9 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func.name().partition(".")[0]  # without the overload
         if not name.startswith("aten::empty"):  # only allocates scratch memory of a kernel
             self.names.append(name)
+        if branch := chosen(func, args):
+            with self:
+                return branch()
         return func(*args, **(kwargs or {}))
 
 
@@ -44,6 +49,7 @@ class _Graph:
     parameters: int
     buffers: int
     tensors: Counter[tuple[str, tuple[int, ...]]]
+    uncounted: list[str]
 
     @classmethod
     def of(cls, network: nn.Module, example: Tensor) -> _Graph:
@@ -56,6 +62,7 @@ class _Graph:
             parameters=sum(tensor.numel() for tensor in network.parameters()),
             buffers=sum(tensor.numel() for tensor in network.buffers()),
             tensors=Counter((str(tensor.dtype)[6:], tuple(tensor.shape)) for tensor in tensors),
+            uncounted=sorted(flops.uncounted),
         )
 
 
@@ -77,7 +84,8 @@ def inference(
     node by node (see `nodes`), with as many multiply-accumulates, and hold parameters and buffers
     of the same shapes and types, and when they execute the same operators for one element and for
     two. Of networks that cannot be exported, only the operators are compared, by name and in order,
-    and `graph` says why.
+    and `graph` says why. `uncounted` is there only if operators ran whose multiply-accumulates
+    cannot be counted, such as `scan`, and has their names.
 
     >>> one, two = nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 1), nn.ReLU())
     >>> cost = inference(two, torch.ones(1, 2), one)
@@ -115,6 +123,7 @@ def inference(
         "same_as_single": None if reference is None else not difference,
         "difference": difference,
         "graph": proof,
+        **({"uncounted": graph.uncounted} if graph.uncounted else {}),
     }
 
 

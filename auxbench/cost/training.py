@@ -130,6 +130,7 @@ class Meter:
         self._examples = 0
         self._phases: dict[str, _Phase] = {}
         self._open = ""
+        self._uncounted: set[str] = set()
         self.counting = False
         self.compile_seconds = 0.0
         self._earlier_peak = 0
@@ -176,11 +177,13 @@ class Meter:
         examples = self._examples
         self.counting = counter is not None
         start, cpu = self._clock.now(), time.process_time()
+        flops = None
         try:
             with counter or nullcontext():
                 yield
             if counter:
-                counter.total = self.add(counter.total)
+                flops = self.add(counter.total)
+                self._uncounted |= counter.uncounted
         finally:
             self._clock.charge(phase, start)
             phase.cpu_seconds += time.process_time() - cpu
@@ -189,7 +192,7 @@ class Meter:
             phase.record(
                 (*(now - then for now, then in pairs), structure),
                 self._examples - examples,
-                counter.total if counter else None,
+                counter.total if counter and flops is None else flops,
             )
 
     def summary(self) -> dict[str, Any]:
@@ -197,9 +200,10 @@ class Meter:
 
         Keys: seconds, cpu_seconds, evaluation_seconds, waiting_seconds (None if the system does
         not report them), forward, backward, partial, jvp, examples, flops, peak_memory_bytes (of a
-        GPU, else None), compile_seconds (only if something was compiled) and phases: {name:
-        seconds, cpu_seconds, steps, forward, backward, partial, jvp, examples, flops}, in the order
-        in which they were first opened.
+        GPU, else None), compile_seconds (only if something was compiled), uncounted (only if there
+        were any: the names of operators whose FLOPs cannot be counted, such as scan) and phases:
+        {name: seconds, cpu_seconds, steps, forward, backward, partial, jvp, examples, flops}, in
+        the order in which they were first opened.
         """
         self._clock.settle()
         phases = {name: phase.summary() for name, phase in self._phases.items()}
@@ -217,6 +221,7 @@ class Meter:
             "flops": sum(phase["flops"] for phase in phases.values()),
             "peak_memory_bytes": self._peak() or None,
             **({"compile_seconds": self.compile_seconds} if self.compile_seconds else {}),
+            **({"uncounted": sorted(self._uncounted)} if self._uncounted else {}),
             "phases": phases,
         }
 
@@ -229,6 +234,7 @@ class Meter:
             "peak_memory_bytes": self._peak(),
             "waiting_seconds": self._waited(),
             "compile_seconds": self.compile_seconds,
+            "uncounted": sorted(self._uncounted),
             "phases": [
                 {
                     "name": name,
@@ -252,6 +258,7 @@ class Meter:
         self._earlier_peak = state["peak_memory_bytes"]
         self._earlier_waiting = state["waiting_seconds"] or 0.0
         self.compile_seconds += state["compile_seconds"]
+        self._uncounted = set(state.get("uncounted", ()))  # earlier checkpoints lack them
         self._phases = {}
         for part in state["phases"]:
             kinds = [_Kind(tuple(passes), *rest) for passes, *rest in part["kinds"]]

@@ -132,7 +132,7 @@ class Dataset(ABC):
     Construction must be cheap: only `prepare` and `samples` access the data.
     """
 
-    licence: ClassVar[str]
+    licence: str
     extra: ClassVar[str] = ""
     backbone: str = "resnet18"
     size: tuple[int, int] = (0, 0)
@@ -146,6 +146,13 @@ class Dataset(ABC):
     @abstractmethod
     def tiny(cls) -> Dataset:
         """A variant with about sixteen samples that needs no files, for tests and estimates."""
+
+    def small(self) -> Dataset:
+        """A variant with about sixteen samples that has this one's tasks, for estimates.
+
+        It is the tiny one, unless the tasks depend on the data.
+        """
+        return type(self).tiny()
 
     @abstractmethod
     def prepare(self) -> None:
@@ -172,6 +179,13 @@ class Dataset(ABC):
 
         For records; JSON-able: digests of files, counts, versions of the packages that contain
         them. Errors: `UsageError` for missing data.
+        """
+        return {}
+
+    def scaling(self) -> dict[str, dict[str, list[float]]]:
+        """Mean and deviation by which numbers were standardised, of tasks and of 'inputs'.
+
+        For users of a deployed network; empty if all is in its own unit or the file says otherwise.
         """
         return {}
 

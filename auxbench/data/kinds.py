@@ -132,6 +132,13 @@ class Kind(ABC):
         """The target decoded from prepared arrays: one [B, ...], or one array per sample."""
         return torch.from_numpy(np.asarray(stored))
 
+    def given(self, labels: Tensor) -> Tensor:
+        """The target made of labels in natural units, [B, ...], in which NaN is no label.
+
+        For data that are not in the prepared form.
+        """
+        return labels.nan_to_num(self.missing) if self.missing == 0 else labels
+
     def seen(self, target: Tensor, view: View) -> Tensor:
         """The label of one sample, a map [..., H, W], as seen through a view."""
         raise TypeError(f"{type(self).__name__} is dense and does not say what a view does to it")
@@ -378,6 +385,10 @@ class Depth(_OfNumbers):
         metres = decode.depths(stored, self.per_metre)
         return metres if self.far is None else metres.masked_fill_(metres > self.far, 0)
 
+    def given(self, labels: Tensor) -> Tensor:
+        known = labels > 0 if self.far is None else (labels > 0) & (labels <= self.far)
+        return torch.where(known, labels, 0)
+
     def seen(self, target: Tensor, view: View) -> Tensor:
         return nearest(target, view) / view.zoom
 
@@ -439,6 +450,10 @@ class Normals(Kind):
 
     def decode(self, stored: Any) -> Tensor:
         return decode.normals(stored)
+
+    def given(self, labels: Tensor) -> Tensor:
+        known = labels.nan_to_num(0.0)
+        return known / known.square().sum(1, keepdim=True).sqrt().clamp(min=1e-12)
 
     def seen(self, target: Tensor, view: View) -> Tensor:
         if is_crop(view):

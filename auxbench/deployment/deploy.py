@@ -27,6 +27,7 @@ from auxbench.errors import AuxbenchError, UsageError, reason
 from auxbench.execution import weights
 from auxbench.execution.execute import builder_of
 from auxbench.execution.preparation import prepare
+from auxbench.execution.study import with_files
 from auxbench.networks.builder import placed
 from auxbench.networks.exported import evaluation, exported_for_any_batch
 from auxbench.records.store import Store
@@ -71,7 +72,7 @@ def deploy(
     for a network that cannot be exported, and for a file that predicts something else.
     """
     _refuse(record, store, out)
-    run = _located(Run.from_json(record["run"]), dataset)
+    run = _located(with_files(Run.from_json(record["run"])), dataset)
     prepare([run])
     problem = Problem.of(
         make_dataset(run.located, run.recipe.side, run.draw), run.primary, run.auxiliaries

@@ -34,12 +34,13 @@ def manifest(
     `example` is an input of the network and its prediction, and `test` what the checks found.
     """
     inference = record["inference"] or {}
+    scaling = dataset.scaling()
     return {
         "format": FORMAT,
         "run": record["id"],
         "trained": record["run"],
-        "input": inputs(dataset, example[0], any_batch),
-        "output": outputs(task, example[1], any_batch),
+        "input": inputs(dataset, example[0], any_batch) | _scaled(scaling.get("inputs")),
+        "output": outputs(task, example[1], any_batch) | _scaled(scaling.get(task.name)),
         "test": dict(test),
         "scores": record["scores"],
         "inference": {key: part for key, part in inference.items() if key != "operators"},
@@ -73,6 +74,16 @@ def outputs(task: Task, example: Tensor, any_batch: bool) -> dict[str, Any]:
         "dtype": _dtype(example),
         "content": kind.reading,
         **names,
+    }
+
+
+def _scaled(scaling: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is said of numbers that were standardised."""
+    if scaling is None:
+        return {}
+    return {
+        "content": "numbers as (value - mean) / deviation; see scaling in the manifest",
+        "scaling": dict(scaling),
     }
 
 

@@ -12,22 +12,22 @@ from typing import Any
 
 import auxbench
 from auxbench.data.machine import cores
+from auxbench.records.commit import commit_of
 
 __all__ = ["environment"]
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "pandas")
-_CODE = ("auxbench", "methods", "tasks", "pyproject.toml")  # what can change a result
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:
     """Versions, machine and current load for a run on `device`, JSON-able.
 
     They are recorded so that costs are compared only where that makes sense. Keys: auxbench
-    (version), commit and dirty (of the checkout's code; None if the package is not run from
-    a checkout), python, platform, processor, cores (usable by this process), threads (of torch),
-    packages {name: version or None}, device ("cpu", "cuda"), device_name, cuda (version, None
-    if the device is not a GPU) and load (averages over 1, 5 and 15 minutes, None if unknown). A run
-    that several processes trained together also has world, their number.
+    (version), commit and dirty (of the checkout's code, or of that which the package was made of;
+    None if there was none), python, platform, processor, cores (usable by this process), threads
+    (of torch), packages {name: version or None}, device ("cpu", "cuda"), device_name, cuda
+    (version, None if the device is not a GPU) and load (averages over 1, 5 and 15 minutes, None if
+    unknown). A run that several processes trained together also has world, their number.
     Neither the host's nor the user's name is recorded. Imports torch when called.
 
     >>> sorted(environment()["packages"])
@@ -35,7 +35,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
     """
     import torch
 
-    commit, dirty = _commit(Path(auxbench.__file__).resolve().parent.parent)
+    commit, dirty = commit_of()
     kind = torch.device(device).type
     cuda = kind == "cuda"
     processor = _processor()
@@ -81,25 +81,11 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit(root: Path) -> tuple[str | None, bool | None]:
-    """The commit at `root` and whether the code differs from it; None if it is not a checkout."""
-    if not (root / "pyproject.toml").exists() or not (root / ".git").exists():
-        return None, None
-    git = ["git", "-C", str(root)]
-    head = _output([*git, "rev-parse", "--verify", "HEAD"])
-    changes = _output([*git, "status", "--porcelain", "--", *_CODE])
-    if head is None or changes is None:
-        return None, None
-    return head.strip(), bool(changes.strip())
-
-
 def _output(command: list[str]) -> str | None:
     """The output of a command, or None if it is missing, fails or hangs."""
-    # Inside a git hook, variables such as GIT_DIR point at another repository.
-    variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         return subprocess.run(
-            command, env=variables, capture_output=True, text=True, timeout=10, check=True
+            command, capture_output=True, text=True, timeout=10, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor, nn
 
 from auxbench.cost.inference import inference
 from auxbench.cost.training import Meter
@@ -29,6 +30,7 @@ from auxbench.spec.grammar import Choice
 from auxbench.spec.method import Method
 from auxbench.spec.run import Run
 from auxbench.training import checkpoint
+from auxbench.training.architecture import Architecture
 from auxbench.training.evaluate import evaluate
 from auxbench.training.group import group
 from auxbench.training.learner import start
@@ -51,7 +53,7 @@ def provenance_of(run: Run) -> dict[str, Any]:
     method, dataset = Method.parse(run.method), Choice.parse(run.dataset)
     parts = tuple(choice.name for choice in (method.architecture, *method.balancers))
     return {
-        "code": provenance.code(parts, dataset.name),
+        "code": provenance.code(parts, dataset.name, Choice.parse(run.backbone).name),
         "data": make_dataset(run.located, run.recipe.side, run.draw).identity(),
         "draw": run.draw,
         "data_options": list(Choice.parse(run.located).options.keys() - dataset.options.keys()),
@@ -215,5 +217,13 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
             **training.meter.summary(),
             "parameters": training.learner.parameters,
         },
-        "inference": group().first(lambda: inference(architecture.deploy(), example, single)),
+        "inference": group().first(lambda: _inference(architecture, example, single)),
     }
+
+
+def _inference(architecture: Architecture, example: Tensor, single: nn.Module) -> dict[str, Any]:
+    """The cost of the deployed network, or why it is not known: the scores are worth more."""
+    try:
+        return inference(architecture.deploy(), example, single)
+    except Exception as error:  # of a network that is not ours
+        return {"why": f"it could not be measured ({type(error).__name__}: {reason(error)})"}

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from auxbench.execution.limits import GRACE
-from auxbench.execution.process import Process, start, taken
+from auxbench.execution.process import Process, foretell, start, taken
 from auxbench.execution.queue import Attempt, Lost, Queue
 from auxbench.execution.resources import Resources, resolve, slots, threads_of, workers_of
 from auxbench.records.record import record
@@ -47,6 +47,7 @@ class Local(Queue):
     def prepare(self, runs: list[Run]) -> None:
         from auxbench.execution.preparation import prepare
 
+        foretell(list(dict.fromkeys(run.backbone for run in runs)))
         prepare(runs)
 
     def run(self, attempt: Attempt) -> dict[str, Any] | None:

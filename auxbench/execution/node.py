@@ -9,10 +9,9 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from auxbench.execution.weights import FILE as WEIGHTS
 from auxbench.networks.pretrained import adopt
 from auxbench.records.claims import owner_of
 from auxbench.records.predictions import FILE as PREDICTIONS
+from auxbench.spec.files import Files
 from auxbench.spec.run import Run
 
 CHECKPOINT, LOG = "state.pt", "log.txt"
@@ -57,7 +57,7 @@ def carry(order: Mapping[str, Any], sent: Mapping[str, Any], bell: Any) -> Itera
     Events are ("step", (step, steps)), ("said", text), (name, bytes) for a file of the run's folder
     that the other side cannot see, and finally ("record", record or None) or ("lost", reason).
     """
-    folder = Path(order["folder"])
+    folder, parts = Path(order["folder"]), Path(tempfile.mkdtemp(prefix="auxbench-parts-"))
     owner = owner_of(folder) if order["token"] else None
     shares = owner is not None and owner.token == order["token"]
     if not shares:
@@ -67,15 +67,33 @@ def carry(order: Mapping[str, Any], sent: Mapping[str, Any], bell: Any) -> Itera
             (folder / CHECKPOINT).write_bytes(_get(sent["state"][0]))
         if sent["weights"][0] is not None:
             adopt(order["run"]["weights"], *_get(sent["weights"][0]))
+        order = {**order, "files": _present(order["files"], sent["files"], parts)}
         yield from _events(order, folder, shares, bell)
     finally:
+        shutil.rmtree(parts, ignore_errors=True)
         if not shares:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _present(files: Files, contents: Sequence[bytes], parts: Path) -> Files:
+    """The files of the user's own parts on this node; those that it lacks are written to `parts`.
+
+    Others may lie beside them there, such as data, so they are not moved without need.
+    """
+    found = []
+    for (registry, path), content in zip(files, contents, strict=True):
+        file = Path(path)
+        if not (file.is_file() and file.read_bytes() == content):
+            file = parts / registry / file.name
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content)
+        found.append((registry, str(file)))
+    return tuple(found)
+
+
 def _events(order: Mapping[str, Any], folder: Path, shares: bool, bell: Any) -> Iterator[Event]:
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    run = replace(Run.from_json(order["run"]), where=order["where"])
+    run = Run.ordered(order)
     attempt = Attempt(
         run,
         folder,

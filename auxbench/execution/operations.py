@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from auxbench.cost.flops import Flops
+from auxbench.cost.shapes import Shapes
 from auxbench.cost.training import Meter
 from auxbench.data.dataset import Batch
 from auxbench.data.problem import Problem
@@ -33,20 +34,30 @@ class Operations:
     """The operations of passes through an architecture, counted from shapes on the device 'meta'.
 
     A forward pass takes `forward`, a backward pass from all losses `of_all`, and one from each loss
-    alone `of_each`, which is counted when it is first needed.
+    alone `of_each`, which is counted when it is first needed. The `shapes` are those of networks
+    that were counted before.
     """
 
-    def __init__(self, architecture: Architecture, batch: Batch) -> None:
+    def __init__(
+        self, architecture: Architecture, batch: Batch, shapes: Shapes | None = None
+    ) -> None:
+        self.shapes = shapes or Shapes()
         objective = Objective(architecture, architecture.tasks, Meter(flops=False))
-        with Flops() as forward:
+        with self.shapes, Flops() as forward:
             self.losses = objective(architecture.relabel(batch.to("meta")))
         self.forward: int = forward.total
-        self.of_all = _backward(self.losses)
+        self.of_all = self._backward(self.losses)
 
     @cached_property
     def of_each(self) -> list[int]:
         """The operations of a backward pass from each loss alone."""
-        return [_backward([loss]) for loss in self.losses]
+        return [self._backward([loss]) for loss in self.losses]
+
+    def _backward(self, losses: Sequence[Tensor]) -> int:
+        with self.shapes, Flops() as counted:
+            torch.autograd.backward(losses, retain_graph=True)
+        total: int = counted.total
+        return total
 
     def of(self, passes: Counts) -> int:
         """The operations of some passes; a forward-mode pass costs as much as two forward passes.
@@ -60,13 +71,6 @@ class Operations:
         alone = (backward - forward) / max(1, len(self.of_each) - 1)
         together = max(0, forward - alone)
         return round(work + together * self.of_all + alone * sum(self.of_each))
-
-
-def _backward(losses: Sequence[Tensor]) -> int:
-    with Flops() as counted:
-        torch.autograd.backward(losses, retain_graph=True)
-    total: int = counted.total
-    return total
 
 
 def few(problem: Problem, samples: int = FEW) -> Batch:

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from auxbench.cost.flops import Flops
+from auxbench.cost.shapes import Shapes
 from auxbench.cost.training import PASSES, Meter
 from auxbench.data.dataset import Batch, make_dataset
 from auxbench.data.problem import Problem
@@ -37,6 +38,7 @@ from auxbench.execution.operations import (
 )
 from auxbench.execution.stand_in import StandIn
 from auxbench.execution.study import WEIGHTLESS, Study
+from auxbench.execution.trials import Trials, selected, trials_of
 from auxbench.networks.builder import placed
 from auxbench.records.hardware import hardware
 from auxbench.records.store import Store
@@ -57,7 +59,8 @@ class Cell:
 
     Some of the missing runs are `stale`: recorded with code or data that have changed since. Passes
     are per run, including the warm-up but not validation; `seconds` are None if unknown, and an
-    estimate unless they are `recorded`. `lacking` says which data are missing.
+    estimate unless they are `recorded`. `lacking` says which data are missing. `trials` are the
+    runs that tune the method first, if it is tuned.
     """
 
     run: Run
@@ -72,6 +75,7 @@ class Cell:
     jvp: int = 0
     seconds: float | None = None
     recorded: bool = False
+    trials: Trials | None = None
 
 
 def plan(
@@ -81,26 +85,39 @@ def plan(
     threads: int = 1,
     retry: bool = False,
     keep: bool = False,
+    tuning: Mapping[str, Any] | None = None,
 ) -> list[Cell]:
     """Every cell of the study, for runs with this number of threads on this machine.
 
-    `retry` and `keep` count recorded runs as missing, as `Study.split` says.
+    `retry` and `keep` count recorded runs as missing, as `Study.split` says. With `tuning`, the
+    words of `trials_of`, the study is tuned first: what is tuned completely has the entry that was
+    selected, and all runs of the others are missing, since their entry is not known yet.
     """
     torch.set_num_threads(threads)
     here = hardware(environment(device))  # seconds of other machines say nothing about this one
     records = [one for one in store.runs() if hardware(one["environment"]) == here]
+    tuned = {} if tuning is None else trials_of(study, store.folder, here, **tuning)
+    study, tuned = selected(study, tuned)
     split = study.split(store, retry, keep)
     keys = dict.fromkeys(replace(run, seed=0) for run in study.runs)
     cells, paces = [], Paces(device)
     with bar("planning", len(keys), unit="cells") as advance:
         for key in keys:
-            missing = [run for run in split.missing if replace(run, seed=0) == key]
-            done = sum(replace(run, seed=0) == key for run in split.done)
+            missing = [run for run in split.missing if _of(run, key)]
+            done = sum(_of(run, key) for run in split.done)
             stale = sum(split.stale.get(run.id, WEIGHTLESS) != WEIGHTLESS for run in missing)
-            cell = Cell(key, done, len(missing), stale, lacking=_lacking(key) if missing else "")
+            trials = tuned.get(key)
+            if trials and not trials.selected:
+                missing, done, stale = [run for run in study.runs if _of(run, key)], 0, 0
+            lacking = _lacking(key) if missing else ""
+            cell = Cell(key, done, len(missing), stale, lacking=lacking, trials=trials)
             cells.append(_estimate(cell, records, paces))
             advance(1)
     return cells
+
+
+def _of(run: Run, key: Run) -> bool:
+    return replace(run, seed=0) == key
 
 
 def _lacking(run: Run) -> str:
@@ -197,6 +214,7 @@ class Paces:
     known: dict[tuple[Any, ...], float] = field(default_factory=dict)
     counted: dict[Run, Operations] = field(default_factory=dict)
     made_before: Made = field(default_factory=dict)
+    shapes: Shapes = field(default_factory=Shapes)
 
     def seconds(self, run: Run, passes: Counts) -> float | None:
         """The estimated seconds of a run; None if its operations cannot be counted in advance.
@@ -220,7 +238,7 @@ class Paces:
         network = replace(run, method=str(Method.parse(run.method).architecture), seed=0)
         if network not in self.counted:
             self.counted[network] = Operations(
-                without_numbers(run, problem, self.made_before), few(problem)
+                without_numbers(run, problem, self.made_before), few(problem), self.shapes
             )
         return self.counted[network]
 

@@ -56,6 +56,7 @@ def _prepare(runs: list[Run]) -> None:
     for run in nets.values():
         data = sets[run.located, run.recipe.side, run.draw]
         start = kept(run.weights) if run.weights else run.pretrained
+        backbone.preload(run.backbone)
         backbone.build(run.backbone, data.size, start, data.features)
     for data in sets.values():
         data.prepare()

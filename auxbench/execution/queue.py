@@ -56,6 +56,7 @@ class Attempt:
         return {
             "run": self.run.to_json(),
             "where": self.run.where,
+            "files": self.run.files,
             "folder": str(self.folder),
             "device": device,
             "threads": threads,

@@ -134,7 +134,11 @@ class Ray(Queue):
         file, ended = folder / CHECKPOINT, None
         state = self.ray.put(file.read_bytes()) if file.exists() else None
         # A reference inside a list is fetched only by a node that asks for it.
-        sent = {"state": [state], "weights": [self.weights.get(run.weights)]}
+        sent = {
+            "state": [state],
+            "weights": [self.weights.get(run.weights)],
+            "files": [Path(path).read_bytes() for _, path in run.files],
+        }
         if not self.room():
             self.lacking(attempt.say)
         with self.lock:

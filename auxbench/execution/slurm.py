@@ -29,6 +29,7 @@ from auxbench.execution.study import Study
 from auxbench.records.claims import under_way
 from auxbench.records.store import Store
 from auxbench.records.tail import Tail
+from auxbench.spec.files import load
 from auxbench.spec.run import Run
 
 MINUTES = 60  # time limit of a job, unless the options say another
@@ -188,6 +189,7 @@ class Bundle:
     def __call__(self) -> None:
         """Carry out the runs; those that are recorded already are skipped."""
         signal.signal(signal.SIGTERM, _end)
+        load(dict.fromkeys(file for run in self.runs for file in run.files))
         local = Local(self.resources)
         self.local.append(local)
         local.carry_out(Study(self.runs), Store(self.results), retry=self.retry, quiet=False)

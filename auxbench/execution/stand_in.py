@@ -8,8 +8,6 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from auxbench.data.dataset import Batch, Dataset, Indices, Samples, make_dataset
-from auxbench.spec.grammar import Choice
-from auxbench.spec.registry import DATASETS
 from auxbench.spec.run import Run
 
 
@@ -19,8 +17,10 @@ class StandIn(Dataset):
     licence = "synthetic"
 
     def __init__(self, run: Run, tiny: bool = False) -> None:
-        self.inner: Dataset = DATASETS[Choice.parse(run.dataset).name].tiny()
-        real = self.inner if tiny else make_dataset(run.located, run.recipe.side)
+        real = make_dataset(run.located, run.recipe.side)
+        self.inner = real.small()
+        if tiny:
+            real = self.inner
         self.size = real.size
         self.features = real.features
         self.tasks = self.inner.tasks

@@ -5,32 +5,36 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from auxbench.data.dataset import make_dataset
+from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError, suggestion
 from auxbench.execution.weights import are_kept
 from auxbench.networks import heads
-from auxbench.networks.backbone import resolve
+from auxbench.networks.backbone import is_backbone, resolve
 from auxbench.networks.pretrained import keep
 from auxbench.records import provenance
 from auxbench.records.record import FINAL
 from auxbench.records.store import Store
 from auxbench.spec import study as words
 from auxbench.spec.budget import PROTOCOL, TRAINING, Recipe, budget
+from auxbench.spec.files import Files, all_named, files_of
 from auxbench.spec.grammar import Choice, split_list
 from auxbench.spec.method import Method
 from auxbench.spec.networks import HEAD
-from auxbench.spec.registry import DATASETS
+from auxbench.spec.registry import BACKBONES, DATASETS, METHODS
 from auxbench.spec.run import Run
 from auxbench.spec.study import CHANGES, Words, seeds_of
 from auxbench.training.chain import make_balancers
 
+Data = Words | Dataset | Sequence[str | Dataset]
+
+NAMED_BY = {"methods": METHODS, "dataset": DATASETS, "backbone": BACKBONES}
 WEIGHTLESS = "no weights were kept"  # why a run is carried out again, for its weights
 
 
@@ -56,7 +60,7 @@ class Study:
     def of(
         cls,
         methods: Words,
-        dataset: Words,
+        dataset: Data,
         *,
         backbone: Words | None = None,
         primary: str | None = None,
@@ -70,9 +74,10 @@ class Study:
     ) -> Study:
         """Resolve names, options and tasks; lists may be given as text with commas.
 
-        By default every data set chooses its own backbone. `seeds` are read by `seeds_of`,
-        `weights` is a file with initial weights of the backbone, and `head` is for tasks that
-        predict maps.
+        The path of a Python file stands for the part that it registers: `auxnas+./mine.py`. A data
+        set may also be an `ArrayDataset`; by default every data set chooses its own backbone.
+        `seeds` are read by `seeds_of`, `weights` is a file with initial weights of the backbone,
+        and `head` is for tasks that predict maps.
 
         `changes` replace single values of the budget, which is then marked with a star. Changes of
         the learning rate, weight decay, schedule and optimizer apply to the entries that do not set
@@ -85,11 +90,13 @@ class Study:
         wanted = seeds_of(seeds)
         if pretrained and weights:
             raise UsageError(f"weights '{weights}' contradict --pretrained; leave one of them out.")
+        initial = Path(weights) if weights else pretrained
+        named, sets = _parts(methods, "methods"), _parts(texts(dataset), "dataset")
         cells = [
             (problem, where, net, method)
-            for problem, where in _problems(_words(dataset, "dataset"), recipe, primary, auxiliary)
-            for net in _backbones(problem[0] + where, recipe, backbone, pretrained or bool(weights))
-            for method in _methods(_words(methods, "methods"), problem, recipe, defaults)
+            for problem, where in _problems(sets, recipe, primary, auxiliary)
+            for net in _backbones(problem[0] + where, recipe, backbone, initial)
+            for method in _methods(named, problem, recipe, defaults)
         ]
         head = heads.resolve(head)
         digest = keep(Path(weights)) if weights else ""
@@ -105,6 +112,7 @@ class Study:
                     head=head,
                     weights=digest,
                     where=where,
+                    files=_files(method, problem[0], net),
                 )
                 for seed in wanted
                 for problem, where, net, method in cells
@@ -205,10 +213,12 @@ def _methods(
     return methods
 
 
-def _backbones(dataset: str, recipe: Recipe, backbone: Words | None, pretrained: bool) -> list[str]:
+def _backbones(
+    dataset: str, recipe: Recipe, backbone: Words | None, pretrained: bool | Path
+) -> list[str]:
 
     data = make_dataset(dataset, recipe.side)
-    texts = [data.backbone] if backbone is None else _words(backbone, "backbone")
+    texts = [data.backbone] if backbone is None else _parts(backbone, "backbone")
     backbones = [resolve(text, data.features, pretrained) for text in texts]
     _once("backbone", backbones)
     return backbones
@@ -220,8 +230,61 @@ def _once(what: str, names: Sequence[str]) -> None:
         raise UsageError(f"{what} '{twice[0]}' is named twice; name it once.")
 
 
+def _parts(given: Words, what: str) -> list[str]:
+    """The named parts; what is typed as a path is loaded and replaced by its name."""
+    return all_named(_words(given, what), NAMED_BY[what])
+
+
+def _files(method: str, dataset: str, backbone: str) -> Files:
+    names = [Choice.parse(part).name for part in method.split("+")]
+    return files_of(names, Choice.parse(dataset).name, Choice.parse(backbone).name)
+
+
+def with_files(run: Run) -> Run:
+    """A run of a record, with the files of the parts of their own that the user has named.
+
+    Errors: `UsageError` for a part that is not here, since no record says where its file lies.
+    """
+    names = [Choice.parse(part).name for part in run.method.split("+")]
+    dataset, backbone = (Choice.parse(text).name for text in (run.dataset, run.backbone))
+    for registry, part in (*((METHODS, name) for name in names), (DATASETS, dataset)):
+        if part not in registry:
+            raise UsageError(
+                f"{registry.kind} '{part}' of a run is not installed; name its file, such as "
+                f"--parts ./{part.replace('-', '_')}.py."
+            )
+    if not is_backbone(backbone):
+        raise UsageError(
+            f"backbone '{backbone}' of a run is not installed; name its file, such as --parts "
+            f"./{backbone.replace('-', '_')}.py."
+        )
+    return replace(run, files=files_of(names, dataset, backbone))
+
+
 def _words(given: Words, what: str, empty: bool = False) -> list[str]:
     entries = split_list(given) if isinstance(given, str) else [str(entry) for entry in given]
     if not (entries or empty):
         raise UsageError(f"{what} is empty; name at least one.")
     return entries
+
+
+def texts(data: Data) -> Words:
+    """Data sets as text; one in memory is kept in the cache folder, for other processes.
+
+    Errors: `UsageError` for an object that is no `ArrayDataset`.
+    """
+    if isinstance(data, str):
+        return data
+    return [_text(entry) for entry in ([data] if isinstance(data, Dataset) else data)]
+
+
+def _text(entry: str | Dataset) -> str:
+    if isinstance(entry, str):
+        return entry
+    from auxbench.data.own.array_dataset import ArrayDataset
+    from auxbench.data.own.kept import kept
+
+    if isinstance(entry, ArrayDataset):
+        return kept(entry)
+    name = type(entry).__name__
+    raise UsageError(f"dataset is a {name}; give an ArrayDataset, or the name of a data set.")

@@ -11,7 +11,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +19,7 @@ from auxbench.execution.limits import Limits
 from auxbench.execution.queue import Attempt, Queue
 from auxbench.execution.resources import Resources, resolve, threads_of, workers_of
 from auxbench.records.record import FINAL
+from auxbench.spec.files import load
 from auxbench.spec.run import Run
 
 Order = dict[str, Any]
@@ -111,7 +111,8 @@ class Team:
         from auxbench.execution.worker import outcome
         from auxbench.training.group import group
 
-        run = replace(Run.from_json(order["run"]), where=order["where"])
+        run = Run.ordered(order)
+        load(run.files)
         if order["device"] == "cuda":
             torch.cuda.set_device(self.place)
         if self.place == 0 and self.rank:  # on another machine than the first process

@@ -9,7 +9,7 @@ selected. Test scores play no part. Trials are runs: recorded, resumed and reuse
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -53,6 +53,40 @@ def tune(
     'sobol', or 'tpe' by optuna. The final study trains the selected entries; `words` describe it.
     Errors: `UsageError` as for studies.
     """
+    ledger = Ledger(results)
+    wanted = Study.of(methods, dataset, **words)
+    chosen, searches = searches_of(wanted, trials, tuning_seeds, halving, sampler)
+    seeds = searches[0].seeds
+
+    def train(seeds: Sequence[int]) -> None:
+        runs = [run for seed in seeds for one in searches for run in one.runs(seed, halving)]
+        carry_out_trials(runs, searches, ledger, resources, quiet)
+
+    for count in chosen.rounds(trials - 1):
+        for one in searches:
+            one.extend(chosen, count)
+        for some in ([seed] for seed in seeds) if halving else [seeds]:
+            train(some)
+    tunings = [one.tuning(sampler) for one in searches]
+    for tuning in tunings:
+        ledger.append(tuning)
+    best = {one.cell: tuning.selected for one, tuning in zip(searches, tunings, strict=True)}
+    return tunings, final_of(wanted, best)
+
+
+def final_of(wanted: Study, best: Mapping[Run, str]) -> Study:
+    """The study with the entry that was selected for each of its cells, by the cell's run."""
+    final = [replace(run, method=best[replace(run, seed=FIRST_SEED)]) for run in wanted.runs]
+    return Study(tuple(dict.fromkeys(final)))
+
+
+def searches_of(
+    wanted: Study, trials: int, tuning_seeds: int, halving: bool, sampler: str
+) -> tuple[Sampler, list[Search]]:
+    """The sampler, and a search for every method on every problem, which has its defaults only.
+
+    Errors: `UsageError` for numbers, samplers and seeds that do not fit.
+    """
     for name, count in (("trials", trials), ("tuning_seeds", tuning_seeds)):
         if count < 1:
             raise UsageError(f"{name} is {count}; ask for at least 1.")
@@ -64,33 +98,26 @@ def tune(
             f"sampler '{sampler}' needs the score of every trial, but halving drops trials; leave "
             "one of them out."
         )
-    ledger = Ledger(results)
-    wanted = Study.of(methods, dataset, **words)
     cells = dict.fromkeys(replace(run, seed=FIRST_SEED) for run in wanted.runs)
     seeds = range(FIRST_SEED, FIRST_SEED + tuning_seeds)
     if taken := sorted({run.seed for run in wanted.runs} & set(seeds)):
         raise UsageError(f"seed {taken[0]} is reserved for tuning; choose smaller seeds.")
-    searches = [Search(cell, seeds) for cell in cells]
+    return chosen, [Search(cell, seeds) for cell in cells]
 
-    def train(seeds: Sequence[int]) -> None:
-        runs = [run for seed in seeds for one in searches for run in one.runs(seed, halving)]
-        lean = replace(resources, keep_weights=False)
-        carry_out(Study(tuple(dict.fromkeys(runs))), ledger.trials, lean, quiet=quiet)
-        records = {record["id"]: record for record in ledger.trials.runs()}
-        for one in searches:
-            one.records = records
 
-    for count in chosen.rounds(trials - 1):
-        for one in searches:
-            one.extend(chosen, count)
-        for some in ([seed] for seed in seeds) if halving else [seeds]:
-            train(some)
-    tunings = [one.tuning(sampler) for one in searches]
-    for tuning in tunings:
-        ledger.append(tuning)
-    best = {one.cell: tuning.selected for one, tuning in zip(searches, tunings, strict=True)}
-    final = [replace(run, method=best[replace(run, seed=FIRST_SEED)]) for run in wanted.runs]
-    return tunings, Study(tuple(dict.fromkeys(final)))
+def carry_out_trials(
+    runs: Sequence[Run],
+    searches: Sequence[Search],
+    ledger: Ledger,
+    resources: Resources,
+    quiet: bool = False,
+) -> None:
+    """Carry out the missing ones of these trials, and tell the searches all that is recorded."""
+    lean = replace(resources, keep_weights=False)
+    carry_out(Study(tuple(dict.fromkeys(runs))), ledger.trials, lean, quiet=quiet)
+    records = {record["id"]: record for record in ledger.trials.runs()}
+    for one in searches:
+        one.records = records
 
 
 class Search:

@@ -14,9 +14,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from auxbench.execution.preparation import prepare
 from auxbench.networks.backbone import preload
 from auxbench.networks.exported import import_early
 from auxbench.records.record import record
+from auxbench.spec.files import load
 from auxbench.spec.run import Run
 
 
@@ -40,12 +40,11 @@ def main() -> None:
         events.write(json.dumps(event) + "\n")
 
     if not hasattr(os, "fork"):
-        sys.exit(work(json.loads(sys.stdin.readline()), report, lambda: None))
+        sys.exit(work(order, report, lambda: None) if (order := _order()) else 0)
     wake, beats = Wake(), Beats()
-    while not wake.asked and (line := sys.stdin.readline()):
-        order = json.loads(line)
-        with suppress(AuxbenchError, ImportError):  # which the run reports
-            preload(order["run"]["backbone"])
+    while not wake.asked and (order := _order()):
+        if "BACKBONES" not in [registry for registry, _ in order["files"]]:
+            _preload([order["run"]["backbone"]])  # only a run imports what users write
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)  # so that it ends with all the processes that it starts
@@ -56,6 +55,23 @@ def main() -> None:
         code, status, reason = supervise(child, Limits(**order["limits"]), beats, wake)
         with suppress(BrokenPipeError):
             report({"event": "ended", "code": code, "status": status, "reason": reason})
+
+
+def _order() -> dict[str, Any] | None:
+    """The next order; None at the end. Backbones that are foretold are imported on the way."""
+    while line := sys.stdin.readline():
+        order: dict[str, Any] = json.loads(line)
+        if "backbones" not in order:
+            return order
+        _preload(order["backbones"])
+    return None
+
+
+def _preload(backbones: Iterable[str]) -> None:
+    """Import what backbones take, once for all the runs that this process forks."""
+    for backbone in backbones:
+        with suppress(AuxbenchError, ImportError):  # which the run reports
+            preload(backbone)
 
 
 def work(order: dict[str, Any], report: Report, beat: Callable[[], None]) -> int:
@@ -73,7 +89,7 @@ def work(order: dict[str, Any], report: Report, beat: Callable[[], None]) -> int
         os.dup2(log.fileno(), sys.stderr.fileno())
         os.dup2(log.fileno(), sys.stdout.fileno())
     try:
-        run = replace(Run.from_json(order["run"]), where=order["where"])
+        run = Run.ordered(order)
         ended = outcome(run, order, report, stopping)
     except Stopped:
         return 128 + signal.SIGTERM
@@ -95,6 +111,7 @@ def outcome(
     if order["threads"]:
         torch.set_num_threads(order["threads"])
     try:
+        load(run.files)
         if order["prepare"]:
             prepare([run], stopping)
         folder, device = Path(order["folder"]), order["device"]

@@ -1,6 +1,7 @@
 """Backbones by their names.
 
-For images they are timm networks (`image`), for vectors perceptrons (`mlp`).
+For images they are timm networks (`image`), for vectors perceptrons (`mlp`), and for either modules
+of the user's own (`own`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import Any
 
 from torch import nn
 
+from auxbench.data.imports import uncollected
 from auxbench.errors import UsageError
 from auxbench.networks import mlp
+from auxbench.networks.own import own_backbone, takes_vectors
 from auxbench.networks.stages import Backbone, Size, grouped
 from auxbench.spec.grammar import Choice
-from auxbench.spec.networks import BACKBONES, ELSE
+from auxbench.spec.networks import ELSE, TESTED
+from auxbench.spec.registry import BACKBONES
 
-__all__ = ["Backbone", "build", "preload", "resolve"]
+__all__ = ["Backbone", "build", "is_backbone", "preload", "resolve"]
 
 # backbones for vectors, which are not timm's
 _VECTORS: dict[str, Callable[..., list[nn.Module]]] = {"mlp": mlp.blocks}
@@ -32,7 +36,7 @@ def build(
     features: int = 0,
     **options: Any,
 ) -> Backbone:
-    """A new backbone by its name: a timm network for images, or `mlp` for vectors.
+    """A new backbone by its name: registered, a timm network for images, or `mlp` for vectors.
 
     `size` is (height, width) of the images in pixels, or one number for square images. With
     `features` above 0 the inputs are vectors of that length, and the backbone is `mlp`. Options may
@@ -64,60 +68,94 @@ def build(
     [(2, 128, 1, 1), (2, 128, 1, 1), (2, 128, 1, 1)]
     """
     choice = Choice.parse(name)
-    _suits(choice.name, features, bool(pretrained))
+    _suits(choice.name, features, pretrained)
+    size = (size, size) if isinstance(size, int) else size
+    if choice.name in BACKBONES:
+        initial = pretrained if isinstance(pretrained, Path) else None
+        return own_backbone(choice, BACKBONES[choice.name], size, features, initial, options)
     if features:
         return _perceptron(choice, features, options)
     from auxbench.networks.image import image_backbone  # timm, which takes seconds to import
 
-    size = (size, size) if isinstance(size, int) else size
     return image_backbone(choice, size, pretrained, options)
 
 
-def resolve(text: str, features: int = 0, pretrained: bool = False) -> str:
+def resolve(text: str, features: int = 0, pretrained: bool | Path = False) -> str:
     """A backbone's canonical text, so that different spellings give the same run.
 
-    Errors: `UsageError` for an unknown name, with the most similar one, and for a backbone that
-    does not fit the inputs: vectors of length `features`, or images if that is 0.
+    `pretrained` is as for `build`. Errors: `UsageError` for an unknown name, with the most similar
+    one, and for a backbone that does not fit the inputs: vectors of length `features`, or images if
+    that is 0.
 
     >>> resolve("mlp:width=32:depth=3", features=10)
     'mlp:width=32'
     """
     choice = Choice.parse(text)
     _suits(choice.name, features, pretrained)
+    if choice.name in BACKBONES:
+        _is_free(choice.name)
+        return str(choice.canonical(BACKBONES[choice.name]))
     if features:
         return str(choice.canonical(_VECTORS[choice.name]))
     return str(Choice(choice.name, dict(sorted(choice.options.items()))))
 
 
+def is_backbone(name: str) -> bool:
+    """Return whether there is a backbone of that name: a registered one, `mlp`, or timm's."""
+    known = (*_VECTORS, *BACKBONES.names(), *(entry.name for entry in TESTED))
+    if name in known:
+        return True
+    import timm  # which takes seconds
+
+    return bool(timm.is_model(name))
+
+
 def preload(text: str) -> None:
     """Import what building a backbone takes, if it is heavy: processes forked later have it."""
-    if Choice.parse(text).name not in _VECTORS:
-        import_module("auxbench.networks.image")
+    name = Choice.parse(text).name
+    if name not in _VECTORS and name not in BACKBONES:
+        with uncollected():
+            import_module("auxbench.networks.image")
 
 
-def _suits(name: str, features: int, pretrained: bool) -> None:
-    if name in _VECTORS:
-        if not features:
-            raise UsageError(f"backbone '{name}' takes vectors, and the data are images; {ELSE}")
-        if pretrained:
-            raise UsageError(
-                f"backbone '{name}' has no pretrained weights; leave out --pretrained."
-            )
-        return
-    if all(name != entry.name for entry in BACKBONES):
-        _known(name)
-    if features:
-        others = " or ".join(f"'{other}'" for other in _VECTORS)
+def _suits(name: str, features: int, pretrained: bool | Path) -> None:
+    own: Any = BACKBONES[name] if name in BACKBONES.names() else None
+    vectors = takes_vectors(own) if own else name in _VECTORS
+    if vectors and not features:
+        raise UsageError(f"backbone '{name}' takes vectors, and the data are images; {ELSE}")
+    if pretrained is True and own:
         raise UsageError(
-            f"backbone '{name}' takes images, and the data are vectors; choose {others}."
+            f"backbone '{name}' has no pretrained weights; give some by --weights FILE."
+        )
+    if pretrained and vectors and not own:
+        raise UsageError(f"backbone '{name}' has no pretrained weights; leave out --pretrained.")
+    if not own and not vectors and all(name != entry.name for entry in TESTED):
+        _known(name)
+    if features and not vectors:
+        others = " or ".join(f"'{other}'" for other in _VECTORS)
+        hint = ", or give its constructor the parameter features" if own else ""
+        raise UsageError(
+            f"backbone '{name}' takes images, and the data are vectors; choose {others}{hint}."
         )
 
 
-def _known(name: str) -> None:
+def _is_free(name: str) -> None:
+    """Refuse a registered backbone whose name means another network to everybody else."""
     import timm  # which takes seconds
 
+    if name in _VECTORS or timm.is_model(name):
+        whose = "auxbench's" if name in _VECTORS else "timm's"
+        raise UsageError(f"backbone '{name}' has the name of one of {whose}; rename its file.")
+
+
+def _known(name: str) -> None:
+    with uncollected():
+        import timm  # which takes seconds
+
     if not timm.is_model(name):
-        close = difflib.get_close_matches(name, [*_VECTORS, *timm.list_models()], n=1)
+        close = difflib.get_close_matches(
+            name, [*_VECTORS, *BACKBONES.names(), *timm.list_models()], n=1
+        )
         hint = f"did you mean '{close[0]}'?" if close else ELSE
         raise UsageError(f"no backbone is called '{name}'; {hint}")
 

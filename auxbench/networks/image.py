@@ -6,17 +6,17 @@ faithfully is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from auxbench.errors import UsageError
 from auxbench.networks.blocks import Cut, in_pieces
+from auxbench.networks.examination import alike, examination, outputs
 from auxbench.networks.stages import Backbone, Size
 from auxbench.networks.timm_adapter import create, renormalised, short, spelled
 from auxbench.spec.grammar import Choice
@@ -97,7 +97,7 @@ def _assemble(cut: Cut, plan: _Plan, size: Size) -> Backbone:
 
 def _examine(net: Any, cut: Cut, name: str, size: Size) -> tuple[Backbone, _Plan]:
     """Cut each stage as finely as is faithful, and verify that the features equal timm's."""
-    with _examination(net) as generator:
+    with examination(net) as generator:
         images = torch.randn(2, 3, *size, generator=generator, device="cpu")
         images = images.to(next(net.parameters()).device)
         try:
@@ -119,7 +119,7 @@ def _examine(net: Any, cut: Cut, name: str, size: Size) -> tuple[Backbone, _Plan
             pairs = []
         if cut.layout == "NHWC":
             pairs = [(ours, theirs.permute(0, 3, 1, 2)) for ours, theirs in pairs]
-        if not pairs or not all(_alike(ours, theirs) for ours, theirs in pairs):
+        if not pairs or not all(alike(ours, theirs) for ours, theirs in pairs):
             raise UsageError(f"backbone '{name}' cannot be cut into a chain of blocks; {ELSE}")
     return backbone, plan
 
@@ -129,12 +129,12 @@ def _plan(cut: Cut, images: Tensor) -> _Plan:
     feature = cut.stem()(images)
     height, reduction = images.shape[2], 1
     for stage in cut.stages:
-        outputs = _outputs(stage.blocks, feature.clone())
-        [feature] = _outputs([stage.whole], feature)
+        found = outputs(stage.blocks, feature.clone())
+        [feature] = outputs([stage.whole], feature)
         fine.append(
-            len(outputs) == len(stage.blocks)
-            and all(output.shape == feature.shape for output in outputs)
-            and _alike(outputs[-1], feature)
+            len(found) == len(stage.blocks)
+            and all(output.shape == feature.shape for output in found)
+            and alike(found[-1], feature)
         )
         channels.append(feature.shape[1 if cut.layout == "NCHW" else -1])
         if cut.layout != "NLC":
@@ -142,54 +142,3 @@ def _plan(cut: Cut, images: Tensor) -> _Plan:
             reduction *= round(before / height)
         reductions.append(cut.patch or reduction)
     return _Plan(tuple(fine), tuple(channels), tuple(reductions))
-
-
-def _outputs(blocks: Sequence[nn.Module], feature: Tensor) -> list[Tensor]:
-    """The outputs of consecutive blocks, up to the first that fails or modifies its input."""
-    outputs: list[Tensor] = []
-    try:
-        for block in blocks:
-            given, output = feature.clone(), block(feature)
-            if not torch.equal(feature, given):
-                break
-            outputs.append(output)
-            feature = output
-    except (AttributeError, RuntimeError, TypeError, ValueError):  # the blocks are not a chain
-        pass
-    return outputs
-
-
-def _alike(ours: Tensor, theirs: Tensor) -> bool:
-    """Return whether two tensors are equal up to rounding; false if any number is not finite."""
-    if ours.shape != theirs.shape:
-        return False
-    error = (ours - theirs).abs().max()
-    return bool(error <= 1e-5 * theirs.abs().max())
-
-
-@contextmanager
-def _examination(net: nn.Module) -> Iterator[torch.Generator]:
-    """Evaluate a network without gradients and with every block active; undone afterwards.
-
-    Gains that start at or near 0 (the last norm of a residual branch, layer scales) would hide what
-    a block computes, so parameters that start constant are random inside this context.
-    """
-    generator = torch.Generator().manual_seed(0)
-    training = [module for module in net.modules() if module.training]  # cutting removes some
-    state = torch.get_rng_state()
-    constant = [p for p in net.parameters() if bool((p == p.flatten()[:1]).all())]
-    kept = [parameter.detach().clone() for parameter in constant]
-    net.eval()
-    try:
-        with torch.no_grad():
-            for parameter in constant:
-                values = torch.rand(parameter.shape, generator=generator, device="cpu")
-                parameter.copy_(0.1 + 0.8 * values)
-            yield generator
-    finally:
-        with torch.no_grad():
-            for parameter, values in zip(constant, kept, strict=True):
-                parameter.copy_(values)
-        for module in training:
-            module.training = True
-        torch.set_rng_state(state)

@@ -1,9 +1,9 @@
 """Provenance: the code and data that produced a result, and whether they have changed since.
 
-A result depends on the files of its method and of its data set, with the helpers next to them that
-these import, on the version of the package that contains them, and on the data themselves. If any
-of these has changed, the run is stale. Nothing here imports the code that it examines, so that
-boards do not need torch.
+A result depends on the files of its method, of its data set and of a backbone of the user's own,
+with the helpers next to them that these import, on the version of the package that contains them,
+and on the data themselves. If any of these has changed, the run is stale. Nothing here imports the
+code that it examines, so that boards do not need torch.
 """
 
 from __future__ import annotations
@@ -18,23 +18,34 @@ from pathlib import Path
 from typing import Any
 
 from auxbench.errors import AuxbenchError
-from auxbench.spec.registry import DATASETS, METHODS, Registry
+from auxbench.spec import source
+from auxbench.spec.registry import BACKBONES, DATASETS, METHODS, Registry
 
 UNKNOWN = "made before its code was recorded"
 
-_REGISTRIES: Mapping[str, Registry[Any]] = {"methods": METHODS, "datasets": DATASETS}
+REGISTRIES: Mapping[str, Registry[Any]] = {
+    "methods": METHODS,
+    "datasets": DATASETS,
+    "backbones": BACKBONES,
+}
 _OPENS = getattr(tokenize, "FSTRING_START", -1)  # since Python 3.12, f-strings are several tokens
 _CLOSES = getattr(tokenize, "FSTRING_END", -1)
 _LAYOUT = {tokenize.INDENT: "{", tokenize.DEDENT: "}", tokenize.NEWLINE: "\n"}
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def code(methods: tuple[str, ...], dataset: str) -> dict[str, dict[str, dict[str, str]]]:
-    """The digests of the files of some methods and a data set, by registered name, for records.
+def code(
+    methods: tuple[str, ...], dataset: str, backbone: str = ""
+) -> dict[str, dict[str, dict[str, str]]]:
+    """The digests of the files of some parts, by registered name, for records.
 
-    A part of another package also has the name and version of that package.
+    A part of another package also has the name and version of that package. There is an entry for
+    backbones only if this one is registered: others are made by the package timm, whose version
+    records have anyway.
     """
     wanted = {"methods": methods, "datasets": (dataset,)}
+    if backbone in BACKBONES:
+        wanted["backbones"] = (backbone,)
     return {
         kind: {name: known for name in names if (known := _part(kind, name)) is not None}
         for kind, names in wanted.items()
@@ -54,12 +65,12 @@ def stale(record: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> s
     if known is None:
         return "" if record["status"] not in ("done", "diverged") else UNKNOWN
     for kind, parts in known["code"].items():
-        for name, then in parts.items() if kind in _REGISTRIES else ():
+        for name, then in parts.items() if kind in REGISTRIES else ():
             now = _part(kind, name)
             if now is not None and now != then:
                 versions = [part.get("version") for part in (then, now)]
                 what = "version" if versions[0] != versions[1] else "code"
-                return f"the {what} of {_REGISTRIES[kind].kind} '{name}' has changed since"
+                return f"the {what} of {REGISTRIES[kind].kind} '{name}' has changed since"
     if data is not None and data != known["data"]:
         return "the data have changed since"
     return ""
@@ -67,7 +78,7 @@ def stale(record: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> s
 
 def _part(kind: str, name: str) -> dict[str, str] | None:
     """The digest and package of a part; None if its files are missing or cannot be read."""
-    registry = _REGISTRIES[kind]
+    registry = REGISTRIES[kind]
     try:
         path, package = registry.origin(name)
         return {"digest": digest(path), **package}
@@ -78,8 +89,8 @@ def _part(kind: str, name: str) -> dict[str, str] | None:
 def digest(path: Path) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of the code in a file and its helpers.
 
-    Helpers are the files that it imports relatively, directly or indirectly. Comments, docstrings,
-    help texts and layout are ignored.
+    Helpers are the files that it imports relatively, or beside it by their plain names, directly or
+    indirectly. Comments, docstrings, help texts and layout are ignored.
     """
     files = sorted(_family(path, {}).items(), key=lambda item: item[1])
     return _digest(tuple((file, name, file.stat().st_mtime_ns) for file, name in files))
@@ -151,7 +162,7 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
 
 
 def _family(path: Path, known: dict[Path, str]) -> dict[Path, str]:
-    """The names, by path, of a file and all that it imports relatively, directly or indirectly."""
+    """The names, by path, of a file and all helpers that it imports, directly or indirectly."""
     if path in known:
         return known
     known[path] = path.name
@@ -162,8 +173,8 @@ def _family(path: Path, known: dict[Path, str]) -> dict[Path, str]:
 
 @lru_cache(maxsize=1024)
 def _imports(path: Path, changed: int) -> tuple[Path, ...]:
-    """The files that a file imports relatively."""
-    found = []
+    """The helpers that a file imports."""
+    found = source.neighbours(path)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
             folder = path.parents[node.level - 1]

@@ -18,7 +18,7 @@ from auxbench.records.predictions import FILE, read
 from auxbench.records.record import FINAL
 from auxbench.records.store import Store
 
-PARTS = ("", "trials", "ledger", "looks", "declared")  # the folder itself and its subfolders
+PARTS = ("", "trials", "ledger", "looks", "declared", "advice")  # the folder and its subfolders
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,7 @@ FIELDS: Mapping[str, Check] = {
                     _or_none(_number),
                 ),
                 "phases": _map(_map(_or_none(_number))),
+                "uncounted": _list(_text),
             },
         )
     ),
@@ -168,6 +169,8 @@ FIELDS: Mapping[str, Check] = {
                 ),
                 "same_as_single": _or_none(_flag),
                 "difference": _list(_text),
+                "uncounted": _list(_text),
+                "why": _text,
                 "graph": _or_none(
                     _object({"compared": _text}, {"nodes": _or_none(_count), "why": _text})
                 ),

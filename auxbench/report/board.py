@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from auxbench.report.explanation import BOARD
-from auxbench.report.notes import notes
+from auxbench.report.notes import NAMED, notes
 from auxbench.report.scored import ScoredProblem
 from auxbench.report.summary import summaries
 from auxbench.report.tables import Column, Table, decimals
@@ -24,7 +24,7 @@ COLUMNS = (
     Column("tier", "tier"),
     Column("method", "method"),
     Column("entry", "entry", shown=False),
-    Column("tuning", "tuning", spare=2),
+    Column("tuning", "tuning", spare=3),
     Column("dataset", "data set", shown=False),
     Column("primary", "primary", shown=False),
     Column("auxiliaries", "auxiliaries", shown=False),
@@ -36,11 +36,11 @@ COLUMNS = (
     Column("unit", "unit", shown=False),
     Column("direction", "direction", shown=False),
     Column("mean", "mean"),
-    Column("low", "95 % interval", upto="high"),
+    Column("low", "95 % interval", upto="high", spare=1),
     Column("high", "high", shown=False),
-    Column("rank_low", "rank", 0, upto="rank_high", spare=2),
+    Column("rank_low", "rank", 0, upto="rank_high", spare=3),
     Column("rank_high", "rank high", shown=False),
-    Column("seeds", "seeds", spare=1),
+    Column("seeds", "seeds", spare=2),
     Column("failed", "failed"),
     Column("failures", "failures", shown=False),
     Column("imputed", "failed as worst", spare=4),
@@ -100,8 +100,22 @@ def _board(runs: Runs) -> Table:
         }
         for method in names
     ]
-    told = tuple(notes(runs, rows))
+    told = (*_odd(scored, rows), *notes(runs, rows))
     return Table(str(runs["problem"][0]), _columns(rows), rows, told, BOARD)
+
+
+def _odd(scored: ScoredProblem, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Explain ranks that seem to contradict tiers, where there are any."""
+    first = {row["tier"]: row for row in reversed(rows)}
+    odd = [row["method"] for row in rows if row["rank_low"] > first[row["tier"]]["rank_high"]]
+    if odd:
+        names = ", ".join(odd) if len(odd) <= NAMED else f"{len(odd)} methods"
+        pairs = len(rows) * (len(rows) - 1) // 2
+        more = ", and survive one more collapsed run" if scored.depth else ""
+        yield (
+            f"Tier and rank of {names} seem to disagree: a rank is that of one method by itself, "
+            f"a tier has to hold for all {pairs} pairs together (Holm){more}."
+        )
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:

@@ -63,14 +63,14 @@ class Comparison:
         columns = tuple(
             replace(column, shown=column.shown and column.key not in hidden) for column in COLUMNS
         )
-        notes, statistics = (*self._beside(), *self.notes()), self.explanation()
+        notes, statistics = (*self.beside(self.differences), *self.notes()), self.explanation()
         return Table(title.removesuffix(": "), columns, rows, notes, statistics)
 
-    def _beside(self) -> Iterator[str]:
-        """Explain intervals without 0 beside 'undecided', where there are any."""
-        count = sum(one.excludes_zero for one in self.differences if one.verdict == "undecided")
+    def beside(self, shown: Sequence[Difference]) -> Iterator[str]:
+        """Explain intervals without 0 beside 'undecided' among those shown, where there are any."""
+        count = sum(one.excludes_zero for one in shown if one.verdict == "undecided")
         if count:
-            several = max(one.family for one in self.differences)
+            several = max(one.family for one in shown)
             reason = (
                 f"an interval is that of one comparison by itself, a verdict holds for all "
                 f"{several} together (Holm)"

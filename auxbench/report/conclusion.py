@@ -18,10 +18,11 @@ VERDICTS = {
 def conclusions(differences: Sequence[Difference]) -> Iterator[str]:
     """The conclusions: a sentence for each of a few differences, or else a line for each verdict.
 
-    Methods of a line are in the order of their differences, the best first.
+    They stand above the table of the comparison, whose notes explain them. Methods of a line are in
+    the order of their differences, the best first.
     """
     if len(differences) <= FEW:
-        yield from (difference.sentence() for difference in differences)
+        yield from (difference.sentence(alone=False) for difference in differences)
         return
     groups: dict[tuple[str, str], list[Difference]] = {}
     for difference in differences:

@@ -132,13 +132,17 @@ class Difference:
             "digits": self.digits,
         }
 
-    def sentence(self) -> str:
-        """The conclusion, in words."""
+    def sentence(self, alone: bool = True) -> str:
+        """The conclusion, in words.
+
+        If it stands `alone`, without the note below a table of comparisons, it says why an interval
+        without 0 may be undecided.
+        """
         metric = f" ({self.where['metric']})" if self.where["metric"] else ""
         head = f"{self.method} against {self.control} on {self.place}{metric}: {self.verdict}"
-        return " ".join([f"{head}{self._evidence()}.", *self._missing()])
+        return " ".join([f"{head}{self._evidence(alone)}.", *self._missing()])
 
-    def _evidence(self) -> str:
+    def _evidence(self, alone: bool) -> str:
         result, unit = self.result, f" {self.where['unit']}".rstrip()
         if result.n < 2:
             seeds = "there is only 1 paired seed" if result.n else "there are no paired seeds"
@@ -167,7 +171,7 @@ class Difference:
                 "; the test has 80 % power for a true difference of "
                 f"{result.detectable:.{self.digits}f}{unit} or more"
             )
-            if self.excludes_zero and self.family > 1:
+            if alone and self.excludes_zero and self.family > 1:
                 text += (
                     "; the interval is that of this comparison by itself, the verdict holds for "
                     f"all {self.family} together (Holm)"

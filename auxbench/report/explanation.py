@@ -32,10 +32,8 @@ def comparison(
     yield (
         "Paired t-test by seed; each interval by itself has 95 % coverage if no run collapses. "
         f"Differences are decided at 5 % over {_families(sizes)}, and so is 'equivalent': a "
-        "difference smaller than the margin that the data set declares (two one-sided tests). An "
-        "interval without 0 may thus stand beside 'undecided': the more comparisons, the more each "
-        "has to show. Detectable: the smallest true difference that such a test finds with 80 % "
-        "power."
+        "difference smaller than the margin that the data set declares (two one-sided tests). "
+        "Detectable: the smallest true difference that such a test finds with 80 % power."
     )
     yield (
         "Nothing corrects for looking at several controls, or for seeds that are added after "

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 
 SHORT = 24  # characters of a text that is not folded
+SHORTEST = 12  # of one that is folded where the table would be too wide otherwise
 LONGEST = 40  # characters of a word that is not broken, such as a name
 
 
@@ -66,6 +67,11 @@ def _widths(
         narrowest(title, column, number)
         for title, column, number in zip(titles, columns, numeric, strict=True)
     ]
+    if sum(least) > width - 2 * len(wanted):
+        least = [
+            narrowest(title, column, number, SHORTEST)
+            for title, column, number in zip(titles, columns, numeric, strict=True)
+        ]
     # If the narrowest columns are too wide together, the terminal wraps the lines.
     slack = max(0, width - 2 * len(wanted) - sum(least))
     widths = []
@@ -75,13 +81,13 @@ def _widths(
     return widths
 
 
-def narrowest(title: str, column: Sequence[str], number: bool) -> int:
+def narrowest(title: str, column: Sequence[str], number: bool, short: int = SHORT) -> int:
     """The width to which a column can be folded; numbers, short texts and names are not."""
     words = title.split()
     longest = max(map(_length, column), default=1)
-    if not number and longest > SHORT:
+    if not number and longest > short:
         parts = (_length(word) for cell in column for word in cell.split())
-        longest = max(SHORT, min(max(parts, default=1), LONGEST))
+        longest = max(short, min(max(parts, default=1), LONGEST))
     return max([longest, *map(_length, words)])
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from auxbench.data.own import known
 from auxbench.report.catalogue import Entry, entries
 from auxbench.report.cite import citations
 from auxbench.report.method import needs, tidy
 from auxbench.report.tables import Column, Table
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.description import Description
-from auxbench.spec.networks import BACKBONES, HEADS
-from auxbench.spec.registry import DATASETS, METHODS
+from auxbench.spec.networks import HEADS, TESTED
+from auxbench.spec.registry import BACKBONES, DATASETS, METHODS
 
 
 def methods() -> Table:
@@ -65,12 +66,12 @@ def _measured(entry: Entry) -> dict[str, Any]:
 
 
 def datasets() -> Table:
-    """All registered data sets, without importing them."""
+    """All registered data sets, without importing them, and the known folders of own data."""
     columns = (
         Column("name", "data set"),
         Column("summary", "what it is"),
-        Column("licence", "licence"),
-        Column("extra", "needs"),
+        Column("licence", "licence", spare=2),
+        Column("extra", "needs", spare=1),
     )
     rows = []
     for about in map(DATASETS.describe, DATASETS.names()):
@@ -83,19 +84,22 @@ def datasets() -> Table:
                 "extra": f"pip install 'auxbench[{extra}]'" if extra else "",
             }
         )
+    for name in known.names():
+        facts = {"summary": f"Your own data in '{known.place_of(name)}'.", "licence": "yours"}
+        rows.append({"name": f"folder:name={name}", **facts, "extra": ""})
     return Table("", columns, rows)
 
 
 def backbones() -> Table:
-    """The tested backbones; any other timm network that can be cut into blocks works too."""
+    """The registered and the tested backbones; those of timm that can be cut work too."""
     columns = (
         Column("name", "backbone"),
-        Column("family", "family"),
+        Column("family", "family", spare=2),
         Column("parameters", "parameters, millions", 2),
-        Column("stages", "blocks per stage"),
+        Column("stages", "blocks per stage", spare=1),
         Column("note", "note"),
     )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
             "family": entry.family,
@@ -103,9 +107,15 @@ def backbones() -> Table:
             "stages": entry.stages,
             "note": entry.note,
         }
-        for entry in BACKBONES
+        for entry in TESTED
     ]
-    notes = ("For images, any other timm network that can be cut into blocks works too.",)
+    for about in map(BACKBONES.describe, BACKBONES.names()):
+        note = about.problem or about.summary
+        rows.append({"name": about.name, "family": "of one's own", "note": note})
+    notes = (
+        "For images, any other timm network that can be cut into blocks works too.",
+        "A network of your own is a file: auxbench new backbone NAME.",
+    )
     return Table("", columns, rows, notes)
 
 
@@ -119,17 +129,19 @@ def heads() -> Table:
 
 def budgets() -> Table:
     """The budget tiers; a budget in which single values were replaced is marked with a star."""
-    keys = ("steps", "batch", "side", "optimizer", "learning_rate", "schedule", "evaluations")
     columns = (
         Column("name", "budget"),
-        *(
-            Column(key, key.replace("_", " "), 4 if key == "learning_rate" else None)
-            for key in keys
-        ),
+        Column("steps", "steps"),
+        Column("batch", "batch"),
+        Column("side", "side"),
+        Column("optimizer", "optimizer", spare=3),
+        Column("learning_rate", "learning rate", 4, spare=1),
+        Column("schedule", "schedule", spare=4),
+        Column("evaluations", "evaluations", spare=2),
         Column("weight_decay", "weight decay", 4, shown=False),
         Column("warm_up", "warm-up", 2, shown=False),
         Column("selection", "selection", shown=False),
-        Column("purpose", "purpose"),
+        Column("purpose", "purpose", spare=1),
     )
     rows = [
         {"name": name, **recipe.to_json(), "purpose": recipe.purpose}

@@ -36,11 +36,11 @@ def _about(about: Description, entry: Entry) -> Table:
     columns = (
         Column("name", "method"),
         Column("family", "family"),
-        Column("needs", "needs"),
-        Column("primary_differs", "treats the primary differently"),
-        Column("order_matters", "depends on the order of auxiliaries"),
-        Column("deploys_single", "deploys the single-task network"),
-        Column("paper", "paper"),
+        Column("needs", "needs", spare=2),
+        Column("primary_differs", "treats the primary differently", spare=3),
+        Column("order_matters", "depends on the order of auxiliaries", spare=4),
+        Column("deploys_single", "deploys the single-task network", spare=1),
+        Column("paper", "paper", spare=2),
         *(
             Column(key, key, shown=False)
             for key in ("summary", "description", "flaws", "source", "url")
@@ -103,9 +103,9 @@ def option_tables(rows: list[dict[str, Any]]) -> list[Table]:
     """A table of options, or none if there are none."""
     columns = (
         Column("option", "option"),
-        Column("kind", "type"),
+        Column("kind", "type", spare=2),
         Column("default", "default"),
-        Column("range", "range"),
+        Column("range", "range", spare=1),
         Column("help", "what it does"),
     )
     return [Table("Options", columns, rows)] if rows else []

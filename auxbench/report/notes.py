@@ -13,6 +13,8 @@ import numpy as np
 from auxbench.data.progress import counted
 from auxbench.stats.runs import Runs
 
+NAMED = 4  # methods that a note names one by one
+
 
 def notes(runs: Runs, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Notes on these rows: failures, changed networks, stale or mixed runs, busy machines."""
@@ -48,6 +50,8 @@ def notes(runs: Runs, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     busy = {row["method"]: row["contended"] for row in rows if row["contended"]}
     if busy:
         names = ", ".join(f"{method} ({count})" for method, count in busy.items())
+        if len(busy) > NAMED:
+            names = f"{len(busy)} methods ({sum(busy.values())} of {len(runs)} runs)"
         yield (
             f"The machine was busy with other work in runs of {names}, whose threads waited for a "
             "free core for more than a tenth of the time: do not compare their seconds."

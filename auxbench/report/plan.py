@@ -20,6 +20,9 @@ COLUMNS = (
     Column("backbone", "backbone", spare=4),
     Column("budget", "budget", spare=5),
     Column("method", "method"),
+    Column("trials", "tuning runs"),
+    Column("tried", "of these, done", spare=3),
+    Column("trial_seconds", "s / tuning run", 0, spare=2),
     Column("done", "done"),
     Column("missing", "missing"),
     Column("stale", "of these, stale", spare=3),
@@ -43,6 +46,7 @@ def table(cells: Sequence[Cell], jobs: int) -> Table:
             "backbone": network_of(cell.run.to_json()),
             "budget": cell.run.recipe.budget,
             "method": cell.run.method,
+            **_trials(cell),
             "done": cell.done,
             "missing": 0 if cell.impossible else cell.missing,
             "lacking": cell.lacking,
@@ -56,9 +60,25 @@ def table(cells: Sequence[Cell], jobs: int) -> Table:
         }
         for cell in cells
     ]
-    empty = {key for key in ("stale", "impossible") if not any(row[key] for row in rows)}
+    optional = ("stale", "impossible", "trials", "tried", "trial_seconds")
+    empty = {key for key in optional if not any(row[key] for row in rows)}
     columns = tuple(replace(c, shown=c.shown and c.key not in empty) for c in COLUMNS)
     return Table("", columns, rows, tuple(_notes(cells, jobs)))
+
+
+def _left(cell: Cell) -> int:
+    """The tuning runs that are to do."""
+    return cell.trials.runs - cell.trials.done if cell.trials else 0
+
+
+def _trials(cell: Cell) -> dict[str, float | None]:
+    """The values of a cell that is tuned first; a trial whose time is unknown takes a run's."""
+    trials = cell.trials
+    if trials is None:
+        return {"trials": None, "tried": None, "trial_seconds": None}
+    seconds = cell.seconds if trials.seconds is None else trials.seconds
+    count = 0 if cell.impossible else trials.runs
+    return {"trials": count, "tried": trials.done, "trial_seconds": seconds}
 
 
 def _notes(cells: Sequence[Cell], jobs: int) -> Iterator[str]:
@@ -68,6 +88,13 @@ def _notes(cells: Sequence[Cell], jobs: int) -> Iterator[str]:
     known = [cell for cell in possible if cell.seconds is not None]
     seconds = sum(cell.missing * (cell.seconds or 0.0) for cell in known) / jobs
     without = sum(cell.missing for cell in possible) - sum(cell.missing for cell in known)
+    if any(cell.trials for cell in cells):
+        tuning = sum(_left(cell) * (_trials(cell)["trial_seconds"] or 0.0) for cell in possible)
+        yield (
+            f"Tuning takes {counted(sum(map(_left, possible)), 'more run')} before these: about "
+            f"{duration(tuning / jobs)} of training with {jobs} at a time. Until a method is "
+            "tuned, its runs are counted with its defaults."
+        )
     yield (
         f"{counted(done, 'run')} done, {missing} to do: about {duration(seconds)} of training with "
         f"{jobs} at a time, evaluation not included"

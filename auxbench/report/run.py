@@ -6,11 +6,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from auxbench.records.provenance import stale
+from auxbench.records.provenance import REGISTRIES, stale
 from auxbench.report.tables import Column, Table, si
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.grammar import spelled
 from auxbench.spec.problem import network_of
+from auxbench.spec.registry import NAME
 from auxbench.spec.study import CHANGES
 
 FACTS = (Column("fact", "fact"), Column("value", "value"))
@@ -66,16 +67,19 @@ def _facts(record: dict[str, Any]) -> Table:
 def command(record: Mapping[str, Any]) -> str:
     """The command that repeats a run with the same number of threads.
 
-    Words in capitals stand for what a record does not keep: the paths of data and weights.
+    Words in capitals stand for what a record does not keep: the paths of data and weights. A part
+    in a file of one's own is named as if the file lay in the current folder.
     """
     run, recipe = record["run"], record["run"]["recipe"]
     budget = recipe["budget"].rstrip("*")
     tier = BUDGETS[budget].to_json() if budget in BUDGETS else {}
-    places = (record.get("provenance") or {}).get("data_options", [])
+    made_by = record.get("provenance") or {}
+    places, code = made_by.get("data_options", []), made_by.get("code") or {}
     words = {
-        "methods": run["method"],
-        "dataset": run["dataset"] + "".join(f":{place}=DIR" for place in places),
-        "backbone": run["backbone"],
+        "methods": "+".join(_typed(part, "methods", code) for part in run["method"].split("+")),
+        "dataset": _typed(run["dataset"], "datasets", code)
+        + "".join(f":{key}=DIR" for key in places),
+        "backbone": _typed(run["backbone"], "backbones", code),
         "primary": run["primary"],
         "auxiliary": ",".join(run["auxiliaries"]),
         "seeds": f"{run['seed']}-{run['seed']}",
@@ -94,6 +98,17 @@ def command(record: Mapping[str, Any]) -> str:
     return " ".join(["auxbench run", *options, *(["--pretrained"] * run["pretrained"])])
 
 
+def _typed(part: str, kind: str, code: Mapping[str, Any]) -> str:
+    """A part as it is typed: one that no package has, nor auxbench, is in a file of one's own."""
+    name = part.partition(":")[0]
+    registry, recorded = REGISTRIES[kind], code.get(kind, {}).get(name, {})
+    installed = name in registry and registry.file_of(name) is None
+    timms = kind == "backbones" and not recorded  # or mlp
+    if installed or timms or "package" in recorded or not NAME.fullmatch(name):
+        return part
+    return f"./{name.replace('-', '_')}.py{part[len(name) :]}"
+
+
 def surroundings(environment: Mapping[str, Any]) -> dict[str, str]:
     """The versions and the machine of a run, in words."""
 
@@ -101,12 +116,14 @@ def surroundings(environment: Mapping[str, Any]) -> dict[str, str]:
         value = environment.get(key)
         return "unknown" if value is None else str(value)
 
+    threads = environment.get("threads")
     commit, packages = environment.get("commit"), environment.get("packages") or {}
     changed = " with changes" if environment.get("dirty") else ""
     return {
         "auxbench": get("auxbench") + (f", commit {commit[:10]}{changed}" if commit else ""),
         "packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version),
-        "machine": f"{get('device_name')}, {get('threads')} threads of {get('cores')} cores, "
+        "machine": f"{get('device_name')}, {get('threads')} thread{'' if threads == 1 else 's'} of "
+        f"{get('cores')} cores, "
         f"{get('platform')}",
     }
 
@@ -115,10 +132,10 @@ def _scores(record: dict[str, Any]) -> Table:
     columns = (
         Column("task", "task"),
         Column("metric", "metric"),
-        Column("unit", "unit"),
-        Column("direction", "better"),
+        Column("unit", "unit", spare=1),
+        Column("direction", "better", spare=3),
         Column("network", "network"),
-        Column("split", "split"),
+        Column("split", "split", spare=2),
         Column("value", "value", 3),
     )
     return Table("Scores", columns, record["scores"])
@@ -146,13 +163,13 @@ def _curve(record: dict[str, Any]) -> Table:
 
 
 def _training(training: dict[str, Any]) -> Table:
-    keys = ("steps", "forward", "backward", "partial", "jvp", "examples")
+    keys = {"steps": 0, "forward": 2, "backward": 1, "partial": 5, "jvp": 6, "examples": 4}
     columns = (
         Column("phase", "phase"),
-        *(Column(key, key) for key in keys),
+        *(Column(key, key, spare=spare) for key, spare in keys.items()),
         Column("flops", "FLOPs", si=True),
         Column("seconds", "seconds", 2),
-        Column("cpu_seconds", "CPU seconds", 2),
+        Column("cpu_seconds", "CPU seconds", 2, spare=3),
     )
     rows = [{"phase": name, **phase} for name, phase in training.get("phases", {}).items()]
     totals = (*keys, "flops", "seconds", "cpu_seconds")
@@ -164,6 +181,8 @@ def _training(training: dict[str, Any]) -> Table:
         notes.append(f"Peak memory: {si(peak)}B on the GPU.")
     if (waiting := training.get("waiting_seconds")) is not None:
         notes.append(f"Its threads waited for a free core for {waiting:.2f} s.")
+    if without := training.get("uncounted"):
+        notes.append(f"FLOPs are without those of {', '.join(without)}, which cannot be counted.")
     return Table("Training cost", columns, rows, tuple(notes))
 
 
@@ -172,7 +191,9 @@ def _inference(inference: dict[str, Any]) -> Table:
     counts = {"parameters": "parameters", "MACs per image": "macs"}
     graph = inference.get("graph") or {}
     facts = {
+        "unknown": inference.get("why", ""),
         **{fact: si(inference[key]) for fact, key in counts.items() if inference.get(key)},
+        "not in the MACs": ", ".join(inference.get("uncounted", ())),
         **_latencies(inference),
         "graph against the single-task network": same[inference.get("same_as_single")]
         + _proof(graph),

@@ -24,6 +24,7 @@ RUNNING = (
     Column("steps", "of", spare=2),
     Column("left", "left", spare=1),
     Column("owner", "carried out by", spare=3),
+    Column("dead", "left behind", shown=False),
 )
 JOBS = (Column("state", "state"), Column("count", "jobs"), Column("example", "example"))
 FAILED = (
@@ -53,6 +54,7 @@ def running(folder: Path) -> Table:
                 "steps": known.steps if known and known.steps else None,
                 "left": None if abandoned else _left(file.parent),
                 "owner": f"{owner} (dead)" if abandoned else str(owner or "unknown"),
+                "dead": abandoned,
             }
         )
     notes = ["No run is under way."] if not rows else []

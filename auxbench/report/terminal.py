@@ -14,6 +14,7 @@ from textwrap import fill
 from auxbench.errors import visible
 from auxbench.report.grid import grid, narrowest
 
+TOGETHER = "\u00a0"  # a space at which no line ends
 COLOURS = {"better": 32, "worse": 31, "undecided": 2}  # green, red, dim
 
 
@@ -60,7 +61,7 @@ def _dispensable(columns: Sequence[Shown], width: int) -> set[int]:
     """The places of columns to leave out, so that the others fit with their least widths."""
     least = [2 + narrowest(column.title, column.cells, column.number) for column in columns]
     left: set[int] = set()
-    total = sum(least)
+    total = sum(least) - 1
     for place in sorted(range(len(columns)), key=lambda place: -columns[place].spare):
         if total <= width or not columns[place].spare:
             break
@@ -77,7 +78,7 @@ def folded(text: str) -> str:
         subsequent_indent="  ",
         break_long_words=False,
         break_on_hyphens=False,
-    )
+    ).replace(TOGETHER, " ")
 
 
 @lru_cache(maxsize=1024)

@@ -56,10 +56,13 @@ class Choice:
         """The same choice with its options checked and sorted, and those at their default left out.
 
         Two spellings of the same choice thus get the same text and run id. Options that only give
-        the location of data are left out too.
+        the location of data are left out too, but a part may have a class method `implied` that
+        adds those that follow from what lies there.
         """
         known = self._known(maker, extra)
         values = self.values(maker, extra)
+        implied = getattr(maker, "implied", None)
+        values |= implied(values) if implied is not None else {}
         kept = {
             key: spelled(value)
             for key, value in sorted(values.items())

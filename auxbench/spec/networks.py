@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BACKBONES", "ELSE", "HEAD", "HEADS", "Entry"]
+__all__ = ["ELSE", "HEAD", "HEADS", "TESTED", "Entry"]
 
 ELSE = "choose one of `auxbench list backbones`."
 
@@ -20,7 +20,7 @@ class Entry:
     `parameters` are in millions, without any head, for images of side 64 or, for `mlp`, vectors of
     32 numbers; `stages` gives the number of blocks in every stage.
 
-    >>> next(entry.stages for entry in BACKBONES if entry.name == "resnet18")
+    >>> next(entry.stages for entry in TESTED if entry.name == "resnet18")
     '2+2+2+2'
     """
 
@@ -31,7 +31,7 @@ class Entry:
     note: str = ""
 
 
-BACKBONES: tuple[Entry, ...] = (
+TESTED: tuple[Entry, ...] = (
     Entry("mlp", "MLP", 0.04, "1+1+1", "for vectors, and their default; options: depth, width"),
     Entry("test_resnet", "ResNet", 0.37, "1+1+1+1", "tiny, for trials and tests"),
     Entry("test_vit", "ViT", 0.30, "2+2+1+1", "tiny, for trials and tests"),

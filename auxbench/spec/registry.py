@@ -10,15 +10,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
-import traceback
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from auxbench.errors import UsageError, suggestion
+from auxbench.errors import UsageError, reason, suggestion
+from auxbench.spec import source
 from auxbench.spec.description import Description
 
 T = TypeVar("T")
@@ -30,14 +31,20 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # of a part, as users type it
 class Registry(Generic[T]):
     """The parts of one kind by name, from a package of auxbench and from entry points.
 
-    Every part must be a subclass of one of `bases`, which are full class names.
+    Every part must be a subclass of one of `bases`, which are full class names. The `package` is
+    also the group of the entry points; only with `built_in` are there parts in it.
     """
 
-    def __init__(self, kind: str, package: str, bases: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, kind: str, package: str, bases: tuple[str, ...] = (), built_in: bool = True
+    ) -> None:
         self.kind = kind
         self.package = package
         self.bases = bases
+        self.built_in = built_in
         self._parts: dict[str, T] = {}
+        self._added: dict[str, Path] = {}
+        self._texts: dict[str, bytes] = {}  # of added files, as they were imported
 
     def register(self, part: P) -> P:
         """Register a class under its file's name; a decorator that preserves the class's type.
@@ -50,15 +57,17 @@ class Registry(Generic[T]):
         name = module.replace("_", "-")
         entered: object = self._parts.setdefault(name, cast(T, part))
         if entered is not part:
-            raise RuntimeError(f"two {self.kind}s are called '{name}'; rename one of the files.")
+            raise _Twice(name)
         return part
 
     def names(self) -> list[str]:
         """All names, sorted; nothing is imported."""
-        return sorted({*self._files, *self._plugins, *self._parts})
+        return sorted({*self._files, *self._plugins, *self._added, *self._parts})
 
     def __contains__(self, name: object) -> bool:
-        return name in self._files or name in self._plugins or name in self._parts
+        return any(
+            name in known for known in (self._files, self._plugins, self._added, self._parts)
+        )
 
     def __getitem__(self, name: str) -> T:
         """The part of that name; errors: `UsageError` for an unknown name or a broken plugin."""
@@ -74,40 +83,63 @@ class Registry(Generic[T]):
     def add(self, path: Path) -> str:
         """Register the part in a file anywhere on disk, for this process, and return its name.
 
-        The file is imported as if it were in the package, so it may use the helpers there. Errors:
-        `UsageError` for a file that cannot be imported, registers nothing, or has a name in use.
+        The file is imported as if it were in the package, so it may use the helpers there, and
+        again if it has changed since. Only a file that the user has named may be added, never one
+        that a record names. Errors: `UsageError` for a file that cannot be imported, registers
+        nothing or two parts, or has a name in use.
         """
-        name = path.stem.replace("_", "-")
-        if not path.is_file():
+        file = Path(os.path.abspath(path.expanduser()))
+        name = file.stem.replace("_", "-")
+        if not file.is_file():
             raise UsageError(f"file '{path}' is not there; name one that is.")
-        if name in self._files and path.resolve() == self._files[name].resolve():
+        if name in self._files and file.resolve() == self._files[name].resolve():
             return name
         if not NAME.fullmatch(name):
             raise UsageError(
                 f"file '{path}' has a name that no {self.kind} can have; rename it to lower-case "
                 "letters, digits and single underscores."
             )
-        if name in self:
+        if known := self._added.get(name):
+            if known.resolve() != file.resolve():
+                raise UsageError(
+                    f"files '{known}' and '{path}' would both be the {self.kind} '{name}'; rename "
+                    "one of them."
+                )
+            if self._texts[name] == _bytes(file):
+                return name
+            self.remove(name)
+        elif name in self:
             raise UsageError(
                 f"file '{path}' has the name of another {self.kind}, '{name}'; rename the file."
             )
-        self._import(name, path)
-        self._files[name] = path
+        self._texts[name] = _bytes(file)
+        self._import(name, file, path)
+        self._added[name] = file
         return name
+
+    def remove(self, name: str) -> None:
+        """Forget a part that was added from a file."""
+        for known in (self._added, self._texts, self._parts):
+            known.pop(name, None)
+        sys.modules.pop(self._module(name), None)
+
+    def file_of(self, name: str) -> Path | None:
+        """The file from which a part was added to this process; None for any other part."""
+        return self._added.get(name)
 
     def describe(self, name: str) -> Description:
         """The description of a part: its file is only parsed, but a plugin is imported."""
         if name not in self:
             self[name]  # raises, with a suggestion
-        if name in self._files:
-            return Description.read(name, self._files[name])
+        if file := self._files.get(name, self._added.get(name)):
+            return Description.read(name, file)
         if name not in self._plugins:
             return Description(name)
         try:
             part: Any = self._part(self._plugins[name])
             return Description.read(name, Path(inspect.getfile(part)), part.__name__)
         except (Exception, SystemExit) as error:  # third-party code may raise anything
-            return Description(name, problem=f"not usable: {_reason(error)}")
+            return Description(name, problem=f"not usable: {source.reason(error)}")
 
     def origin(self, name: str) -> tuple[Path, dict[str, str]]:
         """The file of a part, and the name and version of its package if it is a plugin.
@@ -115,8 +147,8 @@ class Registry(Generic[T]):
         Only the parent packages of a plugin's module are imported. Errors: `UsageError` for a part
         that is not installed or cannot be found.
         """
-        if name in self._files:
-            return self._files[name], {}
+        if file := self._files.get(name, self._added.get(name)):
+            return file, {}
         point = self._plugins.get(name)
         try:
             spec = importlib.util.find_spec(point.module) if point else None
@@ -143,6 +175,8 @@ class Registry(Generic[T]):
 
     @cached_property
     def _files(self) -> dict[str, Path]:
+        if not self.built_in:
+            return {}
         package = importlib.import_module(self.package)
         return {
             path.stem.replace("_", "-"): path
@@ -170,7 +204,7 @@ class Registry(Generic[T]):
         except (Exception, SystemExit) as error:
             raise UsageError(
                 f"{self.kind} '{point.name}' of {_package(point)} is not usable "
-                f"({_reason(error)}); repair or uninstall that package."
+                f"({source.reason(error)}); repair or uninstall that package."
             ) from error
 
     def _part(self, point: EntryPoint) -> T:
@@ -178,26 +212,48 @@ class Registry(Generic[T]):
         self._suits(part)
         return part
 
-    def _import(self, name: str, path: Path) -> None:
+    def _import(self, name: str, file: Path, shown: Path | None = None) -> None:
         """Import the module of a file, which thereby registers its part."""
-        module = f"{self.package}.{name.replace('-', '_')}"
+        module, shown = self._module(name), shown or file
         try:
-            if self._files.get(name) == path:
+            if self._files.get(name) == file:
                 importlib.import_module(module)
             else:
-                _execute(module, path)
+                source.execute(module, file)
             if name in self._parts:
                 self._suits(self._parts[name])
         except (Exception, SystemExit) as error:
-            sys.modules.pop(module, None)
-            self._parts.pop(name, None)
-            reason = _reason(error, path)
-            raise UsageError(f"file '{path}' does not import ({reason}); correct it.") from error
+            self.remove(name)
+            if isinstance(error, _Twice):
+                raise UsageError(self._both(file, shown)) from error
+            why = source.reason(error, file)
+            raise UsageError(f"file '{shown}' does not import ({why}); correct it.") from error
         if name not in self._parts:
-            sys.modules.pop(module, None)
-            raise UsageError(
-                f"file '{path}' registers no {self.kind}; decorate its class with register."
-            )
+            self.remove(name)
+            raise UsageError(f"file '{shown}' registers no {self.kind}; {self._instead(file)}")
+
+    def _module(self, name: str) -> str:
+        return f"{self.package}.{name.replace('-', '_')}"
+
+    def _both(self, file: Path, shown: Path) -> str:
+        """Say that a file registers more than one part, and where."""
+        found = source.registers(file).get(self._own, [])
+        where = " and ".join(f"'{name}' in line {line}" for name, line in found)
+        return (
+            f"file '{shown}' registers more than one {self.kind}, {where or 'under one name'}; "
+            "keep one, and give the other a file of its own."
+        )
+
+    def _instead(self, file: Path) -> str:
+        """Advice for a file that registers nothing here."""
+        others = [source.KINDS[name] for name in source.registers(file)]
+        if others:
+            return f"it registers a {others[0].kind}, which is named by {others[0].option}."
+        return f"decorate its class with @{self._own}.register."
+
+    @property
+    def _own(self) -> str:
+        return next(name for name, kind in source.KINDS.items() if kind.kind == self.kind)
 
     def _suits(self, part: object) -> None:
         """Refuse any object that is not a subclass of one of the bases."""
@@ -209,26 +265,19 @@ class Registry(Generic[T]):
             raise TypeError(f"{getattr(part, '__name__', part)!r} is not a subclass of {kinds}")
 
 
-def _execute(name: str, path: Path) -> None:
-    """Import a file under the module name that it would have in the package."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+class _Twice(Exception):
+    """A second part in one file, whose name only one of them can have."""
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"file '{file}' cannot be read ({reason(error)}); name another.") from None
 
 
 def _package(point: EntryPoint) -> str:
     return f"package '{point.dist.name}'" if point.dist else "another package"
-
-
-def _reason(error: BaseException, path: Path | None = None) -> str:
-    """An error in one line, with the line number in the file where it was raised."""
-    said = " ".join(str(error).split()) or "no message"
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if path and frame.filename == str(path)]
-    where = f", line {lines[-1]}" if lines else ""
-    return f"{type(error).__name__}: {said}{where}"
 
 
 METHODS: Registry[type] = Registry(
@@ -237,4 +286,10 @@ METHODS: Registry[type] = Registry(
     ("auxbench.training.architecture.Architecture", "auxbench.training.balancer.Balancer"),
 )
 
-DATASETS: Registry[type[Any]] = Registry("data set", "auxbench.tasks")
+DATASETS: Registry[type[Any]] = Registry(
+    "data set", "auxbench.tasks", ("auxbench.data.dataset.Dataset",)
+)
+
+BACKBONES: Registry[type[Any]] = Registry(
+    "backbone", "auxbench.backbones", ("torch.nn.modules.module.Module",), built_in=False
+)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from auxbench.spec.budget import PROTOCOL, Recipe
+from auxbench.spec.files import Files
 from auxbench.spec.grammar import Choice, options_of
 from auxbench.spec.networks import HEAD
 from auxbench.spec.registry import DATASETS
@@ -21,7 +22,8 @@ class Run:
     Texts are canonical, so that equal runs have equal ids. `primary` and `auxiliaries` are task
     names, `weights` is the SHA-256 of a file, and the other texts are in the command line's
     grammar. `where` has the options that give the location of the data, which cannot affect results
-    and are not part of the run's identity or record.
+    and are not part of the run's identity or record; nor are `files`, those of the user's own parts
+    that it needs, which are known by their names and their content.
     """
 
     dataset: str
@@ -36,6 +38,7 @@ class Run:
     head: str = HEAD
     weights: str = ""
     where: str = field(default="", compare=False)
+    files: Files = field(default=(), compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The specification as stored in a record; head and weights only if not the default."""
@@ -56,10 +59,17 @@ class Run:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Run:
-        """The run that `to_json` wrote."""
+        """The run that `to_json` wrote; nothing in a record says where data or code lie."""
+        values = {key: value for key, value in values.items() if key not in ("where", "files")}
         recipe = Recipe.from_json(values["recipe"])
         auxiliaries = tuple(values["auxiliaries"])
         return cls(**{**values, "recipe": recipe, "auxiliaries": auxiliaries})
+
+    @classmethod
+    def ordered(cls, order: Mapping[str, Any]) -> Run:
+        """The run of an order that one process of a command gives another."""
+        files = tuple((registry, path) for registry, path in order["files"])
+        return replace(cls.from_json(order["run"]), where=order["where"], files=files)
 
     @property
     def located(self) -> str:

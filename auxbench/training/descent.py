@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -12,40 +12,14 @@ from torch.nn import Parameter
 from auxbench.data.dataset import Batch
 from auxbench.data.seeds import RNGState
 from auxbench.errors import Diverged
-from auxbench.spec.budget import Recipe
 from auxbench.training.arrival import Watch
 from auxbench.training.balancer import Balancer
 from auxbench.training.chain import Chain
 from auxbench.training.context import Context
 from auxbench.training.gradients import JVP, Gradients
+from auxbench.training.optimizers import OPTIMIZERS
 from auxbench.training.phase import Phase, Scalars
 from auxbench.training.signals import Row
-
-Optimizers = Callable[[Sequence[Parameter], Recipe], torch.optim.Optimizer]
-
-OPTIMIZERS: dict[str, Optimizers] = {
-    "adam": lambda parameters, recipe: torch.optim.Adam(
-        parameters, recipe.learning_rate, fused=_on_gpu(parameters)
-    ),
-    "adamw": lambda parameters, recipe: torch.optim.AdamW(
-        parameters,
-        recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        fused=_on_gpu(parameters),
-    ),
-    "sgd": lambda parameters, recipe: torch.optim.SGD(
-        parameters,
-        recipe.learning_rate,
-        momentum=0.9,
-        weight_decay=recipe.weight_decay,
-        fused=_on_gpu(parameters),
-    ),
-}
-
-
-def _on_gpu(parameters: Sequence[Parameter]) -> bool | None:
-    """True on a GPU, where one kernel updates all parameters; None leaves the choice to torch."""
-    return True if parameters and all(parameter.is_cuda for parameter in parameters) else None
 
 
 class Descent(Phase):

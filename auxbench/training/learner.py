@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from auxbench.cost.training import Meter
@@ -104,6 +105,9 @@ class Learner:
             alone = Descent(context, (), split="train")
             stages.insert(0, Stage("warm-up", architecture.warm_up, (alone,)))
         self.stages = tuple(stages)
+        if recipe.checkpointing or descent.chain.by_jvp or phases != (descent,):
+            # Such steps may import torch's compiler, and would be timed with that.
+            import_module("torch._dynamo")
 
     @property
     def parameters(self) -> int:

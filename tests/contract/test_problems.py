@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from auxbench.data.dataset import Batch, Dataset, Task
+from auxbench.contract.batches import digest, everything, guess, perfect, without_labels
+from auxbench.contract.check import DATASET, Check
+from auxbench.contract.dataset import its_data_can_be_read
+from auxbench.data.dataset import Batch, Dataset
 from auxbench.data.loader import Loader
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
@@ -22,51 +23,58 @@ from auxbench.networks.backbone import resolve
 from auxbench.spec.description import Description
 from auxbench.spec.grammar import Choice, options_of
 from auxbench.spec.registry import DATASETS
+from tests.contract._parts import cells, hold
+from tests.unit import _own
 
-NAMES = DATASETS.names()
+REGISTERED = DATASETS.names()
+NAMES = [*REGISTERED, *_own.MADE]
 SPLITS = ("train", "validation", "test")
-TASKS = [(name, task) for name in NAMES for task in DATASETS[name].tiny().tasks]
 
 
-@cache
-def tiny(name: str) -> Dataset:
-    dataset = DATASETS[name].tiny()
+def made(name: str) -> Dataset:
+    """A data set of its own: the tiny variant, or one made in a test's way."""
+    dataset: Dataset = _own.MADE[name]() if name in _own.MADE else DATASETS[name].tiny()
     dataset.prepare()
     return dataset
 
 
-def everything(name: str, split: str) -> Batch:
-    samples = tiny(name).samples(split)
-    return samples.batch(np.arange(len(samples)), None)
+@cache
+def tiny(name: str) -> Dataset:
+    return made(name)
 
 
-def digest(batch: Batch) -> str:
-    parts = [batch.inputs, *(batch.targets[key] for key in sorted(batch.targets))]
-    text = b"".join(part.contiguous().numpy().tobytes() for part in parts)
-    return hashlib.sha256(text).hexdigest()
+TASKS = [
+    *((name, task) for name in REGISTERED for task in DATASETS[name].tiny().tasks),
+    *((name, task) for name in _own.MADE for task in _own.TASKS[name]),
+]
 
 
-def missing(target: Tensor) -> Tensor:
-    """The same target with no label in it, as `Batch` defines it."""
-    if not target.is_floating_point():
-        return torch.full_like(target, -1)
-    return torch.zeros_like(target)
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache folder for all, since data sets that are read once are kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUXBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "own-cache"))
+        yield
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_sample_is_in_two_splits(name: str) -> None:
+@cells(REGISTERED, tuple(check for check in DATASET if check is not its_data_can_be_read))
+def test_the_contract(name: str, check: Check) -> None:
+    hold(name, check)
+
+
+@pytest.mark.parametrize("name", list(_own.MADE))
+def test_no_sample_of_own_data_is_in_two_splits(name: str) -> None:
     seen = [
-        {digest(Batch(image[None], {})) for image in everything(name, split).inputs}
+        {digest(Batch(image[None], {})) for image in everything(tiny(name), split).inputs}
         for split in SPLITS
     ]
     assert all(seen)
     assert not seen[0] & seen[1] | seen[0] & seen[2] | seen[1] & seen[2]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_without_the_other_tasks_a_task_is_the_same(name: str) -> None:
-    narrow = DATASETS[name].tiny()
-    narrow.prepare()
+@pytest.mark.parametrize("name", list(_own.MADE))
+def test_without_the_other_tasks_a_task_of_own_data_is_the_same(name: str) -> None:
+    narrow = made(name)
     task = narrow.tasks[narrow.primary]
     narrow.narrow([task])
     few, all_of_it = (
@@ -77,9 +85,24 @@ def test_without_the_other_tasks_a_task_is_the_same(name: str) -> None:
     assert torch.equal(few.targets[task.name], all_of_it.targets[task.name])
 
 
+@pytest.mark.parametrize(
+    ("name", "task"), [(name, task) for name in _own.MADE for task in _own.TASKS[name]]
+)
+def test_a_missing_label_of_own_data_costs_nothing(name: str, task: str) -> None:
+    kind, batch = tiny(name).tasks[task], everything(tiny(name), "train")
+    prediction = guess(kind, batch).requires_grad_()
+    assert kind.losses(prediction, batch.targets[task]).mean() > 0
+    none = without_labels(kind, prediction, batch.targets[task])
+    loss = kind.losses(prediction, none).mean()
+    loss.backward()
+    assert loss == 0
+    assert prediction.grad is not None
+    assert not prediction.grad.any()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_batches_have_images_or_vectors_and_a_target_per_task(name: str) -> None:
-    dataset, batch = tiny(name), everything(name, "train")
+    dataset, batch = tiny(name), everything(tiny(name), "train")
     image, vector = (3, *dataset.size), (dataset.features,)
     assert batch.inputs.shape[1:] == (vector if dataset.features else image)
     assert not (dataset.features and any(dataset.size))
@@ -124,26 +147,8 @@ def test_seeds_differ_and_augmentation_comes_from_the_stream(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "task"), TASKS)
-def test_loss_is_finite_and_zero_where_every_label_is_missing(name: str, task: str) -> None:
-    kind, batch = tiny(name).tasks[task], everything(name, "train")
-    prediction = guess(kind, batch).requires_grad_()
-    loss = kind.losses(prediction, batch.targets[task]).mean()
-    assert loss.isfinite()
-    assert loss > 0
-    target = batch.targets[task]
-    empty = missing(target)
-    if target.is_floating_point() and kind.losses(prediction, empty).counts.sum() > 0:
-        empty = torch.full_like(target, math.nan)
-    none = kind.losses(prediction, empty).mean()
-    assert none == 0
-    none.backward()
-    assert prediction.grad is not None
-    assert not prediction.grad.any()
-
-
-@pytest.mark.parametrize(("name", "task"), TASKS)
 def test_a_perfect_prediction_scores_best(name: str, task: str) -> None:
-    kind, batch = tiny(name).tasks[task], everything(name, "test")
+    kind, batch = tiny(name).tasks[task], everything(tiny(name), "test")
     for make in kind.kind.metrics:
         values = []
         for prediction in (perfect(kind, batch), guess(kind, batch)):
@@ -157,21 +162,7 @@ def test_a_perfect_prediction_scores_best(name: str, task: str) -> None:
         )
 
 
-def guess(task: Task, batch: Batch) -> Tensor:
-    size = batch.inputs.shape[-2:] if task.dense else ()
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(len(batch), task.outputs, *size, generator=generator)
-
-
-def perfect(task: Task, batch: Batch) -> Tensor:
-    target = batch.targets[task.name]
-    if target.is_floating_point():
-        return target.nan_to_num().reshape(guess(task, batch).shape)
-    hot = torch.nn.functional.one_hot(target.clamp(min=0), task.outputs)
-    return 20.0 * hot.movedim(-1, 1).float()
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REGISTERED)
 def test_an_unknown_option_is_refused(name: str) -> None:
     maker = DATASETS[name]
     with pytest.raises(UsageError, match=f"'{name}' has no option 'sidee'"):
@@ -179,7 +170,7 @@ def test_an_unknown_option_is_refused(name: str) -> None:
     assert ("side" in options_of(maker)) == (tiny(name).features == 0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REGISTERED)
 def test_a_card_names_source_and_licence(name: str) -> None:
     about = DATASETS.describe(name)
     assert isinstance(about, Description)

@@ -21,13 +21,13 @@ from auxbench.networks import blocks as cut
 from auxbench.networks import image
 from auxbench.networks import timm_adapter as zoo
 from auxbench.networks.backbone import Backbone, build
-from auxbench.spec.networks import BACKBONES
+from auxbench.spec.networks import TESTED
 
 SIDE = 64
 SLOW = {"resnet34", "vgg16_bn", "vit_small_patch16_224", "swin_tiny_patch4_window7_224"}
 ENTRIES = [
     pytest.param(entry, id=entry.name, marks=[pytest.mark.slow] if entry.name in SLOW else [])
-    for entry in BACKBONES
+    for entry in TESTED
     if entry.family != "MLP"  # not timm's
 ]
 
@@ -409,7 +409,7 @@ def test_packaged_weights_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_the_catalogue_is_read_without_torch() -> None:
     script = "import sys, auxbench.spec.networks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
-    assert len({entry.name for entry in BACKBONES}) == len(BACKBONES)
+    assert len({entry.name for entry in TESTED}) == len(TESTED)
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "vgg11"])

@@ -9,7 +9,9 @@ import json
 import shutil
 import sys
 from os import terminal_size
+from typing import Any
 
+import numpy as np
 import pytest
 
 from auxbench.errors import UsageError
@@ -141,6 +143,24 @@ def test_seconds_of_busy_machines_are_marked() -> None:
 EPYC = {"device": "cpu", "device_name": "EPYC", "processor": "EPYC", "threads": 2}
 XEON = {"device": "cpu", "device_name": "Xeon", "processor": "Xeon", "threads": 2}
 GPU = {"device": "cuda", "device_name": "H100", "processor": "Xeon", "threads": 2}
+
+
+def test_a_rank_that_seems_to_contradict_its_tier_is_explained_below_the_board() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(50, 1, 6)
+    near = {f"m{n}": list(base + n / 4 + rng.normal(0, 0.2, 6)) for n in range(8)}
+    (table,) = boards(study(near))
+    first: dict[int, Any] = {}
+    for row in table.rows:
+        first.setdefault(row["tier"], row)
+    odd = [r["method"] for r in table.rows if r["rank_low"] > first[r["tier"]]["rank_high"]]
+    assert odd
+    note = table.notes[0]
+    assert note.startswith(f"Tier and rank of {', '.join(odd)} seem to disagree: ")
+    assert "all 28 pairs together (Holm)." in note
+    (clear,) = boards(study({"one": list(base), "other": list(base + rng.normal(9, 0.1, 6))}))
+    assert [row["tier"] for row in clear.rows] == [1, 2]
+    assert not any("seem to disagree" in note for note in clear.notes)
 
 
 def test_hardware_classes_never_share_a_column_of_seconds() -> None:

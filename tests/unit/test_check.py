@@ -158,9 +158,7 @@ def test_a_check_that_does_not_end_fails(make: Callable[..., str]) -> None:
 
 
 def forget(name: str) -> None:
-    METHODS._files.pop(name, None)
-    METHODS._parts.pop(name, None)
-    sys.modules.pop(f"auxbench.methods.{name.replace('-', '_')}", None)
+    METHODS.remove(name)
 
 
 def outcome(name: str, check: str) -> Result:
@@ -477,7 +475,7 @@ def test_nothing_else_is_wrong_with_what_is_broken(template: str, make: Callable
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("import torch", "registers no method; decorate its class with register."),
+        ("import torch", "registers no method; decorate its class with @METHODS.register."),
         ("import torch\n\n1 / 0", "does not import (ZeroDivisionError: division by zero, line 3)"),
         ("class (", "does not import (SyntaxError: "),
         ("import no_such_package", "does not import (ModuleNotFoundError: No module named 'no_"),
@@ -520,10 +518,10 @@ def test_what_cannot_be_checked_is_one_line(tmp_path: Path, text: str, says: str
 
 def test_a_files_path_and_its_name_are_one_method(make: Callable[..., str]) -> None:
     name = make(BALANCER)
-    file = METHODS._files[name]
+    file = METHODS.file_of(name)
     subject = Subject.find(f"auxnas:links=stage+{file}+gcs:weighted=yes")
     assert subject.parts == ("auxnas:links=stage", name, "gcs:weighted=yes")
-    assert subject.method == f"auxnas:links=stage+{name}+gcs:weighted=yes"
+    assert subject.whole == f"auxnas:links=stage+{name}+gcs:weighted=yes"
     builtin = Path(sys.modules[METHODS["pcgrad"].__module__].__file__ or "")
     assert Subject.find(str(builtin)).parts == ("pcgrad",)
 
@@ -561,10 +559,11 @@ def test_what_is_not_asked_says_why() -> None:
     assert (result.ok, result.says[:12]) == (None, "it is a cont")
 
 
-@pytest.mark.parametrize("kind", ["balancer", "architecture"])
+@pytest.mark.parametrize("kind", ["method", "architecture"])
 @pytest.mark.parametrize("name", ["my-first-{}", "{}"])
 def test_a_draft_keeps_the_contract(tmp_path: Path, kind: str, name: str) -> None:
-    name = name.format(kind)  # the second one makes a class that is called like its base
+    # the second one makes a class that is called like its base
+    name = name.format({"method": "balancer"}.get(kind, kind))
     source = 'A. Author, B. C. Author, "Title", ICML 2026, https://arxiv.org/abs/2601.00000'
     lines = write(name, kind, tmp_path, source if name == kind else None)
     file = tmp_path / f"{name.replace('-', '_')}.py"
@@ -584,7 +583,7 @@ def test_a_draft_keeps_the_contract(tmp_path: Path, kind: str, name: str) -> Non
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("pcgrad", "name 'pcgrad' is taken by a registered method; choose another."),
+        ("pcgrad", "name 'pcgrad' is taken by another method; choose another."),
         ("My_Method", "name 'My_Method' cannot be a method's; use lower-case letters"),
         ("../there", "cannot be a method's"),
         ("a--b", "cannot be a method's"),
@@ -594,23 +593,23 @@ def test_a_draft_keeps_the_contract(tmp_path: Path, kind: str, name: str) -> Non
 )
 def test_names_that_no_draft_can_have(tmp_path: Path, name: str, says: str) -> None:
     with pytest.raises(UsageError) as caught:
-        write(name, "balancer", tmp_path)
+        write(name, "method", tmp_path)
     assert says in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_authors_of_a_draft_are_those_of_its_source(tmp_path: Path) -> None:
     source = 'J.-H. A. De Palma, B. Li, OpenTeam, "Title", 2026, https://a.b'
-    write("mine", "balancer", tmp_path, source)
+    write("mine", "method", tmp_path, source)
     written = (tmp_path / "mine.py").read_text(encoding="utf-8")
     assert "  author = {De Palma, J.-H. A. and Li, B. and OpenTeam},\n" in written
 
 
 def test_drafts_are_refused_for_sources_and_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="source 'a paper' cannot be read; write it as"):
-        write("mine", "balancer", tmp_path, "a paper")
+        write("mine", "method", tmp_path, "a paper")
     with pytest.raises(UsageError, match="does not exist; make it or name another by --folder"):
-        write("mine", "balancer", tmp_path / "none")
+        write("mine", "method", tmp_path / "none")
 
 
 def call(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -28,3 +28,14 @@ def test_few_methods_have_a_sentence_each() -> None:
     few = {name: SCORES[name] for name in ("single", "good")}
     comparison = compare(study(few), [], control="single")
     assert list(conclusions(comparison.differences)) == comparison.sentences()
+
+
+def test_an_interval_without_0_beside_undecided_is_explained_once() -> None:
+    rising = {f"m{n}": [50.0 + n / 9, 50.6 - n / 9, 50.4, 50.5, 50.9, 50.8] for n in range(9)}
+    comparison = compare(study({**SCORES, **rising}), ["m0"], control="single")
+    (one,) = comparison.differences
+    assert one.verdict == "undecided" and one.excludes_zero
+    (printed,) = conclusions(comparison.differences)
+    notes = " ".join(comparison.table().notes)
+    assert "(Holm)" not in printed and "(Holm)" in notes  # the table stands below it
+    assert "(Holm)" in one.sentence()  # it stands alone

@@ -24,8 +24,16 @@ from auxbench.cost.graph import first_difference, nodes
 from auxbench.cost.inference import inference
 from auxbench.cost.latency import latencies
 from auxbench.cost.training import Meter
+from auxbench.execution import execute as execute_module
+from auxbench.execution.study import Study
 from auxbench.networks.exported import exported
+from auxbench.records.validity import fault
+from auxbench.report.board import boards
+from auxbench.report.run import tables
+from auxbench.report.tables import render
 from auxbench.training import checkpoint as state
+
+TOY = "toy:train=16:validation=8:test=8"
 
 
 @pytest.fixture(autouse=True)
@@ -754,3 +762,87 @@ def test_a_network_that_cannot_be_exported_is_compared_by_its_operators() -> Non
     cost = inference(Fickle(), EXAMPLE, Fickle())
     assert cost["same_as_single"] is True and cost["graph"]["compared"] == "operators"
     assert cost["graph"]["why"].startswith("the network cannot be exported (")
+
+
+class Conditional(nn.Module):
+    """A network whose branch is chosen by `torch.cond`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        found: Tensor = torch.cond(
+            inputs.sum() > 0,
+            lambda x: self.first(x),
+            lambda x: self.second(self.first(x)),
+            (inputs,),
+        )
+        return found
+
+
+@pytest.mark.parametrize(("sign", "layers"), [(1.0, 1), (-1.0, 2)])
+def test_the_branch_that_is_taken_is_counted_and_gradients_stay(sign: float, layers: int) -> None:
+    network, inputs = Conditional(), sign * torch.ones(2, 3)
+    gradients = []
+    for context in (nullcontext(), Flops(), nullcontext()):
+        with context as flops:
+            loss = network(inputs).square().sum()
+            made = flops.total if flops else 0
+            gradients.append(torch.autograd.grad(loss, list(network.parameters())))
+        if flops:
+            assert made == layers * 2 * 2 * 3 * 3
+            assert flops.total > made
+            assert not flops.uncounted
+    assert all(torch.equal(*pair) for pair in zip(*gradients[:2], strict=True))
+    assert all(torch.equal(*pair) for pair in zip(*gradients[::2], strict=True))
+    with torch.no_grad(), Flops() as flops:
+        network(inputs)
+    assert flops.total == layers * 2 * 2 * 3 * 3
+
+
+def test_a_network_with_branches_is_deployed_and_compared() -> None:
+    example = torch.ones(1, 3)
+    cost = inference(Conditional(), example, Conditional())
+    assert cost["macs"] == 9
+    assert cost["same_as_single"] is True
+    assert cost["graph"]["compared"] == "exported graphs"
+    other = Conditional()
+    other.second = nn.Linear(3, 3, bias=False)
+    assert inference(other, example, Conditional())["same_as_single"] is False
+
+
+def test_an_operator_that_cannot_be_counted_is_named() -> None:
+    class Looping(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            from torch._higher_order_ops.while_loop import while_loop
+
+            _, found = while_loop(
+                lambda step, x: step < 3,
+                lambda step, x: (step + 1, x @ torch.eye(3)),
+                (torch.tensor(0), inputs),
+            )
+            return found
+
+    network = nn.Sequential(nn.Linear(3, 3), Looping())
+    cost = inference(network, torch.ones(1, 3))
+    assert (cost["uncounted"], cost["macs"]) == (["while_loop"], 9)
+    assert "uncounted" not in inference(network[0], torch.ones(1, 3))
+
+
+def test_a_network_that_cannot_be_measured_costs_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*words: object) -> None:
+        raise ValueError("no modes, please")
+
+    monkeypatch.setattr(execute_module, "inference", refuse)
+    (run,) = Study.of("single", TOY, seeds=1, budget="demo", steps=3).runs
+    record = execute_module.execute(run, tmp_path)
+    assert record["status"] == "done" and record["primary"]["value"] > 0
+    why = "it could not be measured (ValueError: no modes, please)"
+    assert record["inference"] == {"why": why}
+    assert not fault(json.loads(json.dumps(record)))
+    assert why in render(tables(record), "text")
+    (board,) = boards([record])
+    assert board.rows[0]["macs"] is None

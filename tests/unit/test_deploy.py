@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from auxbench.cli.main import auxbench
@@ -67,6 +69,24 @@ def trained(store: Store, run: Run, keep: bool = True) -> dict[str, Any]:
     return store.record(run.id)
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Deployed]:
+    """A folder with the recorded run `run_of()` in results, and out, in which it is deployed."""
+    folder = tmp_path_factory.mktemp("deploy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUXBENCH_CACHE", str(folder / "cache"))
+        patch.setattr(formats, "onnx_missing", lambda: "onnxscript")
+        return folder, deployed(folder, run_of())
+
+
+@pytest.fixture
+def kept(plain: tuple[Path, Deployed], tmp_path: Path) -> tuple[Store, dict[str, Any]]:
+    """The store in tmp_path/results with the run `run_of()` and its weights, and its record."""
+    shutil.copytree(plain[0] / "results", tmp_path / "results")
+    store = Store(tmp_path / "results")
+    return store, store.record(run_of().id)
+
+
 def deployed(folder: Path, run: Run) -> Deployed:
     store = Store(folder / "results")
     return deploy(trained(store, run), store, folder / "out")
@@ -80,10 +100,10 @@ def digest(file: Path) -> str:
 
 
 def test_the_programme_reaches_the_recorded_score_without_auxbench(
-    tmp_path: Path, without_onnx: None
+    plain: tuple[Path, Deployed],
 ) -> None:
-    made = deployed(tmp_path, run_of())
-    network = torch.export.load(tmp_path / "out" / "network.pt2").module()
+    folder, made = plain
+    network = torch.export.load(folder / "out" / "network.pt2").module()
     samples = make_dataset(TOY, 64, 0).samples("test")
     batch = samples.batch(np.arange(40), None)
     metric = RMSE()
@@ -116,10 +136,10 @@ def test_the_manifest_says_what_the_network_is(tmp_path: Path, without_onnx: Non
     assert {file.name for file in (tmp_path / "out").iterdir()} == files | {"manifest.json"}
 
 
-def test_the_weights_are_those_of_the_programme(tmp_path: Path, without_onnx: None) -> None:
-    deployed(tmp_path, run_of())
-    network = torch.export.load(tmp_path / "out" / "network.pt2").module()
-    tensors, own = load_file(tmp_path / "out" / "weights.safetensors"), network.state_dict()
+def test_the_weights_are_those_of_the_programme(plain: tuple[Path, Deployed]) -> None:
+    out = plain[0] / "out"
+    network = torch.export.load(out / "network.pt2").module()
+    tensors, own = load_file(out / "weights.safetensors"), network.state_dict()
     assert tensors.keys() == own.keys()
     assert all(torch.equal(tensors[name], own[name]) for name in own)
 
@@ -127,15 +147,15 @@ def test_the_weights_are_those_of_the_programme(tmp_path: Path, without_onnx: No
 @pytest.mark.skipif(
     tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9), reason="an older archive"
 )
-def test_no_part_of_the_programme_is_pickled(tmp_path: Path, without_onnx: None) -> None:
-    deployed(tmp_path, run_of())
-    with zipfile.ZipFile(tmp_path / "out" / "network.pt2") as archive:
+def test_no_part_of_the_programme_is_pickled(plain: tuple[Path, Deployed]) -> None:
+    with zipfile.ZipFile(plain[0] / "out" / "network.pt2") as archive:
         for name in archive.namelist():
             content = archive.read(name)
             assert not zipfile.is_zipfile(io.BytesIO(content)), name  # as torch.save writes
             assert not (content[:1] == b"\x80" and content[-1:] == b"."), name
 
 
+@pytest.mark.slow
 def test_the_lines_of_its_readme_run(tmp_path: Path) -> None:
     deployed(tmp_path, run_of())
     text = (tmp_path / "out" / "README.md").read_text()
@@ -149,6 +169,7 @@ def test_the_lines_of_its_readme_run(tmp_path: Path) -> None:
         assert done.stdout == "(1, 1)\n", done.stderr
 
 
+@pytest.mark.slow
 def test_the_programme_takes_other_batches_than_the_one_it_was_made_with(
     tmp_path: Path, without_onnx: None
 ) -> None:
@@ -161,6 +182,7 @@ def test_the_programme_takes_other_batches_than_the_one_it_was_made_with(
 
 
 @ONNX
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ARCHITECTURES)
 def test_every_architecture_can_be_deployed(method: str, tmp_path: Path) -> None:
     run = run_of(method, ROOMS, side=32, backbone="test_resnet", auxiliary=["depth"], steps=2)
@@ -179,7 +201,10 @@ def test_every_architecture_can_be_deployed(method: str, tmp_path: Path) -> None
 def test_onnxruntime_predicts_batches_of_any_size(tmp_path: Path) -> None:
     import onnxruntime
 
-    deployed(tmp_path, run_of())
+    made = deployed(tmp_path, run_of())
+    assert set(made.manifest["test"]["scored"]) == {
+        *("weights.safetensors", "network.pt2", "network.onnx")
+    }
     file = str(tmp_path / "out" / "network.onnx")
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     network = torch.export.load(tmp_path / "out" / "network.pt2").module()
@@ -188,14 +213,14 @@ def test_onnxruntime_predicts_batches_of_any_size(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.from_numpy(prediction), network(inputs).detach())
 
 
-def test_without_the_extra_it_says_what_to_install(tmp_path: Path, without_onnx: None) -> None:
-    made = deployed(tmp_path, run_of())
-    assert not (tmp_path / "out" / "network.onnx").exists()
+def test_without_the_extra_it_says_what_to_install(plain: tuple[Path, Deployed]) -> None:
+    folder, made = plain
+    assert not (folder / "out" / "network.onnx").exists()
     assert made.notes == (
         "network.onnx was not written, since onnxscript is not installed; "
         "pip install 'auxbench[onnx]'.",
     )
-    assert "onnx" not in (tmp_path / "out" / "README.md").read_text()
+    assert "onnx" not in (folder / "out" / "README.md").read_text()
 
 
 # What is refused
@@ -215,9 +240,10 @@ def test_a_run_without_weights_names_the_command_that_keeps_them(tmp_path: Path)
     assert [one.id for one in Study.of(**study_words(context.params)).runs] == [run.id]
 
 
-def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path / "results")
-    record = trained(store, run_of())
+def test_a_folder_that_is_not_empty_is_refused(
+    kept: tuple[Store, dict[str, Any]], tmp_path: Path
+) -> None:
+    store, record = kept
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("mine")
     with pytest.raises(UsageError, match="is not empty; name a new folder"):
@@ -228,12 +254,14 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_filled(
-    tmp_path: Path, without_onnx: None, monkeypatch: pytest.MonkeyPatch
+    kept: tuple[Store, dict[str, Any]],
+    tmp_path: Path,
+    without_onnx: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store, out = Store(tmp_path / "results"), tmp_path / "deep" / "out"
+    (store, record), out = kept, tmp_path / "deep" / "out"
     out.mkdir(parents=True)
     monkeypatch.chdir(out)
-    record = trained(store, run_of())
     deploy(record, store, Path("."))
     deploy(record, store, tmp_path / "absent" / ".." / "other")
     assert (tmp_path / "other" / "manifest.json").is_file()
@@ -258,9 +286,10 @@ def changed(change: Callable[[dict[str, torch.Tensor]], None], folder: Path) -> 
     return file
 
 
-def test_other_weights_than_those_of_the_record_are_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path / "results")
-    record = trained(store, run_of())
+def test_other_weights_than_those_of_the_record_are_refused(
+    kept: tuple[Store, dict[str, Any]], tmp_path: Path
+) -> None:
+    store, record = kept
 
     def doubled(tensors: dict[str, torch.Tensor]) -> None:
         for tensor in tensors.values():
@@ -272,9 +301,10 @@ def test_other_weights_than_those_of_the_record_are_refused(tmp_path: Path) -> N
     assert list(tmp_path.glob("*out*")) == []
 
 
-def test_weights_that_do_not_fit_or_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path / "results")
-    record = trained(store, run_of())
+def test_weights_that_do_not_fit_or_cannot_be_read_are_refused(
+    kept: tuple[Store, dict[str, Any]], tmp_path: Path
+) -> None:
+    store, record = kept
     file = changed(lambda tensors: tensors.update(more=torch.zeros(1)), tmp_path)
     with pytest.raises(UsageError, match=r"do not fit the network of run .*, as in 'more'"):
         deploy(record, store, tmp_path / "out")
@@ -284,8 +314,12 @@ def test_weights_that_do_not_fit_or_cannot_be_read_are_refused(tmp_path: Path) -
 
 
 def test_a_file_that_predicts_something_else_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_onnx: None
+    kept: tuple[Store, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without_onnx: None,
 ) -> None:
+    store, record = kept
     real = formats.program
 
     def wrong(*words: Any) -> formats.Predict:
@@ -294,13 +328,14 @@ def test_a_file_that_predicts_something_else_is_not_written(
 
     monkeypatch.setattr(formats, "program", wrong)
     with pytest.raises(AuxbenchError, match=r"network\.pt2 of run .* predicts something else"):
-        deployed(tmp_path, run_of())
+        deploy(record, store, tmp_path / "out")
     assert list(tmp_path.glob("*out*")) == []
 
 
-def test_another_data_set_than_the_runs_is_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path / "results")
-    record = trained(store, run_of())
+def test_another_data_set_than_the_runs_is_refused(
+    kept: tuple[Store, dict[str, Any]], tmp_path: Path
+) -> None:
+    store, record = kept
     with pytest.raises(UsageError, match="is not that of the run, 'toy:test=40"):
         deploy(record, store, tmp_path / "out", dataset="toy")
 
@@ -335,6 +370,20 @@ def test_a_run_that_is_repeated_without_keeping_drops_the_weights_of_its_earlier
     assert not weights.are_kept(store.run_folder(run.id))
 
 
+def test_the_command_says_what_it_wrote(
+    kept: tuple[Store, dict[str, Any]], tmp_path: Path, without_onnx: None
+) -> None:
+    store, record = kept
+    words = ["deploy", record["id"][:8], "--out", str(tmp_path / "out"), "--format", "json"]
+    done = CliRunner().invoke(
+        auxbench, [*words, "--results", str(store.folder)], catch_exceptions=False
+    )
+    rows = {row["file"]: row for row in json.loads(done.stdout)}
+    assert {"network.pt2", "weights.safetensors"} <= rows.keys()
+    assert all(row["sha256"] == digest(tmp_path / "out" / name) for name, row in rows.items())
+
+
+@pytest.mark.slow
 def test_the_command_deploys_what_it_trained(tmp_path: Path) -> None:
     def call(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "auxbench", *words, "--results", "results"]
@@ -360,4 +409,3 @@ def test_the_command_deploys_what_it_trained(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert {"network.pt2", "weights.safetensors"} <= {row["file"] for row in rows}
-    assert all(len(row["sha256"]) == 64 for row in rows)

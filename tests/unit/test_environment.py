@@ -17,6 +17,7 @@ import torch
 import auxbench
 from auxbench.execution import environment as environment_module
 from auxbench.execution.environment import environment
+from auxbench.records.commit import commit_of
 
 
 def test_the_report_says_what_is_installed_and_running() -> None:
@@ -87,17 +88,17 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_commit_is_recorded_and_changed_code_is_noticed(checkout: Path) -> None:
-    commit, dirty = environment_module._commit(checkout)
+    commit, dirty = commit_of(checkout)
     assert commit is not None and len(commit) == 40
     assert dirty is False
     (checkout / "results").mkdir()
     (checkout / "results" / "records.jsonl").touch()
-    assert environment_module._commit(checkout) == (commit, False)  # results are no code
+    assert commit_of(checkout) == (commit, False)  # results are no code
     (checkout / "methods" / "new.py").touch()
-    assert environment_module._commit(checkout) == (commit, True)
+    assert commit_of(checkout) == (commit, True)
     (checkout / "methods" / "new.py").unlink()
     (checkout / "methods" / "sum.py").write_text("weights = 2\n")
-    assert environment_module._commit(checkout) == (commit, True)
+    assert commit_of(checkout) == (commit, True)
 
 
 def test_a_package_outside_a_checkout_has_no_commit(
@@ -105,6 +106,15 @@ def test_a_package_outside_a_checkout_has_no_commit(
 ) -> None:
     inside = checkout / "builder-packages"  # a virtual environment inside somebody's checkout
     inside.mkdir()
-    assert environment_module._commit(inside) == (None, None)
+    assert commit_of(inside) == (None, None)
     monkeypatch.setenv("PATH", "")
-    assert environment_module._commit(checkout) == (None, None)
+    assert commit_of(checkout) == (None, None)
+
+
+def test_a_package_made_of_a_checkout_knows_its_commit(tmp_path: Path) -> None:
+    (tmp_path / "auxbench").mkdir()
+    noted = tmp_path / "auxbench" / "COMMIT"
+    noted.write_text("a" * 40 + "\n")
+    assert commit_of(tmp_path) == ("a" * 40, False)
+    noted.write_text("a" * 40 + "+\n")
+    assert commit_of(tmp_path) == ("a" * 40, True)

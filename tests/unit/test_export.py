@@ -6,6 +6,7 @@ import importlib.util
 import json
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,11 @@ def test_a_run_in_the_words_of_trackers(results: Path) -> None:
     assert failed.tags["status"] == "killed"
     assert not failed.steps
     assert all(".." not in one.path and one.path.count("/") == 1 for one in (run, failed))
+    long = replace(run, name="auxnas" + ":option=1" * 40)
+    assert long.path.endswith(f"-{run.id}") and len(long.path) < 250  # the id is never cut off
+    later = {**records[0], "inference": {"latency": [{"batch": 8, "p50_ms": 2.5}]}}
+    (one,) = exported([later], frame([later]))
+    assert one.results["inference/latency/8/p50_ms"] == 2.5
 
 
 def test_tensorboard_reads_scalars_and_hyperparameters(results: Path) -> None:

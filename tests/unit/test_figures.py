@@ -44,6 +44,7 @@ RULES += " graddrop cagrad imtlg fairgrad alignedmtl upgrad config dbmtl gcs ola
 RULES += " auxnas mtan nddr maxl auxg crossstitch autolambda auxilearn"
 BY_PROBLEM = ["forest", "cost", "curves", "links", "weights"]
 NAMES = [*CHAINS, *RULES.split()]
+SLOW = pytest.mark.slow
 TOUCH = 0.5  # pixels at 300 dpi that boxes may share
 
 
@@ -90,10 +91,11 @@ def dozen() -> list[dict[str, Any]]:
     return list(recorded(12, 2))
 
 
-@pytest.fixture
-def folder(tmp_path: Path, dozen: list[dict[str, Any]]) -> Path:
-    Store(tmp_path / "results").extend(dozen)
-    return tmp_path / "results"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, dozen: list[dict[str, Any]]) -> Path:
+    results = tmp_path_factory.mktemp("figures") / "results"
+    Store(results).extend(dozen)
+    return results
 
 
 def run(folder: Path, *words: str) -> Result:
@@ -130,7 +132,7 @@ def touching(figure: Figure) -> list[str]:
 
 
 @pytest.mark.parametrize("width", ["column", "page"])
-@pytest.mark.parametrize(("count", "problems"), [(3, 1), (12, 2), (40, 5)])
+@pytest.mark.parametrize(("count", "problems"), [(3, 1), (12, 2), pytest.param(40, 5, marks=SLOW)])
 def test_no_text_touches_another(count: int, problems: int, width: str) -> None:
     shown = content_of(list(recorded(count, problems)))
     assert len(shown.marks) == count
@@ -144,7 +146,9 @@ def test_no_text_touches_another(count: int, problems: int, width: str) -> None:
     assert len(drawn) == 5 + len(across) + (count == 40)
 
 
-@pytest.mark.parametrize("times", [2, 10, 60, 900, 100_000])
+@pytest.mark.parametrize(
+    "times", [10, 100_000, *(pytest.param(t, marks=SLOW) for t in (2, 60, 900))]
+)
 def test_the_last_label_of_an_axis_has_room(times: int) -> None:
     records = list(recorded(3, 1))
     for one in records:
@@ -251,6 +255,33 @@ def test_a_point_is_dominated_only_if_the_decision_says_so(dozen: list[dict[str,
     assert seen == {True, False}
 
 
+def test_costs_that_were_not_counted_and_seconds_of_busy_machines_are_told() -> None:
+    records = list(recorded(4, 1))
+    for one in records:
+        one["environment"] = {"device_name": "A", "threads": 2}
+        if one["run"]["method"] == "hps":
+            one["training"] |= {"flops": 0, "waiting_seconds": 9.0}
+    shown = content_of(records)
+    with drawing():
+        ((_, flops),) = sheets(shown, ["cost"], points_of("column"))
+        ((_, seconds),) = sheets(shown, ["cost"], points_of("column"), "train_seconds")
+    labels = [[str(line.get_label()) for line in s.figure.axes[0].lines] for s in (flops, seconds)]
+    assert "hps" not in labels[0] and LONG in labels[0] and "hps" in labels[1]
+    told = [" ".join(t.get_text() for t in s.figure.findobj(Text)) for s in (flops, seconds)]  # type: ignore[attr-defined]
+    assert "was busy" not in told[0]
+    assert "in runs of 1 of 4 methods" in told[1]
+
+
+def test_declared_comparisons_are_a_family_of_their_own_below_a_figure(
+    dozen: list[dict[str, Any]],
+) -> None:
+    shown = content_of(dozen, declared={("hps", "single"): 0})
+    with drawing():
+        (_, sheet), *_ = sheets(shown, ["forest"], points_of("page"))
+    text = " ".join(t.get_text() for t in sheet.figure.findobj(Text))  # type: ignore[attr-defined]
+    assert "the 2 declared comparisons together, and for the 20 others together (Holm)" in text
+
+
 def test_curves_links_and_weights_are_those_of_the_page(dozen: list[dict[str, Any]]) -> None:
     details = {one["id"]: Detail.of(one) for one in dozen}
     page = document(frame(dozen), details)
@@ -313,9 +344,23 @@ def test_a_selection_shows_less_and_decides_the_same(folder: Path, tmp_path: Pat
     assert set(chosen.places[0].compared) == {"hps", LONG}
     for name, row in chosen.places[0].compared.items():
         assert {**row, "place": ""} == {**every.places[0].compared[name], "place": ""}
-    assert chosen.family == every.family == 22
+    assert chosen.comparison and every.comparison
+    assert chosen.comparison.sizes == every.comparison.sizes
+    assert sum(every.comparison.sizes.values()) == 22
 
 
+@pytest.mark.parametrize("style", ["png", "pdf", "svg"])
+def test_files_are_the_same_in_one_process(folder: Path, tmp_path: Path, style: str) -> None:
+    texts = []
+    for name in ("one", "other"):
+        out = tmp_path / f"{name}.{style}"
+        run(folder, "forest", "--dataset", "rooms:train=200", "--methods", "hps", "--out", str(out))
+        texts.append(out.read_bytes())
+    assert texts[0] == texts[1]
+    assert not re.search(rb"CreationDate|ModDate|<dc:date>|tEXt", texts[0])
+
+
+@SLOW
 @pytest.mark.parametrize("style", ["png", "pdf", "svg"])
 def test_files_are_the_same_each_time(folder: Path, tmp_path: Path, style: str) -> None:
     texts = []
@@ -330,7 +375,6 @@ def test_files_are_the_same_each_time(folder: Path, tmp_path: Path, style: str) 
         )
         texts.append(out.read_bytes())
     assert texts[0] == texts[1]
-    assert not re.search(rb"CreationDate|ModDate|<dc:date>|tEXt", texts[0])
 
 
 def test_fonts_are_in_the_file(folder: Path, tmp_path: Path) -> None:
@@ -350,14 +394,16 @@ def test_fonts_are_in_the_file(folder: Path, tmp_path: Path) -> None:
 def test_sizes_are_those_that_were_asked_for(folder: Path, tmp_path: Path) -> None:
     for words, wide in (((), 84), (("--width", "page"), 174), (("--width", "120"), 120)):
         out = tmp_path / "a.svg"
-        run(folder, "forest", "--dataset", "rooms:train=200", "--out", str(out), *words)
+        few = ("--methods", "hps", "--dataset", "rooms:train=200")
+        run(folder, "forest", *few, "--out", str(out), *words)
         found = re.search(r'<svg [^>]*width="([\d.]+)pt"', out.read_text("utf-8"))
         assert found
         assert float(found[1]) / 72 * 25.4 == pytest.approx(wide, abs=0.01)
 
 
 def test_all_figures_go_into_a_folder(folder: Path, tmp_path: Path) -> None:
-    result = run(folder, "--out", str(tmp_path / "figures"), "--format", "png", "--bare")
+    words = ("--methods", f"single,hps,{LONG}", "--format", "png", "--bare")
+    result = run(folder, "--out", str(tmp_path / "figures"), *words)
     assert result.exit_code == 0, result.output
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert "heat.png" in names
@@ -422,21 +468,19 @@ def test_without_matplotlib_one_line_says_what_to_install(folder: Path) -> None:
 def test_other_commands_do_without_matplotlib_and_plot_without_torch(
     folder: Path, tmp_path: Path
 ) -> None:
-    def loaded(*words: str) -> set[str]:
-        code = (
-            "import sys; from click.testing import CliRunner; from auxbench.cli.main import "
-            f"auxbench; CliRunner().invoke(auxbench, {list(words)!r}, catch_exceptions=False); "
-            "print({'torch', 'matplotlib'} & sys.modules.keys())"
-        )
-        run = [sys.executable, "-c", code]
-        text = subprocess.run(run, capture_output=True, text=True, check=True).stdout
-        return {name for name in ("torch", "matplotlib") if name in text}
-
-    assert loaded("report", "--results", str(folder), "--out", str(tmp_path / "a.html")) == set()
-    assert loaded("plot", "--help") == set()
-    out = str(tmp_path / "a.svg")
-    words = ("plot", "heat", "--results", str(folder), "--out", out)
-    assert loaded(*words) == {"matplotlib"}
+    commands = [
+        ["plot", "--help"],
+        ["report", "--results", str(folder), "--out", str(tmp_path / "a.html")],
+        ["plot", "heat", "--results", str(folder), "--out", str(tmp_path / "a.svg")],
+    ]
+    code = (
+        "import sys; from click.testing import CliRunner; from auxbench.cli.main import auxbench\n"
+        f"for words in {commands!r}:\n"
+        "    CliRunner().invoke(auxbench, words, catch_exceptions=False)\n"
+        "    print(sorted({'torch', 'matplotlib'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "[]", "['matplotlib']"]
 
 
 def test_labels_keep_clear_of_each_other_or_have_no_place() -> None:

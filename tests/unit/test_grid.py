@@ -28,7 +28,8 @@ def test_texts_are_folded_but_numbers_and_names_are_not() -> None:
     rows = [[name, "123456", "a text that is rather long"], ["hps", "1", "short"]]
     lines = grid(["name", "n", "what it is"], rows, [False, True, False], 10)
     assert lines[2:] == [
-        " auxnas:warmup=3:links=block  123456  a text that is rather",
+        " auxnas:warmup=3:links=block  123456  a text that",
+        "                                      is rather",
         "                                      long",
         " hps                               1  short",
     ]

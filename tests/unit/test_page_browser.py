@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from auxbench.records.store import Store
+from auxbench.report.board import boards
 from auxbench.report.page.detail import Detail
 from auxbench.report.page.document import document
 from auxbench.report.page.html import page as html
@@ -223,3 +225,25 @@ def test_a_large_study_is_drawn_in_a_second(page: Any, tmp_path: Path) -> None:
     spent = page.evaluate("performance.measure('drawn', 'begin', 'end').duration")
     assert page.locator("#heat tbody tr").count() > 40
     assert spent < 3000  # a second on an idle machine; tests share theirs
+
+
+def test_a_rank_that_seems_to_contradict_its_tier_is_explained_below_the_board(
+    browser: Any, file: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(50, 1, 6)
+    near = {f"m{n}": list(base + n / 4 + rng.normal(0, 0.2, 6)) for n in range(8)}
+    records = study({"single": list(base), **near})
+    (table,) = boards(records)
+    first = {row["tier"]: row["rank_high"] for row in reversed(table.rows)}
+    odd = sum(row["rank_low"] > first[row["tier"]] for row in table.rows)
+    assert odd > 1
+    made = document(frame(records), {one["id"]: Detail.of(one) for one in records})
+    (tmp_path / "odd.html").write_text(html(made), encoding="utf-8")
+    opened = browser.new_page()
+    told = "Tier and rank seem to disagree for"
+    visit(opened, tmp_path / "odd.html")
+    assert f"{told} {odd} methods" in opened.locator("#board").inner_text()
+    visit(opened, file)
+    assert told not in opened.locator("#board").inner_text()
+    opened.close()

@@ -48,7 +48,7 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("builder")
     package = folder / "shiny"
     package.mkdir()
-    write("rules", "balancer", package)
+    write("rules", "method", package)
     text = (package / "rules.py").read_text(encoding="utf-8").replace("Rules", "Shiny")
     (package / "rules.py").write_text(f"{text}\n\nNUMBER = 3\n", encoding="utf-8")
     write("trunks", "architecture", package)

@@ -118,20 +118,27 @@ def test_a_process_that_is_killed_is_tried_again_twice(
     assert frame["reason"].tolist() == ["the process was ended by signal 9"]
 
 
-def test_status_follows_runs_until_none_is_under_way(
+def test_status_follows_runs_until_none_has_been_under_way_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = iter([1, 1, 0, 0])
-    waited: list[float] = []
+    now, looks = [0.0], iter([0, 1, 0, 1])
 
     def under_way(folder: Path) -> Table:
-        rows = [{"method": "auxnas"}] * next(looks)
+        rows: list[dict[str, object]] = [{"method": "left", "dead": True}]  # of a dead process
+        rows += [{"method": "auxnas", "dead": False}] * next(looks, 0)
+        if now[0] == 6:
+            Store(tmp_path).append(record("hps", 0, 50.0))
         return Table("Under way", (Column("method", "method"),), rows)
 
-    monkeypatch.setattr(time, "sleep", waited.append)
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(time, "sleep", wait)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(status_report, "running", under_way)
     shown = CliRunner().invoke(status, ["--follow", "--results", str(tmp_path)])
     assert shown.exit_code == 0, shown.output
     assert shown.output.count("auxnas") == 2
-    assert "Nothing is recorded." in shown.output
-    assert waited == [2.0, 2.0]
+    assert shown.output.count("Nothing is recorded.") == 3  # the record came before the fourth look
+    assert shown.output.endswith("Recorded: 1 done.\n")
+    assert now == [6 + 30 + 2]

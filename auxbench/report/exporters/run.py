@@ -13,7 +13,7 @@ from auxbench.stats.loaded import recorded
 if TYPE_CHECKING:
     import pandas
 
-MORE = ("operators", "difference", "phases")  # of costs, which are no numbers
+MORE = ("operators", "difference", "phases", "latency")  # of costs, which are no numbers
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,10 @@ class ExportedRun:
 
         No text of a record can lead out of a folder.
         """
-        parts = (self.problem, f"{self.name} {self.id}")
-        return "/".join(re.sub(r"[^\w+=-]+", "-", part).strip("-")[:120] for part in parts)
+        problem, name = (
+            re.sub(r"[^\w+=-]+", "-", part)[:100].strip("-") for part in (self.problem, self.name)
+        )
+        return f"{problem}/{name}-{self.id}"
 
 
 def exported(records: Iterable[Mapping[str, Any]], rows: pandas.DataFrame) -> Iterator[ExportedRun]:
@@ -101,6 +103,9 @@ def _results(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     costs |= {f"phases/{name}": phase for name, phase in training.get("phases", {}).items()}
     for kind, cost in costs.items():
         yield from ((f"{kind}/{key}", value) for key, value in cost.items() if key not in MORE)
+    for part in costs["inference"].get("latency", ()):
+        for key in ("p50_ms", "p95_ms"):
+            yield f"inference/latency/{part['batch']}/{key}", part.get(key)
 
 
 def _is_number(value: Any) -> bool:

@@ -91,11 +91,6 @@ class Content:
         """The notes below a figure; none if figures are bare."""
         return [] if self.bare else list(notes)
 
-    @property
-    def family(self) -> int:
-        """The number of comparisons that are judged together."""
-        return sum(self.comparison.sizes.values()) if self.comparison else 0
-
 
 def content(
     rows: pandas.DataFrame,

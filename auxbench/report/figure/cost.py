@@ -58,7 +58,8 @@ def points(content: Content, place: Place, cost: str) -> list[Point]:
         row = place.compared.get(name)
         if name == content.control or (row and finite(row["difference"])):
             price = place.board[name][cost] / base
-            found.append(Point(name, price, row, front[name] is not None))
+            if price > 0:  # a logarithmic axis has no place for what was not counted
+                found.append(Point(name, price, row, front[name] is not None))
     return found
 
 
@@ -67,6 +68,12 @@ def cost(content: Content, place: Place, wide: float, of: str = "train_flops") -
     kinds = ((of, COSTS[of]), ("macs", MACS))
     panels = [(title, points(content, place, key)) for key, title in kinds]
     notes = [_note(content, place)]
+    busy = [name for name, row in place.board.items() if row["contended"]]
+    if busy and of == "train_seconds":
+        notes.append(
+            f"The machine was busy with other work in runs of {len(busy)} of {len(place.board)} "
+            "methods: their seconds do not compare."
+        )
     if _alike(panels[1][1]):
         notes.append(_same(place, panels[1][1]))
         panels = panels[:1]
@@ -91,7 +98,7 @@ def cost(content: Content, place: Place, wide: float, of: str = "train_flops") -
         order = [name for name in place.board if name in lost or name in numbered]
         numbered = {name: at + 1 for at, name in enumerate(order)}
     if lost:
-        notes.append(f"No room for the labels of {', '.join(sorted(lost))}.")
+        notes.append(f"Without a label where there is no room: {', '.join(sorted(lost))}.")
     key = Key.of([*numbered], wide) if numbered else None
     high = (tall + BELOW) * (1 if beside else len(panels))
     sheet = Sheet(wide, high + (key.height + 4 if key else 0), content.noted(*notes))

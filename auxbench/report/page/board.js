@@ -136,14 +136,21 @@ function drawBoard(problem) {
       el("table", null, el("caption", { class: "unseen" }, `Methods on ${problem.name}`), el("thead", null, head), el("tbody", null, body))),
     el("p", { class: "note" }, isFiltered()
       ? `${c.rows.length} of ${n} methods are shown (the control always is). Their tiers, and the fronts below, are formed again among them, from verdicts on pairs that were decided once, with all pairs of the ${n} recorded methods as one family. Scores, ranks, gains and verdicts do not change with a filter.`
-      : `${sameTuning(problem)}A tier has its best method and all that the decision rules do not tell apart from it. ${c.margin ? "The shaded band is the margin within which methods are equivalent. " : ""}Times are those of ${problem.rows[0].hardware ?? "unknown hardware"}; × is relative to ${state.control || "nothing"}.`),
-    alone(c) > 0 && el("p", { class: "note" }, `${alone(c)} undecided with an interval of the gain without 0: the interval is that of one comparison by itself, the verdict holds for all comparisons with ${state.control} together (Holm).`));
+      : `${sameTuning(problem)}A tier has its best method and all that the decision rules do not tell apart from it. ${c.margin ? "The shaded band is the margin within which methods are equivalent; tiers tell smaller differences apart, too. " : ""}Times are those of ${problem.rows[0].hardware ?? "unknown hardware"}; × is relative to ${state.control || "nothing"}.`),
+    alone(c) > 0 && el("p", { class: "note" }, `${alone(c)} undecided with an interval of the gain without 0: the interval is that of one comparison by itself, the verdict holds for all comparisons with ${state.control} together (Holm).`),
+    odd(c) > 0 && el("p", { class: "note" }, `Tier and rank seem to disagree for ${plural(odd(c), "method")}: a rank is that of one method by itself, a tier has to hold for all pairs together (Holm) and, where runs collapse, survive one more.`));
   announce(`${plural(c.rows.length, "method")} in ${plural(new Set(c.tiers.values()).size, "tier")}`);
   return c;
 }
 // How many are undecided although their own interval excludes 0.
 function alone(c) {
   return c.rows.map((row) => c.compared(row)).filter((one) => one?.verdict === "undecided" && (one.low > 0 || one.high < 0)).length;
+}
+// How many have ranks apart from those of the first of their tier.
+function odd(c) {
+  const first = new Map();
+  for (const row of c.rows) if (!first.has(c.tiers.get(row))) first.set(c.tiers.get(row), row);
+  return c.rows.filter((row) => row.rank_low > first.get(c.tiers.get(row)).rank_high).length;
 }
 // What goes without a column: a tuning that all entries share, and failures if there are none.
 function sameTuning(problem) {

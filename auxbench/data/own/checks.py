@@ -1,0 +1,60 @@
+"""Checks of tasks: names, roles and kinds, and classes that no training sample has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from auxbench.data.arrays import INPUTS
+from auxbench.data.dataset import Indices, Task
+from auxbench.data.kinds import Kind
+from auxbench.data.own.dealing import SPLITS
+from auxbench.data.own.labels import of_classes
+from auxbench.data.own.pictures import Array
+from auxbench.data.own.words import NAME
+from auxbench.errors import UsageError, suggestion
+
+
+def roles(
+    tasks: Mapping[str, Task], primary: str | None, auxiliaries: Sequence[str] | None
+) -> tuple[str, tuple[str, ...]]:
+    """The primary task and the auxiliaries; errors: `UsageError` for unknown names."""
+    first = next(iter(tasks)) if primary is None else primary
+    others = [name for name in tasks if name != first] if auxiliaries is None else auxiliaries
+    for name in (first, *others):
+        if name not in tasks:
+            raise UsageError(f"no task is called '{name}'; {suggestion(name, tasks)}")
+    return first, tuple(others)
+
+
+def check_kind(name: str, kind: Kind, pictures: bool) -> None:
+    """Refuse names that a network cannot use, and maps without pictures."""
+    if not isinstance(kind, Kind):
+        raise UsageError(
+            f"the kind of task '{name}' is {kind!r}; give one such as auxbench.Label(5)."
+        )
+    if not NAME.fullmatch(name) or name == INPUTS or hasattr(nn.ModuleDict, name):
+        raise UsageError(f"a task cannot be called '{name}', which networks use; rename it.")
+    if kind.dense and not pictures:
+        raise UsageError(f"task '{name}' has maps, which need pictures as inputs, not vectors.")
+
+
+def refuse_unseen(
+    arrays: Mapping[str, Array], tasks: Mapping[str, Task], split: Indices | Array, place: Any
+) -> None:
+    """Refuse classes of whole samples that are tested but never trained."""
+    for name, task in tasks.items():
+        if not of_classes(task.kind) or task.dense:
+            continue
+        values = np.asarray(arrays[name])
+        trained = set(np.unique(values[split == 0]).tolist()) | {-1}
+        for row in np.flatnonzero(split > 0).tolist():
+            if int(values[row]) not in trained:
+                called = task.kind.called(int(values[row]))
+                raise UsageError(
+                    f"{place(row)}: class '{called}' of '{name}' is in {SPLITS[split[row]]} but "
+                    "not in train; move some of its samples there, or leave the label out."
+                )

@@ -1,0 +1,121 @@
+"""Words for columns: what a column of a user's own data holds, with options.
+
+A word is written `depth:far=10` in the header of a table and in dataset.toml, or there as a table,
+`{kind = "class", names = ["unripe", "ripe"]}`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from auxbench.errors import UsageError, suggestion
+from auxbench.spec.grammar import Choice
+
+STRUCTURE = ("picture", "input", "split", "group", "skip")
+TASKS: Mapping[str, tuple[str, ...]] = {
+    "class": ("names", "top"),
+    "number": ("outputs",),
+    "classes": ("names", "count"),
+    "depth": ("far", "unit"),
+    "normals": ("raw",),
+    "map": ("channels",),
+}
+MAPS = ("classes", "depth", "normals", "map")
+ALONE = ("picture", "split", "group")  # columns whose name says what they hold
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+WHOLE = ("top", "outputs", "count", "channels")
+RANGES = {"top": 1, "outputs": 1, "count": 2, "channels": 1}
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a column holds: a kind and its options, checked and converted."""
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_task(self) -> bool:
+        """True if the column has the labels of a task."""
+        return self.kind in TASKS
+
+    @property
+    def is_file(self) -> bool:
+        """True if the cells of the column are names of files."""
+        return self.kind == "picture" or self.kind in MAPS
+
+
+def parse(name: str, given: object, where: str) -> Word:
+    """The word of a column, from text or from a table of a TOML file.
+
+    `where` is the place to be named in errors, such as "'a.csv', line 1". Errors: `UsageError` for
+    unknown kinds and options, and for values that an option cannot have.
+
+    >>> parse("mask", "classes:names=sky/tree", "'samples.csv', line 1").options
+    {'names': ['sky', 'tree']}
+    """
+    if isinstance(given, Mapping):
+        kind, options = given.get("kind"), {k: v for k, v in given.items() if k != "kind"}
+    elif isinstance(given, str):
+        try:
+            choice = Choice.parse(given)
+        except UsageError as error:
+            raise UsageError(f"{where}: column '{name}': {error}") from None
+        kind, options = choice.name, dict(choice.options)
+        if "names" in options:
+            options["names"] = options["names"].split("/")
+    else:
+        kind, options = given, {}
+    if kind not in STRUCTURE and kind not in TASKS:
+        raise UsageError(
+            f"{where}: column '{name}' has the unknown kind '{kind}'; "
+            f"{suggestion(str(kind), (*STRUCTURE, *TASKS))}"
+        )
+    assert isinstance(kind, str)
+    known = TASKS.get(kind, ())
+    for key in options:
+        if key not in known:
+            hint = suggestion(key, known) if known else "it has none."
+            raise UsageError(
+                f"{where}: kind '{kind}' of column '{name}' has no option '{key}'; {hint}"
+            )
+    values = {key: _value(name, key, value, where) for key, value in options.items()}
+    if kind == "classes" and len(values.keys() & {"names", "count"}) != 1:
+        raise UsageError(
+            f"{where}: column '{name}' does not say which classes its maps have; "
+            "write classes:names=sky/tree or classes:count=2."
+        )
+    if kind in TASKS and (not NAME.fullmatch(name) or name == "inputs"):
+        raise UsageError(
+            f"{where}: a task cannot be called '{name}'; use letters, digits, - and _, and begin "
+            "with a letter."
+        )
+    return Word(kind, values)
+
+
+def _value(name: str, key: str, value: object, where: str) -> Any:
+    """The value of an option, converted."""
+    wrong = f"{where}: option '{key}' of column '{name}' is '{value}'"
+    if key == "names":
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise UsageError(f"{wrong}; write a list of class names.")
+        names = [str(one) for one in value]
+        if len(set(names)) != len(names) or len(names) < 2:
+            raise UsageError(f"{wrong}; write at least two class names, each once.")
+        return names
+    if key == "raw":
+        return str(value).lower() in ("true", "yes", "1")
+    try:
+        number = int(str(value)) if key in WHOLE else float(str(value))
+    except ValueError:
+        noun = "a whole number" if key in WHOLE else "a number"
+        raise UsageError(f"{wrong}; write {noun}.") from None
+    least = RANGES.get(key, 0)
+    if not least <= number < 1e9 or number == 0:
+        raise UsageError(
+            f"{wrong}; write a number of {least or 'more than 0'}{' or more' * bool(least)}."
+        )
+    return number
