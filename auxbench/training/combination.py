@@ -122,14 +122,15 @@ class Combination:
         learning_rate: float | None,
         scaler: torch.amp.GradScaler | None,
     ) -> Gradients:
-        if not any(mean.requires_grad for mean in means):
-            raise UsageError("no loss depends on a parameter; compute the losses with gradients.")
         group, active = replicas(), trainable(parameters)
-        device = next(mean.device for mean in means if mean.requires_grad)
+        device = next((mean.device for mean in means if mean.requires_grad), active[0].device)
         means = [mean.to(device) for mean in means]  # such as the 0 of a task without labels
         everywhere = None if group is ALONE else same_everywhere(means, active, group)
+        losses = means if everywhere is None else everywhere[0]
+        if not any(loss.requires_grad for loss in losses):
+            raise UsageError("no loss depends on a parameter; compute the losses with gradients.")
         gradients = Gradients(
-            means if everywhere is None else everywhere[0],
+            losses,
             active,
             None if learning_rate is None else float(learning_rate),
             group=group,

@@ -402,7 +402,7 @@ def test_losses_that_were_stacked_and_scaled_are_refused() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["unused", "unlabelled", "both"])
+@pytest.mark.parametrize("case", ["unused", "unlabelled", "both", "bare"])
 def test_processes_may_lack_labels_and_look_for_unused_parameters(
     tmp_path: Path, case: str
 ) -> None:
@@ -419,9 +419,9 @@ def test_processes_may_lack_labels_and_look_for_unused_parameters(
         for step in range(3):
             inputs, targets = batch(step)
             expected = losses(net, (inputs, targets))
-            if case != "unused":
-                half = {task: values[:6] for task, values in targets.items()}
-                expected["b"] = losses(net, (inputs[:6], half))["b"] / 2
+            half = {task: values[:6] for task, values in targets.items()}
+            for task in LACKING[case]:
+                expected[task] = losses(net, (inputs[:6], half))[task] / 2
             balance.backward(expected, net.parameters())
             optimizer.step()
         for own in found:
@@ -429,6 +429,7 @@ def test_processes_may_lack_labels_and_look_for_unused_parameters(
                 torch.testing.assert_close(own[method][name], value)
 
 
+LACKING = {"unused": "", "unlabelled": "b", "both": "b", "bare": TASKS}
 METHODS = ("uw", "gradnorm", "pcgrad", "graddrop")
 
 
@@ -438,7 +439,7 @@ def _replica(rank: int, folder: Path, case: str) -> None:
     )
     states = {}
     for method in METHODS:
-        net = DistributedDataParallel(Net(), find_unused_parameters=case != "unlabelled")
+        net = DistributedDataParallel(Net(), find_unused_parameters=case in ("unused", "both"))
         balance = Balance(method, TASKS)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
         for step in range(3):
@@ -446,8 +447,8 @@ def _replica(rank: int, folder: Path, case: str) -> None:
             part = slice(6 * rank, 6 * rank + 6)
             with net.no_sync():
                 own = losses(net, (inputs[part], {k: v[part] for k, v in targets.items()}))
-                if rank == 1 and case != "unused":
-                    own["b"] = torch.zeros((), dtype=torch.float64)
+                for task in LACKING[case] if rank == 1 else ():
+                    own[task] = torch.zeros((), dtype=torch.float64)
                 balance.backward(own, net.parameters())
             optimizer.step()
         states[method] = net.module.state_dict()
