@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +11,8 @@ from torch.nn import Parameter
 
 from auxbench.data.dataset import SampleLosses
 from auxbench.data.seeds import Seeds
-from auxbench.errors import Diverged, UsageError
-from auxbench.training.arrival import Arrival, Watch
+from auxbench.errors import UsageError
+from auxbench.training.advice import explained
 from auxbench.training.chain import Chain, make_balancers, named, rules_only
 from auxbench.training.closure import (
     SPLIT,
@@ -23,14 +22,13 @@ from auxbench.training.closure import (
     OwnDescent,
     checked,
     context,
+    learned,
     recipe,
 )
-from auxbench.training.gradients import Gradients
+from auxbench.training.combination import Combination, on_cpu
 from auxbench.training.group import ALONE, replicas
-from auxbench.training.parts import Parts
 from auxbench.training.phase import Phase
-from auxbench.training.precision import SINGLE, Precision
-from auxbench.training.scaler import multiply, overflown, scales
+from auxbench.training.scaler import Attempt
 
 # What rules do that a loop of one's own has no place for, by hook, and what only `step` can do.
 REFUSED = {"around": "trains several copies of the network", "relabel": "replaces labels"}
@@ -88,20 +86,27 @@ class Balance:
         self.chain = Chain(self.balancers)
         self._refuse(REFUSED, ", which takes `auxbench run`")
         self.steps = steps
-        self.weights = dict.fromkeys(self.tasks, 1.0)
-        self.gramian: Tensor | None = None
-        self.taken = 0  # steps
-        self.precision = Precision("fp16")  # for steps with a scaler
-        self.watch = Watch(self._diverged)
-        self.parts: Parts | None = None
+        self.combination = Combination(self.method, self.tasks, self.balancers)
         self.phases: list[Phase] = []
         if network is not None and optimizer is not None:
             self._prepare(network, optimizer)
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of every task in the last step, over all rules."""
+        return self.combination.weights
+
+    @property
+    def gramian(self) -> Tensor | None:
+        """The inner products of the tasks' gradients in the last step, if they were computed."""
+        return self.combination.gramian
+
+    @explained()
+    @torch.enable_grad()
     def backward(
         self,
         losses: Losses,
-        parameters: Iterable[Parameter],
+        parameters: Iterable[Parameter] | Tensor,
         *,
         learning_rate: float | None = None,
         scaler: torch.amp.GradScaler | None = None,
@@ -119,17 +124,22 @@ class Balance:
         for the inner products of the gradients, for logs, at the cost of a backward pass per task
         where the rules do without them.
 
-        Errors: `UsageError` for losses that do not fit the tasks, and for rules that need `step`;
-        `Diverged` for a loss that is not finite, on a GPU one call later.
+        Errors: `UsageError` for losses that do not fit the tasks or depend on none of `parameters`,
+        and for rules that need `step`; `Diverged` for a loss that is not finite, on a GPU one call
+        later.
         """
         self._refuse(STEPPING, "; use balance.step(closure)")
-        self._combine(checked(losses, self.tasks), parameters, learning_rate, scaler, gramian)
-        self.taken += 1
+        self.combination.combine(
+            checked(losses, self.tasks), parameters, learning_rate, scaler, gramian
+        )
+        self.combination.taken += 1
 
+    @explained()
+    @torch.enable_grad()
     def accumulate(
         self,
         losses: Losses,
-        parameters: Iterable[Parameter],
+        parameters: Iterable[Parameter] | Tensor,
         *,
         scaler: torch.amp.GradScaler | None = None,
     ) -> None:
@@ -142,9 +152,10 @@ class Balance:
         Errors: as for `backward`; `UsageError` also for rules that weigh single samples.
         """
         self._refuse(STEPPING | {"weigh_samples": "weighs single samples"}, " of whole batches")
-        means = [loss.mean() for loss in checked(losses, self.tasks)]
-        self.parts = Parts.of(self._gradients(means, parameters, None, scaler), self.parts)
+        self.combination.add(checked(losses, self.tasks), parameters, scaler)
 
+    @explained()
+    @torch.enable_grad()
     def step(
         self,
         closure: Closure,
@@ -177,98 +188,59 @@ class Balance:
                 )
             batches[split] = Asked(held_out, self.tasks).batch
         self.descent.scaler = scaler
+        attempt = Attempt(self.balancers, scaler)
+        self.context.parameters = learned(self.context.network)
         self.context.recipe = recipe(self.descent.optimizer, self.steps)
-        self.context.progress = min(self.taken / self.steps, 1.0) if self.steps else 0.0
+        self.context.progress = min(self.combination.taken / self.steps, 1.0) if self.steps else 0.0
         for phase in self.phases:
             phase.step(batches)
-        self.taken += 1
+        if self.combination.skipped:
+            attempt.undo()
+        self.combination.taken += 1
         return self.descent.losses
 
     def state_dict(self) -> dict[str, Any]:
         """All state of the rules; network, optimizer and scaler have their own."""
-        self.watch.rest()
+        self.combination.watch.rest()
         return {
             "method": self.method,
             "balancers": [balancer.state_dict() for balancer in self.balancers],
-            "precision": self.precision.state_dict(),
+            "precision": self.combination.precision.state_dict(),
             "weights": dict(self.weights),
-            "taken": self.taken,
+            "taken": self.combination.taken,
             "phases": [phase.state_dict() for phase in self.phases],
             "context": self.context.state_dict() if self.phases else {},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state that `state_dict` returned; errors: `UsageError` for another method."""
-        if state["method"] != self.method:
+        if not state.keys() >= self.state_dict().keys():
+            raise UsageError("this is no state of a Balance; give what state_dict() returned.")
+        own, other = (self.method, list(self.tasks)), (state["method"], list(state["weights"]))
+        if own != other:
             raise UsageError(
-                f"the state is that of '{state['method']}'; make a Balance of it, not of "
-                f"'{self.method}'."
+                f"the state is that of '{other[0]}' on {other[1]}; make a Balance of these, not of "
+                f"'{own[0]}' on {own[1]}."
             )
+        state = on_cpu(state)
         for balancer, saved in zip(self.balancers, state["balancers"], strict=True):
             balancer.load_state_dict(saved)
-        self.precision.load_state_dict(dict(state["precision"]))
-        self.weights, self.taken, self.parts = dict(state["weights"]), int(state["taken"]), None
-        for phase, saved in zip(self.phases, deepcopy(state["phases"]), strict=True):
-            phase.load_state_dict(saved)
-        if self.phases:
+        self.combination.precision.load_state_dict(state["precision"])
+        self.combination.weights, self.combination.parts = state["weights"], None
+        self.combination.taken = int(state["taken"])
+        if self.phases and state["phases"]:  # a Balance has them if it was given a network
+            for phase, saved in zip(self.phases, state["phases"], strict=True):
+                phase.load_state_dict(saved)
             self.context.load_state_dict(state["context"])
-
-    def _combine(
-        self,
-        losses: Sequence[SampleLosses],
-        parameters: Iterable[Parameter],
-        learning_rate: float | None,
-        scaler: torch.amp.GradScaler | None,
-        gramian: bool = False,
-    ) -> Tensor:
-        """Set the gradients; return the factors of the losses, [T]."""
-        if "weigh_samples" in self.chain.overrides and any(len(loss.sums) == 1 for loss in losses):
-            raise UsageError(
-                f"'{self.method}' weighs single samples; give a loss for each of them."
-            )
-        means = [loss.mean() for loss in self.chain.weigh_samples(losses)]
-        gradients = self._gradients(means, parameters, learning_rate, scaler)
-        if self.parts is not None:
-            parts, self.parts = Parts.of(gradients, self.parts), None
-            parts.put_into(gradients)
-        if overflown(gradients, scaler):
-            return torch.ones(len(losses), dtype=torch.float64)
-        self.watch.see(gradients.arrival, 0.0)
-        self.gramian = gradients.gramian if gramian else None
-        factors = self.chain.weigh(gradients)
-        if not gramian and "edit" not in self.chain.overrides:
-            self.gramian = gradients.__dict__.get("gramian")  # if a rule has compared gradients
-        gradients.write(factors.shared, factors.private)
-        multiply(gradients, scaler)
-        self.precision.stepped()
-        self.weights = dict(zip(self.tasks, factors.overall.tolist(), strict=True))
-        return factors.private
-
-    def _gradients(
-        self,
-        means: Sequence[Tensor],
-        parameters: Iterable[Parameter],
-        learning_rate: float | None,
-        scaler: torch.amp.GradScaler | None,
-    ) -> Gradients:
-        if not any(mean.requires_grad for mean in means):
-            raise UsageError("no loss depends on a parameter; compute the losses with gradients.")
-        group = replicas()
-        gradients = Gradients(
-            means,
-            [parameter for parameter in parameters if parameter.requires_grad],
-            learning_rate,
-            group=group,
-            precision=self.precision if scales(scaler) else SINGLE,
-        )
-        if group is not ALONE:
-            (values,) = group.sum((torch.stack([mean.detach().double() for mean in means]),))
-            assert values is not None
-            gradients.__dict__["arrival"] = Arrival(values)
-        return gradients
 
     def _prepare(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Make the phases of a step."""
+        own = set(map(id, network.parameters()))
+        if not all(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+            raise UsageError(
+                "the optimizer has parameters that are not the network's; give a network of all of "
+                "them, such as nn.ModuleList([model, other])."
+            )
         if self.steps is None and "before" in self.chain.overrides:
             raise UsageError(
                 f"'{self.method}' paces itself by the length of training; give "
@@ -286,12 +258,9 @@ class Balance:
     def _own(self, losses: Sequence[SampleLosses]) -> Tensor:
         """Set the gradients of the descent."""
         rate, scaler = self.context.learning_rate, self.descent.scaler
-        return self._combine(losses, self.descent.claimed, rate, scaler)
+        return self.combination.combine(losses, self.context.network.parameters(), rate, scaler)
 
     def _refuse(self, hooks: Mapping[str, str], instead: str) -> None:
         for name, balancer in zip(self.names, self.balancers, strict=True):
             for hook in hooks.keys() & balancer.overrides if len(self.tasks) > 1 else ():
                 raise UsageError(f"'{name}' {hooks[hook]}{instead}.")
-
-    def _diverged(self, task: int, loss: float, progress: float) -> NoReturn:
-        raise Diverged(f"the loss of task '{self.tasks[task]}' became {loss} at step {self.taken}.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +16,17 @@ from auxbench.data.kinds import Number
 from auxbench.errors import UsageError, suggestion
 from auxbench.spec.budget import Recipe
 from auxbench.training.context import Context
+from auxbench.training.jvp import Named
 from auxbench.training.objective import Objective
 from auxbench.training.phase import Phase, Scalars
 
 Losses = Mapping[str, Tensor]
 Closure = Callable[[], Losses]
+Value = TypeVar("Value")
 Combine = Callable[[Sequence[SampleLosses]], Tensor]
 
 SPLIT = "train"
+ELEMENTWISE = {f"{name}Backward0" for name in ("Mul", "Div", "Add", "Sub", "Clamp", "ToCopy")}
 
 
 def checked(losses: Losses, tasks: Sequence[str]) -> list[SampleLosses]:
@@ -42,7 +47,7 @@ def checked(losses: Losses, tasks: Sequence[str]) -> list[SampleLosses]:
             raise UsageError(f"there is no task '{name}'; {suggestion(str(name), tasks)}")
     found = [_checked(name, losses.get(name)) for name in tasks]
     parents = {_origin(loss) for loss in losses.values()}
-    if len(losses) > 1 and len(parents) == 1 and "Stack" in str(parents):
+    if len(losses) > 1 and len(parents) == 1 and _stacks(*parents):
         raise UsageError(
             "the losses were stacked into one tensor, so that each depends on all parameters; give "
             "them as they were before."
@@ -56,6 +61,14 @@ def _origin(loss: Tensor) -> Any:
     if node is not None and node.name().startswith(("Select", "Unbind")):
         return node.next_functions[0][0]
     return node
+
+
+def _stacks(node: Any) -> bool:
+    """Return whether a node stacks losses, or only scales what was stacked."""
+    while node is not None and not node.name().startswith(("Stack", "Cat")):
+        children = [child for child, _ in node.next_functions if child is not None]
+        node = children[0] if len(children) == 1 and node.name() in ELEMENTWISE else None
+    return node is not None
 
 
 def _checked(name: str, loss: Any) -> SampleLosses:
@@ -81,8 +94,22 @@ class Called(nn.Module):
         self.network = network
 
     def forward(self, closure: Closure) -> Losses:
-        """The losses that a closure computes with the network."""
-        return closure()
+        """The losses that a closure computes with the network.
+
+        Errors: `UsageError` for losses without gradients where they are needed.
+        """
+        losses = closure()
+        learning = any(parameter.requires_grad for parameter in self.network.parameters())
+        if torch.is_grad_enabled() and learning and not _any_gradient(losses):
+            raise UsageError(
+                "no loss of a closure depends on the network with gradients; run the network that "
+                "the Balance was given, not under no_grad()."
+            )
+        return losses
+
+
+def _any_gradient(losses: Losses) -> bool:
+    return any(loss.requires_grad for loss in losses.values())
 
 
 class Told(Task):
@@ -113,6 +140,89 @@ class Asked:
     def batch(self) -> Batch:
         """This, as the batch that phases expect."""
         return cast(Batch, self)
+
+
+class OwnObjective(Objective):
+    """The objective of a loop of one's own, whose network may be of any kind."""
+
+    def samples(
+        self, batch: Batch, parameters: Named | None = None, *, descent: bool = False
+    ) -> list[SampleLosses]:
+        """Every task's losses, with `parameters` in the place of the network's if given.
+
+        Errors: `UsageError` if a block is to be computed again with other parameters than at first.
+        """
+        if parameters is None:
+            return super().samples(batch, descent=descent)
+        own = dict(self.network.named_parameters())
+        with derivable(self.network):
+            if all(own[name].data_ptr() == part.data_ptr() for name, part in parameters.items()):
+                return super().samples(batch, parameters)
+            try:
+                with torch.autograd.graph.disable_saved_tensors_hooks(ONCE):
+                    return super().samples(batch, parameters)
+            except RuntimeError as error:
+                if ONCE in str(error):
+                    raise UsageError(ONCE) from error
+                raise
+
+    def jvp(self, batch: Batch, direction: Named) -> list[SampleLosses]:
+        """The derivative of every loss along `direction`.
+
+        Where torch has no forward-mode derivative of an operation, two backward passes give it.
+        """
+        with derivable(self.network):
+            try:
+                return super().jvp(batch, direction)
+            except NotImplementedError:
+                return self._backwards_twice(batch, direction)
+
+    def _backwards_twice(self, batch: Batch, direction: Named) -> list[SampleLosses]:
+        named = dict(self.network.named_parameters())
+        point = {name: named[name].detach().requires_grad_() for name in direction}
+        losses = super().samples(batch, point)
+        moving = [loss for loss in losses if loss.sums.requires_grad]
+        # The gradient's derivative in the factors of the losses is their derivative.
+        factors = [torch.zeros_like(loss.sums, requires_grad=True) for loss in moving]
+        slope = torch.autograd.grad(
+            [loss.sums for loss in moving],
+            list(point.values()),
+            factors,
+            create_graph=True,
+            materialize_grads=True,
+        )
+        found = iter(
+            torch.autograd.grad(
+                slope, factors, [direction[name] for name in point], materialize_grads=True
+            )
+        )
+        return [
+            SampleLosses(
+                next(found) if loss.sums.requires_grad else torch.zeros_like(loss.sums), loss.counts
+            )
+            for loss in losses
+        ]
+
+
+ONCE = (
+    "a checkpointed block would be computed again with other parameters than at first; leave "
+    "checkpointing out of the closures of rules that look ahead."
+)
+
+
+@contextmanager
+def derivable(network: nn.Module) -> Iterator[None]:
+    """Run recurrent layers so that they have forward-mode and second derivatives."""
+    if not any(isinstance(part, nn.RNNBase) for part in network.modules()):
+        yield
+        return
+    fused = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # `flags` warn on CPUs
+    try:
+        with torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        torch.backends.mkldnn.enabled = fused
 
 
 class OwnDescent(Phase):
@@ -163,13 +273,22 @@ def recipe(optimizer: torch.optim.Optimizer, steps: int | None) -> Recipe:
 def context(network: nn.Module, tasks: Sequence[str], **rest: Any) -> Context:
     """The context of a loop of one's own, whose batches are `Asked`; `rest` are its other fields.
 
-    It has the parameters that require gradients.
+    It has the parameters that require gradients at present.
     """
     called = Called(network)
     told = tuple(Told(name, Number()) for name in tasks)
     device = next((parameter.device for parameter in network.parameters()), "cpu")
-    objective = Objective(called, told, Meter(str(device)))
-    here = Context(called, told, lambda: network, objective, split=SPLIT, **rest)
-    named = called.named_parameters()
-    here.parameters = {name: parameter for name, parameter in named if parameter.requires_grad}
+    objective = OwnObjective(called, told, Meter(str(device), add=_itself))
+    here = Context(called, told, partial(_itself, network), objective, split=SPLIT, **rest)
+    here.parameters = learned(called)
     return here
+
+
+def learned(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that require gradients at present, by name."""
+    named = network.named_parameters()
+    return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+
+def _itself(value: Value) -> Value:
+    return value

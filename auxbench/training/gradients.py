@@ -111,13 +111,15 @@ class Gradients:
         if not place:  # as with a single task
             return signals
         weighed = [
-            tuple(None if row[i] is None else row[i] * weight for i in place)
+            tuple(None if (g := row[i]) is None else as_real(g) * weight for i in place)
             for row, weight in zip(self.rows, weights.tolist(), strict=True)
         ]
         edited = []
         for row, shared in zip(self.rows, rule(weighed), strict=True):
             whole = list(row)
             for index, gradient in zip(place, shared, strict=True):
+                if gradient is not None and self.parameters[index].is_complex():
+                    gradient = torch.view_as_complex(gradient)
                 whole[index] = gradient
             edited.append(tuple(whole))
         self.__dict__["rows"] = tuple(edited)
@@ -143,7 +145,10 @@ class Gradients:
     @property
     def shared_rows(self) -> list[Row]:
         """The rows, restricted to the parameters on which gradients are balanced."""
-        return [tuple(compress(row, self.shared)) for row in self.rows]
+        return [
+            tuple(None if g is None else as_real(g) for g in compress(row, self.shared))
+            for row in self.rows
+        ]
 
     @cached_property
     def graph(self) -> Graph:
@@ -360,8 +365,20 @@ def _products(columns: Sequence[Sequence[Tensor | None]], tasks: int) -> Tensor:
     return torch.zeros(tasks, tasks, dtype=torch.float64) if total is None else total.cpu()
 
 
+def as_real(gradient: Tensor) -> Tensor:
+    """A gradient as real numbers that are all stored: complex ones as pairs, sparse ones whole.
+
+    >>> as_real(torch.tensor([3 + 4j])).tolist()
+    [[3.0, 4.0]]
+    """
+    if gradient.layout is not torch.strided:
+        gradient = gradient.to_dense()
+    return torch.view_as_real(gradient.resolve_conj()) if gradient.is_complex() else gradient
+
+
 def _flat(column: Sequence[Tensor | None]) -> list[Tensor | None]:
     """The gradients of one parameter as vectors, in an order that is the same for all."""
+    column = [None if g is None else as_real(g) for g in column]
     known = [g for g in column if g is not None]
     if all(g.ndim == 4 and g.is_contiguous(memory_format=torch.channels_last) for g in known):
         column = [None if g is None else g.movedim(1, -1) for g in column]  # as it is stored
@@ -369,7 +386,7 @@ def _flat(column: Sequence[Tensor | None]) -> list[Tensor | None]:
 
 
 def _norm(gradient: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(gradient, dtype=torch.float64)
+    norm: Tensor = torch.linalg.vector_norm(as_real(gradient), dtype=torch.float64)
     return norm
 
 

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import GradientEdge, Node
 from torch.nn import Parameter
 
 from auxbench.training.exchange import is_copy
+
+# torch.compile, and DistributedDataParallel that looks for unused parameters
+MERGING = ("CompiledFunctionBackward", "_DDPSinkBackward")
 
 
 class Graph:
@@ -40,6 +44,22 @@ class Graph:
     def readers(self, parameter: Parameter) -> list[int]:
         """The tasks whose losses reach a parameter."""
         return [task for task, reached in enumerate(self.reach) if id(parameter) in reached]
+
+    @property
+    def reentrant(self) -> bool:
+        """True if it hides parameters in a block that is checkpointed with use_reentrant=True."""
+        nodes = (node for _, passed in self.walks for node in passed)
+        return any(type(node).__name__ == "CheckpointFunctionBackward" for node in nodes)
+
+    @cached_property
+    def merged(self) -> bool:
+        """True if several losses pass a node that hides which parameters each of them depends on.
+
+        All outputs of a compiled network come from one node, for example.
+        """
+        nodes = (node for _, passed in self.walks for node in passed)
+        counts = Counter(node for node in nodes if isinstance(node, BackwardCFunction))
+        return any(n > 1 and type(node).__name__ in MERGING for node, n in counts.items())
 
     @cached_property
     def cut(self) -> list[list[GradientEdge]] | None:

@@ -66,6 +66,10 @@ class Group:
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Sum the `.grad` of parameters over all processes."""
 
+    def largest(self, values: Tensor) -> Tensor:
+        """The largest of each number over all processes."""
+        return values
+
     def share(self, items: list[Value]) -> list[Value]:
         """This process's share of some work that all could do."""
         return items
@@ -187,6 +191,10 @@ class Replicas(Group):
         means = self.sum(tuple(parameter.grad for parameter in parameters))
         for parameter, gradient in zip(parameters, means, strict=True):
             parameter.grad = gradient
+
+    def largest(self, values: Tensor) -> Tensor:
+        distributed.all_reduce(values, distributed.ReduceOp.MAX)
+        return values
 
 
 def _summed(row: Row, size: int = 1) -> Row:

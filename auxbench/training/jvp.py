@@ -68,5 +68,11 @@ def dot(one: Named, other: Named) -> Tensor:
     >>> dot({"a": torch.ones(2), "b": torch.ones(1)}, {"a": torch.ones(2)})
     tensor(2.)
     """
-    parts: Sequence[Tensor] = [(one[name] * other[name]).sum() for name in one if name in other]
+    parts: Sequence[Tensor] = [
+        (_real(one[name]) * _real(other[name])).sum() for name in one if name in other
+    ]
     return sum(parts[1:], start=parts[0]) if parts else torch.zeros(())
+
+
+def _real(values: Tensor) -> Tensor:
+    return torch.view_as_real(values) if values.is_complex() else values

@@ -9,6 +9,7 @@ from torch import Tensor
 from auxbench.errors import UsageError
 from auxbench.training.arrival import Arrival
 from auxbench.training.gradients import Gradients
+from auxbench.training.reach import Reach, relative
 from auxbench.training.signals import Row
 
 
@@ -16,33 +17,36 @@ from auxbench.training.signals import Row
 class Parts:
     """The summed gradients, and losses [T], of parts of a batch.
 
-    `parameters` holds the ids of those on which the gradients are taken.
+    `parameters` holds the ids of those on which the gradients are taken, and `reach` of those that
+    each loss reaches in any part.
     """
 
     parameters: tuple[int, ...]
     rows: tuple[Row, ...]
     values: Tensor
+    reach: Reach
 
     @classmethod
     def of(cls, gradients: Gradients, earlier: Parts | None) -> Parts:
         """The parts before this one, if any, and this one."""
-        own = cls(tuple(map(id, gradients.parameters)), gradients.rows, gradients.values)
+        ids, reach = tuple(map(id, gradients.parameters)), relative(gradients.graph.reach)
+        own = cls(ids, gradients.rows, gradients.values, reach)
         if earlier is None:
             return own
         if own.parameters != earlier.parameters:
             raise UsageError("parts of a batch have different parameters; give the same for all.")
         pairs = zip(earlier.rows, own.rows, strict=True)
         rows = tuple(tuple(map(_sum, *pair)) for pair in pairs)
-        return cls(own.parameters, rows, earlier.values + own.values)
+        both = zip(earlier.reach, own.reach, strict=True)
+        either = tuple(before | after for before, after in both)
+        return cls(own.parameters, rows, earlier.values + own.values, either)
 
     def put_into(self, gradients: Gradients) -> None:
         """Let the gradients of the last part be those of all parts."""
         gradients.__dict__["arrival"] = Arrival(self.values)
         gradients.__dict__["rows"] = self.rows
-        columns = zip(*self.rows, strict=True)
-        gradients.__dict__["shared"] = tuple(
-            sum(part is not None for part in column) > 1 for column in columns
-        )
+        gradients.graph.__dict__["reach"] = self.reach
+        gradients.__dict__.pop("shared", None)
 
 
 def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:

@@ -51,7 +51,7 @@ class Precision:
         while True:
             row = make(self.scale)
             found = [part for part in row if part is not None]
-            if self.scale <= 1 or _finite(found):
+            if self.scale <= 1 or finite(found):
                 for part in found:
                     part /= self.scale
                 return row
@@ -73,7 +73,7 @@ class Precision:
         self.scale, self.since = float(state["scale"]), int(state["since"])
 
 
-def _finite(parts: Sequence[Tensor]) -> bool:
+def finite(parts: Sequence[Tensor]) -> bool:
     """Return whether all numbers are finite; a GPU is waited for once."""
     return bool(torch.stack([part.isfinite().all() for part in parts]).all()) if parts else True
 
