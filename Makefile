@@ -13,12 +13,12 @@ demo: $(VENV)/ready
 		--backbone test_resnet --budget demo --seeds 3 --results demo
 	$(BIN)/auxbench leaderboard --results demo
 
-# Networks are tiny, so every worker keeps to one thread.
+# Networks are tiny, so every worker keeps to one thread. What a file prepares is prepared once.
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto --dist loadfile
 
 test-slow: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto --dist loadfile -m slow
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -22,9 +22,9 @@ class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     than all the rest of a pass. Only operators are remembered whose results are new tensors. Those
     on other devices are left alone.
 
+    >>> image = torch.ones(2, 3, device="meta")
     >>> with Shapes() as shapes:
-    ...     one = torch.ones(2, 3, device="meta").tanh()
-    ...     other = torch.ones(2, 3, device="meta").tanh()
+    ...     one, other = image.tanh(), image.tanh()
     >>> one is other, one.shape == other.shape, shapes.found
     (False, True, 1)
     """

@@ -22,7 +22,7 @@ def seeds_needed(result: Paired, margin: float | None = None, share: float = 1.0
     >>> from auxbench.stats.paired import paired
     >>> scores = {0: 1.0, 1: 1.1, 2: 0.9, 3: 1.0}
     >>> seeds_needed(paired(scores, {0: 0.9, 1: 0.9, 2: 1.0, 3: 0.9}, "up"))
-    20
+    25
     """
     difference, spread = abs(result.difference), result.spread
     if result.n < 2 or not spread > 0:

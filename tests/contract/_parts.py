@@ -23,6 +23,7 @@ CHAINS = [
     "auxg+static:depth=0.5+pcgrad+olaux",
 ]
 TASKS = (PRIMARY, AUXILIARIES)
+LONG = {"the_deployed_network_can_be_exported"}  # checks that take seconds
 
 
 def rooms() -> Dataset:
@@ -31,7 +32,16 @@ def rooms() -> Dataset:
 
 def cells(names: list[str], checks: tuple[Callable[..., None], ...]) -> pytest.MarkDecorator:
     """One test for every part and check."""
-    both = [pytest.param(n, check, id=f"{n}-{check.__name__}") for n in names for check in checks]
+    both = [
+        pytest.param(
+            name,
+            check,
+            id=f"{name}-{check.__name__}",
+            marks=[pytest.mark.slow] if check.__name__ in LONG else [],
+        )
+        for name in names
+        for check in checks
+    ]
     return pytest.mark.parametrize(("name", "check"), both)
 
 

@@ -29,7 +29,7 @@ def closed(run: Any) -> bool:
     return architecture.dropped_strength() == 0 and torch.equal(before, after)
 
 
-@pytest.mark.parametrize("steps", [20, 60, 150])
+@pytest.mark.parametrize("steps", [20, 60, pytest.param(150, marks=pytest.mark.slow)])
 def test_links_into_the_primary_are_closed_at_the_end_however_short_the_run(steps: int) -> None:
     run = training("auxnas", steps=steps, evaluations=1)
     run.run()

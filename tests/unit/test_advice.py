@@ -291,6 +291,7 @@ def page_commands() -> list[list[str]]:
     return [line.split()[1:] for line in lines if line.startswith("auxbench ")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", page_commands(), ids=" ".join)
 def test_the_commands_of_the_page_are_carried_out(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

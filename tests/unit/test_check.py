@@ -628,6 +628,7 @@ def call(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProces
     return done
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tmp_path: Path) -> None:
     told = call(tmp_path, "new", "method", "my-rule", "--folder", ".").stdout
     assert "auxbench check ./my_rule.py" in told

@@ -71,7 +71,7 @@ def ready(name: str, layout: str) -> str:
 
 def test_they_are_commands_of_auxbench() -> None:
     assert auxbench.commands["data"] is data
-    assert set(data.commands) == {"list", "check", "prepare", "fetch", "show"}
+    assert set(data.commands) == {"list", "check", "prepare", "fetch", "show", "report"}
 
 
 def test_list_names_every_data_set_and_layout() -> None:

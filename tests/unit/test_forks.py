@@ -155,7 +155,16 @@ def test_forks_go_on_from_the_mixture_with_its_moments() -> None:
         torch.testing.assert_close(moments_of(fork), mean)
 
 
-@pytest.mark.parametrize("method", ["forkmerge", "auxnas+forkmerge", "forkmerge+gradnorm+dbmtl"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "forkmerge",
+        *(
+            pytest.param(method, marks=pytest.mark.slow)
+            for method in ("auxnas+forkmerge", "forkmerge+gradnorm+dbmtl")
+        ),
+    ],
+)
 def test_forks_resume_in_the_same_bytes_after_every_step(method: str, tmp_path: Any) -> None:
     def carried(run: Any) -> str:
         tree = run.state_dict()

@@ -258,6 +258,7 @@ def test_a_step_of_auxnas_and_pcgrad(prepared: Path, layout: str) -> None:
     assert any(not torch.equal(before[key], after[key]) for key in before)
 
 
+@pytest.mark.slow
 def test_a_whole_run_on_pictures_that_are_not_square(prepared: Path, layout: str) -> None:
     words: dict[str, Any] = {"backbone": "test_vit", "head": "dpt:width=16", "seeds": 1}
     words |= {"budget": "demo", "steps": 2, "batch": 2}

@@ -18,6 +18,8 @@ from tests.unit._commands import ROOT, Said, said
 PACKAGE = ROOT / "examples" / "own-package"
 PAGE = (ROOT / "docs" / "own-parts.md").read_text(encoding="utf-8")
 JSON = ("--format", "json")
+pytestmark = pytest.mark.slow  # pip takes its time
+
 NAMES = {"methods": "sunny-rule", "datasets": "sunny-data", "backbones": "sunny-net"}
 
 
@@ -92,7 +94,6 @@ def commands() -> list[list[str]]:
     return [line.split()[1:] for line in lines]
 
 
-@pytest.mark.slow
 def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     short = ("--steps", "2", "--seeds", "2", "--jobs", "1")
     words = [[*c, *(short if c[0] in ("run", "plan") else ())] for c in commands()]

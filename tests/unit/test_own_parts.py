@@ -208,6 +208,7 @@ def test_a_file_may_hold_parts_of_several_kinds(tmp_path: Path) -> None:
         add(str(written(tmp_path, "nothing.py", "x = 1\n")))
 
 
+@pytest.mark.slow
 def test_all_kinds_together_run_and_are_read_without_their_files(tmp_path: Path) -> None:
     home = tmp_path / "my parts"
     home.mkdir()

@@ -75,6 +75,7 @@ def test_seeds_that_are_added_after_a_look_lower_the_level() -> None:
     assert [level_at(seeds) for seeds in (3, 5, 14, 99)] == [0.005, 0.005, 0.012, 0.03]
 
 
+@pytest.mark.slow
 def test_run_until_decided_drops_who_is_decided(tmp_path: Path) -> None:
     words = (
         "run --until decided --methods single,hps,hps:lr=0.03 --dataset toy --steps 12 --batch 8"

@@ -62,6 +62,7 @@ def test_wrong_numbers_are_refused_as_by_tune(words: dict[str, Any], tmp_path: P
         trials_of(study(), tmp_path, "", **words)
 
 
+@pytest.mark.slow
 def test_a_plan_before_and_after_the_tuning_agrees_with_it(tmp_path: Path) -> None:
     words = {"trials": 3, "tuning_seeds": 2, "halving": True}
     store = Store(tmp_path)

@@ -92,6 +92,7 @@ def test_the_same_command_again_trains_nothing(tuned: Path) -> None:
     assert len(Ledger(tuned).tunings()) == 3
 
 
+@pytest.mark.slow
 def test_halving_drops_trials_after_a_seed(tmp_path: Path) -> None:
     auxbench.tune("single", "toy", results=tmp_path, trials=4, halving=True, **WORDS)
     (tuning,) = Ledger(tmp_path).tunings()

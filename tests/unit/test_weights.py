@@ -36,7 +36,7 @@ def state(name: str, seed: int = 7) -> dict[str, torch.Tensor]:
         }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES[:-1], pytest.param(NAMES[-1], marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["x.safetensors", "x.pth"])
 def test_every_tensor_comes_from_the_file(name: str, kind: str, tmp_path: Path) -> None:
     file, tensors = tmp_path / kind, state(name)
