@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch._functorch.autograd_function import custom_function_call
 from torch._ops import HigherOrderOperator
 from torch.overrides import TorchFunctionMode
 from torch.utils import flop_counter
@@ -180,8 +181,8 @@ class _Traced(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not isinstance(func, HigherOrderOperator):
-            return func(*args, **kwargs)
+        if not isinstance(func, HigherOrderOperator) or func is custom_function_call:
+            return func(*args, **kwargs)  # the latter is a Function of autograd inside torch.func
         _Counting.mark()
         if not torch.is_grad_enabled():
             return func(*args, **kwargs)
