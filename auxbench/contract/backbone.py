@@ -16,10 +16,9 @@ from auxbench.contract import documentation
 from auxbench.contract.documentation import Broken, demand, listed, same_global_state
 from auxbench.contract.dry_run import PRIMARY, carried, tiny, training
 from auxbench.errors import AuxbenchError, UsageError
-from auxbench.networks.backbone import Backbone, build, resolve
+from auxbench.networks.backbone import Backbone, build, reads_vectors, resolve
 from auxbench.networks.builder import Network
 from auxbench.networks.exported import evaluation, exported_for_any_batch
-from auxbench.networks.own import takes_vectors
 from auxbench.spec.grammar import Choice
 from auxbench.spec.registry import BACKBONES
 from auxbench.training.loop import Training
@@ -63,8 +62,7 @@ VECTORS = _Place("toy", "primary", ("helpful", "useless"))
 def place_of(part: str) -> _Place:
     """The tiny problem with the inputs that a backbone takes."""
     name = Choice.parse(part).name
-    vectors = takes_vectors(BACKBONES[name]) if name in BACKBONES else name == "mlp"
-    return VECTORS if vectors else IMAGES
+    return VECTORS if reads_vectors(name) else IMAGES
 
 
 def built(part: str, seed: int = 0) -> Backbone:

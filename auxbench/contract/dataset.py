@@ -24,7 +24,7 @@ from auxbench.spec.registry import DATASETS
 
 SPLITS = ("train", "validation", "test")
 SIDE = 64  # pixels of the pictures that are read from real data
-FEW = 8  # of which there are so many
+FEW = 8  # the number of them
 SMALL = {False: "test_resnet", True: "mlp"}  # backbones for images and for vectors
 
 
@@ -269,7 +269,7 @@ def _tiny(part: str) -> Dataset:
 
 
 def _fresh(part: str) -> Dataset:
-    """The tiny variant made anew."""
+    """A fresh copy of the tiny variant."""
     data: Dataset = DATASETS[_name(part)].tiny()
     data.prepare()
     return data

@@ -131,7 +131,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @DATASETS.register
 class {title}(Dataset):
-    """Pictures in memory, which every seed divides anew: 60 % train, 20 % validation, 20 % test."""
+    """Pictures in memory, split afresh by every seed: 60 % train, 20 % validation, 20 % test."""
 
     licence = "CC0-1.0"
     backbone = "test_resnet"  # tiny, for a quick start; take resnet18 for real pictures

@@ -18,7 +18,7 @@ Form = tuple[torch.Size, tuple[int, ...], torch.dtype]  # what a tensor without 
 class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Remembers what operators make of tensors without values, while the context is open.
 
-    torch computes most shapes in Python, for every block of a network anew, and that takes longer
+    torch computes most shapes in Python, again for every block of a network, and that takes longer
     than all the rest of a pass. Only operators are remembered whose results are new tensors. Those
     on other devices are left alone.
 
@@ -78,7 +78,7 @@ class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _part(value: Any) -> Any:
-    """What an argument adds to a key; errors: `TypeError` for what cannot be part of one."""
+    """The part of a key for an argument; errors: `TypeError` for what cannot be part of one."""
     if isinstance(value, Tensor):
         if value.device.type != "meta" or type(value) not in (Tensor, torch.nn.Parameter):
             raise TypeError("a tensor with values")

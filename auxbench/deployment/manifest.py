@@ -78,7 +78,7 @@ def outputs(task: Task, example: Tensor, any_batch: bool) -> dict[str, Any]:
 
 
 def _scaled(scaling: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What is said of numbers that were standardised."""
+    """The manifest's words on standardised numbers."""
     if scaling is None:
         return {}
     return {

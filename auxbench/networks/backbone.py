@@ -23,7 +23,7 @@ from auxbench.spec.grammar import Choice
 from auxbench.spec.networks import ELSE, TESTED
 from auxbench.spec.registry import BACKBONES
 
-__all__ = ["Backbone", "build", "is_backbone", "preload", "resolve"]
+__all__ = ["Backbone", "build", "is_backbone", "preload", "reads_vectors", "resolve"]
 
 # backbones for vectors, which are not timm's
 _VECTORS: dict[str, Callable[..., list[nn.Module]]] = {"mlp": mlp.blocks}
@@ -98,6 +98,11 @@ def resolve(text: str, features: int = 0, pretrained: bool | Path = False) -> st
     if features:
         return str(choice.canonical(_VECTORS[choice.name]))
     return str(Choice(choice.name, dict(sorted(choice.options.items()))))
+
+
+def reads_vectors(name: str) -> bool:
+    """Return whether a backbone takes vectors, and not images."""
+    return takes_vectors(BACKBONES[name]) if name in BACKBONES.names() else name in _VECTORS
 
 
 def is_backbone(name: str) -> bool:

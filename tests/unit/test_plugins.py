@@ -12,6 +12,7 @@ import pytest
 
 import auxbench
 from auxbench.contract.template import write
+from tests.unit._commands import SCRIPT
 
 POINTS = """[auxbench.methods]
 shiny = shiny.rules:Shiny
@@ -25,20 +26,6 @@ pcgrad = shiny.rules:Shiny
 """
 RIVAL = """[auxbench.methods]
 shiny = rival:Rule
-"""
-# All words in one process, because to import torch takes longer than to say them.
-SCRIPT = """
-import contextlib, io, json, sys
-from auxbench import cli
-told = []
-for words in json.loads(sys.argv[1]):
-    sys.argv, out, err = ["auxbench", *words], io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            cli.main()
-        except SystemExit as end:
-            told.append([end.code, out.getvalue(), err.getvalue()])
-print(json.dumps(told))
 """
 
 

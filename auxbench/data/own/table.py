@@ -246,7 +246,7 @@ def _table(folder: Path, name: str | None, where: str) -> Table:
 
 
 def _from_header(table: Table) -> tuple[dict[str, Word], Table]:
-    """What the columns hold by the header alone, and the table with their plain names."""
+    """The contents of the columns by the header alone, and the table with their plain names."""
     where = f"'{table.path}', line 1"
     columns, cells = {}, {}
     for head, values in table.cells.items():

@@ -32,7 +32,7 @@ RANGES = {"top": 1, "outputs": 1, "count": 2, "channels": 1}
 
 @dataclass(frozen=True)
 class Word:
-    """What a column holds: a kind and its options, checked and converted."""
+    """The content of a column: a kind and its options, checked and converted."""
 
     kind: str
     options: Mapping[str, Any] = field(default_factory=dict)
