@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ TOY = ("--dataset", "toy:train=60:validation=20:test=20", "--threads", "1", "--b
 MANY = ("run", "--methods", "single,hps,pcgrad", *TOY, "--seeds", "20", "--steps", "60")
 LONG = ("run", "--methods", "hps", *TOY, "--seeds", "1", "--steps", "400000")
 
+Command = Callable[..., "subprocess.Popen[str]"]
+
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
@@ -38,14 +40,26 @@ def cluster() -> Iterator[Any]:
         cluster.shutdown()
 
 
-def command(words: tuple[str, ...], results: Path, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "auxbench", *words, "--results", str(results), *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "RAY_ADDRESS": ""},
-    )
+@pytest.fixture
+def command() -> Iterator[Command]:
+    """Start a command of auxbench; whatever still runs ends with the test."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(words: tuple[str, ...], results: Path, *more: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "auxbench", *words, "--results", str(results), *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "RAY_ADDRESS": ""},
+        )
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
 
 
 def on(cluster: Any, results: Path, shared: bool) -> tuple[str, ...]:
@@ -67,7 +81,7 @@ def wait_for(true: Any, seconds: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 def test_sixty_runs_end_once_each_although_a_node_dies(
-    cluster: Any, tmp_path: Path, shared: bool
+    cluster: Any, command: Command, tmp_path: Path, shared: bool
 ) -> None:
     remote, local = tmp_path / "remote", tmp_path / "local"
     process = command(MANY, remote, *on(cluster, remote, shared))
@@ -94,7 +108,7 @@ def test_sixty_runs_end_once_each_although_a_node_dies(
 
 @pytest.mark.slow
 def test_a_run_goes_on_from_the_checkpoint_that_its_dead_node_has_sent(
-    cluster: Any, tmp_path: Path
+    cluster: Any, command: Command, tmp_path: Path
 ) -> None:
     process = command(LONG, tmp_path, *on(cluster, tmp_path, shared=False))
     wait_for(lambda: list(tmp_path.glob("runs/*/state.pt")), 120)
@@ -141,7 +155,7 @@ def test_the_bell_outlives_nodes_and_those_that_join_are_counted(cluster: Any) -
 
 @pytest.mark.slow
 def test_runs_that_wait_for_a_node_take_no_cores_and_do_not_delay_the_end(
-    cluster: Any, tmp_path: Path
+    cluster: Any, command: Command, tmp_path: Path
 ) -> None:
     words = (*LONG, "--seeds", "5", "--jobs", "5")
     process = command(words, tmp_path, *on(cluster, tmp_path, shared=True))
@@ -169,7 +183,7 @@ def _works(node: Any) -> bool:
 
     raylet = node.all_processes[ray._private.ray_constants.PROCESS_TYPE_RAYLET][0].process.pid
     listed = subprocess.run(
-        ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
+        ["ps", "-ewwo", "pid,ppid,args"], capture_output=True, text=True, check=True
     ).stdout.splitlines()[1:]
     parents = {int(line.split()[0]): int(line.split()[1]) for line in listed}
     workers = [int(line.split()[0]) for line in listed if "auxbench.execution.worker" in line]
