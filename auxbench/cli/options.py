@@ -216,7 +216,10 @@ def _elsewhere(folder: Path) -> str:
     below = sorted({file.parent for file in folder.glob("*/records.jsonl*")})
     below = [one for one in below if one.name not in PARTS]
     if below:
-        return f"name one of its folders, such as {below[0]}; auxbench results merge joins them."
+        return (
+            f"name one of its folders, such as {below[0]}, or join some first: "
+            f"auxbench results merge {folder}/ONE {folder}/TWO --into ALL."
+        )
     return "make some with auxbench run, or name another."
 
 

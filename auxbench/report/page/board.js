@@ -129,7 +129,7 @@ function drawBoard(problem) {
       } }), " ", titleOf(column)))));
   const n = problem.rows.length;
   fill($("board"),
-    el("div", { class: "head" }, el("div", null, el("h2", { id: "board-title" }, problem.short), el("p", { class: "lede" }, problem.name)),
+    el("div", { class: "head" }, el("div", null, el("h2", { id: "board-title" }, problem.short), problem.name !== problem.short && el("p", { class: "lede" }, problem.name)),
       el("div", { class: "tools" }, menu,
         el("button", { type: "button", class: "quiet", onclick: () => saved("board.csv", "text/csv", boardCsv(sorted(c))) }, "CSV"))),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Board, scrolls sideways" },

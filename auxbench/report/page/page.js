@@ -6,7 +6,7 @@ function drawLead() {
   const methods = METHODS.length;
   fill($("folder"), DATA.folder);
   fill($("kicker"), `${plural(DATA.runs, "run")} of ${plural(methods, "method")} on ${plural(PROBLEMS.length, "problem")}${state.control ? `, judged against ${state.control}` : ""}`);
-  fill($("caveats"), [...caveatsOf().keys()].slice(0, 3).map((text) => el("p", { class: "caveat" }, text, " ", link("Details", () => $("trust").scrollIntoView(), `Details: ${text}`))));
+  fill($("caveats"), [...caveatsOf()].slice(0, 3).map(([text, places]) => el("p", { class: "caveat" }, text, whereSaid(places, 2), " ", link("Details", () => $("trust").scrollIntoView(), `Details: ${text}`))));
   const shown = problemsShown();
   const only = shown.length === 1 && PROBLEMS.length > 1 && comparisonOf(shown[0])?.conclusion.text;
   fill($("headline"), only ? marked(`On ${shown[0].short}: ${only[0].toLowerCase()}${only.slice(1)}`)
@@ -92,6 +92,11 @@ function caveatsOf() {
   for (const p of PROBLEMS) for (const text of p.provenance) found.set(text, [...(found.get(text) ?? []), p.place]);
   return found;
 }
+function whereSaid(places, most = Infinity) {
+  if (PROBLEMS.length === 1) return "";
+  const named = places.length === PROBLEMS.length ? "all problems" : places.length > most ? plural(places.length, "problem") : places.join("; ");
+  return el("span", { class: "soft" }, ` (${named})`);
+}
 function drawTrust(c) {
   const failed = PROBLEMS.flatMap((p) => p.runs.filter((run) => !isNumber(run.value)).map((run) => [p, run]));
   const merged = caveatsOf();
@@ -100,7 +105,7 @@ function drawTrust(c) {
     el("h3", null, `Run on ${c.problem.short}`), ran(c.problem),
     el("div", { class: "columns" },
       el("div", null, el("h3", null, "Mixed or stale"),
-        merged.size ? el("ul", null, [...merged].map(([text, places]) => el("li", null, text, PROBLEMS.length > 1 && el("span", { class: "soft" }, places.length === PROBLEMS.length ? " (all problems)" : ` (${places.join("; ")})`))))
+        merged.size ? el("ul", null, [...merged].map(([text, places]) => el("li", null, text, whereSaid(places))))
           : el("p", { class: "good" }, "Nothing: all runs have the same code, data and versions, and match the code that is installed here."),
         el("h3", null, failed.length ? plural(failed.length, "run") + " without a score" : "Failures"),
         failed.length ? el("ul", null, failed.slice(0, 200).map(([p, run]) => el("li", null, link(`${p.rows[run.method].method}, seed ${run.seed}`, () => go(`run|${run.id}`)), ` on ${p.place}: ${wordOf(run.status)}${wordOf(run.reason) ? `, ${wordOf(run.reason)}` : ""}`)), failed.length > 200 && el("li", null, `and ${failed.length - 200} more`))
