@@ -128,7 +128,9 @@ def test_boards_of_stale_runs_need_no_torch() -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run(
-        [sys.executable, "-c", script, str(HERE / "results" / "elpv")], check=True, cwd=HERE
+        [sys.executable, "-c", script, str(HERE / "tests" / "golden" / "schema-1")],
+        check=True,
+        cwd=HERE,
     )
 
 
