@@ -121,8 +121,7 @@ class ArrayDataset(Dataset):
         self.split = None if split is None else codes(_one_each(split, len(found), "split"), sample)
         self.groups: Array | None = None
         if groups is not None:
-            named_groups = _one_each(groups, len(found), "groups")
-            self.groups = np.unique(named_groups, return_inverse=True)[1]
+            self.groups = _numbered(_one_each(groups, len(found), "groups"))
         if picture is None:
             self.backbone, self.features = "mlp", found.shape[1]
         else:
@@ -257,3 +256,14 @@ def _one_each(values: Any, count: int, what: str) -> Array:
             f"{what} has the shape {found.shape}; give one for each of {count} samples."
         )
     return found
+
+
+def _numbered(groups: Array) -> Array:
+    """The groups of all samples as numbers."""
+    from pandas import factorize  # which also sorts names of several types, and finds missing ones
+
+    numbers: Array = factorize(groups, sort=True)[0]
+    if (numbers < 0).any():
+        row = int(np.argmin(numbers))
+        raise UsageError(f"sample {row}: it has no group, though others do; name one.")
+    return numbers

@@ -24,7 +24,7 @@ _SPELL: Mapping[type[Kind], Callable[[Any], dict[str, Any]]] = {
     Number: lambda kind: {"kind": "number", "outputs": kind.outputs},
     Classes: lambda kind: {"kind": "classes", "names": named(kind)},
     Depth: lambda kind: {"kind": "depth", **({"far": kind.far} if kind.far else {})},
-    Normals: lambda kind: {"kind": "normals", "raw": len(kind.metrics) > 6},
+    Normals: lambda kind: {"kind": "normals", "raw": len(kind.metrics) > len(Normals().metrics)},
     Map: lambda kind: {"kind": "map", "channels": kind.outputs},
 }
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from auxbench.data.own.dealing import codes
 from auxbench.data.own.labels import targets
 from auxbench.data.own.made import kind_of
-from auxbench.data.own.pictures import Array, Bytes, inside, planes
+from auxbench.data.own.pictures import Array, Bytes, inside, planes, white_of
 from auxbench.data.own.source import OfTable, Source, natural
 from auxbench.data.own.table import Described
 from auxbench.data.own.words import MAPS
@@ -70,8 +70,15 @@ class OfArrays(Source):
     def picture(self, row: int) -> Bytes:
         assert self.pictures is not None
         where = self.place(self.pictures)(row)
-        one: Bytes = planes(self.arrays[self.pictures][row][None], lambda _: where)[0]
+        one: Bytes = planes(self.arrays[self.pictures][row][None], lambda _: where, self.white)[0]
         return one
+
+    @cached_property
+    def white(self) -> int | None:
+        """White in all pictures, if they are integers; some of them may be dark."""
+        assert self.pictures is not None
+        pictures = self.arrays[self.pictures]
+        return white_of(pictures) if pictures.dtype.kind in "iu" else None
 
     def map(self, column: str, row: int) -> Array | None:
         found: Array = self.arrays[column][row]
@@ -79,9 +86,12 @@ class OfArrays(Source):
 
     def target(self, column: str, row: int, size: tuple[int, int]) -> Array | None:
         found, where = self.arrays[column][row], self.place(column)(row)
-        if found.ndim == 2:
-            found = natural(self.described.columns[column], found)
-        result: Array = targets(column, self.kinds[column], found[None], size, lambda _: where)[0]
+        word, kind = self.described.columns[column], self.kinds[column]
+        if word.kind == "normals" and len(found) == kind.outputs:
+            found = np.moveaxis(natural(word, np.moveaxis(found, 0, -1)), -1, 0)
+        else:
+            found = natural(word, found)
+        result: Array = targets(column, kind, found[None], size, lambda _: where)[0]
         return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from auxbench.data.own.pictures import Array, inside, map_of, picture
 from auxbench.data.own.table import Described
 from auxbench.data.own.words import MAPS, Word
 from auxbench.errors import UsageError, suggestion
+
+WHOLE = re.compile(r"-?[0-9]+")
 
 
 class Source:
@@ -91,7 +94,7 @@ def natural(word: Word, found: Array) -> Array:
     if word.kind == "depth":
         metres: Array = found * word.options.get("unit", MILLIMETRES)
         return metres
-    top = 65535 if found.dtype.itemsize > 1 else 255
+    top = 1 if found.dtype == bool else 255 if found.dtype.itemsize == 1 else 65535
     if word.kind == "map":
         shares: Array = found / top
         return shares
@@ -223,6 +226,6 @@ def _sorted(names: Iterable[str]) -> list[str]:
     """
 
     def key(name: str) -> tuple[float, str]:
-        return (float(name), name) if name.lstrip("-").isdigit() else (math.inf, name)
+        return (float(name), name) if WHOLE.fullmatch(name) else (math.inf, name)
 
     return sorted(names, key=key)

@@ -8,6 +8,7 @@ column, `COLUMN.npy`. Nothing here opens a picture or an array.
 from __future__ import annotations
 
 import csv
+import io
 import re
 import tomllib
 from collections.abc import Mapping
@@ -208,7 +209,7 @@ def _table(folder: Path, name: str | None, where: str) -> Table:
     text = _text(path)
     first = text.partition("\n")[0]
     mark = next((mark for mark in ",;\t" if mark in first), ",")
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=mark)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     rows: list[list[str]] = []
     lines: list[int] = []
     header: list[str] = []

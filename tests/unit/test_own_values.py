@@ -1,0 +1,171 @@
+"""Values of a user's own data: as pandas, numpy and files have them, and where some are missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from auxbench import ArrayDataset, Label, Number
+from auxbench.data.dataset import Dataset, make_dataset
+from auxbench.data.kinds import Kind
+from auxbench.data.own.opened import opened
+from auxbench.data.own.pictures import planes
+from auxbench.data.own.table import read
+from auxbench.data.own.words import parse
+from auxbench.errors import UsageError
+
+COUNT = 12
+INPUTS = np.random.default_rng(0).random((COUNT, 3))
+NAMES = Label(("u", "r"))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUXBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def labels(values: Any, kind: Kind) -> list[float]:
+    """The first three targets made of three values over and over."""
+    made = ArrayDataset(INPUTS, {"a": (values, kind)})
+    found: list[float] = made.arrays["a"].ravel()[:3].tolist()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["u", "r", None] * 4, NAMES),
+        (["u", "r", float("nan")] * 4, NAMES),
+        (["u", "r", ""] * 4, NAMES),
+        (np.array(["u", "r", np.nan] * 4, object), NAMES),
+        (pd.Series(["u", "r", None] * 4), NAMES),
+        (pd.Series(["u", "r", pd.NA] * 4, dtype="string"), NAMES),
+        (pd.Series(["u", "r", None] * 4, dtype="category"), NAMES),
+        (pd.Series([0, 1, pd.NA] * 4, dtype="Int64"), Label(2)),
+        (np.array([0.0, 1.0, None] * 4, object), Label(2)),
+        (np.array([0.0, 1.0, np.nan] * 4), Label(2)),
+    ],
+)
+def test_a_class_is_missing_however_that_is_written(values: Any, kind: Kind) -> None:
+    assert labels(values, kind) == [0, 1, -1]
+
+
+def test_a_number_is_missing_however_that_is_written() -> None:
+    for values in (
+        np.array([0.5, 1, None] * 4, object),
+        pd.Series([0.5, 1, pd.NA] * 4, dtype="Float64"),
+    ):
+        assert np.array_equal(labels(values, Number()), [0.5, 1, np.nan], equal_nan=True)
+    with pytest.raises(UsageError, match="sample 1: a label of 'a' is 'b'; give numbers"):
+        labels(np.array([0.5, "b", None] * 4, object), Number())
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_sample_without_a_group_is_named(missing: Any) -> None:
+    groups = np.array(["g", missing] * 6, object)
+    with pytest.raises(UsageError, match="sample 1: it has no group, though others do"):
+        ArrayDataset(INPUTS, {"a": (np.arange(COUNT), Number())}, groups=groups)
+    mixed = np.array(["g", 7] * 6, object)
+    made = ArrayDataset(INPUTS, {"a": (np.arange(COUNT), Number())}, groups=mixed)
+    assert made.groups is not None
+    assert len(set(made.groups.tolist())) == 2
+
+
+def test_a_constant_is_not_divided_by_its_rounding() -> None:
+    inputs = np.column_stack([np.full(40, 12345.678), 1e-14 * np.arange(40)])
+    scaling = ArrayDataset(inputs, {"a": (np.arange(40), Number())}).scaling()["inputs"]
+    assert scaling["deviation"][0] == 1
+    assert 0 < scaling["deviation"][1] < 1e-12
+
+
+def opened_table(folder: Path, text: str) -> Dataset:
+    folder.mkdir()
+    (folder / "samples.csv").write_text(text, encoding="utf-8")
+    return make_dataset(f"folder:data={folder}", 32, 0)
+
+
+def test_classes_may_have_any_name(tmp_path: Path) -> None:
+    names = ["--5", "²", "10", "9", "nan"]
+    lines = [f"{row},{names[row % 5]}" for row in range(20)]
+    made = opened_table(tmp_path / "mine", "\n".join(["v:input,c:class", *lines]))
+    assert made.tasks["c"].kind.names == ("9", "10", "--5", "nan", "²")
+
+
+def test_a_line_ends_where_csv_says(tmp_path: Path) -> None:
+    lines = [f"{row},a\x0cb\u2028c,{row}" for row in range(20)]
+    made = opened_table(tmp_path / "mine", "\n".join(["v:input,note:skip,w:number", *lines]))
+    assert list(made.tasks) == ["w"]
+
+
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_white_in_a_map_is_1_in_any_picture(tmp_path: Path, bits: int) -> None:
+    folder, lines = tmp_path / "mine", ["picture,m:map"]
+    folder.mkdir()
+    half = np.arange(16)[:, None] < np.full((1, 16), 8)
+    white = {1: half, 8: np.uint8(255) * half, 16: np.uint16(65535) * half}[bits]
+    for row in range(12):
+        Image.fromarray(np.full((16, 16, 3), row, np.uint8)).save(folder / f"{row}.png")
+        Image.fromarray(white).save(folder / f"{row}-m.png")
+        lines.append(f"{row}.png,{row}-m.png")
+    (folder / "samples.csv").write_text("\n".join(lines))
+    made = make_dataset(f"folder:data={folder}", 16, 0)
+    made.prepare()
+    assert made.samples("train").batch(np.arange(1), None).targets["m"].unique().tolist() == [0, 1]
+
+
+def saved(folder: Path, head: str, **arrays: Any) -> Path:
+    folder.mkdir()
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    (folder / "dataset.toml").write_text(f"[arrays]\n{head}\n")
+    return folder
+
+
+def test_a_dark_picture_among_those_of_16_bits_stays_dark(tmp_path: Path) -> None:
+    pictures = np.zeros((4, 8, 8), np.int32)
+    pictures[1] = 60_000
+    pictures[2] = 200
+    folder = saved(
+        tmp_path / "mine",
+        'picture = "picture"\nw = "number"',
+        picture=pictures,
+        w=np.arange(4.0),
+    )
+    source = opened(read(folder))
+    assert [int(source.picture(row).max()) for row in range(4)] == [0, 233, 1, 0]
+    assert [int(picture.max()) for picture in planes(pictures, str)] == [0, 233, 1, 0]
+
+
+def test_integers_in_maps_have_their_units_with_and_without_an_axis_of_channels(
+    tmp_path: Path,
+) -> None:
+    depth = np.full((4, 8, 8), 1500, np.uint16)
+    normals = np.full((4, 8, 8, 3), 255, np.uint8)
+    normals[..., :2] = 128
+    folder = saved(
+        tmp_path / "mine",
+        'picture = "picture"\nd = "depth"\nd1 = "depth"\nn = "normals"\nn1 = "normals"',
+        picture=np.zeros((4, 8, 8), np.uint8),
+        d=depth,
+        d1=depth[:, None],
+        n=normals,
+        n1=np.moveaxis(normals, 3, 1),
+    )
+    source = opened(read(folder))
+    for plain, channelled in (("d", "d1"), ("n", "n1")):
+        one, other = (source.target(name, 0, (8, 8)) for name in (plain, channelled))
+        assert one is not None and other is not None
+        assert np.array_equal(one, other)
+        assert one.max() == pytest.approx(1.5 if plain == "d" else 1, abs=1e-4)
+
+
+def test_a_flag_is_true_or_false() -> None:
+    assert parse("n", "normals:raw=yes", "here").options == {"raw": True}
+    assert parse("n", {"kind": "normals", "raw": False}, "here").options == {"raw": False}
+    with pytest.raises(UsageError, match="option 'raw' of column 'n' is 'ture'; write true or fal"):
+        parse("n", "normals:raw=ture", "here")
