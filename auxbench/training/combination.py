@@ -48,6 +48,7 @@ class Combination:
         scaler: torch.amp.GradScaler | None,
     ) -> None:
         """Keep the gradients of a part of a batch."""
+        self._begin()
         gradients = self._gradients([loss.mean() for loss in losses], parameters, None, scaler)
         find(gradients, test=not self.looked)
         self.looked = True
@@ -62,11 +63,8 @@ class Combination:
         gramian: bool = False,
     ) -> Tensor:
         """Set the gradients; return the factors of the losses, [T]."""
-        attempt, self.skipped, self.precision.lost = (
-            Attempt(self.chain.balancers, scaler),
-            False,
-            False,
-        )
+        attempt, self.skipped = Attempt(self.chain.balancers, scaler), False
+        self._begin()
         if "weigh_samples" in self.chain.overrides and any(len(loss.sums) == 1 for loss in losses):
             raise UsageError(
                 f"'{self.method}' weighs single samples; give a loss for each of them."
@@ -98,6 +96,11 @@ class Combination:
         self.precision.stepped()
         self.weights = dict(zip(self.tasks, factors.overall.tolist(), strict=True))
         return factors.private
+
+    def _begin(self) -> None:
+        """Forget the overflow of the last batch, but not that of an earlier part of this one."""
+        if self.parts is None:
+            self.precision.lost = False
 
     @property
     def _compares(self) -> bool:
