@@ -15,9 +15,9 @@ from auxbench.cli.main import auxbench
 from auxbench.data.dataset import Batch, Indices, InMemory, Samples, Task
 from auxbench.data.duplicates import twins
 from auxbench.data.information import Information, Said
-from auxbench.data.kinds import Depth, Label, Number
+from auxbench.data.kinds import Depth, Label
 from auxbench.data.pooled import Labels, Pooled, pooled
-from auxbench.data.portrait import Portrait, Share, portrait
+from auxbench.data.portrait import Portrait, Share, _share, portrait
 from auxbench.data.problem import Problem
 from auxbench.errors import UsageError
 from auxbench.report.portrait import tables, warnings
@@ -103,6 +103,34 @@ def test_too_few_labels_are_refused() -> None:
     values[:9] = 1.0
     with pytest.raises(UsageError, match=r"(9 samples have a label of 'few'|scikit-learn)"):
         Information(made(np.zeros((COUNT, 2)), few=(values, 0)), "few")
+
+
+@sklearn
+def test_labels_that_are_all_the_same_are_refused(rng: np.random.Generator) -> None:
+    inputs = rng.standard_normal((COUNT, 2))
+    for values, classes in (
+        (np.full(COUNT, 0.1), 0),
+        (np.zeros(COUNT, int), 3),
+        (np.arange(COUNT), COUNT),  # every class once
+    ):
+        with pytest.raises(UsageError, match=r"'primary' does not have (two classes|labels that)"):
+            Information(made(inputs, primary=(values, classes)), "primary")
+
+
+@sklearn
+def test_a_class_of_one_picture_may_be_missing_from_a_fold(rng: np.random.Generator) -> None:
+    count, cells = 60, 16
+    kind = np.zeros((count, cells), int)
+    kind[0] = 1
+    labels = Labels(np.eye(2)[kind], np.ones((count, cells)), 2)
+    other = Labels(rng.standard_normal((count, cells, 1)), np.ones((count, cells)), 0)
+    samples = Pooled(
+        np.arange(count),
+        rng.standard_normal((count, 768)),
+        rng.standard_normal((count, cells, 7)),
+        {"kind": labels, "other": other},
+    )
+    assert np.isfinite(Information(samples, "kind").said(["other"]).gain)
 
 
 def test_the_extra_is_named_where_scikit_learn_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,11 +266,6 @@ def test_what_is_known_of_real_data_is_found(name: str, package: str, culprits: 
 
 
 def test_numbers_are_described_by_mean_and_deviation() -> None:
-    tasks = [Task("x", Number())]
     values = np.arange(4, dtype=float).reshape(4, 1, 1)
-    labels = Labels(values, np.ones((4, 1)), 0)
-    from auxbench.data.portrait import _share
-
-    found = _share("x", "train", labels, None)
+    found = _share("x", "train", Labels(values, np.ones((4, 1)), 0), None)
     assert (found.mean, round(found.deviation, 3)) == (1.5, 1.118)
-    assert tasks[0].outputs == 1
