@@ -15,8 +15,8 @@ from PIL import Image
 
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.kinds import Classes, Depth, Label, Number
+from auxbench.data.own.adapters import from_huggingface, from_torch
 from auxbench.data.own.array_dataset import ArrayDataset
-from auxbench.data.own.other import from_huggingface, from_torch
 
 HEADER = ("picture", "kind:class", "weight:number", "depth:depth:far=10", "mask:classes:names=a/b")
 NAMES = ("raw", "ripe")

@@ -19,8 +19,8 @@ from auxbench.cli.main import auxbench as command
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.kinds import Classes, Depth, Kind, Label, Map, Normals, Number
 from auxbench.data.own import known
-from auxbench.data.own.made import kind_of, word_of
 from auxbench.data.own.review import review
+from auxbench.data.own.spelling import kind_of, word_of
 from auxbench.data.own.words import Word
 from auxbench.errors import UsageError
 from auxbench.execution.execute import provenance_of

@@ -19,7 +19,7 @@ from auxbench.data.own.dealing import SPLITS, codes, deal, refuse_twins, togethe
 from auxbench.data.own.labels import targets
 from auxbench.data.own.pictures import Array, array_of, planes
 from auxbench.data.own.samples import OwnSamples, fitted, fitted_map, scales_of, small, told
-from auxbench.data.own.saved import save
+from auxbench.data.own.writer import save
 from auxbench.errors import UsageError
 
 VERSION = 1  # raise it with anything that changes a pixel, a label or a split

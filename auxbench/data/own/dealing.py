@@ -31,9 +31,8 @@ def codes(
     """The split of each sample as 0 (train), 1 (validation), 2 (test); None if none is given.
 
     `values` are names, or these numbers. `place` says where a sample stands, and `where` what
-    holds the splits, for errors. Errors:
-    `UsageError` for other values, for samples of which only some have a split, and if there are
-    none for training or test.
+    holds the splits, for errors. Errors: `UsageError` for other values, for samples of which only
+    some have a split, and if there are none for training or test.
 
     >>> codes(["train", "val", "Test"], str)
     array([0, 1, 2], dtype=int8)

@@ -9,9 +9,9 @@ import numpy as np
 
 from auxbench.data.own.dealing import codes
 from auxbench.data.own.labels import targets
-from auxbench.data.own.made import kind_of
 from auxbench.data.own.pictures import Array, Bytes, inside, planes, white_of
 from auxbench.data.own.source import OfTable, Source, natural
+from auxbench.data.own.spelling import kind_of
 from auxbench.data.own.table import Described
 from auxbench.data.own.words import MAPS
 from auxbench.errors import UsageError, reason

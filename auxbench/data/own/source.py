@@ -15,8 +15,8 @@ from auxbench.data.kinds import Kind
 from auxbench.data.own.checks import check_kind, refuse_unseen
 from auxbench.data.own.dealing import Codes, codes
 from auxbench.data.own.labels import targets
-from auxbench.data.own.made import MILLIMETRES, kind_of
 from auxbench.data.own.pictures import Array, inside, map_of, picture
+from auxbench.data.own.spelling import MILLIMETRES, kind_of
 from auxbench.data.own.table import Described
 from auxbench.data.own.words import MAPS, Word
 from auxbench.errors import UsageError, suggestion

@@ -11,8 +11,8 @@ import numpy as np
 
 from auxbench.data.arrays import INPUTS
 from auxbench.data.kinds import Kind
-from auxbench.data.own.made import word_of
 from auxbench.data.own.pictures import Array
+from auxbench.data.own.spelling import word_of
 from auxbench.data.own.table import FILE
 from auxbench.errors import UsageError, reason
 
