@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from auxbench.errors import UsageError
-from auxbench.training.arrival import Arrival
 from auxbench.training.gradients import Gradients
-from auxbench.training.reach import Reach, relative
+from auxbench.training.graph import Reach
+from auxbench.training.reach import relative
 from auxbench.training.signals import Row
 
 
@@ -43,10 +43,7 @@ class Parts:
 
     def put_into(self, gradients: Gradients) -> None:
         """Let the gradients of the last part be those of all parts."""
-        gradients.__dict__["arrival"] = Arrival(self.values)
-        gradients.__dict__["rows"] = self.rows
-        gradients.graph.__dict__["reach"] = self.reach
-        gradients.__dict__.pop("shared", None)
+        gradients.replace(rows=self.rows, values=self.values, reach=self.reach)
 
 
 def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:

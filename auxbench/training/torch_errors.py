@@ -1,4 +1,4 @@
-"""Advice on errors of torch that a loop of one's own meets."""
+"""Errors of torch that a loop of one's own meets, and what helps against them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DONATED = (
     "torch._functorch.config.donated_buffer = False and torch.compiler.config.force_disable_caches "
     "= True."
 )
-# What torch says, and what helps.
+# By what torch says.
 ADVICE = {
     "donated_buffer": DONATED,
     "use_reentrant": REENTRANT,
