@@ -43,7 +43,7 @@ DETERMINED = {False: 0.98, True: 0.9}
 
 
 @dataclass(frozen=True)
-class Said:
+class Gain:
     """The information in the labels of some auxiliaries, as shares of the primary's.
 
     `alone` is the share that the inputs explain, `together` that with the labels, `gain` their
@@ -108,7 +108,7 @@ class Information:
         self.folds = self._folds()
         self._found: dict[tuple[str, ...], Numbers] = {}
 
-    def said(self, auxiliaries: Sequence[str]) -> Said:
+    def gain(self, auxiliaries: Sequence[str]) -> Gain:
         """The information in the labels of these auxiliaries together."""
         alone, both = self._losses(()), self._losses(tuple(sorted(auxiliaries)))
         whole = float(self._baseline.mean())
@@ -119,20 +119,20 @@ class Information:
         half = NORMAL * math.sqrt(float((own**2).sum()))
         before, after = (1 - float(losses.mean()) / whole for losses in (alone, both))
         determines = after >= DETERMINED[bool(self.classes)] and gain > half
-        return Said(tuple(auxiliaries), before, after, gain, gain - half, gain + half, determines)
+        return Gain(tuple(auxiliaries), before, after, gain, gain - half, gain + half, determines)
 
-    def culprits(self, auxiliaries: Sequence[str]) -> Said | None:
+    def culprits(self, auxiliaries: Sequence[str]) -> Gain | None:
         """The fewest auxiliaries whose labels together nearly determine the primary's.
 
         Those are left out, one by one, without which the others still do. None if all together do
         not determine it.
         """
-        found = self.said(auxiliaries)
+        found = self.gain(auxiliaries)
         if not found.determines:
             return None
         for name in auxiliaries:
             rest = [one for one in found.auxiliaries if one != name]
-            if rest and (fewer := self.said(rest)).determines:
+            if rest and (fewer := self.gain(rest)).determines:
                 found = fewer
         return found
 
