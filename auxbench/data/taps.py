@@ -41,8 +41,8 @@ def taps(places: Floats, length: int, small: int) -> tuple[Whole, Floats]:
     return elements.clip(max=length - 1), both
 
 
-class Down:
-    """The taps of rows: `elements` and `weights`, [n, k], of the rows from `first` to `last`."""
+class RowTaps:
+    """The `elements` and `weights`, [n, k], that make up rows from those from `first` to `last`."""
 
     def __init__(self, elements: Whole, weights: Floats, dtype: torch.dtype) -> None:
         self.first = int(elements.min())
@@ -51,8 +51,8 @@ class Down:
         self.weights = torch.from_numpy(weights).to(dtype)
 
 
-class Across:
-    """The taps of columns, which turn rows of the columns from `first` to `last` into those seen.
+class ColumnTaps:
+    """The taps that turn rows of the columns from `first` to `last` into rows as seen.
 
     If the places are `mirrored`, so must be these rows. Blocks of columns side by side are seen in
     about equal steps, so their weights are small matrices, and rows are multiplied with all of them
