@@ -17,6 +17,7 @@ __all__ = ["HuggingFace"]
 
 STEMS = ("embeddings", "embedder")
 CHAINS = ("layers", "encoder.layers", "encoder.layer", "encoder.stages")
+PREFIXES = ("cls_token", "distillation_token", "register_tokens")  # before the patches
 
 
 class HuggingFace(nn.Module):
@@ -61,9 +62,6 @@ class HuggingFace(nn.Module):
         output = self.model(images, output_hidden_states=True, **self.words)
         last: Tensor = output.hidden_states[-1]
         return last
-
-
-PREFIXES = ("cls_token", "distillation_token", "register_tokens")  # before the patches
 
 
 class First(nn.Module):

@@ -19,7 +19,7 @@ from auxbench.report.family import Looks
 from auxbench.report.tables import Column, Table, si
 from auxbench.stats.decision import ALPHA, level
 from auxbench.stats.frame import frame
-from auxbench.stats.needed import seeds_needed
+from auxbench.stats.needed import MOST, seeds_needed
 from auxbench.stats.sequential import LAST
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _more(one: Difference) -> str:
         return f"{one.method} ({one.decision.why})"
     seeds = _needed(one)
     if seeds is None:
-        return f"{one.method} (no number of seeds up to 10,000 would do)"
+        return f"{one.method} (no number of seeds up to {MOST:,} would do)"
     return f"{one.method} (about {counted(seeds - one.result.n, 'more seed')})"
 
 
