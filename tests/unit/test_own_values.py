@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from PIL import Image
 from auxbench import ArrayDataset, Label, Number
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.kinds import Kind
+from auxbench.data.own import digest, known
 from auxbench.data.own.opened import opened
 from auxbench.data.own.pictures import planes
 from auxbench.data.own.table import read
@@ -169,3 +172,24 @@ def test_a_flag_is_true_or_false() -> None:
     assert parse("n", {"kind": "normals", "raw": False}, "here").options == {"raw": False}
     with pytest.raises(UsageError, match="option 'raw' of column 'n' is 'ture'; write true or fal"):
         parse("n", "normals:raw=ture", "here")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"0.npy": 3}', '{"a.txt": [1, 2]}'])
+def test_damaged_digests_are_computed_again(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    os.utime(tmp_path / "a.txt", (0, 0))
+    found = digest.contents(tmp_path, ["a.txt"])
+    (kept,) = (known.home() / "digests").iterdir()
+    facts = (tmp_path / "a.txt").stat()
+    for damaged in (text, json.dumps({"a.txt": [facts.st_size, facts.st_mtime_ns]})):
+        kept.write_text(damaged)
+        assert digest.contents(tmp_path, ["a.txt"]) == found
+
+
+def test_any_text_is_saved(tmp_path: Path) -> None:
+    about, names = 'a "quoted" \\ line\n\x7f and é', ("a/b", "c = {}")
+    tasks = {"a": (np.arange(COUNT) % 2, Label(names))}
+    ArrayDataset(INPUTS, tasks, about=about, name="mine").save(tmp_path / "saved")
+    made: Any = make_dataset(f"folder:data={tmp_path / 'saved'}", 32, 0)
+    assert made.about == about
+    assert made.tasks["a"].kind.names == names
