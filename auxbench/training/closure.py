@@ -128,7 +128,7 @@ class ClosureBatch:
         self.targets = dict.fromkeys(tasks)
 
     def inputs(self) -> Losses:
-        """The losses of all tasks, checked."""
+        """The closure, checked: what a `ClosureNetwork` calls to get the losses of all tasks."""
         losses = self.closure()
         checked(losses, self.tasks)
         return losses

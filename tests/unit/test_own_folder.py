@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -131,10 +132,8 @@ def test_missing_labels_are_masked() -> None:
     )
     batch = samples.batch(np.arange(1), None)
     for name, task in dataset.tasks.items():
-        prediction = np.zeros((1, task.outputs, *((16, 16) if task.dense else ())), np.float32)
-        import torch
-
-        assert task.losses(torch.from_numpy(prediction), batch.targets[name]).counts.sum() == 0
+        prediction = torch.zeros(1, task.outputs, *((16, 16) if task.dense else ()))
+        assert task.losses(prediction, batch.targets[name]).counts.sum() == 0
 
 
 def test_pictures_of_any_size_become_squares() -> None:
@@ -471,10 +470,7 @@ def test_a_subclass_is_a_registered_data_set(tmp_path: Path) -> None:
     try:
         study = Study.of("single,hps", name, seeds=2)
         assert [(run.primary, run.auxiliaries, run.backbone, run.draw) for run in study.runs] == [
-            ("n", ("k",), "mlp:depth=2:width=128", seed)
-            if ":" in study.runs[0].backbone
-            else ("n", ("k",), study.runs[0].backbone, seed)
-            for seed in (0, 0, 1, 1)
+            ("n", ("k",), "mlp", seed) for seed in (0, 0, 1, 1)
         ]
         tiny = DATASETS[name].tiny()
         assert {n: len(tiny.samples(n)) for n in ("train", "test")} == {"train": 8, "test": 4}
