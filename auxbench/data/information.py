@@ -137,7 +137,7 @@ class Information:
         return found
 
     def _target(self, values: Numbers) -> Numbers:
-        """The primary's labels: the class [N], or numbers [N, outputs] of which each counts alike.
+        """The primary's labels: the class [N], or numbers [N, outputs] that all count alike.
 
         The classes that hardly occur are left out, since folds may lack them. None is left if all
         labels are the same.

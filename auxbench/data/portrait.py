@@ -1,4 +1,4 @@
-"""Portraits: what can be seen of a problem's data before anything is trained."""
+"""Portraits: a problem's data as they can be seen before anything is trained."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def portrait(name: str, problem: Problem, most: int = 2000) -> Portrait:
 
 
 def _gains(training: Pooled, problem: Problem) -> dict[str, Any]:
-    """What a portrait says of the gains of labels."""
+    """The fields of a portrait about the gains of labels."""
     names = [task.name for task in problem.auxiliaries]
     if not names:
         return {"without": "there is no auxiliary task."}

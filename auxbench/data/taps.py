@@ -42,7 +42,10 @@ def taps(places: Floats, length: int, small: int) -> tuple[Whole, Floats]:
 
 
 class RowTaps:
-    """The `elements` and `weights`, [n, k], that make up rows from those from `first` to `last`."""
+    """The taps of rows, [n, k]: `elements`, counted from the row `first`, and `weights`.
+
+    `last` is the row after the last one that is read.
+    """
 
     def __init__(self, elements: Whole, weights: Floats, dtype: torch.dtype) -> None:
         self.first = int(elements.min())
@@ -52,7 +55,7 @@ class RowTaps:
 
 
 class ColumnTaps:
-    """The taps that turn rows of the columns from `first` to `last` into rows as seen.
+    """The taps of columns: a call turns rows, cut from column `first` to `last`, into those seen.
 
     If the places are `mirrored`, so must be these rows. Blocks of columns side by side are seen in
     about equal steps, so their weights are small matrices, and rows are multiplied with all of them

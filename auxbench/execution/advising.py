@@ -261,7 +261,7 @@ class Advising:
         )
 
     def _hours(self, more: float) -> float:
-        """The hours that allow so many more seconds, with some to spare."""
+        """The hours that allow this many `more` seconds, with some to spare."""
         return math.ceil(100 * SLACK * (self.spent + more) / 3600) / 100
 
     def _needed(self, runs: Sequence[tuple[Candidate, Run]], store: Store) -> float:
@@ -291,5 +291,5 @@ class Advising:
         self.advice.save(self.key, self.state)
 
     def say(self, text: str) -> None:
-        """Tell the user on stderr how far it is."""
+        """Report progress to the user on stderr."""
         click.echo(f"auxbench: {text}", err=True)

@@ -65,7 +65,7 @@ class HuggingFace(nn.Module):
 
 
 class First(nn.Module):
-    """A module that may return a tuple, as one that returns the first of it."""
+    """A module that returns the first output of another, which may return a tuple."""
 
     def __init__(self, inner: nn.Module, words: dict[str, Any] | None = None) -> None:
         super().__init__()

@@ -210,7 +210,7 @@ def answer(verdict: Verdict, entries: Mapping[Candidate, str], primary: str) -> 
 
 
 def _needed(one: Difference) -> int | None:
-    """The seeds that would decide it; None if it is decided, and where collapses stand against."""
+    """The seeds that would decide it; None if it is decided, or if collapses keep it open."""
     if one.verdict != "undecided" or one.decision.why:
         return None
     share = level(one.claim.others) / ALPHA / one.family

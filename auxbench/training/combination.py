@@ -1,4 +1,4 @@
-"""The combination of the gradients of one's own losses by a chain of rules."""
+"""Combinations of the gradients of one's own losses by a chain of rules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from auxbench.training.torch_errors import REENTRANT
 
 
 class Combination:
-    """What a chain of rules makes of the tasks' gradients, batch by batch.
+    """The combination of the tasks' gradients by a chain of rules, batch by batch.
 
     `weights` and `gramian` are those of the last batch, of which `skipped` says whether a scaler
     skips its step. `taken` is the number of steps so far, for messages.

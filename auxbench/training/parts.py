@@ -42,7 +42,7 @@ class Parts:
         return cls(own.parameters, rows, earlier.values + own.values, either)
 
     def put_into(self, gradients: Gradients) -> None:
-        """Let the gradients of the last part be those of all parts."""
+        """Turn the gradients of the last part into those of all parts."""
         gradients.replace(rows=self.rows, values=self.values, reach=self.reach)
 
 

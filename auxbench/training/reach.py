@@ -45,8 +45,8 @@ def trainable(parameters: Iterable[Parameter] | Tensor) -> list[Parameter]:
             parameter.grad = None  # or optimizers would go on along an old one
     if not found:
         raise UsageError(
-            "no parameter requires a gradient; give model.parameters() anew in every step, since "
-            "it can be read once."
+            "no parameter requires a gradient; call model.parameters() again in every step, since "
+            "what it returns can be read once only."
         )
     return list(found.values())
 
@@ -83,7 +83,7 @@ def relative(reach: Sequence[Mapping[int, int]]) -> Reach:
 
 
 def find_reach(gradients: Gradients, *, test: bool = False) -> None:
-    """Find out by the rows what each loss reaches, if the graph does not tell.
+    """Find out from the rows which parameters each loss reaches, if the graph does not tell.
 
     A gradient that is zero everywhere then counts as none. `test` asks whether such a graph gives
     the same gradient twice; errors: `UsageError` if not, as where it uses its buffers up.

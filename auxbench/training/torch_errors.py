@@ -23,8 +23,8 @@ ADVICE = {
     "donated_buffer": DONATED,
     "use_reentrant": REENTRANT,
     "through the graph a second time": (
-        "the losses have been differentiated before; compute them anew, and do not call backward() "
-        "on them yourself, nor in a closure."
+        "the losses have been differentiated before; compute them again, and do not call "
+        "backward() on them yourself, nor in a closure."
     ),
     "does not currently support double backward": (
         "the rule takes second derivatives, which a compiled network does not have; run the "
@@ -35,7 +35,7 @@ ADVICE = {
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Say in a sentence what to do about an error of torch that is known.
+    """Say in a sentence what to do about a known error of torch.
 
     Errors: `UsageError` in the place of such an error, and every other error as it is.
     """

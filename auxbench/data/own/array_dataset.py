@@ -140,7 +140,7 @@ class ArrayDataset(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        """Sixteen drawn samples; of a subclass that can be made without arguments."""
+        """Sixteen drawn samples, for subclasses whose constructor needs no arguments."""
         return cls().small()  # type: ignore[call-arg]
 
     def small(self) -> Dataset:

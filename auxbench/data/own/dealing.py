@@ -1,4 +1,4 @@
-"""Dealing: which samples are for training, validation and test."""
+"""Dealing: the division of samples among training, validation and test."""
 
 from __future__ import annotations
 

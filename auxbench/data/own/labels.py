@@ -84,7 +84,7 @@ def empty(kind: Kind, size: tuple[int, int]) -> Array:
 
 
 def _objects(values: Any) -> Array:
-    """Values as an array; in a list of names, numpy would make a name of what is missing."""
+    """Values as an array; what is missing from a list of names must not become a name itself."""
     if isinstance(values, list) and any(isinstance(one, str) for one in values):
         return np.array(values, object)
     return np.asarray(values)

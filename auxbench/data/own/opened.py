@@ -10,14 +10,14 @@ import numpy as np
 from auxbench.data.own.dealing import codes
 from auxbench.data.own.labels import targets
 from auxbench.data.own.pictures import Array, Bytes, inside, planes, white_of
-from auxbench.data.own.source import OfTable, Source, natural
+from auxbench.data.own.source import Source, TableSource, natural
 from auxbench.data.own.spelling import kind_of
 from auxbench.data.own.table import Described
 from auxbench.data.own.words import MAPS
 from auxbench.errors import UsageError, reason
 
 
-class OfArrays(Source):
+class ArraySource(Source):
     """Samples by the rows of arrays, one file per column."""
 
     def __init__(self, described: Described) -> None:
@@ -98,7 +98,7 @@ class OfArrays(Source):
 @lru_cache(maxsize=8)
 def opened(described: Described) -> Source:
     """The samples of a described folder; errors: `UsageError` with the file and the line."""
-    return OfArrays(described) if described.table is None else OfTable(described)
+    return ArraySource(described) if described.table is None else TableSource(described)
 
 
 def _array(described: Described, name: str) -> Array:

@@ -104,7 +104,7 @@ def natural(word: Word, found: Array) -> Array:
     return result
 
 
-class OfTable(Source):
+class TableSource(Source):
     """Samples by the lines of a CSV file."""
 
     def __init__(self, described: Described) -> None:

@@ -70,12 +70,11 @@ def parse(name: str, given: object, where: str) -> Word:
             options["names"] = options["names"].split("/")
     else:
         kind, options = given, {}
-    if kind not in STRUCTURE and kind not in TASKS:
+    if not isinstance(kind, str) or kind not in (*STRUCTURE, *TASKS):
         raise UsageError(
             f"{where}: column '{name}' has the unknown kind '{kind}'; "
             f"{suggestion(str(kind), (*STRUCTURE, *TASKS))}"
         )
-    assert isinstance(kind, str)
     known = TASKS.get(kind, ())
     for key in options:
         if key not in known:
