@@ -129,6 +129,14 @@ def saved(folder: Path, head: str, **arrays: Any) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("shape", [(COUNT, 1), (COUNT, 2, 2)])
+def test_groups_in_a_file_are_one_for_each_sample(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    head = 'v = "input"\nw = "number"\ng = "group"'
+    folder = saved(tmp_path / "mine", head, v=INPUTS, w=np.arange(COUNT), g=np.zeros(shape))
+    with pytest.raises(UsageError, match=r"g.npy' has the shape \(12, .*; give one for each"):
+        opened(read(folder))
+
+
 def test_a_dark_picture_among_those_of_16_bits_stays_dark(tmp_path: Path) -> None:
     pictures = np.zeros((4, 8, 8), np.int32)
     pictures[1] = 60_000
@@ -193,3 +201,23 @@ def test_any_text_is_saved(tmp_path: Path) -> None:
     made: Any = make_dataset(f"folder:data={tmp_path / 'saved'}", 32, 0)
     assert made.about == about
     assert made.tasks["a"].kind.names == names
+
+
+def test_arrays_that_have_changed_are_read_again(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "mine", 'v = "input"\nw = "number"', v=INPUTS, w=np.arange(COUNT))
+    assert opened(read(folder)).values["w"][1, 0] == 1
+    np.save(folder / "w.npy", 10.0 * np.arange(COUNT))
+    assert opened(read(folder)).values["w"][1, 0] == 10
+
+
+@pytest.mark.parametrize("word", ["3", "[1]", '{kind = ["class"]}', "{top = 2}", "1979-05-27"])
+def test_what_is_no_kind_is_said_in_a_sentence(tmp_path: Path, word: str) -> None:
+    folder = saved(tmp_path / "mine", f'v = "input"\nw = {word}', v=INPUTS, w=np.arange(COUNT))
+    with pytest.raises(UsageError, match="line 3: column 'w' has the unknown kind '"):
+        read(folder)
+
+
+def test_auxiliaries_may_be_one_name_and_count_once() -> None:
+    tasks = {name: (np.arange(COUNT), Number()) for name in ("a", "bb")}
+    assert ArrayDataset(INPUTS, tasks, auxiliaries="bb").auxiliaries == ("bb",)
+    assert ArrayDataset(INPUTS, tasks, auxiliaries=["bb", "bb"]).auxiliaries == ("bb",)

@@ -15,7 +15,7 @@ from auxbench.data.arrays import INPUTS
 from auxbench.data.dataset import Dataset, Samples, named
 from auxbench.data.kinds import Kind
 from auxbench.data.own.checks import check_kind, refuse_unseen, roles
-from auxbench.data.own.dealing import SPLITS, codes, deal, refuse_twins, together
+from auxbench.data.own.dealing import SPLITS, codes, deal, grouped, refuse_twins, together
 from auxbench.data.own.labels import targets
 from auxbench.data.own.pictures import Array, array_of, planes
 from auxbench.data.own.samples import OwnSamples, fitted, fitted_map, scales_of, small, told
@@ -93,6 +93,8 @@ class ArrayDataset(Dataset):
             raise UsageError(f"augment is '{augment}'; write mirror or none.")
         if duplicates not in ("refuse", "allow"):
             raise UsageError(f"duplicates is '{duplicates}'; write refuse or allow.")
+        if side is not None and not (isinstance(side, int) and side > 0):
+            raise UsageError(f"side is {side!r}; give a whole number of pixels, at least 1.")
         if not tasks:
             raise UsageError("the data set has no tasks; give labels and a kind for each.")
         found = array_of(inputs)
@@ -112,16 +114,16 @@ class ArrayDataset(Dataset):
         for task, (values, kind) in tasks.items():
             check_kind(task, kind, picture is not None)
             labels = values if isinstance(values, list) else array_of(values)
-            if len(labels) != len(found):
+            count = len(labels) if isinstance(labels, list) or labels.ndim else 1
+            if count != len(found):
                 raise UsageError(
-                    f"task '{task}' has {len(labels)} labels for {len(found)} inputs; give each "
-                    "input one."
+                    f"task '{task}' has {count} labels for {len(found)} inputs; give one for each."
                 )
             self.arrays[task] = targets(task, kind, labels, picture, sample)
         self.split = None if split is None else codes(_one_each(split, len(found), "split"), sample)
         self.groups: Array | None = None
         if groups is not None:
-            self.groups = _numbered(_one_each(groups, len(found), "groups"))
+            self.groups = grouped(_one_each(groups, len(found), "groups"), sample)
         if picture is None:
             self.backbone, self.features = "mlp", found.shape[1]
         else:
@@ -256,14 +258,3 @@ def _one_each(values: Any, count: int, what: str) -> Array:
             f"{what} has the shape {found.shape}; give one for each of {count} samples."
         )
     return found
-
-
-def _numbered(groups: Array) -> Array:
-    """The groups of all samples as numbers."""
-    from pandas import factorize  # which also sorts names of several types, and finds missing ones
-
-    numbers: Array = factorize(groups, sort=True)[0]
-    if (numbers < 0).any():
-        row = int(np.argmin(numbers))
-        raise UsageError(f"sample {row}: it has no group, though others do; name one.")
-    return numbers

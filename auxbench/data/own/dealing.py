@@ -94,6 +94,25 @@ def deal(given: Codes | None, groups: npt.NDArray[np.int64], draw: int) -> Codes
     return dealt
 
 
+def grouped(values: npt.NDArray[Any], place: Place, where: str = "groups") -> npt.NDArray[np.int64]:
+    """The group of each sample as a number, from names or numbers.
+
+    Errors: `UsageError` for samples without a group, and for values that are not one per sample.
+
+    >>> grouped(np.array(["oak", "ash", "oak"]), str).tolist()
+    [1, 0, 1]
+    """
+    from pandas import factorize  # which also orders names of several types, and finds missing ones
+
+    if values.ndim != 1:
+        raise UsageError(f"{where} has the shape {values.shape}; give one for each sample.")
+    numbers: npt.NDArray[np.int64] = factorize(values, sort=True)[0].astype(np.int64)
+    if (numbers < 0).any():
+        row = int(np.argmin(numbers))
+        raise UsageError(f"{place(row)}: it has no group, though others do; name one.")
+    return numbers
+
+
 def together(*groupings: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """The groups of samples that are together in one grouping or another.
 

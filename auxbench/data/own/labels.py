@@ -10,7 +10,7 @@ import torch
 
 from auxbench.data.kinds import Kind
 from auxbench.data.losses import IGNORE
-from auxbench.data.own.pictures import Array, Place
+from auxbench.data.own.pictures import Array, Place, array_of
 from auxbench.errors import UsageError, suggestion
 
 VOID = 255  # a byte that marks a pixel without a label, as in PASCAL VOC and Cityscapes
@@ -87,7 +87,7 @@ def _objects(values: Any) -> Array:
     """Values as an array; what is missing from a list of names must not become a name itself."""
     if isinstance(values, list) and any(isinstance(one, str) for one in values):
         return np.array(values, object)
-    return np.asarray(values)
+    return array_of(values)
 
 
 def _numbers(name: str, found: Array, place: Place) -> Array:

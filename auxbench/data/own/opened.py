@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from auxbench.data.own.dealing import codes
+from auxbench.data.own.dealing import codes, grouped
 from auxbench.data.own.labels import targets
 from auxbench.data.own.pictures import Array, Bytes, inside, planes, white_of
 from auxbench.data.own.source import Source, TableSource, natural
@@ -24,7 +24,8 @@ class ArraySource(Source):
         super().__init__(described)
         arrays = {name: _array(described, name) for name in described.columns}
         self.arrays = arrays
-        self.count = len(next(iter(arrays.values())))
+        first = next(iter(arrays.values()))
+        self.count = len(first) if first.ndim else 0
         for name, array in arrays.items():
             if array.ndim == 0 or len(array) != self.count or not self.count:
                 raise UsageError(
@@ -51,7 +52,7 @@ class ArraySource(Source):
             elif word.kind == "split":
                 self.split = codes(array, place, f"'{described.folder / name}.npy'")
             elif word.kind == "group":
-                self.groups = np.unique(array, return_inverse=True)[1]
+                self.groups = grouped(array, place, f"'{described.folder / name}.npy'")
             elif word.kind == "input":
                 if array.ndim != 2 or not np.isfinite(array).all():
                     raise UsageError(

@@ -24,12 +24,17 @@ WHITE = 65535  # in pictures of 16 bits
 def array_of(values: Any) -> Array:
     """An array of numbers from an array, a tensor, a picture of Pillow or a list.
 
+    Errors: `UsageError` for lists of different lengths.
+
     >>> array_of([[1, 2]]).shape
     (1, 2)
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise UsageError(f"these values are no array ({reason(error)}); make them alike.") from None
 
 
 def inside(folder: Path, name: str, where: str) -> Path:

@@ -93,8 +93,8 @@ def read(folder: Path) -> Described:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UsageError(f"data folder '{folder}' {what}; name the folder of your data ({GUIDE}).")
-    stamps = tuple(_stamp(path) for path in [folder / FILE, *sorted(folder.glob("*.csv"))])
-    return _read(folder, stamps)
+    held = sorted((*folder.glob("*.csv"), *folder.glob("*.npy")))
+    return _read(folder, tuple(_stamp(path) for path in (folder / FILE, *held)))
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
