@@ -21,6 +21,7 @@ from auxbench.data.own.pictures import planes
 from auxbench.data.own.table import read
 from auxbench.data.own.words import parse
 from auxbench.errors import UsageError
+from auxbench.execution.study import texts
 
 COUNT = 12
 INPUTS = np.random.default_rng(0).random((COUNT, 3))
@@ -221,3 +222,12 @@ def test_auxiliaries_may_be_one_name_and_count_once() -> None:
     tasks = {name: (np.arange(COUNT), Number()) for name in ("a", "bb")}
     assert ArrayDataset(INPUTS, tasks, auxiliaries="bb").auxiliaries == ("bb",)
     assert ArrayDataset(INPUTS, tasks, auxiliaries=["bb", "bb"]).auxiliaries == ("bb",)
+
+
+def test_a_kind_with_other_metrics_is_another_data_set() -> None:
+    found = []
+    for kind in (Label(3), Label(3, top=2)):
+        (text,) = texts(ArrayDataset(INPUTS, {"a": (np.arange(COUNT) % 3, kind)}, name="mine"))
+        made = make_dataset(str(text), 32, 0)
+        found.append([make().name for make in made.tasks["a"].kind.metrics])
+    assert len(found[0]) < len(found[1])

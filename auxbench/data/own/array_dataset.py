@@ -19,6 +19,7 @@ from auxbench.data.own.dealing import SPLITS, codes, deal, grouped, refuse_twins
 from auxbench.data.own.labels import targets
 from auxbench.data.own.pictures import Array, array_of, planes
 from auxbench.data.own.samples import OwnSamples, fitted, fitted_map, scales_of, small, told
+from auxbench.data.own.spelling import metrics_of
 from auxbench.data.own.writer import save
 from auxbench.errors import UsageError
 
@@ -188,7 +189,10 @@ class ArrayDataset(Dataset):
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits of a hash of everything that can affect a result."""
-        facts = {n: (type(k).__name__, k.names, k.outputs) for n, k in self.kinds.items()}
+        facts = {
+            name: (type(kind).__name__, kind.names, kind.outputs, metrics_of(kind))
+            for name, kind in self.kinds.items()
+        }
         total = hashlib.sha256(repr((facts, self.augment, self.standardise)).encode())
         extra = {"split": self.split, "groups": self.groups}
         for name, array in {**self.arrays, **extra}.items():
