@@ -58,13 +58,14 @@ def warnings(portrait: Portrait) -> Iterator[str]:
 
 def _shifted(one: Share, before: Share) -> bool:
     """True for a shift that matters and is larger than chance makes it in samples of this size."""
-    if one.split == "train" or not (one.samples and before.samples):
+    if one.split == "train" or not (one.labelled and before.labelled):
         return False
     noise = math.sqrt(1 / one.samples + 1 / before.samples)
     if not one.shares:
         return abs(one.shift) >= max(2 * SHIFTED, SURE * noise)
     # the mean of half the sum of absolute differences of shares that are drawn alike
-    chance = 0.4 * noise * sum(math.sqrt(part * (1 - part)) for _, part in before.shares)
+    deviations = sum(noise * math.sqrt(part * (1 - part)) for _, part in before.shares)
+    chance = math.sqrt(2 / math.pi) * deviations / 2
     return one.shift >= max(SHIFTED, SURE * chance)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -214,6 +215,10 @@ def test_shifts_are_told_where_they_are_larger_than_chance() -> None:
         shares = (share("train", samples, 0.5, 0.5), share("test", samples, first, 1 - first))
         return list(warnings(Portrait("x", "kind", shares, ())))
 
+    unlabelled = replace(share("train", 1000, 0.5, 0.5), shares=(), labelled=0.0)
+    shares = (unlabelled, share("test", 1000, 0.9, 0.1))
+    (only,) = warnings(Portrait("x", "kind", shares, ()))
+    assert only == "No training sample that was read has a label of kind."
     assert told(1000, 0.55) == []
     assert told(20, 0.7) == []
     (line,) = told(1000, 0.7)

@@ -42,9 +42,9 @@ class ArrayDataset(Dataset):
     | `Normals()` | maps of vectors, [N, 3, H, W] or [N, H, W, 3] |
     | `Map(channels)` | maps of numbers, [N, H, W] or [N, channels, H, W] |
 
-    A label is missing where it is NaN, None or "", a class of -1, a depth of 0 or a normal of
-    zeros; no loss and no metric counts it. The `primary` is the first task unless it is named, and
-    the `auxiliaries` are all others.
+    A label is missing where it is NaN, None, pandas' NA or "", a class of -1, a depth of 0 or a
+    normal of zeros; no loss and no metric counts it. The `primary` is the first task unless it is
+    named, and the `auxiliaries` are all others.
 
     `split` has "train", "validation" or "test" for every sample. Without it, every run deals the
     samples by its seed, 60, 15 and 25 %; if only validation is missing, it gets a fifth of the
