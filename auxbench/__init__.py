@@ -69,9 +69,9 @@ if TYPE_CHECKING:
     from auxbench.data.kinds import Map as Map
     from auxbench.data.kinds import Normals as Normals
     from auxbench.data.kinds import Number as Number
+    from auxbench.data.own.adapters import from_huggingface as from_huggingface
+    from auxbench.data.own.adapters import from_torch as from_torch
     from auxbench.data.own.array_dataset import ArrayDataset as ArrayDataset
-    from auxbench.data.own.other import from_huggingface as from_huggingface
-    from auxbench.data.own.other import from_torch as from_torch
     from auxbench.methods._linked.own import (  # type: ignore[import-not-found]
         branches as branches,
     )
@@ -113,8 +113,8 @@ _HOMES = {
     "Samples": "data.dataset",
     "Signals": "training.signals",
     "branches": "methods._linked.own",
-    "from_huggingface": "data.own.other",
-    "from_torch": "data.own.other",
+    "from_huggingface": "data.own.adapters",
+    "from_torch": "data.own.adapters",
     "load": "stats.loaded",
 }
 __all__ = ["__version__", "run", "tune", *_HOMES]

@@ -71,14 +71,16 @@ def advise(
     start_early(words["device"], words["jobs"], words["threads"])
     click.get_current_context().call_on_close(drop_early)
     from auxbench.execution.advising import Advising
-    from auxbench.execution.candidates import Asked
+    from auxbench.execution.candidates import Question
     from auxbench.execution.resources import Resources
 
     resources = Resources.of(words)
-    asked = Asked(dataset, primary, auxiliary, {k: v for k, v in words.items() if v is not None})
-    study = Advising(asked, design, hours, results, resources)
+    question = Question(
+        dataset, primary, auxiliary, {k: v for k, v in words.items() if v is not None}
+    )
+    study = Advising(question, design, hours, results, resources)
     if not bare:
-        _look_at_data(asked, study, style)
+        _look_at_data(study, style)
     study.screen()
     verdict = _compare(study, results)
     tell(study.store.problems)
@@ -90,7 +92,7 @@ def advise(
     _tell(study, verdict, style)
 
 
-def _look_at_data(asked: Any, study: Advising, style: str) -> None:
+def _look_at_data(study: Advising, style: str) -> None:
     """Print the data report, in data formats only its warnings."""
     from auxbench.cli.portrait import look
 

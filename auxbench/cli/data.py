@@ -279,7 +279,9 @@ def _check_own(folder: Path) -> tuple[str, list[Finding], tuple[str, ...]]:
     from auxbench.data.own.review import review
 
     title, findings = review(folder)
-    return title, findings, (f"auxbench run --dataset folder:data={folder} uses it.",)
+    usable = all(finding.status == "ok" for finding in findings)
+    tail = (f"auxbench run --dataset folder:data={folder} uses it.",) if usable else ()
+    return title, findings, tail
 
 
 def _check_layout(

@@ -1,4 +1,4 @@
-"""The data report at the command line: made here for `data report` and for `advise`."""
+"""The data report at the command line, for `data report` and for `advise`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of a tuning: of one that is carried out, and of one that is only planned."""
+"""The options of tuning: of `tune`, which carries it out, and of `plan`, which only plans it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of backbones: of one's own, and of networks from timm.
+"""The contract of backbones, for one's own and for networks from timm.
 
 A check takes a backbone as users write it, such as `mynet:width=16`. It is checked on tiny images
 or vectors, whichever it takes.
@@ -169,17 +169,17 @@ def it_can_be_exported(part: str) -> None:
 
 
 def one_network_trains(part: str) -> None:
-    """`single` trains three steps with it, twice the same."""
+    """`single` trains three steps with it, with the same result both times."""
     _trains(part, METHODS[0])
 
 
 def a_shared_network_trains(part: str) -> None:
-    """`hps` trains three steps with it, twice the same."""
+    """`hps` trains three steps with it, with the same result both times."""
     _trains(part, METHODS[1])
 
 
 def linked_networks_train(part: str) -> None:
-    """`auxnas` trains three steps with links between its blocks, twice the same."""
+    """`auxnas` trains three steps with its blocks linked, with the same result both times."""
     _trains(part, METHODS[2])
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from auxbench.contract import documentation
 from auxbench.contract.batches import digest, everything, guess, perfect, without_labels
-from auxbench.contract.documentation import Exempt, demand, listed, same_global_state
+from auxbench.contract.documentation import Broken, Exempt, demand, listed, same_global_state
 from auxbench.contract.dry_run import tiny, training
 from auxbench.data.dataset import Batch, Dataset, make_dataset
 from auxbench.data.problem import Problem
@@ -83,7 +83,7 @@ def its_tasks_belong_together(part: str) -> None:
     try:
         resolve(data.backbone, data.features)
     except UsageError as error:
-        demand(False, f"its default backbone is refused: {error}")
+        raise Broken(f"its default backbone is refused: {error}") from None
 
 
 def batches_have_inputs_and_a_target_per_task(part: str) -> None:
@@ -187,7 +187,9 @@ def losses_are_finite_and_missing_labels_cost_nothing(part: str) -> None:
             loss = task.losses(prediction, target).mean()
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             text = " ".join(str(error).split())[:160]
-            demand(False, f"the loss of '{name}' fails on a target {_spoken(target)}: {text}")
+            raise Broken(
+                f"the loss of '{name}' fails on a target {_spoken(target)}: {text}"
+            ) from None
         demand(
             bool(loss.isfinite()) and bool(loss > 0),
             f"the loss of '{name}' is {loss.item():g} for a random prediction; correct its kind or "

@@ -1,4 +1,4 @@
-"""Shapes that are computed once: tensors without values, on the device 'meta', passed faster."""
+"""Shapes, computed once each: faster passes of tensors without values, on the device 'meta'."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 __all__ = ["Shapes"]
 
 Key = tuple[Any, ...]
-Form = tuple[torch.Size, tuple[int, ...], torch.dtype]  # what a tensor without values is
 
 
 class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]

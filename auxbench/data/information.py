@@ -37,12 +37,13 @@ LONG = 64  # numbers up to which a vector is used as it is
 RARE = 1e-6  # the least chance that counts for a class
 NORMAL = 1.96  # standard errors on either side of an interval of 95 %
 OUTPUTS = 4  # channels of the primary that are predicted, those that vary most
-DETERMINED = {False: 0.98, True: 0.9}  # share explained by labels that nearly determine the
-# primary, by whether it is a class: models of seconds are never as sure of a class as they may be
+# Share explained by labels that nearly determine the primary, by whether it is a class: models of
+# seconds are never as sure of a class as they may be.
+DETERMINED = {False: 0.98, True: 0.9}
 
 
 @dataclass(frozen=True)
-class Said:
+class Gain:
     """The information in the labels of some auxiliaries, as shares of the primary's.
 
     `alone` is the share that the inputs explain, `together` that with the labels, `gain` their
@@ -68,8 +69,8 @@ class Information:
     """The models of one primary task on the samples of a split.
 
     `count` is the number of samples with a label of the primary and `unit` what is predicted, a
-    sample or a cell of a map. Errors: `UsageError` for too few labelled samples, and without
-    scikit-learn.
+    sample or a cell of a map. Errors: `UsageError` for too few labelled samples, for labels that
+    are all the same, and without scikit-learn.
     """
 
     def __init__(self, samples: Pooled, primary: str) -> None:
@@ -95,11 +96,19 @@ class Information:
             rows, cells = rows[kept], cells[kept]
         self.rows, self.cells = rows.astype(np.int64), cells.astype(np.int64)
         self.target = self._target(labels.values[rows, cells])
+        if not self.target.size or len(np.unique(self.rows)) < FOLDS:
+            what = (
+                f"two classes with {2 * FOLDS} labels each" if self.classes else "labels that vary"
+            )
+            raise UsageError(
+                f"'{primary}' does not have {what} in {FOLDS} samples or more, which are needed to "
+                "say what other labels tell of it."
+            )
         self.inputs = self._inputs()
         self.folds = self._folds()
         self._found: dict[tuple[str, ...], Numbers] = {}
 
-    def said(self, auxiliaries: Sequence[str]) -> Said:
+    def gain(self, auxiliaries: Sequence[str]) -> Gain:
         """The information in the labels of these auxiliaries together."""
         alone, both = self._losses(()), self._losses(tuple(sorted(auxiliaries)))
         whole = float(self._baseline.mean())
@@ -110,35 +119,37 @@ class Information:
         half = NORMAL * math.sqrt(float((own**2).sum()))
         before, after = (1 - float(losses.mean()) / whole for losses in (alone, both))
         determines = after >= DETERMINED[bool(self.classes)] and gain > half
-        return Said(tuple(auxiliaries), before, after, gain, gain - half, gain + half, determines)
+        return Gain(tuple(auxiliaries), before, after, gain, gain - half, gain + half, determines)
 
-    def culprits(self, auxiliaries: Sequence[str]) -> Said | None:
+    def culprits(self, auxiliaries: Sequence[str]) -> Gain | None:
         """The fewest auxiliaries whose labels together nearly determine the primary's.
 
         Those are left out, one by one, without which the others still do. None if all together do
         not determine it.
         """
-        found = self.said(auxiliaries)
+        found = self.gain(auxiliaries)
         if not found.determines:
             return None
         for name in auxiliaries:
             rest = [one for one in found.auxiliaries if one != name]
-            if rest and (fewer := self.said(rest)).determines:
+            if rest and (fewer := self.gain(rest)).determines:
                 found = fewer
         return found
 
     def _target(self, values: Numbers) -> Numbers:
-        """The primary's labels: the class [N], or numbers [N, outputs] of which each counts alike.
+        """The primary's labels: the class [N], or numbers [N, outputs] that all count alike.
 
-        The classes that hardly occur are left out, since folds may lack them.
+        The classes that hardly occur are left out, since folds may lack them. None is left if all
+        labels are the same.
         """
         if self.classes:
             named: Numbers = values.argmax(1).astype(np.float64)
             present, counts = np.unique(named, return_counts=True)
-            kept = np.isin(named, present[counts >= 2 * FOLDS])
+            common = present[counts >= 2 * FOLDS]
+            kept = np.isin(named, common) & (len(common) > 1)
             self.rows, self.cells = self.rows[kept], self.cells[kept]
             return named[kept]
-        spread = values.std(0)
+        spread = np.where(np.ptp(values, axis=0) > 0, values.std(0), 0)
         varying = np.argsort(-spread, kind="stable")[: min(OUTPUTS, int((spread > 0).sum()))]
         return np.asarray((values[:, varying] - values[:, varying].mean(0)) / spread[varying])
 
@@ -195,7 +206,7 @@ class Information:
             table = np.concatenate(features, axis=1)
             table = table[
                 :, np.isfinite(table).sum(0) >= LEAST // 2
-            ]  # of which all folds have some
+            ]  # all folds have some of these
             kinds = np.stack([self._linear(table), self._trees(table)])
             chosen = np.zeros(len(table))
             for _, held in self.folds:
@@ -240,8 +251,11 @@ class Information:
                 truth, known = self.target[held], self.target[fit]
                 if self.classes:
                     (model,) = models
-                    chances = model.fit(table[fit], known).predict_proba(table[held])
-                    columns = {name: place for place, name in enumerate(model.classes_.tolist())}
+                    names = np.unique(known).tolist()
+                    chances = np.ones((len(held), 1))  # where all others are of one class
+                    if len(names) > 1:
+                        chances = model.fit(table[fit], known).predict_proba(table[held])
+                    columns = {name: place for place, name in enumerate(names)}
                     own = [
                         float(row[columns[name]]) if name in columns else 0.0
                         for row, name in zip(chances, truth.tolist(), strict=True)

@@ -1,12 +1,15 @@
-"""The machine: the resources that a process may use."""
+"""The machine: the resources that a process may use, and the answers of its commands."""
 
 from __future__ import annotations
 
 import math
 import os
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 CONTROL = Path("/sys/fs/cgroup")  # where a container sees its limits
+PATIENCE = 10  # seconds for a command that only asks
 
 
 def cores() -> int:
@@ -40,3 +43,18 @@ def quota(control: Path) -> float:
     except (OSError, ValueError, ZeroDivisionError):  # 'max', or no Linux
         return math.inf
     return allowed if allowed > 0 else math.inf
+
+
+def output(command: Sequence[str]) -> str | None:
+    """The output of a command, or None if it is missing, fails or hangs.
+
+    >>> output(["no-such-command"])
+    """
+    # Inside a git hook, variables such as GIT_DIR point at another repository.
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        return subprocess.run(
+            command, env=variables, capture_output=True, text=True, timeout=PATIENCE, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None

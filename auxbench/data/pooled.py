@@ -1,4 +1,4 @@
-"""Pooled samples: inputs and labels of a split as small tables, to be looked at before training.
+"""Pooled samples: inputs and labels of a split as small tables, for a look before training.
 
 Pictures and maps are averaged over a coarse grid of cells, so that thousands of them fit in memory
 and a statistic of seconds can be computed on them.
@@ -63,7 +63,7 @@ class Pooled:
 
 
 def pooled(dataset: Dataset, split: str, most: int, tasks: Sequence[Task]) -> Pooled:
-    """At most `most` samples of a split, drawn without order, with the labels of some tasks.
+    """At most `most` samples of a split, drawn at random, with the labels of some tasks.
 
     The data must have been prepared; samples are not augmented.
 

@@ -1,14 +1,15 @@
-"""Portraits: what can be seen of a problem's data before anything is trained."""
+"""Portraits: a problem's data as they can be seen before anything is trained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from auxbench.data.duplicates import Twins, twins
-from auxbench.data.information import Information, Said
+from auxbench.data.information import Gain, Information
 from auxbench.data.pooled import Labels, Pooled, pooled
 from auxbench.data.problem import Problem
 from auxbench.data.progress import bar
@@ -42,9 +43,9 @@ class Share:
 class Portrait:
     """The data of a problem: labels by task and split, near-duplicates, and what labels say.
 
-    `said` has one entry for every auxiliary and one for all together, and `culprits` the fewest
-    auxiliaries that nearly determine the primary. `unsaid` says why nothing is said of labels, and
-    is empty otherwise; `unit` is what is predicted, a sample or a cell of a map, and `classes` is 0
+    `gains` has one entry for every auxiliary and one for all together, and `culprits` the fewest
+    auxiliaries that nearly determine the primary. `without` says why there are no gains, and is
+    empty if there are; `unit` is what is predicted, a sample or a cell of a map, and `classes` is 0
     for numbers. `partly` is True if only some of the samples were looked at.
     """
 
@@ -52,9 +53,9 @@ class Portrait:
     primary: str
     shares: tuple[Share, ...]
     twins: tuple[Twins, ...]
-    said: tuple[Said, ...] = ()
-    culprits: Said | None = None
-    unsaid: str = ""
+    gains: tuple[Gain, ...] = ()
+    culprits: Gain | None = None
+    without: str = ""
     unit: str = "sample"
     classes: int = 0
     pictures: bool = False
@@ -79,40 +80,39 @@ def portrait(name: str, problem: Problem, most: int = 2000) -> Portrait:
     partly = any(len(data.samples(split)) > len(seen[split]) for split in SPLITS)
     labels = tuple(share for task in problem.tasks for share in _shares(task.name, seen))
     alike = tuple(twins(one, seen[one], two, seen[two], pictures) for one, two in PAIRS)
-    said, culprits, unsaid, unit, classes = _said(seen["train"], problem)
-    return Portrait(
+    found = Portrait(
         name,
         problem.primary.name,
         labels,
         alike,
-        said,
-        culprits,
-        unsaid,
-        unit,
-        classes,
-        pictures,
-        partly,
-        {split: len(seen[split]) for split in SPLITS},
+        pictures=pictures,
+        partly=partly,
+        counts={split: len(seen[split]) for split in SPLITS},
     )
+    return replace(found, **_gains(seen["train"], problem))
 
 
-def _said(
-    training: Pooled, problem: Problem
-) -> tuple[tuple[Said, ...], Said | None, str, str, int]:
+def _gains(training: Pooled, problem: Problem) -> dict[str, Any]:
+    """The fields of a portrait about the gains of labels."""
     names = [task.name for task in problem.auxiliaries]
     if not names:
-        return (), None, "there is no auxiliary task.", "sample", 0
+        return {"without": "there is no auxiliary task."}
     try:
         information = Information(training, problem.primary.name)
     except UsageError as error:
-        return (), None, str(error), "sample", 0
+        return {"without": str(error)}
     sets = [*([name] for name in names), *([names] if len(names) > 1 else [])]
-    said = []
+    gains = []
     with bar("what labels say", len(sets), unit="sets of labels") as advance:
         for one in sets:
-            said.append(information.said(one))
+            gains.append(information.gain(one))
             advance(1)
-    return tuple(said), information.culprits(names), "", information.unit, information.classes
+    return {
+        "gains": tuple(gains),
+        "culprits": information.culprits(names),
+        "unit": information.unit,
+        "classes": information.classes,
+    }
 
 
 def _shares(task: str, seen: dict[str, Pooled]) -> Sequence[Share]:

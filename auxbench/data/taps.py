@@ -41,8 +41,11 @@ def taps(places: Floats, length: int, small: int) -> tuple[Whole, Floats]:
     return elements.clip(max=length - 1), both
 
 
-class Down:
-    """The taps of rows: `elements` and `weights`, [n, k], of the rows from `first` to `last`."""
+class RowTaps:
+    """The taps of rows, [n, k]: `elements`, counted from the row `first`, and `weights`.
+
+    `last` is the row after the last one that is read.
+    """
 
     def __init__(self, elements: Whole, weights: Floats, dtype: torch.dtype) -> None:
         self.first = int(elements.min())
@@ -51,8 +54,8 @@ class Down:
         self.weights = torch.from_numpy(weights).to(dtype)
 
 
-class Across:
-    """The taps of columns, which turn rows of the columns from `first` to `last` into those seen.
+class ColumnTaps:
+    """The taps of columns: a call turns rows, cut from column `first` to `last`, into those seen.
 
     If the places are `mirrored`, so must be these rows. Blocks of columns side by side are seen in
     about equal steps, so their weights are small matrices, and rows are multiplied with all of them

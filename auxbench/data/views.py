@@ -25,12 +25,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from auxbench.data.taps import Across, Down, Floats, Whole, taps
+from auxbench.data.taps import ColumnTaps, Floats, RowTaps, Whole, taps
 
 Size = tuple[int, int]
 Raw = npt.NDArray[Any]
 Scales = Sequence[tuple[float, float]]
-
 
 KEPT = 128  # views whose places and weights are kept, for the next label of the same batch
 
@@ -232,12 +231,14 @@ def _level(values: Tensor, view: View, small: Size, out: Tensor, scales: Scales 
 
 
 @lru_cache(maxsize=KEPT)
-def _weights(view: View, picture: Size, small: Size, dtype: torch.dtype) -> tuple[Down, Across]:
+def _weights(
+    view: View, picture: Size, small: Size, dtype: torch.dtype
+) -> tuple[RowTaps, ColumnTaps]:
     """The taps of the rows and of the columns of a level view, the latter of mirrored rows."""
     y, x = _places(view)
     return (
-        Down(*taps(y[:, 0], picture[0], small[0]), dtype),
-        Across(*taps(x[0], picture[1], small[1]), view.mirrored, dtype),
+        RowTaps(*taps(y[:, 0], picture[0], small[0]), dtype),
+        ColumnTaps(*taps(x[0], picture[1], small[1]), view.mirrored, dtype),
     )
 
 

@@ -22,7 +22,7 @@ import click
 
 from auxbench.data.progress import counted, duration
 from auxbench.errors import AuxbenchError, UsageError
-from auxbench.execution.candidates import Asked, candidates, sets_of, smallest, weights
+from auxbench.execution.candidates import Question, candidates, key_of, sets_of, smallest, weights
 from auxbench.execution.deadline import deadline
 from auxbench.execution.executor import carry_out
 from auxbench.execution.resources import Resources, resolve, slots, threads_of
@@ -34,7 +34,7 @@ from auxbench.records.ledger import Ledger, Tuning
 from auxbench.records.store import Store
 from auxbench.spec.advice import Design
 from auxbench.spec.budget import BUDGETS
-from auxbench.spec.run import Run, identity
+from auxbench.spec.run import Run
 
 SAMPLER = "sobol"
 SLACK = 1.3  # estimates know nothing of validation, nor of what else the machine does
@@ -53,19 +53,21 @@ class Advising:
     """
 
     def __init__(
-        self, asked: Asked, design: Design, hours: float, results: str | Path, resources: Resources
+        self,
+        question: Question,
+        design: Design,
+        hours: float,
+        results: str | Path,
+        resources: Resources,
     ) -> None:
         if not (math.isfinite(hours) and hours > 0):
             raise UsageError(f"hours is {hours:g}; give a number above 0, such as 0.5 or 2.")
         self.begun = time.monotonic()
-        self.asked, self.design, self.resources = asked, design, resources
+        self.question, self.design, self.resources = question, design, resources
         self.limit = 3600 * hours
         self.store, self.ledger, self.advice = Store(results), Ledger(results), Advice(results)
-        self.sets = sets_of(asked)
-        chosen = [asked.dataset, asked.primary, list(map(list, self.sets)), sorted(asked.words)]
-        values = [str(asked.words[key]) for key in sorted(asked.words)]
-        own = [*design.methods, design.control, design.trials, design.tuning_seeds]
-        self.key = identity({"advice": [*chosen, values, own]})
+        self.sets = sets_of(question)
+        self.key = key_of(question, self.sets, design)
         self.left_out: dict[str, str] = {}  # methods that are not tried, and why
         self.weights: dict[Candidate, float] = {}  # seconds of a run
         self.device = resolve(resources.device)
@@ -144,7 +146,7 @@ class Advising:
 
     def _plan(self) -> None:
         """Choose the largest budget that allows enough, and the methods that fit."""
-        words, methods = self.asked.words, self.design.methods
+        words, methods = self.question.words, self.design.methods
         free = words.get("budget") is None and words.get("steps") is None
         tiers = list(BUDGETS) if free else [words.get("budget") or "small"]
         chosen = ""
@@ -182,7 +184,7 @@ class Advising:
     def _candidates(
         self, budget: str, methods: Sequence[str], known: Iterable[Candidate] | None = None
     ) -> dict[Candidate, Run]:
-        return candidates(self.asked, self.sets, self.design.control, budget, methods, known)
+        return candidates(self.question, self.sets, self.design.control, budget, methods, known)
 
     def _weigh(self, runs: Mapping[Candidate, Run]) -> None:
         """Estimate the seconds of a run of every candidate; leave out what cannot be trained."""
@@ -239,10 +241,7 @@ class Advising:
             return math.inf if score is None else (1 if tuning.direction == "down" else -1) * score
 
         order = sorted((one for one in self.cells if one[1]), key=merit)
-        first = list(
-            {auxiliaries: one for one in reversed(order) for auxiliaries in [one[1]]}.values()
-        )
-        first.sort(key=merit)
+        first = sorted({one[1]: one for one in reversed(order)}.values(), key=merit)
         order = [*first, *(one for one in order if one not in first)][: self.design.finalists]
         for seeds in SEEDS:
             least = 1 if seeds == SEEDS[-1] else min(FAMILY, len(order))
@@ -262,7 +261,7 @@ class Advising:
         )
 
     def _hours(self, more: float) -> float:
-        """The hours that allow so many more seconds, with some to spare."""
+        """The hours that allow this many `more` seconds, with some to spare."""
         return math.ceil(100 * SLACK * (self.spent + more) / 3600) / 100
 
     def _needed(self, runs: Sequence[tuple[Candidate, Run]], store: Store) -> float:
@@ -292,5 +291,5 @@ class Advising:
         self.advice.save(self.key, self.state)
 
     def say(self, text: str) -> None:
-        """Tell the user on stderr how far it is."""
+        """Report progress to the user on stderr."""
         click.echo(f"auxbench: {text}", err=True)

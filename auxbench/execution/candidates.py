@@ -16,13 +16,13 @@ from auxbench.records.advice import Candidate
 from auxbench.records.store import Store
 from auxbench.spec.advice import Design
 from auxbench.spec.grammar import split_list
-from auxbench.spec.run import Run
+from auxbench.spec.run import Run, identity
 
 START = 2.0  # seconds of a run besides its steps: its start, its test, its latency
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """The question: a data set, its tasks, and the words of a study that all runs share."""
 
     dataset: str
@@ -31,27 +31,36 @@ class Asked:
     words: Mapping[str, Any]
 
 
-def sets_of(asked: Asked) -> list[tuple[str, ...]]:
+def sets_of(question: Question) -> list[tuple[str, ...]]:
     """The sets of auxiliaries to choose from: none, each alone, and all together.
 
     Errors: `UsageError` for unknown tasks, and if there is no auxiliary.
 
-    >>> sets_of(Asked("toy", "primary", "helpful,useless", {}))
+    >>> sets_of(Question("toy", "primary", "helpful,useless", {}))
     [(), ('helpful',), ('useless',), ('helpful', 'useless')]
     """
-    names = None if asked.auxiliary is None else split_list(asked.auxiliary)
-    problem = Problem.of(make_dataset(asked.dataset, 64), asked.primary, names)
+    names = None if question.auxiliary is None else split_list(question.auxiliary)
+    problem = Problem.of(make_dataset(question.dataset, 64), question.primary, names)
     alone = [problem.spelled(task) for task in problem.auxiliaries]
     if not alone:
         raise UsageError(
-            f"data set '{asked.dataset}' has no auxiliary task here; name some with --auxiliary, "
-            "of those that auxbench show dataset lists."
+            f"data set '{question.dataset}' has no auxiliary task here; name some with "
+            "--auxiliary, of those that auxbench show dataset lists."
         )
     return [(), *((one,) for one in alone), *([tuple(alone)] if len(alone) > 1 else [])]
 
 
+def key_of(question: Question, sets: Sequence[tuple[str, ...]], design: Design) -> str:
+    """The key of a study, the same for the same question asked with the same design."""
+    words = dict(sorted(question.words.items()))
+    asked = [question.dataset, question.primary, list(map(list, sets)), list(words)]
+    values = [str(value) for value in words.values()]
+    own = [*design.methods, design.control, design.trials, design.tuning_seeds]
+    return identity({"advice": [*asked, values, own]})
+
+
 def candidates(
-    asked: Asked,
+    question: Question,
     sets: Iterable[tuple[str, ...]],
     control: str,
     budget: str,
@@ -68,11 +77,11 @@ def candidates(
         names = list(methods) if auxiliaries else [control]
         study = Study.of(
             names,
-            asked.dataset,
-            primary=asked.primary,
+            question.dataset,
+            primary=question.primary,
             auxiliary=list(auxiliaries),
             seeds=[FIRST_SEED],
-            **{**asked.words, "budget": budget},
+            **{**question.words, "budget": budget},
         )
         if len(study.runs) != len(names):
             raise UsageError("advice is about one data set and one backbone; name one of each.")

@@ -14,7 +14,7 @@ LEAST = 0.1  # seconds, so that the block has begun when it is ended
 
 @dataclass
 class Stop:
-    """Whether the deadline has passed."""
+    """The state of a deadline: `struck` is True once it has passed."""
 
     struck: bool = False
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import auxbench
-from auxbench.data.machine import cores
+from auxbench.data.machine import cores, output
 from auxbench.records.commit import commit_of
 
 __all__ = ["environment"]
@@ -75,17 +74,7 @@ def _processor() -> str:
             if key.strip() == "model name" and value.strip():
                 return value.strip()
     elif sys.platform == "darwin":
-        brand = _output(["sysctl", "-n", "machdep.cpu.brand_string"])
+        brand = output(["sysctl", "-n", "machdep.cpu.brand_string"])
         if brand:
             return brand.strip()
     return platform.processor() or platform.machine()
-
-
-def _output(command: list[str]) -> str | None:
-    """The output of a command, or None if it is missing, fails or hangs."""
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=10, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -30,7 +30,7 @@ def start(threads: int, log: Any = None) -> Process:
     """A new worker process (see `worker`), whose libraries use this many threads."""
     limit = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     return subprocess.Popen(
-        [sys.executable, "-c", _COMMAND, "auxbench.execution.worker"],
+        [sys.executable, "-c", _COMMAND, "auxbench.execution.worker"],  # the last to be seen by ps
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,

@@ -40,7 +40,8 @@ def main() -> None:
         events.write(json.dumps(event) + "\n")
 
     if not hasattr(os, "fork"):
-        sys.exit(work(order, report, lambda: None) if (order := _order()) else 0)
+        order = _order()
+        sys.exit(work(order, report, lambda: None) if order else 0)
     wake, beats = Wake(), Beats()
     while not wake.asked and (order := _order()):
         if "BACKBONES" not in [registry for registry, _ in order["files"]]:

@@ -17,6 +17,7 @@ __all__ = ["HuggingFace"]
 
 STEMS = ("embeddings", "embedder")
 CHAINS = ("layers", "encoder.layers", "encoder.layer", "encoder.stages")
+PREFIXES = ("cls_token", "distillation_token", "register_tokens")  # before the patches
 
 
 class HuggingFace(nn.Module):
@@ -63,11 +64,8 @@ class HuggingFace(nn.Module):
         return last
 
 
-PREFIXES = ("cls_token", "distillation_token", "register_tokens")  # before the patches
-
-
 class First(nn.Module):
-    """A module that may return a tuple, as one that returns the first of it."""
+    """A module that returns the first output of another, which may return a tuple."""
 
     def __init__(self, inner: nn.Module, words: dict[str, Any] | None = None) -> None:
         super().__init__()

@@ -92,7 +92,7 @@ class Row(nn.Module):
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was measured: blocks, channels and reduction of every stage, and the layout."""
+    """The measures of a backbone: blocks, channels and reduction of every stage, and the layout."""
 
     stages: tuple[int, ...]
     channels: tuple[int, ...]
@@ -106,13 +106,13 @@ _SEEN: dict[tuple[Any, ...], _Seen] = {}
 
 @dataclass(frozen=True)
 class _About:
-    """A backbone's name and class, for what is said of it."""
+    """A backbone's name and class, for messages about it."""
 
     name: str
     maker: type[nn.Module]
 
     def given(self, size: Size, features: int) -> dict[str, Any]:
-        """What its constructor is told of the inputs, if it asks for it."""
+        """The arguments about the inputs that its constructor asks for."""
         asked = inspect.signature(self.maker).parameters
         return {k: v for k, v in (("size", size), ("features", features)) if k in asked}
 

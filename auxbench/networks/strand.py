@@ -91,7 +91,7 @@ def _leave() -> None:
 
 
 class _Surroundings:
-    """What torch keeps per thread, as it is in this one."""
+    """The settings that torch keeps per thread, as they are in this one."""
 
     def __init__(self) -> None:
         self.gradients = torch.is_grad_enabled()
@@ -109,7 +109,7 @@ class _Surroundings:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Set all of it in this thread."""
+        """Apply them in the current thread."""
         with ExitStack() as stack:
             if self.inference:
                 stack.enter_context(torch.inference_mode())

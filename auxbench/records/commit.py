@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
+
+from auxbench.data.machine import output
 
 CODE = ("auxbench", "methods", "tasks", "pyproject.toml")
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,8 +17,8 @@ def commit_of(root: Path = ROOT) -> tuple[str | None, bool | None]:
     """
     if (root / "pyproject.toml").exists() and (root / ".git").exists():
         git = ["git", "-C", str(root)]
-        head = _output([*git, "rev-parse", "--verify", "HEAD"])
-        changes = _output([*git, "status", "--porcelain", "--", *CODE])
+        head = output([*git, "rev-parse", "--verify", "HEAD"])
+        changes = output([*git, "status", "--porcelain", "--", *CODE])
         return (None, None) if head is None or changes is None else (head.strip(), bool(changes))
     try:
         noted = (root / "auxbench" / "COMMIT").read_text(encoding="utf-8").strip()
@@ -31,15 +31,3 @@ def in_words() -> str:
     """The commit in a few words, empty if it is not known."""
     known, changed = commit_of()
     return f"commit {known[:10]}{', changed' if changed else ''}" if known else ""
-
-
-def _output(command: list[str]) -> str | None:
-    """The output of a command, or None if it is missing, fails or hangs."""
-    # Inside a git hook, variables such as GIT_DIR point at another repository.
-    variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    try:
-        return subprocess.run(
-            command, env=variables, capture_output=True, text=True, timeout=10, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -19,7 +19,7 @@ from auxbench.report.family import Looks
 from auxbench.report.tables import Column, Table, si
 from auxbench.stats.decision import ALPHA, level
 from auxbench.stats.frame import frame
-from auxbench.stats.needed import seeds_needed
+from auxbench.stats.needed import MOST, seeds_needed
 from auxbench.stats.sequential import LAST
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def answer(verdict: Verdict, entries: Mapping[Candidate, str], primary: str) -> 
 
 
 def _needed(one: Difference) -> int | None:
-    """The seeds that would decide it; None if it is decided, and where collapses stand against."""
+    """The seeds that would decide it; None if it is decided, or if collapses keep it open."""
     if one.verdict != "undecided" or one.decision.why:
         return None
     share = level(one.claim.others) / ALPHA / one.family
@@ -222,7 +222,7 @@ def _more(one: Difference) -> str:
         return f"{one.method} ({one.decision.why})"
     seeds = _needed(one)
     if seeds is None:
-        return f"{one.method} (no number of seeds up to 10,000 would do)"
+        return f"{one.method} (no number of seeds up to {MOST:,} would do)"
     return f"{one.method} (about {counted(seeds - one.result.n, 'more seed')})"
 
 

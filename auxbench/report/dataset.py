@@ -17,8 +17,8 @@ def tables(text: str) -> list[Table]:
     """The tables on a registered data set, which is imported without reading its data.
 
     With options, as in `folder:data=DIR`, they are on the data set so made, and so they are if only
-    making it shows its tasks. Errors: `UsageError`
-    for an unknown name, with the most likely one, and for options that it cannot have.
+    making it shows its tasks. Errors: `UsageError` for an unknown name, with the most likely one,
+    and for options that it cannot have.
     """
     choice = Choice.parse(text)
     about, maker = DATASETS.describe(choice.name), DATASETS[choice.name]

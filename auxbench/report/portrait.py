@@ -20,7 +20,7 @@ WARNED = 0.01  # share of samples with a near-duplicate in training that is wort
 def tables(portrait: Portrait) -> list[Table]:
     """The tables of a portrait: labels, near-duplicates, and what labels say."""
     found = [_labels(portrait), _twins(portrait)]
-    return [*found, _said(portrait)] if portrait.said else found
+    return [*found, _gains(portrait)] if portrait.gains else found
 
 
 def warnings(portrait: Portrait) -> Iterator[str]:
@@ -52,19 +52,20 @@ def warnings(portrait: Portrait) -> Iterator[str]:
     rare = [s.task for s in portrait.shares if s.split == "train" and s.labelled == 0]
     if rare:
         yield f"No training sample that was read has a label of {', '.join(rare)}."
-    if portrait.unsaid:
-        yield f"Nothing is said of how labels depend on each other: {portrait.unsaid}"
+    if portrait.without:
+        yield f"Nothing is said of how labels depend on each other: {portrait.without}"
 
 
 def _shifted(one: Share, before: Share) -> bool:
     """True for a shift that matters and is larger than chance makes it in samples of this size."""
-    if one.split == "train" or not (one.samples and before.samples):
+    if one.split == "train" or not (one.labelled and before.labelled):
         return False
     noise = math.sqrt(1 / one.samples + 1 / before.samples)
     if not one.shares:
         return abs(one.shift) >= max(2 * SHIFTED, SURE * noise)
     # the mean of half the sum of absolute differences of shares that are drawn alike
-    chance = 0.4 * noise * sum(math.sqrt(part * (1 - part)) for _, part in before.shares)
+    deviations = sum(noise * math.sqrt(part * (1 - part)) for _, part in before.shares)
+    chance = math.sqrt(2 / math.pi) * deviations / 2
     return one.shift >= max(SHIFTED, SURE * chance)
 
 
@@ -137,18 +138,21 @@ def _twins(portrait: Portrait) -> Table:
         }
         for one in portrait.twins
     ]
+    from auxbench.data.duplicates import ALIKE, CLOSE  # with torch, which the portrait took anyway
+    from auxbench.data.pooled import THUMB
+
     how = (
-        "Pictures are near-duplicates if their thumbnails of 16 x 16 pixels correlate by 0.99 or "
-        "more; mirrored, turned and cropped copies are not found."
+        f"Pictures are near-duplicates if their thumbnails of {THUMB} x {THUMB} pixels correlate "
+        f"by {ALIKE} or more; mirrored, turned and cropped copies are not found."
         if portrait.pictures
-        else "Vectors are near-duplicates if they are a hundred times closer than samples and "
-        "their nearest neighbours usually are."
+        else f"Vectors are near-duplicates if they are {1 / CLOSE:.0f} times closer than samples "
+        "and their nearest neighbours usually are."
     )
     notes = (how + " The first row says how usual that is within training.",)
     return Table(f"{portrait.dataset}: near-duplicates", columns, rows, notes)
 
 
-def _said(portrait: Portrait) -> Table:
+def _gains(portrait: Portrait) -> Table:
     columns = (
         Column("auxiliaries", "labels of"),
         Column("alone", "inputs explain %", 1),
@@ -160,19 +164,19 @@ def _said(portrait: Portrait) -> Table:
         Column("reading", "reading", spare=1),
     )
     rows = []
-    for said in portrait.said:
-        every = len(said.auxiliaries) > 1
-        reading = "says more" if said.low > 0 else "nothing found"
+    for gain in portrait.gains:
+        every = len(gain.auxiliaries) > 1
+        reading = "says more" if gain.low > 0 else "nothing found"
         rows.append(
             {
-                "auxiliaries": "all together" if every else said.auxiliaries[0],
-                "alone": 100 * said.alone,
-                "together": 100 * said.together,
-                "gain": 100 * said.gain,
-                "low": 100 * said.low,
-                "high": 100 * said.high,
-                "determines": said.determines,
-                "reading": "nearly determines it" if said.determines else reading,
+                "auxiliaries": "all together" if every else gain.auxiliaries[0],
+                "alone": 100 * gain.alone,
+                "together": 100 * gain.together,
+                "gain": 100 * gain.gain,
+                "low": 100 * gain.low,
+                "high": 100 * gain.high,
+                "determines": gain.determines,
+                "reading": "nearly determines it" if gain.determines else reading,
             }
         )
     what = "entropy" if portrait.classes else "variance"

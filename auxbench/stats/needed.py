@@ -17,7 +17,7 @@ def seeds_needed(result: Paired, margin: float | None = None, share: float = 1.0
     `sequential`) that finds the difference, or shows that it is within the margin. `share` is the
     part of each look's level that this comparison has of its family. After the last look the count
     is that of a new study with as many fresh seeds. The observed values are uncertain, most of all
-    for few seeds, and so is this number. None if it is above 10,000, or without a spread to go by.
+    for few seeds, and so is this number. None if it is above `MOST`, or without a spread to go by.
 
     >>> from auxbench.stats.paired import paired
     >>> scores = {0: 1.0, 1: 1.1, 2: 0.9, 3: 1.0}

@@ -12,12 +12,11 @@ from torch.nn import Parameter
 from auxbench.data.dataset import SampleLosses
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
-from auxbench.training.advice import explained
 from auxbench.training.chain import Chain, make_balancers, named, rules_only
 from auxbench.training.closure import (
     SPLIT,
-    Asked,
     Closure,
+    ClosureBatch,
     Losses,
     OwnDescent,
     checked,
@@ -29,6 +28,7 @@ from auxbench.training.combination import Combination, on_cpu
 from auxbench.training.group import ALONE, replicas
 from auxbench.training.phase import Phase
 from auxbench.training.scaler import Attempt
+from auxbench.training.torch_errors import explained
 
 # What rules do that a loop of one's own has no place for, by hook, and what only `step` can do.
 REFUSED = {"around": "trains several copies of the network", "relabel": "replaces labels"}
@@ -179,14 +179,14 @@ class Balance:
             )
         if replicas() is not ALONE:
             raise UsageError("balance.step works in one process only; use balance.backward.")
-        batches = {SPLIT: Asked(closure, self.tasks).batch}
+        batches = {SPLIT: ClosureBatch(closure, self.tasks).batch}
         for split in {split for phase in self.phases for split in phase.splits} - {SPLIT}:
             if held_out is None:
                 raise UsageError(
                     f"'{self.method}' learns on held-out data; give balance.step(closure, "
                     "held_out=closure)."
                 )
-            batches[split] = Asked(held_out, self.tasks).batch
+            batches[split] = ClosureBatch(held_out, self.tasks).batch
         self.descent.scaler = scaler
         attempt = Attempt(self.balancers, scaler)
         self.context.parameters = learned(self.context.network)

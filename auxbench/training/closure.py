@@ -86,7 +86,7 @@ def _checked(name: str, loss: Any) -> SampleLosses:
     return SampleLosses(each, torch.ones_like(each, requires_grad=False))
 
 
-class Called(nn.Module):
+class ClosureNetwork(nn.Module):
     """A network that a closure runs, so that its parameters can be replaced meanwhile."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -112,7 +112,7 @@ def _any_gradient(losses: Losses) -> bool:
     return any(loss.requires_grad for loss in losses.values())
 
 
-class Told(Task):
+class ClosureTask(Task):
     """A task whose losses a closure has computed already."""
 
     def losses(self, prediction: Tensor, target: Any) -> SampleLosses:
@@ -120,15 +120,15 @@ class Told(Task):
         return _checked(self.name, prediction)
 
 
-class Asked:
-    """A batch of which only the closure is known that computes losses on it."""
+class ClosureBatch:
+    """A batch of which only the closure that computes losses on it is known."""
 
     def __init__(self, closure: Closure, tasks: Sequence[str]) -> None:
         self.closure, self.tasks = closure, tuple(tasks)
         self.targets = dict.fromkeys(tasks)
 
     def inputs(self) -> Losses:
-        """The losses of all tasks, checked."""
+        """The closure, checked: what a `ClosureNetwork` calls to get the losses of all tasks."""
         losses = self.closure()
         checked(losses, self.tasks)
         return losses
@@ -271,16 +271,16 @@ def recipe(optimizer: torch.optim.Optimizer, steps: int | None) -> Recipe:
 
 
 def context(network: nn.Module, tasks: Sequence[str], **rest: Any) -> Context:
-    """The context of a loop of one's own, whose batches are `Asked`; `rest` are its other fields.
+    """The context of a loop of one's own with `ClosureBatch`es; `rest` are its other fields.
 
     It has the parameters that require gradients at present.
     """
-    called = Called(network)
-    told = tuple(Told(name, Number()) for name in tasks)
+    run = ClosureNetwork(network)
+    kinds = tuple(ClosureTask(name, Number()) for name in tasks)
     device = next((parameter.device for parameter in network.parameters()), "cpu")
-    objective = OwnObjective(called, told, Meter(str(device), add=_itself))
-    here = Context(called, told, partial(_itself, network), objective, split=SPLIT, **rest)
-    here.parameters = learned(called)
+    objective = OwnObjective(run, kinds, Meter(str(device), add=_itself))
+    here = Context(run, kinds, partial(_itself, network), objective, split=SPLIT, **rest)
+    here.parameters = learned(run)
     return here
 
 

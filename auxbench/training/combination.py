@@ -1,4 +1,4 @@
-"""The combination of the gradients of one's own losses by a chain of rules."""
+"""Combinations of the gradients of one's own losses by a chain of rules."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch.nn import Parameter
 
 from auxbench.data.dataset import SampleLosses
 from auxbench.errors import Diverged, UsageError
-from auxbench.training.advice import REENTRANT
-from auxbench.training.arrival import Arrival, Watch
+from auxbench.training.arrival import Watch
 from auxbench.training.balancer import Balancer
 from auxbench.training.chain import Chain
 from auxbench.training.gradients import Gradients
 from auxbench.training.group import ALONE, replicas
 from auxbench.training.parts import Parts
 from auxbench.training.precision import SINGLE
-from auxbench.training.reach import find, same_everywhere, trainable
+from auxbench.training.reach import find_reach, same_everywhere, trainable
 from auxbench.training.scaler import Attempt, ScalerPrecision, multiply, overflown, scales, spoil
+from auxbench.training.torch_errors import REENTRANT
 
 
 class Combination:
-    """What a chain of rules makes of the tasks' gradients, batch by batch.
+    """The combination of the tasks' gradients by a chain of rules, batch by batch.
 
     `weights` and `gramian` are those of the last batch, of which `skipped` says whether a scaler
     skips its step. `taken` is the number of steps so far, for messages.
@@ -48,8 +48,9 @@ class Combination:
         scaler: torch.amp.GradScaler | None,
     ) -> None:
         """Keep the gradients of a part of a batch."""
+        self._begin()
         gradients = self._gradients([loss.mean() for loss in losses], parameters, None, scaler)
-        find(gradients, test=not self.looked)
+        find_reach(gradients, test=not self.looked)
         self.looked = True
         self.parts = Parts.of(gradients, self.parts)
 
@@ -62,11 +63,8 @@ class Combination:
         gramian: bool = False,
     ) -> Tensor:
         """Set the gradients; return the factors of the losses, [T]."""
-        attempt, self.skipped, self.precision.lost = (
-            Attempt(self.chain.balancers, scaler),
-            False,
-            False,
-        )
+        attempt, self.skipped = Attempt(self.chain.balancers, scaler), False
+        self._begin()
         if "weigh_samples" in self.chain.overrides and any(len(loss.sums) == 1 for loss in losses):
             raise UsageError(
                 f"'{self.method}' weighs single samples; give a loss for each of them."
@@ -74,7 +72,7 @@ class Combination:
         means = [loss.mean() for loss in self.chain.weigh_samples(losses)]
         gradients = self._gradients(means, parameters, learning_rate, scaler)
         if self._compares or gramian:
-            find(gradients, test=not self.looked)
+            find_reach(gradients, test=not self.looked)
         self.looked = True
         if self.parts is not None:
             parts, self.parts = Parts.of(gradients, self.parts), None
@@ -85,7 +83,7 @@ class Combination:
         self.gramian = gradients.gramian if gramian else None
         factors = self.chain.weigh(gradients)
         if not gramian and "edit" not in self.chain.overrides:
-            self.gramian = gradients.__dict__.get("gramian")  # if a rule has compared gradients
+            self.gramian = gradients.known_gramian  # if a rule has compared gradients
         gradients.write(factors.shared, factors.private)
         if overflown(gradients, factors, self.precision, scaler):
             return self._skip(gradients, attempt, scaler)
@@ -98,6 +96,11 @@ class Combination:
         self.precision.stepped()
         self.weights = dict(zip(self.tasks, factors.overall.tolist(), strict=True))
         return factors.private
+
+    def _begin(self) -> None:
+        """Forget the overflow of the last batch, but not that of an earlier part of this one."""
+        if self.parts is None:
+            self.precision.lost = False
 
     @property
     def _compares(self) -> bool:
@@ -139,8 +142,7 @@ class Combination:
         if everywhere is not None:
             (values,) = group.sum((torch.stack([mean.detach().double() for mean in means]),))
             assert values is not None
-            gradients.__dict__["arrival"] = Arrival(values)
-            gradients.graph.__dict__ |= {"reach": everywhere[1], "merged": everywhere[2]}
+            gradients.replace(values=values, reach=everywhere[1], merged=everywhere[2])
         if not self.looked and gradients.graph.reentrant:  # torch itself leaves them out in silence
             raise UsageError(REENTRANT)
         return gradients

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from auxbench.training.arrival import Arrival
-from auxbench.training.graph import Graph
+from auxbench.training.graph import Graph, Reach
 from auxbench.training.group import ALONE, Group
 from auxbench.training.heads import PassedHeads
 from auxbench.training.precision import SINGLE, Precision
@@ -122,10 +122,34 @@ class Gradients:
                     gradient = torch.view_as_complex(gradient)
                 whole[index] = gradient
             edited.append(tuple(whole))
-        self.__dict__["rows"] = tuple(edited)
-        for key in ("gramian", "inner", "norms"):
-            self.__dict__.pop(key, None)
+        self.replace(rows=tuple(edited))
         return self._signals(signals.scale)
+
+    def replace(
+        self,
+        *,
+        rows: tuple[Row, ...] | None = None,
+        values: Tensor | None = None,
+        reach: Reach | None = None,
+        merged: bool | None = None,
+    ) -> None:
+        """Go on with other rows, losses [T] or reach than those of this process's graph.
+
+        Such are edited rows, and those of several parts of a batch or of several processes.
+        `merged` is that of `Graph`. What follows from these is computed again.
+        """
+        own = {"rows": rows, "arrival": None if values is None else Arrival(values)}
+        seen = {"reach": reach, "merged": merged}
+        self.__dict__.update({key: value for key, value in own.items() if value is not None})
+        self.graph.__dict__.update({key: value for key, value in seen.items() if value is not None})
+        lapsed = ("gramian", "inner", "norms", *(() if reach is None else ("shared", "summed")))
+        for key in lapsed:
+            self.__dict__.pop(key, None)
+
+    @property
+    def known_gramian(self) -> Tensor | None:
+        """The Gramian if something has read it."""
+        return self.__dict__.get("gramian")
 
     def _signals(self, earlier: Tensor) -> Signals:
         return Signals(self, earlier, learning_rate=self.learning_rate)
@@ -138,7 +162,7 @@ class Gradients:
         asked = list(compress(self.parameters, [not is_summed for is_summed in self.summed]))
         rows = []
         for task in range(len(self.losses)):
-            found = iter(self._row(task, asked, keep=task != last))
+            found = iter(self.row(task, asked, keep=task != last))
             rows.append(tuple(None if is_summed else next(found) for is_summed in self.summed))
         return tuple(rows)
 
@@ -192,7 +216,7 @@ class Gradients:
         result = torch.zeros(len(self.losses), len(self.losses), dtype=torch.float64)
         for first in range(0, len(shared), size := max(1, -(-len(shared) // self.chunks))):
             chunk = shared[first : first + size]
-            result += self._products([self._row(task, chunk) for task in range(len(self.losses))])
+            result += self._products([self.row(task, chunk) for task in range(len(self.losses))])
             self.passes.full += len(self.losses)
         return result
 
@@ -206,7 +230,7 @@ class Gradients:
         """Row 0 of the Gramian: [T], float64, on the CPU."""
         if self.jvp is None or self._rows_are_known or len(self.losses) < FORWARD_FROM:
             return self.gramian[0]
-        primary = iter(self._row(0, list(compress(self.parameters, self.shared))))
+        primary = iter(self.row(0, list(compress(self.parameters, self.shared))))
         self.passes.full += 1
         self.passes.jvp += 1
         return self.jvp(tuple(next(primary) if shared else None for shared in self.shared))
@@ -227,7 +251,7 @@ class Gradients:
             if self._rows_are_known and not self.summed[index]:
                 gradient = self.rows[task][index]
             else:
-                (gradient,) = self._row(task, [self.parameters[index]])
+                (gradient,) = self.row(task, [self.parameters[index]])
                 self.passes.partial += 1
             norms[task] = zero if gradient is None else _norm(gradient)
         return torch.stack(norms).cpu()
@@ -288,7 +312,8 @@ class Gradients:
 
         self.precision.gradients(differentiate)
 
-    def _row(self, task: int, parameters: Sequence[Parameter], *, keep: bool = True) -> Row:
+    def row(self, task: int, parameters: Sequence[Parameter], *, keep: bool = True) -> Row:
+        """The gradient of a task's loss, by a pass that may `keep` the graph for the next one."""
         loss = self.losses[task]
         if not loss.requires_grad:  # as on a batch without its labels
             return (None,) * len(parameters)

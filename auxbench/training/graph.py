@@ -16,6 +16,9 @@ from auxbench.training.exchange import is_copy
 # torch.compile, and DistributedDataParallel that looks for unused parameters
 MERGING = ("CompiledFunctionBackward", "_DDPSinkBackward")
 
+# Of every loss, the ids of the parameters that it reaches, and when each was last used.
+Reach = tuple[dict[int, int], ...]
+
 
 class Graph:
     """The graph that T losses have in common.
@@ -37,8 +40,8 @@ class Graph:
         self.walks = [_walk([] if root is None else [root]) for root in self.roots]
 
     @cached_property
-    def reach(self) -> tuple[dict[int, int], ...]:
-        """The parameters that each loss reaches: their ids, and when each was last used."""
+    def reach(self) -> Reach:
+        """The parameters that each loss reaches."""
         return tuple(leaves for leaves, _ in self.walks)
 
     def readers(self, parameter: Parameter) -> list[int]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from auxbench.errors import UsageError
-from auxbench.training.arrival import Arrival
 from auxbench.training.gradients import Gradients
-from auxbench.training.reach import Reach, relative
+from auxbench.training.graph import Reach
+from auxbench.training.reach import relative
 from auxbench.training.signals import Row
 
 
@@ -42,11 +42,8 @@ class Parts:
         return cls(own.parameters, rows, earlier.values + own.values, either)
 
     def put_into(self, gradients: Gradients) -> None:
-        """Let the gradients of the last part be those of all parts."""
-        gradients.__dict__["arrival"] = Arrival(self.values)
-        gradients.__dict__["rows"] = self.rows
-        gradients.graph.__dict__["reach"] = self.reach
-        gradients.__dict__.pop("shared", None)
+        """Turn the gradients of the last part into those of all parts."""
+        gradients.replace(rows=self.rows, values=self.values, reach=self.reach)
 
 
 def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:

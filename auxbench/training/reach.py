@@ -16,12 +16,10 @@ from torch.autograd import Function
 from torch.nn import Parameter
 
 from auxbench.errors import UsageError
-from auxbench.training.advice import DONATED
 from auxbench.training.gradients import Gradients, as_real
-from auxbench.training.graph import Graph
+from auxbench.training.graph import Graph, Reach
 from auxbench.training.group import Group
-
-Reach = tuple[dict[int, int], ...]
+from auxbench.training.torch_errors import DONATED
 
 
 def trainable(parameters: Iterable[Parameter] | Tensor) -> list[Parameter]:
@@ -47,8 +45,8 @@ def trainable(parameters: Iterable[Parameter] | Tensor) -> list[Parameter]:
             parameter.grad = None  # or optimizers would go on along an old one
     if not found:
         raise UsageError(
-            "no parameter requires a gradient; give model.parameters() anew in every step, since "
-            "it can be read once."
+            "no parameter requires a gradient; call model.parameters() again in every step, since "
+            "what it returns can be read once only."
         )
     return list(found.values())
 
@@ -84,8 +82,8 @@ def relative(reach: Sequence[Mapping[int, int]]) -> Reach:
     return tuple({key: order - first for key, order in reached.items()} for reached in reach)
 
 
-def find(gradients: Gradients, *, test: bool = False) -> None:
-    """Find out by the rows what each loss reaches, if the graph does not tell.
+def find_reach(gradients: Gradients, *, test: bool = False) -> None:
+    """Find out from the rows which parameters each loss reaches, if the graph does not tell.
 
     A gradient that is zero everywhere then counts as none. `test` asks whether such a graph gives
     the same gradient twice; errors: `UsageError` if not, as where it uses its buffers up.
@@ -93,7 +91,7 @@ def find(gradients: Gradients, *, test: bool = False) -> None:
     if not gradients.graph.merged:
         return
     if test:
-        one, other = (gradients._row(0, gradients.parameters) for _ in range(2))
+        one, other = (gradients.row(0, gradients.parameters) for _ in range(2))
         for g, again in zip(one, other, strict=True):
             if g is not None and again is not None and not _close(as_real(g), as_real(again)):
                 raise UsageError(DONATED)
@@ -113,9 +111,7 @@ def find(gradients: Gradients, *, test: bool = False) -> None:
         }
         for reached, line in zip(reach, present, strict=True)
     )
-    gradients.graph.__dict__["reach"] = reaching
-    gradients.__dict__["rows"] = rows
-    gradients.__dict__.pop("shared", None)
+    gradients.replace(rows=rows, reach=reaching)
 
 
 def _close(one: Tensor, other: Tensor) -> bool:

@@ -15,8 +15,9 @@ from PIL import Image
 
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.kinds import Classes, Depth, Label, Number
+from auxbench.data.own.adapters import from_huggingface, from_torch
 from auxbench.data.own.array_dataset import ArrayDataset
-from auxbench.data.own.other import from_huggingface, from_torch
+from auxbench.spec.files import REGISTRIES
 
 HEADER = ("picture", "kind:class", "weight:number", "depth:depth:far=10", "mask:classes:names=a/b")
 NAMES = ("raw", "ripe")
@@ -90,6 +91,13 @@ class Pairs:
     def __getitem__(self, index: int) -> dict[str, Any]:
         found = {name: array[self.rows[index]] for name, array in self.arrays.items()}
         return {**found, "picture": Image.fromarray(found["picture"])}
+
+
+def forget() -> None:
+    """Forget all parts that were added from files."""
+    for registry in REGISTRIES.values():
+        for name in list(registry._added):
+            registry.remove(name)
 
 
 def of_arrays(**options: Any) -> ArrayDataset:

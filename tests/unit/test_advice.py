@@ -14,7 +14,7 @@ from auxbench.cli.main import auxbench
 from auxbench.errors import AuxbenchError, UsageError
 from auxbench.execution import advising
 from auxbench.execution.advising import Advising
-from auxbench.execution.candidates import Asked
+from auxbench.execution.candidates import Question
 from auxbench.execution.deadline import deadline
 from auxbench.execution.resources import Resources
 from auxbench.records.advice import Advice, Candidate, State
@@ -157,7 +157,7 @@ def test_a_deadline_ends_what_takes_too_long_and_nothing_else() -> None:
         raise KeyboardInterrupt
 
 
-ASKED = Asked("toy", None, "helpful", {"steps": 6, "budget": "demo"})
+ASKED = Question("toy", None, "helpful", {"steps": 6, "budget": "demo"})
 DESIGN = Design.declared().with_changes(methods="static", trials=2, tuning_seeds=1)
 SEEDS = 2
 
@@ -204,7 +204,7 @@ def test_no_look_is_begun_for_which_time_does_not_suffice(folder: Path) -> None:
 
 
 def test_another_question_is_another_study(folder: Path) -> None:
-    other = Asked("toy", None, "helpful,useless", {"steps": 6, "budget": "demo"})
+    other = Question("toy", None, "helpful,useless", {"steps": 6, "budget": "demo"})
     study = Advising(other, DESIGN, 1.0, folder, Resources("cpu", 1))
     assert study.state.trials == 0
     assert study.sets == [(), ("helpful",), ("useless",), ("helpful", "useless")]
@@ -223,7 +223,7 @@ def test_too_few_hours_are_refused_with_the_number_that_suffices(tmp_path: Path)
 def test_methods_that_do_not_fit_are_left_out_and_the_budget_follows_the_hours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = Asked("toy", None, "helpful", {})
+    asked = Question("toy", None, "helpful", {})
     design = Design.declared().with_changes(methods="static,uw,cagrad")
 
     def weigh(self: Advising, candidates: dict[Candidate, Run]) -> None:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from auxbench.data.augment import augmented, seen
 from auxbench.data.dataset import Batch, named
 from auxbench.data.kinds import Classes, Depth, Disparity, Kind, Label, Map, Normals
-from auxbench.data.taps import Across, taps
+from auxbench.data.taps import ColumnTaps, taps
 from auxbench.data.views import AUXNAS, MTAN, Protocol, View, smooth
 
 HEIGHT, WIDTH = 24, 32
@@ -233,7 +233,7 @@ def test_columns_in_blocks_are_the_sums_of_their_taps(step: float, mirrored: boo
         small = round(length / max(step, 1))
         elements, weights = taps(places[::-1] if mirrored else places, length, small)
         picture = torch.from_numpy(rng.random((4, length)))
-        across = Across(elements, weights, mirrored, torch.float64)
+        across = ColumnTaps(elements, weights, mirrored, torch.float64)
         rows = picture[:, across.first : across.last]
         rows = functional.pad(rows.flip(1) if mirrored else rows, (0, across.wide - rows.shape[1]))
         out = torch.empty(4, count, dtype=torch.float64)

@@ -22,7 +22,7 @@ from auxbench.errors import Diverged, UsageError
 from auxbench.spec.registry import METHODS
 from auxbench.training.balancer import Balancer
 from auxbench.training.chain import make_balancers, rules_only
-from auxbench.training.closure import SPLIT, Asked, context, recipe
+from auxbench.training.closure import SPLIT, ClosureBatch, context, recipe
 from auxbench.training.descent import Descent
 
 TASKS = ("a", "b", "c")
@@ -87,8 +87,8 @@ def by_phases(method: str, net: nn.Module, steps: int, lossy: Loss) -> None:
     phases = [*before, Descent(here, balancers), *after]
     for step in range(steps):
         here.progress = step / steps
-        batches = {SPLIT: Asked(partial(lossy, net, batch(step)), TASKS).batch}
-        batches["holdout"] = Asked(partial(lossy, net, batch(100 + step)), TASKS).batch
+        batches = {SPLIT: ClosureBatch(partial(lossy, net, batch(step)), TASKS).batch}
+        batches["holdout"] = ClosureBatch(partial(lossy, net, batch(100 + step)), TASKS).batch
         for phase in phases:
             phase.step(batches)
 

@@ -145,7 +145,8 @@ def whole(gradient: Tensor) -> Tensor:
 def test_gradients_of_any_network_are_weighed_sums(make: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     net, inputs = given(make())
-    net.trunk.eval() if not isinstance(net.trunk, Last) else None
+    if not isinstance(net.trunk, Last):
+        net.trunk.eval()
     balance = Balance("mgda", TASKS)
     balance.backward(net.losses(inputs), net.parameters())
     shared = list(net.trunk.parameters())
@@ -323,6 +324,28 @@ def test_a_scaler_skips_a_step_whose_gradients_overflow(method: str) -> None:
     assert any(not torch.equal(kept[key], value) for key, value in net.state_dict().items())
 
 
+@pytest.mark.parametrize("method", ["gradnorm+pcgrad", "uw"])
+def test_an_overflow_in_an_earlier_part_of_a_batch_skips_its_step(method: str) -> None:
+    net = Half()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
+    balance, scaler = Balance(method, TASKS), torch.amp.GradScaler("cpu", init_scale=1024.0)
+
+    def step(first: bool) -> None:
+        balance.accumulate(net.losses(first), net.parameters(), scaler=scaler)
+        balance.backward(net.losses(False), net.parameters(), scaler=scaler)
+        scaler.step(optimizer)
+        scaler.update()
+
+    step(False)
+    rules, kept = deepcopy(balance.state_dict()["balancers"]), deepcopy(net.state_dict())
+    step(True)
+    assert scaler.get_scale() == 512.0
+    assert str(balance.state_dict()["balancers"]) == str(rules)
+    assert all(torch.equal(kept[key], value) for key, value in net.state_dict().items())
+    step(False)  # the overflow of the batch before is forgotten
+    assert any(not torch.equal(kept[key], value) for key, value in net.state_dict().items())
+
+
 def test_a_task_missing_from_the_last_part_still_counts() -> None:
     weights = []
     for order in ((0, 1), (1, 0)):
@@ -388,7 +411,7 @@ def test_closures_that_break_the_rules_are_told_so() -> None:
     assert "do not call backward()" in said(going_back)
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
     with torch.no_grad():
-        balance.step(*[partial(losses, net, batch(0))], held_out=partial(losses, net, batch(1)))
+        balance.step(partial(losses, net, batch(0)), held_out=partial(losses, net, batch(1)))
     other = torch.optim.SGD([*net.parameters(), nn.Parameter(torch.ones(1))], lr=0.1)
     with pytest.raises(UsageError, match="parameters that are not the network's"):
         Balance("famo", TASKS, network=net, optimizer=other)

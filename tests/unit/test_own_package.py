@@ -72,10 +72,10 @@ def test_they_run_and_records_know_the_version(told: list[Said], installed: Path
     shown, ran = told[6:]
     assert shown.code == 0
     assert "2 done" in ran.out, ran.err
-    code = Store(installed / "r").runs()[-1]["provenance"]["code"]
+    (linked,) = (r for r in Store(installed / "r").runs() if r["run"]["method"] != "single")
+    code = linked["provenance"]["code"]
     for kind, name in NAMES.items():
-        found = code[kind].get(name) or Store(installed / "r").runs()[0]["provenance"]["code"][kind]
-        known = found.get(name, found)
+        known = code[kind][name]
         assert (known["package"], known["version"]) == ("sunny-parts", "1.0")
 
 

@@ -17,10 +17,11 @@ from auxbench.records import provenance
 from auxbench.records.record import record
 from auxbench.records.store import Store
 from auxbench.report.run import command
-from auxbench.spec.files import REGISTRIES, add, load, named
+from auxbench.spec.files import add, load, named
 from auxbench.spec.registry import BACKBONES, DATASETS, METHODS
 from auxbench.spec.run import Run
 from auxbench.stats import frame
+from tests.unit import _own
 from tests.unit._commands import said
 
 METHOD = """from auxbench import METHODS, Balancer
@@ -52,9 +53,7 @@ WORDS = ("--steps", "2", "--seeds", "1", "--jobs", "1")
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     yield
-    for registry in REGISTRIES.values():
-        for name in list(registry._added):
-            registry.remove(name)
+    _own.forget()
 
 
 def written(folder: Path, name: str, text: str = METHOD) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,10 +15,10 @@ from click.testing import CliRunner
 from auxbench.cli.main import auxbench
 from auxbench.data.dataset import Batch, Indices, InMemory, Samples, Task
 from auxbench.data.duplicates import twins
-from auxbench.data.information import Information, Said
-from auxbench.data.kinds import Depth, Label, Number
+from auxbench.data.information import Gain, Information
+from auxbench.data.kinds import Depth, Label
 from auxbench.data.pooled import Labels, Pooled, pooled
-from auxbench.data.portrait import Portrait, Share, portrait
+from auxbench.data.portrait import Portrait, Share, _share, portrait
 from auxbench.data.problem import Problem
 from auxbench.errors import UsageError
 from auxbench.report.portrait import tables, warnings
@@ -52,16 +53,16 @@ def test_labels_that_determine_the_primary_are_found_and_named(rng: np.random.Ge
         noise=(noise, 0),
     )
     information = Information(samples, "gap")
-    every = information.said(["noise", "high", "low"])
+    every = information.gain(["noise", "high", "low"])
     assert every.together > 0.99
     assert every.determines
     found = information.culprits(["noise", "high", "low"])
     assert found is not None
     assert set(found.auxiliaries) == {"high", "low"}
-    alone = information.said(["high"])
+    alone = information.gain(["high"])
     assert not alone.determines
     assert alone.low > 0.2
-    assert information.said(["noise"]).low <= 0 <= information.said(["noise"]).high + 0.05
+    assert information.gain(["noise"]).low <= 0 <= information.gain(["noise"]).high + 0.05
     assert information.culprits(["noise", "high"]) is None
 
 
@@ -73,16 +74,16 @@ def test_classes_say_something_or_nothing(rng: np.random.Generator) -> None:
     information = Information(
         made(inputs, shape=(shape, 2), kind=(kind, 2), coin=(coin, 3)), "shape"
     )
-    assert information.said(["kind"]).low > 0.1
-    assert not information.said(["kind"]).determines
-    assert information.said(["coin"]).low < 0.01
+    assert information.gain(["kind"]).low > 0.1
+    assert not information.gain(["kind"]).determines
+    assert information.gain(["coin"]).low < 0.01
 
 
 @sklearn
 def test_what_the_inputs_show_is_no_gain(rng: np.random.Generator) -> None:
     inputs = rng.standard_normal((COUNT, 3))
     samples = made(inputs, sum=(inputs.sum(1), 0), first=(inputs[:, 0], 0))
-    found = Information(samples, "sum").said(["first"])
+    found = Information(samples, "sum").gain(["first"])
     assert found.alone > 0.99
     assert abs(found.gain) < 0.01
     assert not found.determines
@@ -94,8 +95,8 @@ def test_missing_labels_are_used_as_gaps(rng: np.random.Generator) -> None:
     some = np.where(rng.random(COUNT) < 0.5, hidden, np.nan)
     samples = made(inputs, primary=(hidden, 0), half=(some, 0), none=(np.full(COUNT, np.nan), 0))
     information = Information(samples, "primary")
-    assert 0.2 < information.said(["half"]).gain < 0.8
-    assert abs(information.said(["none"]).gain) < 0.01
+    assert 0.2 < information.gain(["half"]).gain < 0.8
+    assert abs(information.gain(["none"]).gain) < 0.01
 
 
 def test_too_few_labels_are_refused() -> None:
@@ -105,11 +106,39 @@ def test_too_few_labels_are_refused() -> None:
         Information(made(np.zeros((COUNT, 2)), few=(values, 0)), "few")
 
 
+@sklearn
+def test_labels_that_are_all_the_same_are_refused(rng: np.random.Generator) -> None:
+    inputs = rng.standard_normal((COUNT, 2))
+    for values, classes in (
+        (np.full(COUNT, 0.1), 0),
+        (np.zeros(COUNT, int), 3),
+        (np.arange(COUNT), COUNT),  # every class once
+    ):
+        with pytest.raises(UsageError, match=r"'primary' does not have (two classes|labels that)"):
+            Information(made(inputs, primary=(values, classes)), "primary")
+
+
+@sklearn
+def test_a_class_of_one_picture_may_be_missing_from_a_fold(rng: np.random.Generator) -> None:
+    count, cells = 60, 16
+    kind = np.zeros((count, cells), int)
+    kind[0] = 1
+    labels = Labels(np.eye(2)[kind], np.ones((count, cells)), 2)
+    other = Labels(rng.standard_normal((count, cells, 1)), np.ones((count, cells)), 0)
+    samples = Pooled(
+        np.arange(count),
+        rng.standard_normal((count, 768)),
+        rng.standard_normal((count, cells, 7)),
+        {"kind": labels, "other": other},
+    )
+    assert np.isfinite(Information(samples, "kind").gain(["other"]).gain)
+
+
 def test_the_extra_is_named_where_scikit_learn_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auxbench.data.information.available", lambda: False)
     data = DATASETS["toy"](train=60)  # type: ignore[operator]
     found = portrait("toy", Problem.of(data, "primary"), 60)
-    assert found.said == ()
+    assert found.gains == ()
     assert any("pip install 'auxbench[advise]'" in line for line in warnings(found))
 
 
@@ -186,6 +215,10 @@ def test_shifts_are_told_where_they_are_larger_than_chance() -> None:
         shares = (share("train", samples, 0.5, 0.5), share("test", samples, first, 1 - first))
         return list(warnings(Portrait("x", "kind", shares, ())))
 
+    unlabelled = replace(share("train", 1000, 0.5, 0.5), shares=(), labelled=0.0)
+    shares = (unlabelled, share("test", 1000, 0.9, 0.1))
+    (only,) = warnings(Portrait("x", "kind", shares, ()))
+    assert only == "No training sample that was read has a label of kind."
     assert told(1000, 0.55) == []
     assert told(20, 0.7) == []
     (line,) = told(1000, 0.7)
@@ -193,7 +226,7 @@ def test_shifts_are_told_where_they_are_larger_than_chance() -> None:
 
 
 def test_determining_labels_are_told_with_what_to_ask() -> None:
-    said = Said(("homo", "lumo"), 0.47, 1.0, 0.53, 0.45, 0.61, True)
+    said = Gain(("homo", "lumo"), 0.47, 1.0, 0.53, 0.45, 0.61, True)
     (line,) = warnings(Portrait("qm9", "gap", (), (), (said,), said))
     assert line.startswith("The labels of homo and lumo nearly determine gap: with them 100.0%")
 
@@ -232,17 +265,12 @@ def test_what_is_known_of_real_data_is_found(name: str, package: str, culprits: 
     found = portrait(name, problem, 2000)
     assert set(found.culprits.auxiliaries if found.culprits else ()) == culprits
     if not culprits:
-        (only,) = found.said
+        (only,) = found.gains
         assert only.low <= 0
         assert only.high < 0.05
 
 
 def test_numbers_are_described_by_mean_and_deviation() -> None:
-    tasks = [Task("x", Number())]
     values = np.arange(4, dtype=float).reshape(4, 1, 1)
-    labels = Labels(values, np.ones((4, 1)), 0)
-    from auxbench.data.portrait import _share
-
-    found = _share("x", "train", labels, None)
+    found = _share("x", "train", Labels(values, np.ones((4, 1)), 0), None)
     assert (found.mean, round(found.deviation, 3)) == (1.5, 1.118)
-    assert tasks[0].outputs == 1

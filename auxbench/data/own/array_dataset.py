@@ -15,11 +15,12 @@ from auxbench.data.arrays import INPUTS
 from auxbench.data.dataset import Dataset, Samples, named
 from auxbench.data.kinds import Kind
 from auxbench.data.own.checks import check_kind, refuse_unseen, roles
-from auxbench.data.own.dealing import SPLITS, codes, deal, refuse_twins, together
+from auxbench.data.own.dealing import SPLITS, codes, deal, grouped, refuse_twins, together
 from auxbench.data.own.labels import targets
 from auxbench.data.own.pictures import Array, array_of, planes
 from auxbench.data.own.samples import OwnSamples, fitted, fitted_map, scales_of, small, told
-from auxbench.data.own.saved import save
+from auxbench.data.own.spelling import metrics_of
+from auxbench.data.own.writer import save
 from auxbench.errors import UsageError
 
 VERSION = 1  # raise it with anything that changes a pixel, a label or a split
@@ -41,9 +42,9 @@ class ArrayDataset(Dataset):
     | `Normals()` | maps of vectors, [N, 3, H, W] or [N, H, W, 3] |
     | `Map(channels)` | maps of numbers, [N, H, W] or [N, channels, H, W] |
 
-    A label is missing where it is NaN, None or "", a class of -1, a depth of 0 or a normal of
-    zeros; no loss and no metric counts it. The `primary` is the first task unless it is named, and
-    the `auxiliaries` are all others.
+    A label is missing where it is NaN, None, pandas' NA or "", a class of -1, a depth of 0 or a
+    normal of zeros; no loss and no metric counts it. The `primary` is the first task unless it is
+    named, and the `auxiliaries` are all others.
 
     `split` has "train", "validation" or "test" for every sample. Without it, every run deals the
     samples by its seed, 60, 15 and 25 %; if only validation is missing, it gets a fifth of the
@@ -93,6 +94,8 @@ class ArrayDataset(Dataset):
             raise UsageError(f"augment is '{augment}'; write mirror or none.")
         if duplicates not in ("refuse", "allow"):
             raise UsageError(f"duplicates is '{duplicates}'; write refuse or allow.")
+        if side is not None and not (isinstance(side, int) and side > 0):
+            raise UsageError(f"side is {side!r}; give a whole number of pixels, at least 1.")
         if not tasks:
             raise UsageError("the data set has no tasks; give labels and a kind for each.")
         found = array_of(inputs)
@@ -112,17 +115,16 @@ class ArrayDataset(Dataset):
         for task, (values, kind) in tasks.items():
             check_kind(task, kind, picture is not None)
             labels = values if isinstance(values, list) else array_of(values)
-            if len(labels) != len(found):
+            count = len(labels) if isinstance(labels, list) or labels.ndim else 1
+            if count != len(found):
                 raise UsageError(
-                    f"task '{task}' has {len(labels)} labels for {len(found)} inputs; give each "
-                    "input one."
+                    f"task '{task}' has {count} labels for {len(found)} inputs; give one for each."
                 )
             self.arrays[task] = targets(task, kind, labels, picture, sample)
         self.split = None if split is None else codes(_one_each(split, len(found), "split"), sample)
         self.groups: Array | None = None
         if groups is not None:
-            named_groups = _one_each(groups, len(found), "groups")
-            self.groups = np.unique(named_groups, return_inverse=True)[1]
+            self.groups = grouped(_one_each(groups, len(found), "groups"), sample)
         if picture is None:
             self.backbone, self.features = "mlp", found.shape[1]
         else:
@@ -141,7 +143,7 @@ class ArrayDataset(Dataset):
 
     @classmethod
     def tiny(cls) -> Dataset:
-        """Sixteen drawn samples; of a subclass that can be made without arguments."""
+        """Sixteen drawn samples, for subclasses whose constructor needs no arguments."""
         return cls().small()  # type: ignore[call-arg]
 
     def small(self) -> Dataset:
@@ -187,7 +189,10 @@ class ArrayDataset(Dataset):
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits of a hash of everything that can affect a result."""
-        facts = {n: (type(k).__name__, k.names, k.outputs) for n, k in self.kinds.items()}
+        facts = {
+            name: (type(kind).__name__, kind.names, kind.outputs, metrics_of(kind))
+            for name, kind in self.kinds.items()
+        }
         total = hashlib.sha256(repr((facts, self.augment, self.standardise)).encode())
         extra = {"split": self.split, "groups": self.groups}
         for name, array in {**self.arrays, **extra}.items():

@@ -21,13 +21,16 @@ from auxbench.errors import UsageError, suggestion
 def roles(
     tasks: Mapping[str, Task], primary: str | None, auxiliaries: Sequence[str] | None
 ) -> tuple[str, tuple[str, ...]]:
-    """The primary task and the auxiliaries; errors: `UsageError` for unknown names."""
+    """The primary task and the auxiliaries, each once; errors: `UsageError` for other names."""
     first = next(iter(tasks)) if primary is None else primary
     others = [name for name in tasks if name != first] if auxiliaries is None else auxiliaries
+    others = [others] if isinstance(others, str) else others
     for name in (first, *others):
         if name not in tasks:
-            raise UsageError(f"no task is called '{name}'; {suggestion(name, tasks)}")
-    return first, tuple(others)
+            raise UsageError(f"no task is called '{name}'; {suggestion(str(name), tasks)}")
+    if first in others:
+        raise UsageError(f"task '{first}' is the primary; leave it out of the auxiliaries.")
+    return first, tuple(dict.fromkeys(others))
 
 
 def check_kind(name: str, kind: Kind, pictures: bool) -> None:

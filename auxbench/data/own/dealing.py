@@ -1,4 +1,4 @@
-"""Dealing: which samples are for training, validation and test."""
+"""Dealing: the division of samples among training, validation and test."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ def codes(
     """The split of each sample as 0 (train), 1 (validation), 2 (test); None if none is given.
 
     `values` are names, or these numbers. `place` says where a sample stands, and `where` what
-    holds the splits, for errors. Errors:
-    `UsageError` for other values, for samples of which only some have a split, and if there are
-    none for training or test.
+    holds the splits, for errors. Errors: `UsageError` for other values, for samples of which only
+    some have a split, and if there are none for training or test.
 
     >>> codes(["train", "val", "Test"], str)
     array([0, 1, 2], dtype=int8)
@@ -93,6 +92,25 @@ def deal(given: Codes | None, groups: npt.NDArray[np.int64], draw: int) -> Codes
             "of each."
         )
     return dealt
+
+
+def grouped(values: npt.NDArray[Any], place: Place, where: str = "groups") -> npt.NDArray[np.int64]:
+    """The group of each sample as a number, from names or numbers.
+
+    Errors: `UsageError` for samples without a group, and for values that are not one per sample.
+
+    >>> grouped(np.array(["oak", "ash", "oak"]), str).tolist()
+    [1, 0, 1]
+    """
+    from pandas import factorize  # which also orders names of several types, and finds missing ones
+
+    if values.ndim != 1:
+        raise UsageError(f"{where} has the shape {values.shape}; give one for each sample.")
+    numbers: npt.NDArray[np.int64] = factorize(values, sort=True)[0].astype(np.int64)
+    if (numbers < 0).any():
+        row = int(np.argmin(numbers))
+        raise UsageError(f"{place(row)}: it has no group, though others do; name one.")
+    return numbers
 
 
 def together(*groupings: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from auxbench.data.own import known
 from auxbench.data.prepared.form import sha256
@@ -24,11 +25,7 @@ def contents(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """
     file = known.home() / "digests" / f"{_text(str(folder.resolve()))[:16]}.json"
     file.parent.mkdir(exist_ok=True)
-    try:
-        before = json.loads(file.read_text(encoding="utf-8"))
-        assert isinstance(before, dict)
-    except (OSError, ValueError, AssertionError):
-        before = {}
+    before = _kept(file)
     found: dict[str, str] = {}
     stamps: dict[str, list[int]] = {}
     todo: list[str] = []
@@ -36,8 +33,8 @@ def contents(folder: Path, names: Iterable[str]) -> dict[str, str]:
         facts = (folder / name).stat()
         stamps[name] = [facts.st_size, facts.st_mtime_ns]
         kept = before.get(name)
-        if isinstance(kept, list) and kept[:2] == stamps[name]:
-            found[name] = str(kept[2])
+        if kept is not None and kept[:2] == stamps[name]:
+            found[name] = kept[2]
         else:
             todo.append(name)
     total = sum(stamps[name][0] for name in todo)
@@ -53,6 +50,16 @@ def contents(folder: Path, names: Iterable[str]) -> dict[str, str]:
         settled = {n: [*stamps[n], found[n]] for n in found if now - stamps[n][1] > SETTLED}
         known.write(file, settled)
     return found
+
+
+def _kept(file: Path) -> dict[str, list[Any]]:
+    """Size, time of change and digest of files, by name; of a damaged file what can be read."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    entries = found.items() if isinstance(found, dict) else ()
+    return {n: kept for n, kept in entries if isinstance(kept, list) and len(kept) == 3}
 
 
 def _text(text: str) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from auxbench.data.kinds import Kind
 from auxbench.data.losses import IGNORE
-from auxbench.data.own.pictures import Array, Place
+from auxbench.data.own.pictures import Array, Place, array_of
 from auxbench.errors import UsageError, suggestion
 
 VOID = 255  # a byte that marks a pixel without a label, as in PASCAL VOC and Cityscapes
@@ -32,16 +32,18 @@ def targets(
 ) -> Array:
     """The targets of a task, with a first axis of samples, from labels in their natural form.
 
-    Classes are numbers, or names where the kind has names; other labels are numbers. None, "" and
-    NaN are missing labels, and so is a class of -1, and of 255 in bytes with fewer classes. Maps
-    are [B, H, W], [B, C, H, W] or [B, H, W, C], of the pictures' `size`.
+    Classes are numbers, or names where the kind has names; other labels are numbers. None, "", NaN
+    and pandas' NA are missing labels, and so is a class of -1, and of 255 in bytes with fewer
+    classes. Maps are [B, H, W], [B, C, H, W] or [B, H, W, C], of the pictures' `size`.
 
     Errors: `UsageError` with the place of the sample: classes that the kind does not have, shapes
     that do not fit, infinite numbers, maps of another size than their picture.
     """
-    found = _numbered(name, kind, values, place) if of_classes(kind) else np.asarray(values)
-    if found.dtype == object:
-        found = np.array([np.nan if one is None else one for one in found.tolist()], np.float64)
+    found = _objects(values)
+    if of_classes(kind):
+        found = _numbered(name, kind, found, place)
+    elif found.dtype == object:
+        found = _numbers(name, found, place)
     if found.dtype.kind not in "biuf":
         raise UsageError(f"{place(0)}: labels of '{name}' are {found.dtype}; give numbers.")
     found = _shaped(name, kind, found, place)
@@ -81,15 +83,45 @@ def empty(kind: Kind, size: tuple[int, int]) -> Array:
     return np.full((kind.outputs, *size), kind.missing, np.float32)
 
 
-def _numbered(name: str, kind: Kind, values: Any, place: Place) -> Array:
-    """Classes as numbers, where they may be names."""
-    found = np.asarray(values)
+def _objects(values: Any) -> Array:
+    """Values as an array; what is missing from a list of names must not become a name itself."""
+    if isinstance(values, list) and any(isinstance(one, str) for one in values):
+        return np.array(values, object)
+    return array_of(values)
+
+
+def _numbers(name: str, found: Array, place: Place) -> Array:
+    """Objects as numbers, with NaN for what is missing."""
+    from pandas import isna  # which knows None, NaN and its own NA
+
+    plain = np.where(isna(found), np.nan, found)
+    for row, values in enumerate(plain):
+        try:
+            np.asarray(values, np.float64)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"{place(row)}: a label of '{name}' is '{str(values)[:SHOWN]}'; give numbers."
+            ) from None
+    return plain.astype(np.float64)
+
+
+def _numbered(name: str, kind: Kind, found: Array, place: Place) -> Array:
+    """Classes as numbers, where they may be names or missing."""
     if found.dtype.kind not in "OUS":
         return found
-    numbers = {one: number for number, one in enumerate(kind.names)} | {"": IGNORE, None: IGNORE}
-    result = np.empty(found.shape, np.int64)
+    from pandas import isna
+
+    gaps = isna(found)
+    numbers = {one: number for number, one in enumerate(kind.names)} | {"": IGNORE}
+    result = np.full(found.shape, IGNORE, np.int64)
     for row, value in enumerate(found.tolist()):
-        known = numbers.get(value) if isinstance(value, str | None) else value
+        if np.all(gaps[row]):
+            continue
+        known = numbers.get(value) if isinstance(value, str) else value
+        if (
+            isinstance(known, float) and known.is_integer()
+        ):  # as pandas has them beside missing ones
+            known = int(known)
         if not isinstance(known, int):
             words = kind.names or [str(number) for number in range(kind.classes)]
             raise UsageError(

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
-from auxbench.data.own.dealing import codes
+from auxbench.data.own.dealing import codes, grouped
 from auxbench.data.own.labels import targets
-from auxbench.data.own.made import kind_of
-from auxbench.data.own.pictures import Array, Bytes, inside, planes
-from auxbench.data.own.source import OfTable, Source, natural
+from auxbench.data.own.pictures import Array, Bytes, inside, planes, white_of
+from auxbench.data.own.source import Source, TableSource, natural
+from auxbench.data.own.spelling import kind_of
 from auxbench.data.own.table import Described
 from auxbench.data.own.words import MAPS
 from auxbench.errors import UsageError, reason
 
 
-class OfArrays(Source):
+class ArraySource(Source):
     """Samples by the rows of arrays, one file per column."""
 
     def __init__(self, described: Described) -> None:
         super().__init__(described)
         arrays = {name: _array(described, name) for name in described.columns}
         self.arrays = arrays
-        self.count = len(next(iter(arrays.values())))
+        first = next(iter(arrays.values()))
+        self.count = len(first) if first.ndim else 0
         for name, array in arrays.items():
             if array.ndim == 0 or len(array) != self.count or not self.count:
                 raise UsageError(
@@ -51,7 +52,7 @@ class OfArrays(Source):
             elif word.kind == "split":
                 self.split = codes(array, place, f"'{described.folder / name}.npy'")
             elif word.kind == "group":
-                self.groups = np.unique(array, return_inverse=True)[1]
+                self.groups = grouped(array, place, f"'{described.folder / name}.npy'")
             elif word.kind == "input":
                 if array.ndim != 2 or not np.isfinite(array).all():
                     raise UsageError(
@@ -70,8 +71,15 @@ class OfArrays(Source):
     def picture(self, row: int) -> Bytes:
         assert self.pictures is not None
         where = self.place(self.pictures)(row)
-        one: Bytes = planes(self.arrays[self.pictures][row][None], lambda _: where)[0]
+        one: Bytes = planes(self.arrays[self.pictures][row][None], lambda _: where, self.white)[0]
         return one
+
+    @cached_property
+    def white(self) -> int | None:
+        """White in all pictures, if they are integers; some of them may be dark."""
+        assert self.pictures is not None
+        pictures = self.arrays[self.pictures]
+        return white_of(pictures) if pictures.dtype.kind in "iu" else None
 
     def map(self, column: str, row: int) -> Array | None:
         found: Array = self.arrays[column][row]
@@ -79,16 +87,19 @@ class OfArrays(Source):
 
     def target(self, column: str, row: int, size: tuple[int, int]) -> Array | None:
         found, where = self.arrays[column][row], self.place(column)(row)
-        if found.ndim == 2:
-            found = natural(self.described.columns[column], found)
-        result: Array = targets(column, self.kinds[column], found[None], size, lambda _: where)[0]
+        word, kind = self.described.columns[column], self.kinds[column]
+        if word.kind == "normals" and len(found) == kind.outputs:
+            found = np.moveaxis(natural(word, np.moveaxis(found, 0, -1)), -1, 0)
+        else:
+            found = natural(word, found)
+        result: Array = targets(column, kind, found[None], size, lambda _: where)[0]
         return result
 
 
 @lru_cache(maxsize=8)
 def opened(described: Described) -> Source:
     """The samples of a described folder; errors: `UsageError` with the file and the line."""
-    return OfArrays(described) if described.table is None else OfTable(described)
+    return ArraySource(described) if described.table is None else TableSource(described)
 
 
 def _array(described: Described, name: str) -> Array:

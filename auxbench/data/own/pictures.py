@@ -18,18 +18,23 @@ Place = Callable[[int], str]
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
 GREY = ("I;16", "I;16B", "I;16L", "I", "F", "1", "L", "P")  # of Pillow, with one number a pixel
-STEPS = 65535 / 255  # of a picture of 16 bits in one of 8
+WHITE = 65535  # in pictures of 16 bits
 
 
 def array_of(values: Any) -> Array:
     """An array of numbers from an array, a tensor, a picture of Pillow or a list.
+
+    Errors: `UsageError` for lists of different lengths.
 
     >>> array_of([[1, 2]]).shape
     (1, 2)
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise UsageError(f"these values are no array ({reason(error)}); make them alike.") from None
 
 
 def inside(folder: Path, name: str, where: str) -> Path:
@@ -86,11 +91,17 @@ def _open(path: Path, where: str, upright: bool) -> Array:
     return found
 
 
-def planes(values: Array, place: Place) -> Bytes:
+def white_of(values: Array) -> int:
+    """White in pictures of integers: 65535 in those of 16 bits and above bytes, or else 255."""
+    return WHITE if values.dtype.itemsize == 2 or values.max() > 255 else 255
+
+
+def planes(values: Array, place: Place, white: int | None = None) -> Bytes:
     """Pictures as planar bytes, [B, C, H, W] with C = 1 or 3.
 
     `values` are [B, H, W], [B, C, H, W] or [B, H, W, C]: bytes, 16-bit integers, or numbers from 0
-    to 1. Errors: `UsageError` for other shapes and numbers, with the place of the sample.
+    to 1. `white` is that of integers if these are only some of the pictures. Errors: `UsageError`
+    for other shapes and numbers, with the place of the sample.
 
     >>> planes(np.ones((2, 4, 5, 3)), str).shape
     (2, 3, 4, 5)
@@ -109,7 +120,7 @@ def planes(values: Array, place: Place) -> Bytes:
     if values.dtype == bool:
         return np.ascontiguousarray(values).astype(np.uint8) * 255
     whole = values.dtype.kind in "iu"
-    top = 65535 if values.dtype.itemsize == 2 or (whole and values.max() > 255) else 255
+    top = (white or white_of(values)) if whole else 1
     low, high = (0, top) if whole else (-1e-6, 1 + 1e-6)
     flat = values.reshape(len(values), -1)
     least, most = flat.min(1), flat.max(1)
@@ -122,6 +133,7 @@ def planes(values: Array, place: Place) -> Bytes:
         raise UsageError(
             f"{place(row)}: its picture has {what}; give bytes, or numbers from 0 to 1."
         )
-    scale = 255.0 if not whole else 1 / STEPS if top == 65535 else 1.0
-    result: Bytes = np.rint(np.ascontiguousarray(values) * scale).clip(0, 255).astype(np.uint8)
+    result: Bytes = (
+        np.rint(np.ascontiguousarray(values) * (255 / top)).clip(0, 255).astype(np.uint8)
+    )
     return result

@@ -85,7 +85,7 @@ def scales_of(
 ) -> dict[str, tuple[Array, Array]]:
     """The mean and deviation over some rows of input vectors and of tasks that are numbers.
 
-    Missing labels are left out; a constant keeps its deviation of 1.
+    Missing labels are left out. The deviation of a constant is 1, so that nothing is divided by 0.
     """
     names = [name for name, task in tasks.items() if is_number(task.kind)]
     names += [INPUTS] if arrays[INPUTS].ndim == 2 else []
@@ -97,7 +97,9 @@ def scales_of(
         mean: Array = np.where(known, values, 0).sum(0, keepdims=True) / count
         squares = np.where(known, values - mean, 0) ** 2
         deviation = np.sqrt(squares.sum(0, keepdims=True) / count)
-        found[name] = mean, np.where(deviation > 1e-12, deviation, 1)
+        least, most = (np.where(known, values, end) for end in (np.inf, -np.inf))
+        varies = most.max(0, keepdims=True) > least.min(0, keepdims=True)
+        found[name] = mean, np.where(varies, deviation, 1)
     return found
 
 

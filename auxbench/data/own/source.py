@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from auxbench.data.kinds import Kind
 from auxbench.data.own.checks import check_kind, refuse_unseen
 from auxbench.data.own.dealing import Codes, codes
 from auxbench.data.own.labels import targets
-from auxbench.data.own.made import MILLIMETRES, kind_of
 from auxbench.data.own.pictures import Array, inside, map_of, picture
+from auxbench.data.own.spelling import MILLIMETRES, kind_of
 from auxbench.data.own.table import Described
 from auxbench.data.own.words import MAPS, Word
 from auxbench.errors import UsageError, suggestion
+
+WHOLE = re.compile(r"-?[0-9]+")
 
 
 class Source:
@@ -91,7 +94,7 @@ def natural(word: Word, found: Array) -> Array:
     if word.kind == "depth":
         metres: Array = found * word.options.get("unit", MILLIMETRES)
         return metres
-    top = 65535 if found.dtype.itemsize > 1 else 255
+    top = 1 if found.dtype == bool else 255 if found.dtype.itemsize == 1 else 65535
     if word.kind == "map":
         shares: Array = found / top
         return shares
@@ -101,7 +104,7 @@ def natural(word: Word, found: Array) -> Array:
     return result
 
 
-class OfTable(Source):
+class TableSource(Source):
     """Samples by the lines of a CSV file."""
 
     def __init__(self, described: Described) -> None:
@@ -223,6 +226,6 @@ def _sorted(names: Iterable[str]) -> list[str]:
     """
 
     def key(name: str) -> tuple[float, str]:
-        return (float(name), name) if name.lstrip("-").isdigit() else (math.inf, name)
+        return (float(name), name) if WHOLE.fullmatch(name) else (math.inf, name)
 
     return sorted(names, key=key)

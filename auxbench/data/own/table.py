@@ -8,6 +8,7 @@ column, `COLUMN.npy`. Nothing here opens a picture or an array.
 from __future__ import annotations
 
 import csv
+import io
 import re
 import tomllib
 from collections.abc import Mapping
@@ -92,8 +93,8 @@ def read(folder: Path) -> Described:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UsageError(f"data folder '{folder}' {what}; name the folder of your data ({GUIDE}).")
-    stamps = tuple(_stamp(path) for path in [folder / FILE, *sorted(folder.glob("*.csv"))])
-    return _read(folder, stamps)
+    held = sorted((*folder.glob("*.csv"), *folder.glob("*.npy")))
+    return _read(folder, tuple(_stamp(path) for path in (folder / FILE, *held)))
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
@@ -208,7 +209,7 @@ def _table(folder: Path, name: str | None, where: str) -> Table:
     text = _text(path)
     first = text.partition("\n")[0]
     mark = next((mark for mark in ",;\t" if mark in first), ",")
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=mark)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     rows: list[list[str]] = []
     lines: list[int] = []
     header: list[str] = []

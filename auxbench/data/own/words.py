@@ -26,8 +26,9 @@ TASKS: Mapping[str, tuple[str, ...]] = {
 MAPS = ("classes", "depth", "normals", "map")
 ALONE = ("picture", "split", "group")  # columns whose name says what they hold
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-WHOLE = ("top", "outputs", "count", "channels")
-RANGES = {"top": 1, "outputs": 1, "count": 2, "channels": 1}
+LEAST = {"top": 1, "outputs": 1, "count": 2, "channels": 1}  # of options that are whole numbers
+MOST = 1e9  # a number that is no mistake is smaller
+FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,11 @@ def parse(name: str, given: object, where: str) -> Word:
             options["names"] = options["names"].split("/")
     else:
         kind, options = given, {}
-    if kind not in STRUCTURE and kind not in TASKS:
+    if not isinstance(kind, str) or kind not in (*STRUCTURE, *TASKS):
         raise UsageError(
             f"{where}: column '{name}' has the unknown kind '{kind}'; "
             f"{suggestion(str(kind), (*STRUCTURE, *TASKS))}"
         )
-    assert isinstance(kind, str)
     known = TASKS.get(kind, ())
     for key in options:
         if key not in known:
@@ -107,15 +107,15 @@ def _value(name: str, key: str, value: object, where: str) -> Any:
             raise UsageError(f"{wrong}; write at least two class names, each once.")
         return names
     if key == "raw":
-        return str(value).lower() in ("true", "yes", "1")
+        if (said := str(value).lower()) not in FLAGS:
+            raise UsageError(f"{wrong}; write true or false.")
+        return FLAGS[said]
+    whole = key in LEAST
     try:
-        number = int(str(value)) if key in WHOLE else float(str(value))
+        number = int(str(value)) if whole else float(str(value))
     except ValueError:
-        noun = "a whole number" if key in WHOLE else "a number"
-        raise UsageError(f"{wrong}; write {noun}.") from None
-    least = RANGES.get(key, 0)
-    if not least <= number < 1e9 or number == 0:
-        raise UsageError(
-            f"{wrong}; write a number of {least or 'more than 0'}{' or more' * bool(least)}."
-        )
+        raise UsageError(f"{wrong}; write a {'whole ' * whole}number.") from None
+    if not (number >= LEAST[key] if whole else number > 0) or number >= MOST:
+        least = f"{LEAST[key]} or more" if whole else "more than 0"
+        raise UsageError(f"{wrong}; write a number of {least}.")
     return number

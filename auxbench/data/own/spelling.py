@@ -24,7 +24,7 @@ _SPELL: Mapping[type[Kind], Callable[[Any], dict[str, Any]]] = {
     Number: lambda kind: {"kind": "number", "outputs": kind.outputs},
     Classes: lambda kind: {"kind": "classes", "names": named(kind)},
     Depth: lambda kind: {"kind": "depth", **({"far": kind.far} if kind.far else {})},
-    Normals: lambda kind: {"kind": "normals", "raw": len(kind.metrics) > 6},
+    Normals: lambda kind: {"kind": "normals", "raw": len(kind.metrics) > len(Normals().metrics)},
     Map: lambda kind: {"kind": "map", "channels": kind.outputs},
 }
 
@@ -53,7 +53,7 @@ def word_of(name: str, kind: Kind) -> dict[str, Any]:
     if spell is not None:
         said = spell(kind)
         again = kind_of(Word(said["kind"], {k: v for k, v in said.items() if k != "kind"}))
-        if _metrics(again) == _metrics(kind):
+        if metrics_of(again) == metrics_of(kind):
             return said
     raise UsageError(
         f"kind {type(kind).__name__} of task '{name}' is your own, or has metrics of your own, "
@@ -72,5 +72,6 @@ def _top(kind: Kind) -> int:
     return next((metric.k for metric in made if hasattr(metric, "k")), 1)
 
 
-def _metrics(kind: Kind) -> list[tuple[str, int]]:
+def metrics_of(kind: Kind) -> list[tuple[str, int]]:
+    """The names and versions of a kind's metrics."""
     return [(metric.name, metric.version) for metric in (make() for make in kind.metrics)]

@@ -11,8 +11,8 @@ import numpy as np
 
 from auxbench.data.arrays import INPUTS
 from auxbench.data.kinds import Kind
-from auxbench.data.own.made import word_of
 from auxbench.data.own.pictures import Array
+from auxbench.data.own.spelling import word_of
 from auxbench.data.own.table import FILE
 from auxbench.errors import UsageError, reason
 
@@ -57,4 +57,4 @@ def _toml(value: Any) -> str:
     """A value as TOML, whose texts and lists are those of JSON."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")  # which JSON leaves

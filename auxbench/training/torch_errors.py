@@ -1,4 +1,4 @@
-"""Advice on errors of torch that a loop of one's own meets."""
+"""Errors of torch that a loop of one's own meets, and what helps against them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ DONATED = (
     "torch._functorch.config.donated_buffer = False and torch.compiler.config.force_disable_caches "
     "= True."
 )
-# What torch says, and what helps.
+# By what torch says.
 ADVICE = {
     "donated_buffer": DONATED,
     "use_reentrant": REENTRANT,
     "through the graph a second time": (
-        "the losses have been differentiated before; compute them anew, and do not call backward() "
-        "on them yourself, nor in a closure."
+        "the losses have been differentiated before; compute them again, and do not call "
+        "backward() on them yourself, nor in a closure."
     ),
     "does not currently support double backward": (
         "the rule takes second derivatives, which a compiled network does not have; run the "
@@ -35,7 +35,7 @@ ADVICE = {
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Say in a sentence what to do about an error of torch that is known.
+    """Say in a sentence what to do about a known error of torch.
 
     Errors: `UsageError` in the place of such an error, and every other error as it is.
     """
