@@ -81,14 +81,18 @@ def advise(
     study = Advising(question, design, hours, results, resources)
     if not bare:
         _look_at_data(study, style)
-    study.screen()
-    verdict = _compare(study, results)
-    tell(study.store.problems)
-    if verdict is None:
-        raise AuxbenchError(
-            f"the {hours:g} hours are over before any candidate has had its fresh seeds; the same "
-            "command with more --hours continues from here."
-        )
+    try:
+        study.screen()
+        verdict = _compare(study, results)
+        tell(study.store.problems)
+        if verdict is None:
+            raise AuxbenchError(
+                f"the {hours:g} hours are over before any candidate has had its fresh seeds; the "
+                "same command with more --hours continues from here."
+            )
+    except AuxbenchError:
+        _tell_measured(study, style)
+        raise
     _tell(study, verdict, style)
 
 
@@ -131,6 +135,14 @@ def _compare(study: Advising, results: str) -> Verdict | None:
         text = ", ".join(named(one, every) for one in verdict.open) or "nothing"
         study.say(f"after {count} seeds, open: {text}")
     return verdict
+
+
+def _tell_measured(study: Advising, style: str) -> None:
+    """Print what the trials of a study that ends without a decision have shown."""
+    from auxbench.report.screening import screening
+
+    trials, down = study.measured()
+    show([screening(trials, down)], style)
 
 
 def _tell(study: Advising, verdict: Verdict, style: str) -> None:

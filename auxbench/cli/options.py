@@ -185,7 +185,9 @@ def rows(results: str, **chosen: str | None) -> pandas.DataFrame:
     Errors: `UsageError` for a folder without records and for a filter that no record passes.
     """
     from auxbench.records.ledger import Ledger
+    from auxbench.records.looks import Looks
     from auxbench.records.store import Store
+    from auxbench.report.advised import advised
     from auxbench.report.select import select
     from auxbench.stats.frame import labelled
     from auxbench.stats.index import indexed
@@ -195,7 +197,8 @@ def rows(results: str, **chosen: str | None) -> pandas.DataFrame:
     tell(store.problems)
     if found.empty:
         raise UsageError(f"no records in '{results}'; {_elsewhere(Path(results))}")
-    return labelled(select(found, **chosen), Ledger(results).tunings())
+    known = labelled(select(found, **chosen), Ledger(results).tunings())
+    return advised(known, Looks(results).latest())
 
 
 predictions_option = click.option(

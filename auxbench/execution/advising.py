@@ -22,21 +22,29 @@ import click
 
 from auxbench.data.progress import counted, duration
 from auxbench.errors import AuxbenchError, UsageError
-from auxbench.execution.candidates import Question, candidates, key_of, sets_of, smallest, weights
+from auxbench.execution.candidates import (
+    SAMPLER,
+    Question,
+    by_validation,
+    candidates,
+    key_of,
+    searches_of,
+    sets_of,
+    smallest,
+    weights,
+)
 from auxbench.execution.deadline import deadline
 from auxbench.execution.executor import carry_out
 from auxbench.execution.resources import Resources, resolve, slots, threads_of
-from auxbench.execution.sampling import sampler
 from auxbench.execution.study import Study
-from auxbench.execution.tuning import FIRST_SEED, Search, carry_out_trials
+from auxbench.execution.tuning import Search, carry_out_trials
 from auxbench.records.advice import Advice, Candidate, State
-from auxbench.records.ledger import Ledger, Tuning
+from auxbench.records.ledger import Ledger, Trial, Tuning
 from auxbench.records.store import Store
 from auxbench.spec.advice import Design
 from auxbench.spec.budget import BUDGETS
 from auxbench.spec.run import Run
 
-SAMPLER = "sobol"
 SLACK = 1.3  # estimates know nothing of validation, nor of what else the machine does
 CUT = 1.5  # times its share of the time after which screening is stopped
 FEWEST = (2, 5, 3)  # trials, seeds and candidates for these, below which a study is not begun
@@ -102,7 +110,7 @@ class Advising:
         leaves too little for fresh seeds.
         """
         done = self.state.trials or self._rounds()
-        searches = self._searches(done)
+        searches = searches_of(self.cells, self.design, done)
         carry_out_trials([], list(searches.values()), self.ledger, self.resources, quiet=True)
         self.tunings = {one: search.tuning(SAMPLER) for one, search in searches.items()}
         if self.state.trials:
@@ -131,6 +139,14 @@ class Advising:
         """Go on with these candidates alone."""
         self._save(active=tuple(active))
 
+    def measured(self) -> tuple[dict[Candidate, list[Trial]], bool]:
+        """The trials so far of every candidate, and whether smaller scores are better."""
+        searches = searches_of(self.cells, self.design, self.design.trials)
+        carry_out_trials([], list(searches.values()), self.ledger, self.resources, quiet=True)
+        found = {one: map(search.trial, search.entries) for one, search in searches.items()}
+        begun = {one: [each for each in trials if each.seeds] for one, trials in found.items()}
+        return begun, any(search.sign > 0 for search in searches.values())
+
     def final(self, candidate: Candidate, seed: int) -> Run:
         """The run of a candidate's selected entry on a fresh seed."""
         entry = self.tunings[candidate].selected
@@ -150,6 +166,7 @@ class Advising:
         free = words.get("budget") is None and words.get("steps") is None
         tiers = list(BUDGETS) if free else [words.get("budget") or "small"]
         chosen = ""
+        begun, worked = time.perf_counter(), time.thread_time()
 
         def least(some: Sequence[str], counts: tuple[int, int, int]) -> float:
             return self.factor * smallest(self.weights, some, self.design, counts)
@@ -164,11 +181,16 @@ class Advising:
         while len(methods) > 1 and least(methods, FEWEST) > self.left:
             self.left_out[methods[-1]] = "no time for it"
             methods = methods[:-1]
-        if (shortest := least(methods, FEWEST)) > self.left:
+        shortest = least(methods, FEWEST)
+        share = (time.thread_time() - worked) / (time.perf_counter() - begun)  # of a core, for us
+        if share * shortest > self.left:
             raise UsageError(
                 f"hours is {self.limit / 3600:g}, and the smallest study of this takes about "
                 f"{duration(shortest)}; give --hours {self._hours(shortest):g} or fewer tasks."
             )
+        if shortest > self.left:
+            long = f"the smallest study takes about {duration(shortest)} if it stays so"
+            self.say(f"the machine is busy: {long}, and the time may end without a decision")
         self.weights = {
             one: weight for one, weight in self.weights.items() if not one[1] or one[0] in methods
         }
@@ -192,13 +214,6 @@ class Advising:
         self.weights, impossible = weights(runs, self.store, self.device, threads)
         self.left_out |= impossible
 
-    def _searches(self, trials: int) -> dict[Candidate, Search]:
-        seeds = range(FIRST_SEED, FIRST_SEED + self.design.tuning_seeds)
-        found = {one: Search(cell, seeds) for one, cell in self.cells.items()}
-        for search in found.values():
-            search.extend(sampler(SAMPLER), trials - 1)
-        return found
-
     def _rounds(self) -> int:
         """Carry out rounds of trials while time allows; return the trials that all have had."""
         done, end = 0, self.design.screening * self.limit
@@ -208,7 +223,7 @@ class Advising:
             more = min(self.design.trials - done, math.ceil(fit / 2)) if done else 1
             if not more:
                 break
-            searches = self._searches(done + more)
+            searches = searches_of(self.cells, self.design, done + more)
             runs = [
                 (one, run)
                 for one, search in searches.items()
@@ -234,15 +249,7 @@ class Advising:
 
     def _chosen(self, trials: int) -> tuple[Candidate, ...]:
         """The candidates to compare, by validation: the best with every set, then the others."""
-
-        def merit(one: Candidate) -> float:
-            tuning = self.tunings[one]
-            score = next(t.score for t in tuning.trials if t.entry == tuning.selected)
-            return math.inf if score is None else (1 if tuning.direction == "down" else -1) * score
-
-        order = sorted((one for one in self.cells if one[1]), key=merit)
-        first = sorted({one[1]: one for one in reversed(order)}.values(), key=merit)
-        order = [*first, *(one for one in order if one not in first)][: self.design.finalists]
+        order = by_validation(self.tunings)[: self.design.finalists]
         for seeds in SEEDS:
             least = 1 if seeds == SEEDS[-1] else min(FAMILY, len(order))
             for number in range(len(order), least - 1, -1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +11,17 @@ from auxbench.data.dataset import make_dataset
 from auxbench.data.problem import Problem
 from auxbench.errors import UsageError
 from auxbench.execution.plan import plan
+from auxbench.execution.sampling import sampler
 from auxbench.execution.study import Study
-from auxbench.execution.tuning import FIRST_SEED
+from auxbench.execution.tuning import FIRST_SEED, Search
 from auxbench.records.advice import Candidate
+from auxbench.records.ledger import Tuning
 from auxbench.records.store import Store
 from auxbench.spec.advice import Design
 from auxbench.spec.grammar import split_list
 from auxbench.spec.run import Run, identity
 
+SAMPLER = "sobol"
 START = 2.0  # seconds of a run besides its steps: its start, its test, its latency
 
 
@@ -132,3 +136,28 @@ def smallest(
     control = sum(weight for one, weight in used.items() if not one[1])
     screening = min(trials, design.trials) * design.tuning_seeds * sum(used.values())
     return max(screening + seeds * (control + sum(longest)), screening / design.screening)
+
+
+def searches_of(
+    cells: Mapping[Candidate, Run], design: Design, trials: int
+) -> dict[Candidate, Search]:
+    """The search of every candidate, with so many trials at most."""
+    seeds = range(FIRST_SEED, FIRST_SEED + design.tuning_seeds)
+    found = {one: Search(cell, seeds) for one, cell in cells.items()}
+    for search in found.values():
+        search.extend(sampler(SAMPLER), trials - 1)
+    return found
+
+
+def by_validation(tunings: Mapping[Candidate, Tuning]) -> list[Candidate]:
+    """The candidates with auxiliaries, by validation: the best with every set, then the others."""
+
+    def merit(one: Candidate) -> float:
+        tuning = tunings[one]
+        score = next(t.score for t in tuning.trials if t.entry == tuning.selected)
+        return math.inf if score is None else (1 if tuning.direction == "down" else -1) * score
+
+    order = sorted((one for one in tunings if one[1]), key=merit)
+    best = {one[1]: one for one in reversed(order)}  # of every set the last, which is the best
+    first = sorted(best.values(), key=merit)
+    return [*first, *(one for one in order if one not in first)]

@@ -245,19 +245,23 @@ class Paces:
     def pace(self, run: Run, problem: Problem) -> float:
         """The seconds per operation in a step of the single-task network.
 
-        Batches grow up to the run's size while steps are short, since small batches are slower.
+        Batches grow up to the run's size while steps are short, since small batches are slower. On
+        a busy machine a step is short by the processor's time, or warming up and small batches
+        would be taken for the network's pace; how busy it is counts in the end, over all steps.
         """
         recipe = run.recipe
         key = (run.dataset, problem.primary.name, run.backbone, run.head, recipe.side, recipe.batch)
         if key not in self.known:
             task = problem.primary
             network = placed(builder_of(run, problem).network(task), self.device)
+            clock = time.thread_time if self.device == "cpu" else time.perf_counter
+            begun, free = time.perf_counter(), clock()
 
             def step(batch: Batch) -> float:
-                start = time.perf_counter()
+                start = clock()
                 loss = task.losses(network(batch.inputs), batch.targets[task.name]).mean()
                 torch.autograd.backward(loss)
-                return time.perf_counter() - start
+                return clock() - start
 
             samples, batch = FEW, few(problem).to(self.device)
             with Flops() as flops:
@@ -267,7 +271,8 @@ class Paces:
             while samples < recipe.batch and seconds < SHORT / 2:
                 samples = min(2 * samples, recipe.batch)
                 seconds = step(few(problem, samples).to(self.device))
-            self.known[key] = seconds / samples / max(flops.total / FEW, 1)
+            waited = max(1.0, (time.perf_counter() - begun) / max(clock() - free, 1e-9))
+            self.known[key] = waited * seconds / samples / max(flops.total / FEW, 1)
         return self.known[key]
 
     def made(self, run: Run) -> tuple[Counts, float]:

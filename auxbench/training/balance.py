@@ -33,8 +33,8 @@ from auxbench.training.torch_errors import explained
 # What rules do that a loop of one's own has no place for, by hook, and what only `step` can do.
 REFUSED = {"around": "trains several copies of the network", "relabel": "replaces labels"}
 STEPPING = {
-    "before": "looks at the network before its step",
-    "after": "looks at the losses again after a step",
+    "before": "looks at held-out data before its step; use balance.step(closure, held_out=closure)",
+    "after": "looks at the losses again after a step; use balance.step(closure)",
 }
 
 
@@ -128,7 +128,7 @@ class Balance:
         and for rules that need `step`; `Diverged` for a loss that is not finite, on a GPU one call
         later.
         """
-        self._refuse(STEPPING, "; use balance.step(closure)")
+        self._refuse(STEPPING, "")
         self.combination.combine(
             checked(losses, self.tasks), parameters, learning_rate, scaler, gramian
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from auxbench.execution.deadline import deadline
 from auxbench.execution.resources import Resources
 from auxbench.records.advice import Advice, Candidate, State
 from auxbench.records.ledger import Ledger
+from auxbench.records.looks import Looks
 from auxbench.records.record import record as make
 from auxbench.records.store import Store
-from auxbench.report.advice import Verdict, answer, judge, unseen
+from auxbench.report.advice import Verdict, answer, judge, named, unseen
 from auxbench.spec.advice import FILE, Design
 from auxbench.spec.budget import BUDGETS
+from auxbench.spec.problem import problem_of
 from auxbench.spec.registry import METHODS
 from auxbench.spec.run import Run
 from auxbench.stats.needed import seeds_needed
@@ -50,8 +53,13 @@ def scored(candidate: Candidate, seed: int, value: float, flops: float = 1e12) -
     return make(run, "done", primary=score, scores=[score], training=training, inference=None)
 
 
-def verdict(gains: dict[Candidate, float], seeds: int = 10, **flops: float) -> Verdict:
-    """The verdict on candidates whose mean gains over the control are known."""
+def verdict(
+    gains: dict[Candidate, float], seeds: int = 10, folder: Path | None = None, **flops: float
+) -> Verdict:
+    """The verdict on candidates whose mean gains over the control are known.
+
+    With a `folder` they are recorded in it, and were looked at.
+    """
     records, compared = [], {}
     for place, (one, gain) in enumerate({CONTROL: 0.0, **gains}.items()):
         for seed in range(seeds):
@@ -59,10 +67,18 @@ def verdict(gains: dict[Candidate, float], seeds: int = 10, **flops: float) -> V
             made = scored(one, seed, value, flops.get(one[0], 1e12))
             records.append(made)
             compared[made["id"]] = one
-    return judge(records, compared, CONTROL, {})
+    if folder is None:
+        return judge(records, compared, CONTROL, {})
+    for made in records:
+        Store(folder).append(made)
+    every = max(len(one[1]) for one in gains)
+    for one in gains:
+        Looks(folder).append(problem_of(records[0]["run"]), named(one, every), "single", seeds)
+    return judge(records, compared, CONTROL, Looks(folder).latest())
 
 
 HELPFUL, USELESS = ("static", ("helpful",)), ("static", ("useless",))
+BOTH = ("static", ("helpful", "useless"))
 HARMFUL, DEAR = ("static", ("harmful",)), ("cagrad", ("helpful",))
 
 
@@ -247,6 +263,68 @@ def test_a_first_round_that_takes_too_long_is_said(
     study.begun, study.before, study.limit = time.monotonic(), 0.0, 3.0
     with pytest.raises(AuxbenchError, match=r"the same command with --hours 0.01 continues"):
         study.screen()
+
+
+def test_a_study_without_a_decision_tells_what_it_has_measured(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def over(study: Advising) -> None:
+        raise AuxbenchError("time is over.")
+
+    shutil.copytree(folder, tmp_path / "a")
+    monkeypatch.setattr(Advising, "screen", over)
+    words = "--dataset toy --auxiliary helpful --methods static --trials 2 --steps 6 --budget demo"
+    rest = f"--hours 1 --jobs 1 --device cpu --no-data-report --results {tmp_path / 'a'}"
+    found = CliRunner().invoke(auxbench, ["advise", *f"{words} {rest} --format json".split()])
+    assert str(found.exception) == "time is over."
+    single, static = json.loads(found.stdout)
+    assert (single["method"], static["method"]) == ("single", "static")
+    assert static["auxiliaries"] == "helpful"
+    assert static["trials"] == static["runs"] == 2  # of 2 seeds each has had the first
+    scores = [one.score for tuning in Ledger(folder).tunings() for one in tuning.trials]
+    assert {single["score"], static["score"]} == {min(scores[:2]), min(scores[2:])}  # rmse
+
+
+def test_a_busy_machine_begins_what_would_fit_if_it_were_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def weigh(self: Advising, candidates: dict[Candidate, Run]) -> None:
+        time.sleep(0.2)  # no processor's time
+        self.weights = dict.fromkeys(candidates, 100.0)
+
+    monkeypatch.setattr(Advising, "_weigh", weigh)
+    study = Advising(ASKED, DESIGN, 0.2, tmp_path, Resources("cpu", 1))
+    assert study.state.methods == ("static",)
+    assert "the machine is busy" in capsys.readouterr().err
+
+
+def test_the_results_folder_is_compared_as_advice_compared_it(tmp_path: Path) -> None:
+    """With the candidates' names, on the control's problem, at the levels of the looks."""
+    found = verdict({HELPFUL: 0.2, USELESS: 0.0, BOTH: 0.1}, folder=tmp_path)
+    words = ["--control", "single", "--results", str(tmp_path)]
+    told = CliRunner().invoke(auxbench, ["compare", *words, "--format", "json"])
+    rows = {row["method"]: row for row in json.loads(told.stdout)}
+    assert rows.keys() == {"static with helpful", "static with useless", "static with all"}
+    for one in found.differences:
+        row, shown = one.row(), rows[one.method]
+        for key in ("problem", "verdict", "n", "difference", "low", "high", "p", "p_holm"):
+            assert shown[key] == row[key], key
+    text = CliRunner().invoke(auxbench, ["compare", *words]).stdout
+    assert "Seeds were added after looks at 3 of the comparisons" in text
+    board = CliRunner().invoke(auxbench, ["leaderboard", "--results", str(tmp_path)]).stdout
+    assert "static with all" in board
+
+
+def test_what_else_is_recorded_with_the_same_auxiliaries_stays_there(tmp_path: Path) -> None:
+    verdict({HELPFUL: 0.2}, folder=tmp_path)
+    for seed in range(5):
+        Store(tmp_path).append(scored(("hps", HELPFUL[1]), seed, 1.0))
+    words = ["compare", "static", "hps", "--results", str(tmp_path)]
+    assert "static against hps on toy primary with helpful" in " ".join(
+        CliRunner().invoke(auxbench, words).stdout.split()
+    )
+    words = ["compare", "static with helpful", "single", "--results", str(tmp_path)]
+    assert "static with helpful against single" in CliRunner().invoke(auxbench, words).stdout
 
 
 def test_wrong_words_end_in_one_line() -> None:

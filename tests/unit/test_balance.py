@@ -307,6 +307,10 @@ def test_losses_that_do_not_fit_are_named() -> None:
     assert "'famo' looks at the losses again after a step; use balance.step" in wrong(
         lambda found: found, "famo"
     )
+    for name in ("autolambda", "slgrad"):
+        said = wrong(lambda found: found, name)
+        assert f"'{name}' looks at held-out data before its step; use balance.step(" in said
+        assert "held_out=closure" in said
 
 
 def test_step_says_what_it_lacks() -> None:

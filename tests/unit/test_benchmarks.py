@@ -457,3 +457,14 @@ def test_losses_by_hand_are_those_of_a_run(name: str, scripts: dict[str, Any]) -
 def test_aux_nas_beside_the_released_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "steps", steps)
     assert doctest.testmod(load("auxnas")).failed == 0
+
+
+def test_the_page_shows_what_a_loop_of_ones_own_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    script = load("balance")
+    measured = json.loads((FOLDER / "balance.json").read_text(encoding="utf-8"))
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert steps.refreshed(page, script.table(measured), script.FIRST, script.LAST) == page
+    for method, ratios in measured["ratios"].items():  # no slower than what others have
+        for peer in {"TorchJD", "LibMTL"} & ratios.keys():
+            assert ratios["library"]["low"] <= ratios[peer]["high"], (method, peer)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
-from pathlib import Path
 
 from auxbench.data.own import known
 from auxbench.data.own.array_dataset import ArrayDataset
+from auxbench.data.own.cached import cached
 from auxbench.data.own.table import FILE
-from auxbench.errors import UsageError, reason
+from auxbench.errors import UsageError
 
 
 def kept(dataset: ArrayDataset) -> str:
@@ -26,19 +23,6 @@ def kept(dataset: ArrayDataset) -> str:
     head = repr((dataset.primary, dataset.auxiliaries, dataset.about, dataset.duplicates))
     told = hashlib.sha256(head.encode()).hexdigest()[:8]
     folder = known.home() / "arrays" / f"{name}-{digest}-{told}"
-    if not (folder / FILE).is_file():
-        folder.parent.mkdir(exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=folder.parent))
-        try:
-            dataset.save(part)
-            os.rename(part, folder)
-        except OSError as error:
-            if not (folder / FILE).is_file():  # else another process has just written the same
-                raise UsageError(
-                    f"cache folder '{folder.parent}' cannot hold '{name}' ({reason(error)}); make "
-                    "room or set AUXBENCH_CACHE to another folder."
-                ) from None
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    cached(folder, FILE, name, dataset.save)
     known.remember(name, folder)
     return f"folder:name={name}"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +13,7 @@ import numpy.typing as npt
 from auxbench.data.arrays import INPUTS
 from auxbench.data.own import digest, known
 from auxbench.data.own.array_dataset import VERSION
+from auxbench.data.own.cached import cached
 from auxbench.data.own.dealing import refuse_twins, together
 from auxbench.data.own.labels import empty, labelled
 from auxbench.data.own.pictures import Array
@@ -73,23 +71,12 @@ def stored(source: Source, side: int) -> Stored:
         return Stored(source.values, marks, _groups(source, _same_rows(source)))
     name = f"{source.described.name}-{digest_of(source)}-{side}-v{VERSION}"
     folder = known.home() / "prepared" / name
-    if not (folder / DONE).is_file():
-        folder.parent.mkdir(exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=folder.parent))
-        try:
-            _write(source, side, part)
-            (part / DONE).touch()
-            if folder.exists() and not (folder / DONE).is_file():
-                shutil.rmtree(folder)
-            os.rename(part, folder)
-        except OSError as error:
-            if not (folder / DONE).is_file():  # else another process has just made the same
-                raise UsageError(
-                    f"cache folder '{folder.parent}' cannot hold '{source.described.name}' "
-                    f"({reason(error)}); make room or set AUXBENCH_CACHE to another folder."
-                ) from None
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+
+    def write(part: Path) -> None:
+        _write(source, side, part)
+        (part / DONE).touch()
+
+    cached(folder, DONE, source.described.name, write)
     names = (INPUTS, *source.maps, "same", *(f"{name}-known" for name in source.maps))
     found = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
     same = np.array(found.pop("same"))
