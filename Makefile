@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # The versions that are tested; empty for the newest that the package allows.
 CONSTRAINTS ?= constraints.txt
+# Files of tests to run; empty for all.
+TESTS ?=
 
 .PHONY: demo test test-slow check docs benchmarks lock test-newest test-oldest clean
 
@@ -15,10 +17,10 @@ demo: $(VENV)/ready
 
 # Networks are tiny, so every worker keeps to one thread. What a file prepares is prepared once.
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto --dist loadfile $(TESTS)
 
 test-slow: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto --dist loadfile -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto --dist loadfile -m slow $(TESTS)
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -48,10 +50,10 @@ test-oldest:
 	.venv-oldest/bin/python -m pip install --quiet uv
 	VIRTUAL_ENV=.venv-oldest .venv-oldest/bin/uv pip install --quiet \
 		--resolution lowest-direct --editable '.[dev]'
-	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n auto
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n auto --dist loadfile $(TESTS)
 
 clean:
-	rm -rf .venv .venv-newest .venv-oldest demo site build dist *.egg-info
+	rm -rf .venv .venv-* demo site build dist *.egg-info
 
 $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
