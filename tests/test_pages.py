@@ -43,6 +43,8 @@ ROOMS = "rooms:train=16:validation=8:test=8"
 # Why a command is not carried out here, by how it begins.
 UNRUN = {
     "pip install": "it installs what is installed",
+    "python3 -m venv": "the tests have an environment",
+    ". .venv/bin/activate": "the tests are run in it",
     "make ": "the tests themselves run under make",
     "ray start": "tests/unit/test_ray.py has a cluster",
     "torchrun": "tests/unit/test_group.py starts two processes",
