@@ -275,6 +275,10 @@ def _table(table: Table) -> str:
         ["—" if row[column.key] is None else prose(str(row[column.key])) for column in columns]
         for row in table.rows
     ]
-    code = [[f"`{row[0]}`" if table.title == "Options" else row[0], *row[1:]] for row in body]
-    aligned = "l" * len(columns) if table.title == "Options" else "r" * len(columns)
-    return grid([column.title for column in columns], code, aligned)
+    if table.title != "Options":
+        return grid([column.title for column in columns], body, "r" * len(columns))
+    # An option's name is typed as it is: `alpha`, not the letter.
+    named = [
+        [f"`{row[columns[0].key]}`", *said[1:]] for row, said in zip(table.rows, body, strict=True)
+    ]
+    return grid([column.title for column in columns], named, "l" * len(columns))

@@ -64,6 +64,8 @@ def test_formulas_are_typeset_and_code_is_not(made: dict[str, str]) -> None:
     assert "Σ<sub>a</sub> <var>w</var><sub>a</sub>" in made["methods/auxilearn.md"]
     assert '<div class="formula"><var>f</var><sub>i</sub>' in made["methods/auxnas.md"]
     assert "`max_norm`" in made["methods/nashmtl.md"]
+    assert "| `alpha` |" in made["methods/gradnorm.md"]
+    assert not any("`<" in page for address, page in made.items() if address.startswith("methods"))
     assert "max\\_norm=none" in made["methods/nashmtl.md"]
 
 
