@@ -141,6 +141,24 @@ def test_commands_have_words_that_exist(
             assert Study.of(**study_words(context.params)).runs
 
 
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+def test_commands_within_sentences_exist(page: Path) -> None:
+    """Of what no block shows, the names of commands, options and files."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for said in re.findall(r"`((?:auxbench|python) [^`]+)`", text):
+        program, *words = said.split()
+        if program == "python":
+            assert words[0] == "-m" or (ROOT / words[0]).exists(), said
+            continue
+        command: click.Command = auxbench
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            assert words[0] in command.commands, said
+            command = command.commands[words.pop(0)]
+        known = {"--help", *(name for param in command.params for name in param.opts)}
+        for word in words:
+            assert not word.startswith("--") or word in known, said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HERE)
 def test_a_page_can_be_followed(name: str, tmp_path: Path) -> None:

@@ -457,3 +457,14 @@ def test_losses_by_hand_are_those_of_a_run(name: str, scripts: dict[str, Any]) -
 def test_aux_nas_beside_the_released_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "steps", steps)
     assert doctest.testmod(load("auxnas")).failed == 0
+
+
+@pytest.mark.slow
+def test_the_page_has_the_false_claims_that_are_simulated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    load("false_claims").main()
+    table, _, sentence = capsys.readouterr().out.partition("\n\n")
+    page = (FOLDER.parent / "docs" / "statistics.md").read_text(encoding="utf-8")
+    assert table in page
+    assert sentence.split(" standard deviations")[0].split()[-1] in page
