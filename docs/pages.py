@@ -48,7 +48,7 @@ FAMILIES = {
 # Rules in formulas, of methods whose docstrings have none, and what their letters mean.
 FORMULAS = tomllib.loads((ROOT / "docs" / "formulas.toml").read_text(encoding="utf-8"))["methods"]
 LETTERS = (
-    "L_i is the loss of task i and w_i its weight, g_i its gradient on the shared parameters, G the "
+    "L_i is the loss of task i, w_i its weight, g_i its gradient on the shared parameters, G the "
     "matrix of all inner products of the g_i, and d the combined gradient. Task 0 is the primary, "
     "and T the number of tasks."
 )

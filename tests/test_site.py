@@ -45,7 +45,8 @@ def test_a_method_has_a_page_of_its_docstring(name: str, made: dict[str, str]) -
     page, about = made[f"methods/{name}.md"], METHODS.describe(name)
     assert all(entry in page for entry in about.bibtex)
     assert "<var>" in page.partition("\n## Rule\n")[2].partition("\n## ")[0]
-    for heading in ("Rule", "Passes of a training step", "Options", "Known flaws", "Use it", "Source"):
+    headings = "Rule", "Passes of a training step", "Options", "Known flaws", "Use it", "Source"
+    for heading in headings:
         assert f"\n## {heading}\n" in page
     plain = re.sub(r"<[^>]+>|[\\`_]", "", page)
     for sentence in (about.summary, about.flaws):
