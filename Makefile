@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # The versions that are tested; empty for the newest that the package allows.
 CONSTRAINTS ?= constraints.txt
+# Files of tests to run; empty for all.
+TESTS ?=
 
 .PHONY: demo test test-slow check docs benchmarks lock test-newest test-oldest clean
 
@@ -14,11 +16,12 @@ demo: $(VENV)/ready
 	$(BIN)/auxbench leaderboard --results demo
 
 # Networks are tiny, so every worker keeps to one thread. What a file prepares is prepared once.
+# Warnings are errors, by pyproject.toml.
 test: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 test-slow: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -W error -n auto --dist loadfile -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m slow $(TESTS)
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -39,7 +42,8 @@ lock: $(VENV)/ready
 	$(BIN)/python -m pip freeze --exclude-editable --exclude auxbench \
 		| grep -v -e '^nvidia-' -e '^cuda-' -e '^triton' > constraints.txt
 
-# The ends of the ranges in pyproject.toml, in environments of their own.
+# The ends of the ranges in pyproject.toml, in environments of their own. Old packages may use what
+# newer ones, which only they require, call deprecated.
 test-newest:
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
 
@@ -48,10 +52,11 @@ test-oldest:
 	.venv-oldest/bin/python -m pip install --quiet uv
 	VIRTUAL_ENV=.venv-oldest .venv-oldest/bin/uv pip install --quiet \
 		--resolution lowest-direct --editable '.[dev]'
-	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n auto
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n auto --dist loadfile \
+		-W ignore::DeprecationWarning $(TESTS)
 
 clean:
-	rm -rf .venv .venv-newest .venv-oldest demo site build dist *.egg-info
+	rm -rf .venv .venv-* demo site build dist *.egg-info
 
 $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)

@@ -5,6 +5,7 @@ Train a matrix of methods, and read what was recorded:
     run               Carry out a study and return a DataFrame with one row per run.
     tune              Tune every method by the same number of trials first, then train.
     load              Read recorded runs, and every number of every validation.
+    UsageError        The error of a request that cannot be carried out, in one sentence.
 
 Use any rule, or Aux-NAS, in a training loop of your own:
 
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from auxbench.data.own.adapters import from_huggingface as from_huggingface
     from auxbench.data.own.adapters import from_torch as from_torch
     from auxbench.data.own.array_dataset import ArrayDataset as ArrayDataset
+    from auxbench.errors import UsageError as UsageError
     from auxbench.methods._linked.own import (  # type: ignore[import-not-found]
         branches as branches,
     )
@@ -112,6 +114,7 @@ _HOMES = {
     "Phase": "training.phase",
     "Samples": "data.dataset",
     "Signals": "training.signals",
+    "UsageError": "errors",
     "branches": "methods._linked.own",
     "from_huggingface": "data.own.adapters",
     "from_torch": "data.own.adapters",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import html
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,13 @@ FAMILIES = {
     "auxiliary": ("Auxiliary weighting", "Rules that treat the primary task differently."),
     "control": ("Controls", "Not methods to use, but what methods are held against."),
 }
+# Rules in formulas, of methods whose docstrings have none, and what their letters mean.
+FORMULAS = tomllib.loads((ROOT / "docs" / "formulas.toml").read_text(encoding="utf-8"))["methods"]
+LETTERS = (
+    "L_i is the loss of task i, w_i its weight, g_i its gradient on the shared parameters, G the "
+    "matrix of all inner products of the g_i, and d the combined gradient. Task 0 is the primary, "
+    "and T the number of tasks."
+)
 # A heading of the docstring of `auxbench`, and the public names below it.
 LISTED = re.compile(r"^(\S[^\n]*):\n\n((?:    \w[^\n]*\n)+)", re.MULTILINE)
 INTRODUCTION = """
@@ -155,7 +163,9 @@ def method(name: str) -> str:
         f"# `{name}`",
         f"{prose(about.summary)}\n{{ .lede }}",
         _facts(facts, entry),
-        *(["## Rule", *_rule(about)] if about.description else []),
+        "## Rule",
+        *_formulas(name),
+        *(_rule(about) if about.description else []),
         "## Passes of a training step",
         _table(rest[-1]),
         prose(rest[-1].notes[0]),
@@ -183,6 +193,14 @@ def _facts(table: Table, entry: Entry) -> str:
         if not (column.key == "deploys_single" and value is None)
     ]
     return grid(("in short", ""), body, "ll")
+
+
+def _formulas(name: str) -> Iterator[str]:
+    """The formulas of a method that are not in its docstring."""
+    for formula in FORMULAS.get(name, ()):
+        yield f'<div class="formula">{symbols(html.escape(formula))}</div>'
+    if name in FORMULAS:
+        yield f"{prose(LETTERS)}\n{{ .letters }}"
 
 
 def _rule(about: Description) -> Iterator[str]:
@@ -275,6 +293,10 @@ def _table(table: Table) -> str:
         ["—" if row[column.key] is None else prose(str(row[column.key])) for column in columns]
         for row in table.rows
     ]
-    code = [[f"`{row[0]}`" if table.title == "Options" else row[0], *row[1:]] for row in body]
-    aligned = "l" * len(columns) if table.title == "Options" else "r" * len(columns)
-    return grid([column.title for column in columns], code, aligned)
+    if table.title != "Options":
+        return grid([column.title for column in columns], body, "r" * len(columns))
+    # An option's name is typed as it is: `alpha`, not the letter.
+    named = [
+        [f"`{row[columns[0].key]}`", *said[1:]] for row, said in zip(table.rows, body, strict=True)
+    ]
+    return grid([column.title for column in columns], named, "l" * len(columns))

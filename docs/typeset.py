@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 
 GREEK = {
-    "alpha": "α", "beta": "β", "eta": "η", "lambda": "λ", "mu": "μ", "tau": "τ",
+    "alpha": "α", "beta": "β", "eta": "η", "lambda": "λ", "mu": "μ", "phi": "φ", "tau": "τ",
+    "theta": "θ",
 }  # fmt: skip
 # A letter with an index below, above or both, such as n_i, f_i^t and w^(-1/alpha), or a Greek one.
 SYMBOL = re.compile(

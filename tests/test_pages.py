@@ -43,6 +43,8 @@ ROOMS = "rooms:train=16:validation=8:test=8"
 # Why a command is not carried out here, by how it begins.
 UNRUN = {
     "pip install": "it installs what is installed",
+    "python3 -m venv": "the tests have an environment",
+    ". .venv/bin/activate": "the tests are run in it",
     "make ": "the tests themselves run under make",
     "ray start": "tests/unit/test_ray.py has a cluster",
     "torchrun": "tests/unit/test_group.py starts two processes",
@@ -137,6 +139,24 @@ def test_commands_have_words_that_exist(
         context = command.make_context(name, words)
         if name in {"run", "plan"} and unrun(line):
             assert Study.of(**study_words(context.params)).runs
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+def test_commands_within_sentences_exist(page: Path) -> None:
+    """Of what no block shows, the names of commands, options and files."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for said in re.findall(r"`((?:auxbench|python) [^`]+)`", text):
+        program, *words = said.split()
+        if program == "python":
+            assert words[0] == "-m" or (ROOT / words[0]).exists(), said
+            continue
+        command: click.Command = auxbench
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            assert words[0] in command.commands, said
+            command = command.commands[words.pop(0)]
+        known = {"--help", *(name for param in command.params for name in param.opts)}
+        for word in words:
+            assert not word.startswith("--") or word in known, said
 
 
 @pytest.mark.slow

@@ -43,7 +43,9 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_a_method_has_a_page_of_its_docstring(name: str, made: dict[str, str]) -> None:
     page, about = made[f"methods/{name}.md"], METHODS.describe(name)
     assert all(entry in page for entry in about.bibtex)
-    for heading in ("Passes of a training step", "Options", "Known flaws", "Use it", "Source"):
+    assert "<var>" in page.partition("\n## Rule\n")[2].partition("\n## ")[0]
+    headings = "Rule", "Passes of a training step", "Options", "Known flaws", "Use it", "Source"
+    for heading in headings:
         assert f"\n## {heading}\n" in page
     plain = re.sub(r"<[^>]+>|[\\`_]", "", page)
     for sentence in (about.summary, about.flaws):
@@ -63,6 +65,8 @@ def test_formulas_are_typeset_and_code_is_not(made: dict[str, str]) -> None:
     assert "Σ<sub>a</sub> <var>w</var><sub>a</sub>" in made["methods/auxilearn.md"]
     assert '<div class="formula"><var>f</var><sub>i</sub>' in made["methods/auxnas.md"]
     assert "`max_norm`" in made["methods/nashmtl.md"]
+    assert "| `alpha` |" in made["methods/gradnorm.md"]
+    assert not any("`<" in page for address, page in made.items() if address.startswith("methods"))
     assert "max\\_norm=none" in made["methods/nashmtl.md"]
 
 

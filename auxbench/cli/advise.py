@@ -36,7 +36,7 @@ SAMPLES = 1000  # of each split that the data report reads here
 @click.option("--control", help="Method without auxiliaries; default that of spec/advice.toml.")
 @click.option("--trials", type=int, help="Most trials of tuning per candidate.")
 @click.option("--backbone", help="Backbone: a timm name or mlp; default by data set.")
-@click.option("--budget", help="Budget tier; default the largest one for which time suffices.")
+@click.option("--budget", help="As for run; default the largest for which time suffices.")
 @click.option("--steps", type=int, help="Training steps (overrides --budget).")
 @click.option("--batch", type=int, help="Samples per batch (overrides --budget).")
 @click.option("--side", type=int, help="Image side in pixels (overrides --budget).")

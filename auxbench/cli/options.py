@@ -51,7 +51,12 @@ def study_options(command: F) -> F:
             show_default=True,
             help="Number of seeds, counted from 0, or a list: 5-9, or 0,3.",
         ),
-        click.option("--budget", default="small", show_default=True, help="Budget tier."),
+        click.option(
+            "--budget",
+            default="small",
+            show_default=True,
+            help="Steps, batch and image side: demo, small, standard or paper.",
+        ),
         click.option("--steps", type=int, help="Training steps (overrides --budget)."),
         click.option("--batch", type=int, help="Samples per batch (overrides --budget)."),
         click.option("--side", type=int, help="Image side in pixels (overrides --budget)."),

@@ -468,3 +468,14 @@ def test_the_page_shows_what_a_loop_of_ones_own_costs(monkeypatch: pytest.Monkey
     for method, ratios in measured["ratios"].items():  # no slower than what others have
         for peer in {"TorchJD", "LibMTL"} & ratios.keys():
             assert ratios["library"]["low"] <= ratios[peer]["high"], (method, peer)
+
+
+@pytest.mark.slow
+def test_the_page_has_the_false_claims_that_are_simulated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    load("false_claims").main()
+    table, _, sentence = capsys.readouterr().out.partition("\n\n")
+    page = (FOLDER.parent / "docs" / "statistics.md").read_text(encoding="utf-8")
+    assert table in page
+    assert sentence.split(" standard deviations")[0].split()[-1] in page

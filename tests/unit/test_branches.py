@@ -186,6 +186,10 @@ def both_trained(
         yield found.tolist(), theirs, linked, architecture
 
 
+@pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 7),
+    reason="torch 2.6 adds the gradients of strengths in another order; the next test allows it",
+)
 def test_an_own_loop_does_what_auxnas_does_to_the_last_bit() -> None:
     words = {"dataset": "toy", "primary": "primary", "auxiliaries": ("helpful", "useless")}
     for ours, theirs, linked, architecture in both_trained("mlp", torch.float32, **words):

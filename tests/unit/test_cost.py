@@ -33,6 +33,8 @@ from auxbench.report.run import tables
 from auxbench.report.tables import render
 from auxbench.training import checkpoint as state
 
+OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 7)
+needs_torch_2_7 = pytest.mark.skipif(OLD, reason="torch 2.6 does not know this")
 TOY = "toy:train=16:validation=8:test=8"
 
 
@@ -737,6 +739,7 @@ def test_a_network_that_does_more_for_batches_is_told() -> None:
     assert cost["difference"] == ["for a batch of two, 1 more aten::tanh"]
 
 
+@needs_torch_2_7
 def test_a_network_that_hides_operators_from_export_is_told() -> None:
     class Hiding(nn.ReLU):
         def forward(self, inputs: Tensor) -> Tensor:
@@ -781,6 +784,7 @@ class Conditional(nn.Module):
         return found
 
 
+@needs_torch_2_7
 @pytest.mark.parametrize(("sign", "layers"), [(1.0, 1), (-1.0, 2)])
 def test_the_branch_that_is_taken_is_counted_and_gradients_stay(sign: float, layers: int) -> None:
     network, inputs = Conditional(), sign * torch.ones(2, 3)
@@ -801,6 +805,7 @@ def test_the_branch_that_is_taken_is_counted_and_gradients_stay(sign: float, lay
     assert flops.total == layers * 2 * 2 * 3 * 3
 
 
+@needs_torch_2_7
 def test_a_network_with_branches_is_deployed_and_compared() -> None:
     example = torch.ones(1, 3)
     cost = inference(Conditional(), example, Conditional())
@@ -812,6 +817,7 @@ def test_a_network_with_branches_is_deployed_and_compared() -> None:
     assert inference(other, example, Conditional())["same_as_single"] is False
 
 
+@needs_torch_2_7
 def test_an_operator_that_cannot_be_counted_is_named() -> None:
     class Looping(nn.Module):
         def forward(self, inputs: Tensor) -> Tensor:
