@@ -223,7 +223,8 @@ def _more(one: Difference) -> str:
     seeds = _needed(one)
     if seeds is None:
         return f"{one.method} (no number of seeds up to {MOST:,} would do)"
-    return f"{one.method} (about {counted(seeds - one.result.n, 'more seed')})"
+    beyond = ", beyond what advise takes" if seeds > LAST else ""
+    return f"{one.method} (about {counted(seeds - one.result.n, 'more seed')}{beyond})"
 
 
 def unseen(verdict: Verdict, candidates: int, trials: int, budget: str, sets: int) -> Iterator[str]:
