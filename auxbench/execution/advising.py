@@ -240,10 +240,9 @@ class Advising:
             self._save()
         if not done:
             self._save()
-            hours = self._hours(self.spent / self.design.screening)
             raise AuxbenchError(
-                f"the first trials did not end within {duration(self.spent)}; the same command "
-                f"with --hours {hours:g} continues from there."
+                f"the first trials did not end within {duration(self.spent)}; the same command with "
+                f"--hours {self._hours(self.spent / self.design.screening):g} continues from there."
             )
         return done
 
@@ -286,8 +285,7 @@ class Advising:
         expected = self._needed(runs, store) / self.factor
         start = time.monotonic()
         if searches is None:
-            study = Study(tuple(dict.fromkeys(run for _, run in runs)))
-            carry_out(study, store, self.resources)
+            carry_out(Study(tuple(dict.fromkeys(run for _, run in runs))), store, self.resources)
         else:
             carry_out_trials([run for _, run in runs], searches, self.ledger, self.resources)
         if expected:
