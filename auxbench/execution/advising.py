@@ -241,8 +241,8 @@ class Advising:
         if not done:
             self._save()
             raise AuxbenchError(
-                f"the first trials did not end within {duration(self.spent)}; the same command with "
-                f"--hours {self._hours(self.spent / self.design.screening):g} continues from there."
+                f"the first trials did not end within {duration(self.spent)}; the same command "
+                f"with --hours {self._hours(self.spent / self.design.screening):g} goes on there."
             )
         return done
 
