@@ -242,7 +242,7 @@ class Advising:
             self._save()
             raise AuxbenchError(
                 f"the first trials did not end within {duration(self.spent)}; the same command "
-                f"with --hours {self._hours(self.spent / self.design.screening):g} goes on there."
+                f"with --hours {self._hours(self.spent / self.design.screening):g} continues them."
             )
         return done
 
