@@ -17,7 +17,8 @@ from auxbench.stats.frame import frame
 from ._records import record
 
 RESULTS = Path(__file__).parents[2] / "results"
-PUBLISHED = sorted(path.parent for path in RESULTS.glob("*/records.jsonl*"))
+OWN = RESULTS / "local"  # of whoever works here
+PUBLISHED = sorted({path.parent for path in RESULTS.glob("*/records.jsonl*")} - {OWN})
 
 
 def first_schema() -> dict[str, Any]:
