@@ -66,7 +66,7 @@ def best(rng: np.random.Generator, methods: int, seeds: int) -> tuple[float, flo
 
 
 def rows() -> Iterator[tuple[str, float]]:
-    """What is claimed, and the share of studies in which it is."""
+    """Each procedure, with the share of studies in which it claims a difference."""
     rng = np.random.default_rng(SEED)
     yield "error bars (± standard error) of 3 seeds that do not overlap", bars(rng, 3, 1)
     yield "the same with `np.std` as it is, which divides by n", bars(rng, 3, 0)

@@ -141,7 +141,7 @@ def smallest(
 def searches_of(
     cells: Mapping[Candidate, Run], design: Design, trials: int
 ) -> dict[Candidate, Search]:
-    """The search of every candidate, with so many trials at most."""
+    """A search for every candidate, each of at most `trials` trials."""
     seeds = range(FIRST_SEED, FIRST_SEED + design.tuning_seeds)
     found = {one: Search(cell, seeds) for one, cell in cells.items()}
     for search in found.values():
