@@ -2,7 +2,8 @@
 
 ResNet-18 trunk, 96 x 96 pixels, batch 32, as in steps.py. Everybody has the same modules, data,
 losses and optimiser, and all take turns step by step; a ratio is that to the plain sum by hand of
-the same round:
+the same round. Ours is timed twice: as torch lays a network out by itself, and with channels last,
+as a run does:
 
     python benchmarks/balance.py --libmtl DIR --json benchmarks/balance.json \\
         --page benchmarks/README.md
@@ -29,15 +30,16 @@ METHODS = "uw,gradnorm,pcgrad,cagrad,graddrop"
 FIRST, LAST = "<!-- balance -->\n", "<!-- /balance -->"
 COLUMNS = {
     "library": "`auxbench.Balance`",
+    "channels last": "`auxbench.Balance`, channels last",
     "run": "a run",
     "TorchJD": "TorchJD",
     "LibMTL": "LibMTL",
 }
 
 
-def library(method: str, tasks: int) -> Step:
+def library(method: str, tasks: int, layout: torch.memory_format = torch.contiguous_format) -> Step:
     """A step as the page of the documentation has it."""
-    hand = Hand(tasks)
+    hand = Hand(tasks, layout=layout)
     parameters = [*hand.trunk.parameters(), *hand.heads.parameters()]
     names = [f"task{number}" for number in range(tasks)]
     balance = Balance(method, names)
@@ -90,8 +92,12 @@ def main(
     words, clock = clock_of(cpu)
     before, ratios = load(), dict[str, dict[str, Any]]()
     for method in split_list(methods):
-        steps = {"hand": bare(tasks), "library": library(method, tasks)}
-        steps["run"] = Ours(method, tasks)
+        steps = {
+            "hand": bare(tasks),
+            "library": library(method, tasks),
+            "channels last": library(method, tasks, torch.channels_last),
+            "run": Ours(method, tasks),
+        }
         if peer := torchjd(method, tasks):
             steps["TorchJD"] = peer
         if checkout and (peer := libmtl.step(method, tasks, checkout, Hand, DEVICE)):

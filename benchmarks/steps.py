@@ -179,21 +179,28 @@ class Ours:
 class Hand:
     """The same network, losses and optimiser as somebody would write them by hand.
 
-    They are in single precision, and network and batch in torch's own layout, channels first.
+    They are in single precision. Network and batch have torch's own layout, channels first, unless
+    `layout` is that of a run, `torch.channels_last`.
     """
 
-    def __init__(self, tasks: int, more: Sequence[nn.Parameter] = ()) -> None:
+    def __init__(
+        self,
+        tasks: int,
+        more: Sequence[nn.Parameter] = (),
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> None:
         here = builder(tasks)
         network = here.network(here.tasks[0])
-        self.trunk = network.backbone.to(DEVICE)
         rest = [here.head(task, network.backbone) for task in here.tasks[1:]]
-        self.heads = nn.ModuleList([network.head, *rest]).to(DEVICE)
+        self.trunk = network.backbone.to(DEVICE, memory_format=layout)
+        self.heads = nn.ModuleList([network.head, *rest]).to(DEVICE, memory_format=layout)
         parameters = [*self.trunk.parameters(), *self.heads.parameters(), *more]
         self.optimizer = torch.optim.AdamW(
             parameters, RECIPE.learning_rate, weight_decay=RECIPE.weight_decay
         )
         data = batch(tasks)
-        self.inputs, self.targets = data.inputs, list(data.targets.values())
+        self.inputs = data.inputs.contiguous(memory_format=layout)
+        self.targets = list(data.targets.values())
         cross = nn.CrossEntropyLoss(ignore_index=-1)
         self.criteria = [cross if task.kind.classes else l1_loss for task in here.tasks]
 

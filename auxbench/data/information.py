@@ -204,9 +204,8 @@ class Information:
         if auxiliaries not in self._found:
             features = [self.inputs, *(self._labels(name) for name in auxiliaries)]
             table = np.concatenate(features, axis=1)
-            table = table[
-                :, np.isfinite(table).sum(0) >= LEAST // 2
-            ]  # all folds have some of these
+            often = np.isfinite(table).sum(0) >= LEAST // 2  # so that every fold has some
+            table = table[:, often]
             kinds = np.stack([self._linear(table), self._trees(table)])
             chosen = np.zeros(len(table))
             for _, held in self.folds:

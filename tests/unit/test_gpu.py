@@ -14,13 +14,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
+from auxbench import Balance
 from auxbench.contract.dry_run import training
 from auxbench.cost.training import Meter
 from auxbench.records.store import Store
 from auxbench.spec.registry import METHODS
 from auxbench.training.architecture import Architecture
 from auxbench.training.loop import Training
+from tests.unit.test_balance import CHAINS as OWN
+from tests.unit.test_balance import PLAIN, TASKS, Net, batch, each
+from tests.unit.test_balance import losses as losses_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -61,16 +66,24 @@ def test_a_gpu_trains_as_a_cpu_does(method: str) -> None:
 
 
 @contextmanager
+def when_waiting(mode: str) -> Iterator[None]:
+    """Operations that wait for the GPU warn or fail, and setting this does not warn itself."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.cuda.set_sync_debug_mode(mode)
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@contextmanager
 def waits() -> Iterator[list[str]]:
     """The operations inside that wait for the GPU."""
     found: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, when_waiting("warn"):
         warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            yield found
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+        yield found
     found += [f"{w.filename}:{w.lineno}" for w in caught if CALLED in str(w.message)]
 
 
@@ -110,11 +123,8 @@ def test_a_step_of_the_plain_sum_is_allowed_where_waiting_is_an_error() -> None:
     stage = run.learner.stages[-1]
     for step in range(2):
         run.iterate(stage, step)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with when_waiting("error"):
         run.iterate(stage, 2)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -129,6 +139,67 @@ def test_a_compiled_network_trains_as_one_that_is_not() -> None:
     assert run.compile() == ""
     plain = training("hps", steps=2, device="cuda", flops=False)
     assert losses(run) == pytest.approx(losses(plain), rel=1e-2)
+
+
+def on_gpu(step: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, dict[str, Tensor]]:
+    inputs, targets = batch(step)
+    return inputs.to("cuda", dtype), {task: t.to("cuda", dtype) for task, t in targets.items()}
+
+
+@pytest.mark.parametrize("method", [name for name in OWN if not set(DRAWS) & set(name.split("+"))])
+def test_a_loop_of_ones_own_computes_on_a_gpu_what_it_computes_on_a_cpu(method: str) -> None:
+    ends = []
+    for device, data in (("cpu", batch), ("cuda", on_gpu)):
+        net, balance = Net().to(device), Balance(method, TASKS)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+        for step in range(3):
+            balance.backward(each(net, data(step)), net.parameters(), learning_rate=0.05)
+            optimizer.step()
+        ends.append([parameter.detach().cpu() for parameter in net.parameters()])
+    torch.testing.assert_close(*ends, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", [*filter(plain, PLAIN)])
+def test_a_loop_of_ones_own_waits_for_no_more_than_a_run(method: str) -> None:
+    net, balance = Net().to("cuda"), Balance(method, TASKS)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    known = [on_gpu(step) for step in range(5)]
+
+    def train(steps: range) -> None:
+        for step in steps:
+            balance.backward(each(net, known[step]), net.parameters(), learning_rate=0.05)
+            optimizer.step()
+
+    train(range(2))
+    torch.cuda.synchronize()
+    with waits() as found:
+        train(range(2, 5))
+    assert len(found) <= (0 if reads(method) <= FREE else 3), found
+
+
+@pytest.mark.parametrize("method", ["sum", "uw", "gradnorm", "pcgrad", "gradnorm+pcgrad"])
+def test_a_loop_of_ones_own_trains_in_half_precision_and_skips_what_overflows(method: str) -> None:
+    ends, whole = [], on_gpu(0, torch.float32)
+    for half in (False, True):
+        net, balance = Net().float().to("cuda"), Balance(method, TASKS)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+        scaler = torch.amp.GradScaler("cuda", enabled=half)
+        for step in range(10):
+            scale = scaler.get_scale()
+            with torch.autocast("cuda", torch.float16, enabled=half):
+                losses = losses_of(net, whole)
+                if half and step == 5:
+                    losses |= {"b": losses["b"] * torch.inf}
+            balance.backward(losses, net.parameters(), scaler=scaler)
+            scaler.step(optimizer)
+            scaler.update()
+            assert (scaler.get_scale() < scale) == (half and step == 5)
+        # the step that was skipped is made up for
+        for _ in range(half):
+            balance.backward(losses_of(net, whole), net.parameters())
+            optimizer.step()
+        ends.append(sum(loss.item() for loss in losses_of(net, whole).values()))
+    assert ends[1] == pytest.approx(ends[0], rel=0.02)
 
 
 def test_seconds_and_memory_are_those_of_the_gpu() -> None:

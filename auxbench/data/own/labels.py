@@ -118,9 +118,7 @@ def _numbered(name: str, kind: Kind, found: Array, place: Place) -> Array:
         if np.all(gaps[row]):
             continue
         known = numbers.get(value) if isinstance(value, str) else value
-        if (
-            isinstance(known, float) and known.is_integer()
-        ):  # as pandas has them beside missing ones
+        if isinstance(known, float) and known.is_integer():  # so pandas has them beside gaps
             known = int(known)
         if not isinstance(known, int):
             words = kind.names or [str(number) for number in range(kind.classes)]
