@@ -25,13 +25,13 @@ import numpy as np
 from auxbench import DATASETS, Dataset, Samples
 from auxbench.data.dataset import Draw, Task, named
 from auxbench.data.kinds import Depth, Label, Number
-from auxbench.data.own import known
+from auxbench.data.own import places
 from auxbench.data.own.array_dataset import VERSION
+from auxbench.data.own.array_source import source_of
 from auxbench.data.own.dealing import SPLITS, deal
-from auxbench.data.own.opened import opened
+from auxbench.data.own.fast_form import digest_of, fast_form
 from auxbench.data.own.samples import OwnSamples, scales_of, small, told
 from auxbench.data.own.source import Source
-from auxbench.data.own.stored import digest_of, stored
 from auxbench.data.own.table import Described, read
 from auxbench.errors import UsageError
 from auxbench.spec.marks import Help, Place
@@ -87,7 +87,7 @@ class Folder(Dataset):
         if side < SMALLEST:
             raise UsageError(f"side '{side}' of 'folder' is too small; choose {SMALLEST} or more.")
         self.described = _described(data, name)
-        self.source: Source = opened(self.described)
+        self.source: Source = source_of(self.described)
         self.name = name or self.described.name
         self.tasks = self.source.tasks
         self.primary, self.auxiliaries = self.described.primary, self.described.auxiliaries
@@ -102,11 +102,11 @@ class Folder(Dataset):
     def implied(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that follow from the folder: its name, and draw 0 if its splits are given."""
         data, name = str(options.get("data") or ""), str(options.get("name") or "")
-        if not data and not (name and known.place_of(name)):
+        if not data and not (name and places.place_of(name)):
             return {}
         described = _described(data, name)
         found: dict[str, Any] = {"name": name or described.name}
-        split = opened(described).split
+        split = source_of(described).split
         if split is not None and (split == 1).any():
             if options.get("draw"):
                 raise UsageError(
@@ -124,15 +124,15 @@ class Folder(Dataset):
         return small(self)
 
     def prepare(self) -> None:
-        found = stored(self.source, self.side)
+        found = fast_form(self.source, self.side)
         deal(self.source.split, found.groups, self.draw)
-        known.remember(self.name, self.described.folder)
+        places.remember(self.name, self.described.folder)
 
     def identity(self) -> dict[str, Any]:
         return {"digest": digest_of(self.source), "form": VERSION}
 
     def samples(self, split: str) -> Samples:
-        arrays, marks, groups = stored(self.source, self.side)
+        arrays, marks, groups = fast_form(self.source, self.side)
         dealt = deal(self.source.split, groups, self.draw)
         parts = {name: np.flatnonzero(dealt == code) for code, name in enumerate(SPLITS)}
         standardise = self.described.standardise
@@ -147,13 +147,13 @@ class Folder(Dataset):
 
 
 def _described(data: str, name: str) -> Described:
-    if name and not known.NAME.fullmatch(name):
+    if name and not places.NAME.fullmatch(name):
         raise UsageError(
             f"name '{name}' of 'folder' is not possible; use letters, digits, - and _."
         )
-    place = Path(data).expanduser() if data else known.place_of(name)
+    place = Path(data).expanduser() if data else places.place_of(name)
     if place is None:
-        names = ", ".join(known.names()) or "none yet"
+        names = ", ".join(places.names()) or "none yet"
         which = f"has no folder called '{name}'" if name else "needs a folder"
         raise UsageError(
             f"data set 'folder' {which}; write folder:data=DIR (known by name: {names})."

@@ -29,7 +29,7 @@ def data() -> None:
 @format_option
 def list_(style: str) -> None:
     """List the data sets, their layouts, and what is prepared in the cache folder."""
-    from auxbench.data.own import known as known_folders
+    from auxbench.data.own import places
     from auxbench.data.prepared import recognise as layouts
     from auxbench.report.tables import Column, Table, render
 
@@ -51,8 +51,8 @@ def list_(style: str) -> None:
         if not known:
             ready, licence = f"auxbench data fetch {name}", layouts.licence(name)
             rows.append({"name": name, "ready": ready, "licence": licence})
-    for name in known_folders.names():
-        row = {"name": f"folder:name={name}", "ready": str(known_folders.place_of(name))}
+    for name in places.names():
+        row = {"name": f"folder:name={name}", "ready": str(places.place_of(name))}
         rows.append({**row, "licence": "yours"})
     notes = ("auxbench data check DIR says which layout a folder has, and whether it is complete.",)
     click.echo(render([Table("", columns, rows, notes)], style), nl=False)

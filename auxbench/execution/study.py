@@ -282,9 +282,9 @@ def _text(entry: str | Dataset) -> str:
     if isinstance(entry, str):
         return entry
     from auxbench.data.own.array_dataset import ArrayDataset
-    from auxbench.data.own.kept import kept
+    from auxbench.data.own.array_store import store
 
     if isinstance(entry, ArrayDataset):
-        return kept(entry)
+        return store(entry)
     name = type(entry).__name__
     raise UsageError(f"dataset is a {name}; give an ArrayDataset, or the name of a data set.")

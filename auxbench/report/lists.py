@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from auxbench.data.own import known
+from auxbench.data.own import places
 from auxbench.report.catalogue import Entry, entries
 from auxbench.report.cite import citations
 from auxbench.report.method import needs, tidy
@@ -84,8 +84,8 @@ def datasets() -> Table:
                 "extra": f"pip install 'auxbench[{extra}]'" if extra else "",
             }
         )
-    for name in known.names():
-        facts = {"summary": f"Your own data in '{known.place_of(name)}'.", "licence": "yours"}
+    for name in places.names():
+        facts = {"summary": f"Your own data in '{places.place_of(name)}'.", "licence": "yours"}
         rows.append({"name": f"folder:name={name}", **facts, "extra": ""})
     return Table("", columns, rows)
 

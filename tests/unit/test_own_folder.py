@@ -19,7 +19,7 @@ import auxbench
 from auxbench.cli.main import auxbench as command
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.kinds import Classes, Depth, Kind, Label, Map, Normals, Number
-from auxbench.data.own import known
+from auxbench.data.own import places
 from auxbench.data.own.review import review
 from auxbench.data.own.spelling import kind_of, word_of
 from auxbench.data.own.words import Word
@@ -204,14 +204,14 @@ def test_a_folder_is_known_by_its_name_once_it_was_used() -> None:
     with pytest.raises(UsageError, match="has no folder called 'table'; write folder:data=DIR"):
         make_dataset("folder:name=table", 20)
     opened("folder:data=table")
-    assert known.names() == ["table"]
+    assert places.names() == ["table"]
     assert make_dataset("folder:name=table", 20).features == 2
     listed = CliRunner().invoke(command, ["list", "datasets", "--format", "json"])
     names = [row["name"] for row in json.loads(listed.stdout)]
     assert "folder:name=table" in names
     (folder / "samples.csv").unlink()
     folder.rmdir()
-    assert known.names() == []
+    assert places.names() == []
 
 
 BAD: list[tuple[str, Callable[[Path], object], str]] = [

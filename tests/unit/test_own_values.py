@@ -15,8 +15,8 @@ from PIL import Image
 from auxbench import ArrayDataset, Label, Number
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.kinds import Kind
-from auxbench.data.own import digest, known
-from auxbench.data.own.opened import opened
+from auxbench.data.own import digest, places
+from auxbench.data.own.array_source import source_of
 from auxbench.data.own.pictures import planes
 from auxbench.data.own.table import read
 from auxbench.data.own.words import parse
@@ -135,7 +135,7 @@ def test_groups_in_a_file_are_one_for_each_sample(tmp_path: Path, shape: tuple[i
     head = 'v = "input"\nw = "number"\ng = "group"'
     folder = saved(tmp_path / "mine", head, v=INPUTS, w=np.arange(COUNT), g=np.zeros(shape))
     with pytest.raises(UsageError, match=r"g.npy' has the shape \(12, .*; give one for each"):
-        opened(read(folder))
+        source_of(read(folder))
 
 
 def test_a_dark_picture_among_those_of_16_bits_stays_dark(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_dark_picture_among_those_of_16_bits_stays_dark(tmp_path: Path) -> Non
         picture=pictures,
         w=np.arange(4.0),
     )
-    source = opened(read(folder))
+    source = source_of(read(folder))
     assert [int(source.picture(row).max()) for row in range(4)] == [0, 233, 1, 0]
     assert [int(picture.max()) for picture in planes(pictures, str)] == [0, 233, 1, 0]
 
@@ -168,7 +168,7 @@ def test_integers_in_maps_have_their_units_with_and_without_an_axis_of_channels(
         n=normals,
         n1=np.moveaxis(normals, 3, 1),
     )
-    source = opened(read(folder))
+    source = source_of(read(folder))
     for plain, channelled in (("d", "d1"), ("n", "n1")):
         one, other = (source.target(name, 0, (8, 8)) for name in (plain, channelled))
         assert one is not None and other is not None
@@ -188,7 +188,7 @@ def test_damaged_digests_are_computed_again(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.txt").write_text("a")
     os.utime(tmp_path / "a.txt", (0, 0))
     found = digest.contents(tmp_path, ["a.txt"])
-    (kept,) = (known.home() / "digests").iterdir()
+    (kept,) = (places.home() / "digests").iterdir()
     facts = (tmp_path / "a.txt").stat()
     for damaged in (text, json.dumps({"a.txt": [facts.st_size, facts.st_mtime_ns]})):
         kept.write_text(damaged)
@@ -206,9 +206,9 @@ def test_any_text_is_saved(tmp_path: Path) -> None:
 
 def test_arrays_that_have_changed_are_read_again(tmp_path: Path) -> None:
     folder = saved(tmp_path / "mine", 'v = "input"\nw = "number"', v=INPUTS, w=np.arange(COUNT))
-    assert opened(read(folder)).values["w"][1, 0] == 1
+    assert source_of(read(folder)).values["w"][1, 0] == 1
     np.save(folder / "w.npy", 10.0 * np.arange(COUNT))
-    assert opened(read(folder)).values["w"][1, 0] == 10
+    assert source_of(read(folder)).values["w"][1, 0] == 10
 
 
 @pytest.mark.parametrize("word", ["3", "[1]", '{kind = ["class"]}', "{top = 2}", "1979-05-27"])

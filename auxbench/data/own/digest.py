@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from auxbench.data.own import known
+from auxbench.data.own import places
 from auxbench.data.prepared.form import sha256
 from auxbench.data.progress import bar
 
@@ -23,7 +23,7 @@ def contents(folder: Path, names: Iterable[str]) -> dict[str, str]:
     A digest is kept in the cache folder with the file's size and time of change, and computed again
     if one of these differs. Errors: `OSError`, with the name of the file, if one cannot be read.
     """
-    file = known.home() / "digests" / f"{_text(str(folder.resolve()))[:16]}.json"
+    file = places.home() / "digests" / f"{_text(str(folder.resolve()))[:16]}.json"
     file.parent.mkdir(exist_ok=True)
     before = _kept(file)
     found: dict[str, str] = {}
@@ -48,7 +48,7 @@ def contents(folder: Path, names: Iterable[str]) -> dict[str, str]:
     if todo:
         now = time.time_ns()
         settled = {n: [*stamps[n], found[n]] for n in found if now - stamps[n][1] > SETTLED}
-        known.write(file, settled)
+        places.write(file, settled)
     return found
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from auxbench.data.own.array_source import source_of
 from auxbench.data.own.dealing import SPLITS, deal
+from auxbench.data.own.fast_form import FastForm, fast_form
 from auxbench.data.own.labels import of_classes
-from auxbench.data.own.opened import opened
 from auxbench.data.own.source import Source
-from auxbench.data.own.stored import Stored, stored
 from auxbench.data.own.table import Described, read
 from auxbench.data.prepared.layout import Finding
 from auxbench.errors import UsageError
@@ -29,8 +29,8 @@ def review(folder: Path) -> tuple[str, list[Finding]]:
     try:
         described = read(folder)
         title = f"{folder}: your own data, '{described.name}'"
-        source = opened(described)
-        found = stored(source, SIDE)
+        source = source_of(described)
+        found = fast_form(source, SIDE)
         findings += [_inputs(described, source), *_splits(source, found), *_tasks(source, found)]
     except UsageError as error:
         findings.append(Finding("data", "wrong", str(error)))
@@ -45,7 +45,7 @@ def _inputs(described: Described, source: Source) -> Finding:
     return Finding("inputs", "ok", f"{source.count} samples, {what}")
 
 
-def _splits(source: Source, found: Stored) -> Iterator[Finding]:
+def _splits(source: Source, found: FastForm) -> Iterator[Finding]:
     dealt = deal(source.split, found.groups, 0)
     counts = ", ".join(f"{(dealt == code).sum()} {name}" for code, name in enumerate(SPLITS))
     how = "as given"
@@ -58,7 +58,7 @@ def _splits(source: Source, found: Stored) -> Iterator[Finding]:
     yield Finding("splits", "ok", f"{counts}, {how}{kept}")
 
 
-def _tasks(source: Source, found: Stored) -> Iterator[Finding]:
+def _tasks(source: Source, found: FastForm) -> Iterator[Finding]:
     for name, task in source.tasks.items():
         marks, kind = found.known[name], task.kind
         told = f"{marks.sum()} of {source.count} samples have labels"

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from auxbench.data.own.known import NAME
+from auxbench.data.own.places import NAME
 from auxbench.data.own.words import ALONE, Word, parse
 from auxbench.errors import UsageError, reason, suggestion
 

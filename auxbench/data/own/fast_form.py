@@ -1,4 +1,4 @@
-"""Own data at one size, computed once, kept in the cache folder and mapped into memory."""
+"""The fast form of own data: at one size, computed once, and mapped into memory from the cache."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auxbench.data.arrays import INPUTS
-from auxbench.data.own import digest, known
+from auxbench.data.own import digest, places
 from auxbench.data.own.array_dataset import VERSION
-from auxbench.data.own.cached import cached
+from auxbench.data.own.cache import fill
 from auxbench.data.own.dealing import refuse_twins, together
 from auxbench.data.own.labels import empty, labelled
 from auxbench.data.own.pictures import Array
@@ -26,7 +26,7 @@ DONE = "done"
 MANY = 500  # samples from which on progress is shown
 
 
-class Stored(NamedTuple):
+class FastForm(NamedTuple):
     """Arrays of own data at one size, the samples with labels by task, and the groups."""
 
     arrays: dict[str, Array]
@@ -61,22 +61,22 @@ def digest_of(source: Source) -> str:
     return total.hexdigest()[:16]
 
 
-def stored(source: Source, side: int) -> Stored:
+def fast_form(source: Source, side: int) -> FastForm:
     """The arrays of a source, with pictures at `side` pixels, from the cache if they are there.
 
     Errors: `UsageError` with the file and the line of a sample that cannot be used.
     """
     if source.pictures is None:
         marks = {name: labelled(kind, source.values[name]) for name, kind in source.kinds.items()}
-        return Stored(source.values, marks, _groups(source, _same_rows(source)))
+        return FastForm(source.values, marks, _groups(source, _same_rows(source)))
     name = f"{source.described.name}-{digest_of(source)}-{side}-v{VERSION}"
-    folder = known.home() / "prepared" / name
+    folder = places.home() / "prepared" / name
 
     def write(part: Path) -> None:
         _write(source, side, part)
         (part / DONE).touch()
 
-    cached(folder, DONE, source.described.name, write)
+    fill(folder, DONE, source.described.name, write)
     names = (INPUTS, *source.maps, "same", *(f"{name}-known" for name in source.maps))
     found = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
     same = np.array(found.pop("same"))
@@ -85,7 +85,7 @@ def stored(source: Source, side: int) -> Stored:
         if name in source.values:
             marks[name] = labelled(kind, source.values[name])
     _refuse_twins(source, same, "the picture")
-    return Stored({**found, **source.values}, marks, _groups(source, same))
+    return FastForm({**found, **source.values}, marks, _groups(source, same))
 
 
 def _write(source: Source, side: int, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Known folders: where a user's own data lie, by the name of the data set.
+"""The places of a user's own data: their folders, by the name of the data set.
 
 A folder that was used once is remembered in the cache folder, so that its name is enough.
 """
@@ -44,7 +44,7 @@ def place_of(name: str) -> Path | None:
 
 
 def names() -> list[str]:
-    """The names of all known folders that are still there."""
+    """The names of all data sets whose folders are still there."""
     try:
         found = sorted(path.stem for path in (cache.root() / "own").glob("*.json"))
     except UsageError:

@@ -1,4 +1,4 @@
-"""Folders of own data, opened: by the lines of a table, or by the rows of arrays."""
+"""The samples of a folder by the rows of its arrays, and the choice between these and a table."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class ArraySource(Source):
 
 
 @lru_cache(maxsize=8)
-def opened(described: Described) -> Source:
+def source_of(described: Described) -> Source:
     """The samples of a described folder; errors: `UsageError` with the file and the line."""
     return ArraySource(described) if described.table is None else TableSource(described)
 

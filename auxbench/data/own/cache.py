@@ -11,7 +11,7 @@ from pathlib import Path
 from auxbench.errors import UsageError, reason
 
 
-def cached(folder: Path, mark: str, name: str, write: Callable[[Path], object]) -> None:
+def fill(folder: Path, mark: str, name: str, write: Callable[[Path], object]) -> None:
     """Have `write` fill a cache folder of the data set `name`, unless it is there already.
 
     The folder counts as written if it has the file `mark`, and appears under its name when all of
@@ -20,7 +20,7 @@ def cached(folder: Path, mark: str, name: str, write: Callable[[Path], object]) 
 
     >>> with tempfile.TemporaryDirectory() as home:
     ...     for text in ("first", "second"):
-    ...         cached(Path(home, "a"), "f", "a", lambda part: (part / "f").write_text(text))
+    ...         fill(Path(home, "a"), "f", "a", lambda part: (part / "f").write_text(text))
     ...     Path(home, "a", "f").read_text()
     'first'
     """
