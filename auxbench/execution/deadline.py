@@ -33,6 +33,9 @@ def deadline(seconds: float) -> Iterator[Stop]:
     True
     """
     stop = Stop()
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in the background of a script
+    if ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def strike() -> None:
         stop.struck = True
@@ -50,3 +53,5 @@ def deadline(seconds: float) -> Iterator[Stop]:
             raise
     finally:
         timer.cancel()
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)

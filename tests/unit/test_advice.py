@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -160,17 +161,24 @@ def test_a_damaged_state_is_no_state(tmp_path: Path) -> None:
     assert advice.load("a") is None
 
 
-def test_a_deadline_ends_what_takes_too_long_and_nothing_else() -> None:
-    begun = time.monotonic()
-    with deadline(0.1) as stop:
-        time.sleep(20)
-    assert stop.struck
-    assert time.monotonic() - begun < 10
-    with deadline(20) as stop:
-        pass
-    assert not stop.struck
-    with pytest.raises(KeyboardInterrupt), deadline(20):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN])
+def test_a_deadline_ends_what_takes_too_long_and_nothing_else(handler: Any) -> None:
+    """Also where Ctrl-C is ignored, as in the background of a script."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        begun = time.monotonic()
+        with deadline(0.1) as stop:
+            time.sleep(20)
+        assert stop.struck
+        assert time.monotonic() - begun < 10
+        with deadline(20) as stop:
+            pass
+        assert not stop.struck
+        with pytest.raises(KeyboardInterrupt), deadline(20):
+            raise KeyboardInterrupt
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 ASKED = Question("toy", None, "helpful", {"steps": 6, "budget": "demo"})
