@@ -480,3 +480,15 @@ def test_the_page_has_the_false_claims_that_are_simulated(
     page = (FOLDER.parent / "docs" / "statistics.md").read_text(encoding="utf-8")
     assert table in page
     assert sentence.split(" standard deviations")[0].split()[-1] in page
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("matplotlib"), reason="figures need it")
+def test_the_readings_have_the_gains_of_untuned_methods(tmp_path: Path) -> None:
+    script = load("untuned")
+    root = FOLDER.parent
+    assert script.table() in (root / "results" / "README.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "fair.md").read_text(encoding="utf-8").replace("*", "")
+    for name, found in script.gains("helpful"):
+        assert f"| {name} | {' | '.join(f'{mean:+.2f}' for mean, _, _ in found)} |" in page
+    script.main(["--out", str(tmp_path / "a.svg")], standalone_mode=False)
+    assert "<path" in (tmp_path / "a.svg").read_text(encoding="utf-8")
