@@ -47,7 +47,8 @@ class Compiled:
         import torch._functorch.config as differentiation
 
         differentiation.donated_buffer = False  # a graph may be passed back once for every task
-        tracing.recompile_limit = max(tracing.recompile_limit, MOST)
+        limit = "recompile_limit" if hasattr(tracing, "recompile_limit") else "cache_size_limit"
+        setattr(tracing, limit, max(getattr(tracing, limit), MOST))  # the latter in torch 2.6
         kept = {name: value.clone() for name, value in self.network.named_buffers()}
         start = time.perf_counter()
         try:

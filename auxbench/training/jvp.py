@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 Named = Mapping[str, Tensor]
 Outputs = TypeVar("Outputs")
@@ -39,13 +41,41 @@ def jvp(
     """
     moving = {name: at[name].detach() for name in direction}
     held = {name: value.detach() for name, value in at.items() if name not in direction}
-    with warnings.catch_warnings(), plain_attention():
-        # Some torch releases build their formulas with a compiler that they have deprecated.
-        warnings.simplefilter("ignore")
+    # Some torch releases build their formulas with a compiler that they have deprecated.
+    with warnings.catch_warnings(action="ignore"), plain_attention(), _readable():
         value, slope, *_ = torch.func.jvp(
             lambda point: function(held | point), (moving,), (dict(direction),)
         )
     return value, slope
+
+
+class _Listing(TorchFunctionMode):
+    """Lists of the numbers of tensors inside torch.func, of which torch 2.6 reads one at a time."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return _listed(*args) if func is Tensor.tolist else func(*args, **kwargs or {})
+
+
+def _listed(values: Tensor) -> Any:
+    return [_listed(each) for each in values] if values.ndim else values.item()
+
+
+@cache
+def _can_list() -> bool:
+    """Return whether this torch can list the numbers of tensors inside torch.func."""
+    one = torch.ones(1)
+    try:
+        torch.func.jvp(lambda x: x * x.tolist()[0], (one,), (one,))
+    except RuntimeError:
+        return False
+    return True
+
+
+def _readable() -> AbstractContextManager[Any]:
+    """Let networks read the numbers of tensors, as those with links do to leave closed ones out."""
+    return nullcontext() if _can_list() else _Listing()
 
 
 def gradient(

@@ -111,6 +111,13 @@ def test_a_damaged_record_ends_no_command(made: dict[str, Any]) -> None:
     read(json.dumps(made))
 
 
+def test_numbers_in_the_place_of_a_word_are_read() -> None:
+    made = json.loads(json.dumps(record("famo", 0, 44.0)))
+    made["run"]["recipe"]["optimizer"] = [0]
+    made["id"] = identity(made["run"])
+    read(json.dumps(made))
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -72,7 +72,7 @@ def _exported(record: Mapping[str, Any], row: Mapping[str, str]) -> ExportedRun:
         record["id"],
         f"{row['method']} seed {run['seed']}",
         row["problem"],
-        {key: ", ".join(v) if isinstance(v, list) else v for key, v in found.items()},
+        {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in found.items()},
         {key: str(value) for key, value in facts.items() if value not in (None, "")},
         _steps(record),
         int(run["recipe"].get("steps", 0)),
