@@ -45,6 +45,7 @@ lock: $(VENV)/ready
 # The ends of the ranges in pyproject.toml, in environments of their own. Old packages may use what
 # newer ones, which only they require, call deprecated.
 test-newest:
+	rm -rf .venv-newest
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=
 
 test-oldest:

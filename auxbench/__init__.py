@@ -134,6 +134,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'auxbench' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    """The public names, for `dir` and completion."""
+    return sorted({*globals(), *__all__})
+
+
 def run(
     methods: str | Sequence[str],
     dataset: str | Dataset | Sequence[str | Dataset],

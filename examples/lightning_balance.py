@@ -1,14 +1,13 @@
 """Lightning modules whose losses are combined by a chain of rules of auxbench.
 
     class Mine(Balanced):
-        def __init__(self):
-            super().__init__("gradnorm+pcgrad", tasks=["depth", "normals"])   # the primary first
-            ...
-
         def losses(self, batch):
             return {"depth": ..., "normals": ...}
 
-Everything else is as in any `LightningModule`. Training is on one device.
+    Mine("gradnorm+pcgrad", tasks=["depth", "normals"])  # the primary first
+
+Schedules of the learning rate take a step after every epoch. Training is on one device, and the
+trainer neither clips nor accumulates gradients.
 """
 
 from __future__ import annotations
@@ -38,16 +37,18 @@ class Balanced(LightningModule):
     def training_step(self, batch: Any, index: int) -> None:
         """Take one step on a batch, and log the losses and weights."""
         optimizer: Any = self.optimizers()
-        losses = self.losses(batch)
-        self.balance.backward(
-            losses,
-            self.parameters(),
-            learning_rate=optimizer.param_groups[0]["lr"],
-            scaler=getattr(self.trainer.precision_plugin, "scaler", None),
-        )
+        losses, rate = self.losses(batch), optimizer.param_groups[0]["lr"]
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        self.balance.backward(losses, self.parameters(), learning_rate=rate, scaler=scaler)
         optimizer.step()
         for task, weight in self.balance.weights.items():
             self.log_dict({f"loss/{task}": losses[task], f"weight/{task}": weight})
+
+    def on_train_epoch_end(self) -> None:
+        """Step the schedules, which Lightning leaves to modules that take their own steps."""
+        found: Any = self.lr_schedulers() or []
+        for schedule in found if isinstance(found, list) else [found]:
+            schedule.step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state of the rules."""

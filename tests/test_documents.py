@@ -106,6 +106,7 @@ def test_help_lists_the_public_names_with_a_sentence_each() -> None:
     assert sorted(name for name, _ in listed) == sorted(
         {*auxbench_itself.__all__} - {"__version__"}
     )
+    assert {*auxbench_itself.__all__} <= {*dir(auxbench_itself)}
 
 
 PAGE = page("balancers.md")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,13 +19,16 @@ from auxbench.errors import AuxbenchError, visible
 from auxbench.execution.process import drop_early, start_early
 from auxbench.spec.advice import Design
 from auxbench.spec.networks import HEAD
+from auxbench.spec.registry import BACKBONES, DATASETS, METHODS, Registry
 from auxbench.spec.study import check
 
 if TYPE_CHECKING:
     from auxbench.execution.advising import Advising
     from auxbench.report.advice import Verdict
+    from auxbench.spec.run import Run
 
 SAMPLES = 1000  # of each split that the data report reads here
+KEPT = ("steps", "batch", "side", "head", "weights")  # words of the question that a run needs too
 
 
 @click.command()
@@ -87,8 +91,8 @@ def advise(
         tell(study.store.problems)
         if verdict is None:
             raise AuxbenchError(
-                f"the {hours:g} hours are over before any candidate has had its fresh seeds; the "
-                "same command with more --hours continues from here."
+                "the time is over before any candidate has had its fresh seeds; the same command "
+                f"with more than --hours {hours:g} continues from here."
             )
     except AuxbenchError:
         _tell_measured(study, style)
@@ -159,12 +163,7 @@ def _tell(study: Advising, verdict: Verdict, style: str) -> None:
     for sentence in answer(verdict, entries, primary):
         click.echo(folded(visible(sentence)))
     if verdict.advised:
-        run = study.final(verdict.advised, 0)
-        click.echo(
-            f"auxbench run --methods '{run.method}' --dataset {run.located} "
-            f"--primary {run.primary} --auxiliary {','.join(run.auxiliaries)} "
-            f"--backbone {run.backbone} --budget {study.state.budget}"
-        )
+        click.echo(_command(study, study.final(verdict.advised, 0)))
     click.echo()
     click.echo("Not seen:")
     told = unseen(
@@ -172,3 +171,25 @@ def _tell(study: Advising, verdict: Verdict, style: str) -> None:
     )
     for sentence in told:
         click.echo(folded(visible(f"* {sentence}")))
+
+
+def _command(study: Advising, run: Run) -> str:
+    """The command that trains what is advised as the study did."""
+    asked = study.question.words
+    words = {
+        "methods": "+".join(_typed(part, METHODS) for part in run.method.split("+")),
+        "dataset": _typed(run.located, DATASETS),
+        "primary": run.primary,
+        "auxiliary": ",".join(run.auxiliaries),
+        "backbone": _typed(run.backbone, BACKBONES),
+        "budget": study.state.budget,
+        **{key: str(asked[key]) for key in KEPT if asked.get(key) not in (None, HEAD)},
+    }
+    options = [f"--{key} {shlex.quote(word)}" for key, word in words.items()]
+    return " ".join(["auxbench run", *options, *(["--pretrained"] * run.pretrained)])
+
+
+def _typed(part: str, registry: Registry[Any]) -> str:
+    """A part as it is typed: one in a file of the user's own by the path of that file."""
+    name, colon, options = part.partition(":")
+    return f"{registry.file_of(name) or name}{colon}{options}"

@@ -100,7 +100,8 @@ def weights(
 ) -> tuple[dict[Candidate, float], dict[str, str]]:
     """The estimated seconds of a run of every candidate, and why some cannot be trained.
 
-    Errors: `UsageError` for missing data and for a control that cannot be trained.
+    Errors: `UsageError` for missing data, for a control that cannot be trained, and if nothing else
+    can be.
     """
     found: dict[Candidate, float | None] = {}
     impossible: dict[str, str] = {}
@@ -114,6 +115,9 @@ def weights(
             impossible[f"{one[0]} with {', '.join(one[1])}"] = cell.impossible.rstrip(".")
         else:
             found[one] = cell.seconds
+    if impossible and not any(auxiliaries for _, auxiliaries in found):
+        reasons = "; ".join(f"{one}: {why}" for one, why in impossible.items())
+        raise UsageError(f"no method can be tried ({reasons}); name others with --methods.")
     known = [seconds for seconds in found.values() if seconds is not None]
     most = max(known, default=0.0)
     seconds = {one: START + (most if each is None else each) for one, each in found.items()}

@@ -84,7 +84,7 @@ class Balance:
         self.balancers = make_balancers(rules, self.tasks, self.tasks, Seeds("balance", seed))
         self.names = [choice.name for choice in rules.balancers]
         self.chain = Chain(self.balancers)
-        self._refuse(REFUSED, ", which takes `auxbench run`")
+        self._refuse(REFUSED, ", which only `auxbench run` can do")
         self.steps = steps
         self.combination = Combination(self.method, self.tasks, self.balancers)
         self.phases: list[Phase] = []
@@ -215,7 +215,7 @@ class Balance:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state that `state_dict` returned; errors: `UsageError` for another method."""
         if not state.keys() >= self.state_dict().keys():
-            raise UsageError("this is no state of a Balance; give what state_dict() returned.")
+            raise UsageError("this is not the state of a Balance; give what state_dict() returned.")
         own, other = (self.method, list(self.tasks)), (state["method"], list(state["weights"]))
         if own != other:
             raise UsageError(
@@ -235,6 +235,11 @@ class Balance:
 
     def _prepare(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Make the phases of a step."""
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise UsageError(
+                "LBFGS computes the losses several times in a step, between which no rule has a "
+                "say; give another optimizer."
+            )
         own = set(map(id, network.parameters()))
         if not all(id(p) in own for group in optimizer.param_groups for p in group["params"]):
             raise UsageError(

@@ -12,6 +12,7 @@ from torch import Tensor
 from auxbench.data.dataset import SampleLosses
 from auxbench.data.seeds import Seeds
 from auxbench.errors import UsageError
+from auxbench.spec import files
 from auxbench.spec.method import SHARING, Method
 from auxbench.spec.registry import METHODS
 from auxbench.training.balancer import Balancer, observe
@@ -148,8 +149,11 @@ def named(tasks: Sequence[str]) -> tuple[str, ...]:
 
 
 def rules_only(method: str, tasks: Sequence[str]) -> Method:
-    """A method that is a chain of rules; errors: `UsageError` for one that says more than that."""
-    parsed = Method.parse(method, tasks)
+    """A method that is a chain of rules, some perhaps in files of the user's own.
+
+    Errors: `UsageError` for a method that says more than that.
+    """
+    parsed = Method.parse(files.named(method, METHODS), tasks)
     if parsed.architecture.name != SHARING:
         raise UsageError(
             f"'{parsed.architecture.name}' in '{method}' builds networks; give rules for losses or "

@@ -46,7 +46,7 @@ def checked(losses: Losses, tasks: Sequence[str]) -> list[SampleLosses]:
         if name not in tasks:
             raise UsageError(f"there is no task '{name}'; {suggestion(str(name), tasks)}")
     found = [_checked(name, losses.get(name)) for name in tasks]
-    parents = {_origin(loss) for loss in losses.values()}
+    parents = {_origin(loss) for loss in losses.values() if isinstance(loss, Tensor)}
     if len(losses) > 1 and len(parents) == 1 and _stacks(*parents):
         raise UsageError(
             "the losses were stacked into one tensor, so that each depends on all parameters; give "
@@ -74,6 +74,8 @@ def _stacks(node: Any) -> bool:
 def _checked(name: str, loss: Any) -> SampleLosses:
     if loss is None:
         raise UsageError(f"the loss of task '{name}' is missing; give one for every task.")
+    if isinstance(loss, int | float) and loss == 0:  # of a task without labels
+        loss = torch.zeros(())
     if not isinstance(loss, Tensor) or not loss.is_floating_point():
         kind = loss.dtype if isinstance(loss, Tensor) else type(loss).__name__
         raise UsageError(f"the loss of task '{name}' is {kind}; give a tensor of floats.")

@@ -65,6 +65,7 @@ class Combination:
         """Set the gradients; return the factors of the losses, [T]."""
         attempt, self.skipped = Attempt(self.chain.balancers, scaler), False
         self._begin()
+        parts, self.parts = self.parts, None  # also if this one fails
         if "weigh_samples" in self.chain.overrides and any(len(loss.sums) == 1 for loss in losses):
             raise UsageError(
                 f"'{self.method}' weighs single samples; give a loss for each of them."
@@ -74,9 +75,8 @@ class Combination:
         if self._compares or gramian:
             find_reach(gradients, test=not self.looked)
         self.looked = True
-        if self.parts is not None:
-            parts, self.parts = Parts.of(gradients, self.parts), None
-            parts.put_into(gradients)
+        if parts is not None:
+            Parts.of(gradients, parts).put_into(gradients)
         if overflown(gradients, None, self.precision, scaler):
             return self._skip(gradients, attempt, scaler)
         self.watch.see(gradients.arrival, 0.0)

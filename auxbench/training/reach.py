@@ -42,7 +42,7 @@ def trainable(parameters: Iterable[Parameter] | Tensor) -> list[Parameter]:
         if parameter.requires_grad:
             found[id(parameter)] = parameter  # type: ignore[assignment]
         else:
-            parameter.grad = None  # or optimizers would go on along an old one
+            parameter.grad = None  # or the optimizer would apply the old gradient again
     if not found:
         raise UsageError(
             "no parameter requires a gradient; call model.parameters() again in every step, since "

@@ -6,12 +6,15 @@ import json
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from auxbench.cli.advise import _command
 from auxbench.cli.main import auxbench
 from auxbench.errors import AuxbenchError, UsageError
 from auxbench.execution import advising
@@ -407,3 +410,21 @@ def test_the_page_says_what_is_declared() -> None:
     assert f"at most {round(100 * design.screening)} % of the time" in page
     for name in design.methods:
         assert f"`{name}`" in page or name == "hps"  # the plain sum
+
+
+def test_a_study_in_which_no_method_can_be_tried_is_refused_with_the_reasons() -> None:
+    words = "advise --dataset toy --auxiliary helpful --methods maxl --steps 5 --trials 1"
+    found = CliRunner().invoke(auxbench, [*words.split(), "--hours", "1", "--no-data-report"])
+    assert isinstance(found.exception, UsageError)
+    assert str(found.exception).startswith("no method can be tried (maxl with helpful: ")
+
+
+def test_the_command_of_the_advice_trains_what_was_compared() -> None:
+    words = {"steps": 5, "batch": 8, "head": "fpn", "pretrained": True, "jobs": 2}
+    run = scored(HELPFUL, 0, 1.0)["run"]
+    study: Any = SimpleNamespace(
+        question=Question("toy", None, "helpful", words), state=SimpleNamespace(budget="demo")
+    )
+    told = _command(study, replace(Run.from_json(run), where=":data=My Data", pretrained=True))
+    assert told.startswith("auxbench run --methods static --dataset 'toy:data=My Data' --primary ")
+    assert told.endswith("--budget demo --steps 5 --batch 8 --head fpn --pretrained")

@@ -375,3 +375,45 @@ def _replica(rank: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     _replica(int(sys.argv[1]), Path(sys.argv[2]))
+
+
+def test_a_number_may_be_the_loss_of_a_task_without_labels() -> None:
+    ours, theirs = Net(), Net()
+    for net, zero in ((ours, 0), (theirs, torch.zeros(()))):
+        found = {**losses(net, batch(0)), "b": zero}
+        Balance("pcgrad", TASKS).backward(found, net.parameters())  # type: ignore[arg-type]
+    for own, other in zip(grads(ours), grads(theirs), strict=True):
+        assert (own is None) == (other is None)
+        assert own is None or torch.equal(own, other)  # type: ignore[arg-type]
+
+
+def test_parts_of_a_batch_that_failed_are_forgotten() -> None:
+    ours, theirs = Net(), Net()
+    balance = Balance("pcgrad", TASKS)
+    balance.accumulate(losses(ours, batch(0)), ours.parameters())
+    with pytest.raises(UsageError, match="no loss depends on"):
+        constants = {task: torch.zeros(()) for task in TASKS}
+        balance.backward(constants, ours.parameters())
+    balance.backward(losses(ours, batch(1)), ours.parameters())
+    Balance("pcgrad", TASKS).backward(losses(theirs, batch(1)), theirs.parameters())
+    for own, other in zip(grads(ours), grads(theirs), strict=True):
+        assert torch.equal(own, other)  # type: ignore[arg-type]
+
+
+def test_a_rule_in_a_file_of_ones_own_is_named_by_its_path(tmp_path: Path) -> None:
+    file = tmp_path / "half_of_all.py"
+    file.write_text(
+        "import torch\nfrom torch import Tensor\nfrom auxbench import METHODS, GradientBalancer, "
+        "Signals\n\n\n@METHODS.register\nclass Half(GradientBalancer):\n"
+        '    """A half for every task."""\n\n    family = "gradient"\n\n'
+        "    def weights(self, signals: Signals) -> Tensor:\n"
+        "        return torch.full((len(signals.losses),), 0.5).double()\n"
+    )
+    try:
+        net = Net()
+        balance = Balance(str(file), TASKS)
+        assert balance.method == "half-of-all"
+        balance.backward(losses(net, batch(0)), net.parameters())
+        assert set(balance.weights.values()) == {0.5}
+    finally:
+        METHODS.remove("half-of-all")

@@ -386,7 +386,7 @@ def test_a_state_of_other_tasks_is_refused() -> None:
     state = Balance("gradnorm", ["a", "b", "c"]).state_dict()
     with pytest.raises(UsageError, match=r"'gradnorm' on \['a', 'b', 'c'\]"):
         Balance("gradnorm", ["b", "a", "c"]).load_state_dict(state)
-    with pytest.raises(UsageError, match="no state of a Balance"):
+    with pytest.raises(UsageError, match="not the state of a Balance"):
         Balance("gradnorm", ["a"]).load_state_dict({})
 
 
@@ -412,6 +412,8 @@ def test_closures_that_break_the_rules_are_told_so() -> None:
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
     with torch.no_grad():
         balance.step(partial(losses, net, batch(0)), held_out=partial(losses, net, batch(1)))
+    with pytest.raises(UsageError, match="LBFGS computes the losses several times in a step"):
+        Balance("famo", TASKS, network=net, optimizer=torch.optim.LBFGS(net.parameters()))
     other = torch.optim.SGD([*net.parameters(), nn.Parameter(torch.ones(1))], lr=0.1)
     with pytest.raises(UsageError, match="parameters that are not the network's"):
         Balance("famo", TASKS, network=net, optimizer=other)

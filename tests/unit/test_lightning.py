@@ -48,7 +48,9 @@ class Batches(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return data()[index]
 
 
-def fitted(folder: Path, epochs: int, resumed: Path | None = None) -> Any:
+def fitted(
+    folder: Path, epochs: int, resumed: Path | None = None, module: type[Mine] = Mine
+) -> Any:
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_epochs=epochs,
@@ -59,7 +61,7 @@ def fitted(folder: Path, epochs: int, resumed: Path | None = None) -> Any:
         enable_model_summary=False,
     )
     loader = torch.utils.data.DataLoader(Batches(), batch_size=None)
-    trainer.fit(Mine(), loader, ckpt_path=resumed)
+    trainer.fit(module(), loader, ckpt_path=resumed)
     return trainer
 
 
@@ -79,3 +81,15 @@ def test_it_trains_as_a_loop_does_and_resumes(tmp_path: Path) -> None:
     for own, other in zip(whole.network.parameters(), network.parameters(), strict=True):
         assert torch.equal(own, other)
     assert whole.balance.weights == balance.weights
+
+
+class Scheduled(Mine):
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.parameters(), lr=0.01)
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.1)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_schedules_step_after_every_epoch(tmp_path: Path) -> None:
+    trainer = fitted(tmp_path, 2, module=Scheduled)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-4)
