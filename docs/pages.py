@@ -268,9 +268,8 @@ def reference() -> str:
     parts = [
         "# Public names",
         "All of this is imported from `auxbench`, which loads each name when it is first asked "
-        "for. `help(auxbench)` lists the names too. The modules that these pages import from, such as "
-        "`auxbench.spec.marks`, keep the names that the pages use; everything else may change "
-        "between versions.",
+        "for. `help(auxbench)` lists the names too. What other pages import from its modules, such as "
+        "`auxbench.spec.marks`, stays where it is; everything else may change between versions.",
     ]
     for heading, names in LISTED.findall(ast.get_docstring(tree) or ""):
         parts.append(f"## {heading}")
