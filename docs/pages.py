@@ -268,7 +268,7 @@ def reference() -> str:
     parts = [
         "# Public names",
         "All of this is imported from `auxbench`, which loads each name when it is first asked "
-        "for. `help(auxbench)` lists the names too. What other pages import from its modules, such as "
+        "for. `help(auxbench)` lists the names too. What other pages import from modules, such as "
         "`auxbench.spec.marks`, stays where it is; everything else may change between versions.",
     ]
     for heading, names in LISTED.findall(ast.get_docstring(tree) or ""):
