@@ -28,6 +28,7 @@ from auxbench.data.kinds import Depth, Label, Number
 from auxbench.data.own import places
 from auxbench.data.own.array_dataset import VERSION
 from auxbench.data.own.array_source import source_of
+from auxbench.data.own.checks import refuse_unlabelled
 from auxbench.data.own.dealing import SPLITS, deal
 from auxbench.data.own.fast_form import digest_of, fast_form
 from auxbench.data.own.samples import OwnSamples, scales_of, small, told
@@ -93,6 +94,7 @@ class Folder(Dataset):
         self.primary, self.auxiliaries = self.described.primary, self.described.auxiliaries
         self.about, self.draw, self.side = self.described.about, draw or 0, side
         self.licence = self.described.licence or type(self).licence
+        places.remember(self.name, self.described.folder)
         if self.source.pictures is None:
             self.backbone, self.features = "mlp", self.source.values["inputs"].shape[1]
         else:
@@ -125,8 +127,8 @@ class Folder(Dataset):
 
     def prepare(self) -> None:
         found = fast_form(self.source, self.side)
-        deal(self.source.split, found.groups, self.draw)
-        places.remember(self.name, self.described.folder)
+        dealt = deal(self.source.split, found.groups, self.draw)
+        refuse_unlabelled(found.known, dealt, self.primary)
 
     def identity(self) -> dict[str, Any]:
         return {"digest": digest_of(self.source), "form": VERSION}

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -280,7 +281,7 @@ def _check_own(folder: Path) -> tuple[str, list[Finding], tuple[str, ...]]:
 
     title, findings = review(folder)
     usable = all(finding.status == "ok" for finding in findings)
-    tail = (f"auxbench run --dataset folder:data={folder} uses it.",) if usable else ()
+    tail = (f"auxbench run --dataset {quote(f'folder:data={folder}')} uses it.",) if usable else ()
     return title, findings, tail
 
 

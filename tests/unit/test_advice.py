@@ -420,11 +420,11 @@ def test_a_study_in_which_no_method_can_be_tried_is_refused_with_the_reasons() -
 
 
 def test_the_command_of_the_advice_trains_what_was_compared() -> None:
-    words = {"steps": 5, "batch": 8, "head": "fpn", "pretrained": True, "jobs": 2}
+    words = {"steps": 5, "batch": 8, "head": "linear", "pretrained": True, "jobs": 2}
     run = scored(HELPFUL, 0, 1.0)["run"]
     study: Any = SimpleNamespace(
         question=Question("toy", None, "helpful", words), state=SimpleNamespace(budget="demo")
     )
     told = _command(study, replace(Run.from_json(run), where=":data=My Data", pretrained=True))
     assert told.startswith("auxbench run --methods static --dataset 'toy:data=My Data' --primary ")
-    assert told.endswith("--budget demo --steps 5 --batch 8 --head fpn --pretrained")
+    assert told.endswith("--budget demo --steps 5 --batch 8 --head linear --pretrained")

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from auxbench import ArrayDataset, Label, Number
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.kinds import Kind
 from auxbench.data.own import digest, places
+from auxbench.data.own.adapters import from_torch
 from auxbench.data.own.array_source import source_of
 from auxbench.data.own.pictures import planes
 from auxbench.data.own.table import read
@@ -231,3 +233,69 @@ def test_a_kind_with_other_metrics_is_another_data_set() -> None:
         made = make_dataset(str(text), 32, 0)
         found.append([make().name for make in made.tasks["a"].kind.metrics])
     assert len(found[0]) < len(found[1])
+
+
+HALVES = ["train"] * 12 + ["test"] * 12
+
+
+@pytest.mark.parametrize("split", [None, HALVES])
+def test_a_task_without_labels_is_refused_before_training(split: Any) -> None:
+    inputs, every = np.random.default_rng(0).random((24, 3)), np.arange(24)
+    made = ArrayDataset(inputs, {"a": (np.full(24, np.nan), Number())}, split=split)
+    with pytest.raises(UsageError, match="no sample in train has a label of 'a'; give some, or"):
+        made.prepare()
+    half = np.where(every < 12, 1.0, np.nan)
+    tasks = {"a": (every, Number()), "b": (half, Number())}
+    ArrayDataset(inputs, tasks, split=HALVES).prepare()
+    made = ArrayDataset(inputs, tasks, primary="b", split=HALVES)
+    with pytest.raises(UsageError, match="no sample in test has a label of 'b'"):
+        made.prepare()
+
+
+def test_a_table_without_labels_of_a_task_is_refused(tmp_path: Path) -> None:
+    lines = [f"{row},{row}," for row in range(20)]
+    made = opened_table(tmp_path / "mine", "\n".join(["v:input,w:number,y:number", *lines]))
+    with pytest.raises(UsageError, match="no sample in train has a label of 'y'"):
+        made.prepare()
+
+
+def test_a_folder_is_known_once_it_was_read(tmp_path: Path) -> None:
+    opened_table(
+        tmp_path / "mine", "\n".join(["v:input,w:number", *(f"{n},{n}" for n in range(20))])
+    )
+    assert make_dataset("folder:name=mine", 32, 0).tasks.keys() == {"w"}
+    (tmp_path / "cache" / "own" / "mine.json").unlink()
+    (tmp_path / "cache" / "own").chmod(0o500)
+    try:
+        assert make_dataset(f"folder:data={tmp_path / 'mine'}", 32, 0).tasks.keys() == {"w"}
+    finally:
+        (tmp_path / "cache" / "own").chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "why"),
+    [
+        ({"a": np.arange(COUNT)}, "task 'a' is given by ndarray; give its labels and its kind"),
+        ({0: (np.arange(COUNT), Number())}, "a task cannot be called 0; use letters"),
+        ({"my task": (np.arange(COUNT), Number())}, "called 'my task'; use letters, digits"),
+        ({"keys": (np.arange(COUNT), Number())}, "called 'keys', which networks use"),
+    ],
+)
+def test_tasks_that_cannot_be_are_refused(tasks: Any, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        ArrayDataset(INPUTS, tasks)
+
+
+def test_columns_that_cannot_be_are_refused() -> None:
+    rows = torch.utils.data.TensorDataset(torch.ones(8, 3), torch.arange(8.0))
+    with pytest.raises(UsageError, match="task 'k' is given by Label; give its column and its ki"):
+        from_torch(rows, 0, {"k": Label(2)})  # type: ignore[dict-item]
+    for side in (-4, "8"):
+        with pytest.raises(UsageError, match=f"side is {side!r}; give a whole number"):
+            from_torch(rows, 0, {"k": (1, Number())}, side=side)  # type: ignore[arg-type]
+
+
+def test_tensors_of_bfloat16_are_read() -> None:
+    inputs = torch.from_numpy(INPUTS).bfloat16()
+    made = ArrayDataset(inputs, {"a": (torch.arange(12).bfloat16(), Number())})
+    assert made.arrays["inputs"].dtype == np.float32

@@ -10,7 +10,7 @@ import numpy as np
 
 from auxbench.data.kinds import Kind, Label, Number
 from auxbench.data.own.array_dataset import ArrayDataset
-from auxbench.data.own.checks import check_kind
+from auxbench.data.own.checks import check_kind, check_side, pairs_of
 from auxbench.data.own.dealing import SPLITS
 from auxbench.data.own.labels import empty, targets
 from auxbench.data.own.pictures import Array, array_of, planes
@@ -49,6 +49,8 @@ def from_torch(
     >>> made.primary, len(made.samples("test"))
     ('twice', 5)
     """
+    check_side(side)
+    tasks = pairs_of(tasks, "column")
     parts = _parts(dataset, options)
     total = sum(map(len, parts.values()))
     if not total:

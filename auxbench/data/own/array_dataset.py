@@ -14,9 +14,16 @@ import numpy.typing as npt
 from auxbench.data.arrays import INPUTS
 from auxbench.data.dataset import Dataset, Samples, named
 from auxbench.data.kinds import Kind
-from auxbench.data.own.checks import check_kind, refuse_unseen, roles
+from auxbench.data.own.checks import (
+    check_kind,
+    check_side,
+    pairs_of,
+    refuse_unlabelled,
+    refuse_unseen,
+    roles,
+)
 from auxbench.data.own.dealing import SPLITS, codes, deal, grouped, refuse_twins, together
-from auxbench.data.own.labels import targets
+from auxbench.data.own.labels import labelled, targets
 from auxbench.data.own.pictures import Array, array_of, planes
 from auxbench.data.own.samples import OwnSamples, fitted, fitted_map, scales_of, small, told
 from auxbench.data.own.spelling import metrics_of
@@ -94,10 +101,8 @@ class ArrayDataset(Dataset):
             raise UsageError(f"augment is '{augment}'; write mirror or none.")
         if duplicates not in ("refuse", "allow"):
             raise UsageError(f"duplicates is '{duplicates}'; write refuse or allow.")
-        if side is not None and not (isinstance(side, int) and side > 0):
-            raise UsageError(f"side is {side!r}; give a whole number of pixels, at least 1.")
-        if not tasks:
-            raise UsageError("the data set has no tasks; give labels and a kind for each.")
+        check_side(side)
+        pairs = pairs_of(tasks, "labels")
         found = array_of(inputs)
         if found.ndim not in (2, 3, 4) or 0 in found.shape:
             raise UsageError(
@@ -107,13 +112,14 @@ class ArrayDataset(Dataset):
         self.name, self.about = name, about
         self.augment, self.standardise, self.duplicates = augment, standardise, duplicates
         self.draw = draw or 0
-        self.kinds = {name: kind for name, (_, kind) in tasks.items()}
+        self.kinds = {name: kind for name, (_, kind) in pairs.items()}
+        for name, kind in self.kinds.items():
+            check_kind(name, kind, found.ndim > 2)
         self.tasks = named(self.kinds)
         self.primary, self.auxiliaries = roles(self.tasks, primary, auxiliaries)
         self.arrays: dict[str, Array] = {INPUTS: _inputs(found)}
         picture = None if found.ndim == 2 else self._natural
-        for task, (values, kind) in tasks.items():
-            check_kind(task, kind, picture is not None)
+        for task, (values, kind) in pairs.items():
             labels = values if isinstance(values, list) else array_of(values)
             count = len(labels) if isinstance(labels, list) or labels.ndim else 1
             if count != len(found):
@@ -150,7 +156,10 @@ class ArrayDataset(Dataset):
         return small(self)
 
     def prepare(self) -> None:
-        """Nothing to do: the data are in memory."""
+        """Check that there are labels; the data are in memory."""
+        dealt = deal(self.split, self._groups, self.draw)
+        marks = {name: labelled(kind, self.arrays[name]) for name, kind in self.kinds.items()}
+        refuse_unlabelled(marks, dealt, self.primary)
 
     def samples(self, split: str) -> Samples:
         dealt = deal(self.split, self._groups, self.draw)

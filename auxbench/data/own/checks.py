@@ -1,4 +1,4 @@
-"""Checks of tasks: names, roles and kinds, and classes that no training sample has."""
+"""Checks of tasks: names, roles, kinds, and labels that training or test lacks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from auxbench.data.arrays import INPUTS
@@ -39,10 +40,55 @@ def check_kind(name: str, kind: Kind, pictures: bool) -> None:
         raise UsageError(
             f"the kind of task '{name}' is {kind!r}; give one such as auxbench.Label(5)."
         )
-    if not NAME.fullmatch(name) or name == INPUTS or hasattr(nn.ModuleDict, name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise UsageError(
+            f"a task cannot be called {name!r}; use letters, digits, - and _, and begin with a "
+            "letter."
+        )
+    if name == INPUTS or hasattr(nn.ModuleDict, name):
         raise UsageError(f"a task cannot be called '{name}', which networks use; rename it.")
     if kind.dense and not pictures:
         raise UsageError(f"task '{name}' has maps, which need pictures as inputs, not vectors.")
+
+
+def check_side(side: int | None) -> None:
+    """Refuse what is no number of pixels."""
+    if side is not None and not (isinstance(side, int) and side > 0):
+        raise UsageError(f"side is {side!r}; give a whole number of pixels, at least 1.")
+
+
+def pairs_of(tasks: Mapping[str, Any], first: str) -> dict[str, tuple[Any, Kind]]:
+    """The labels and the kind of every task; `first` says what stands before the kind, for errors.
+
+    >>> pairs_of({"a": 3}, "labels")
+    Traceback (most recent call last):
+    auxbench.errors.UsageError: task 'a' is given by int; give its labels and its kind, a pair.
+    """
+    if not tasks:
+        raise UsageError("the data set has no tasks; give labels and a kind for each.")
+    for name, given in tasks.items():
+        if not (isinstance(given, tuple | list) and len(given) == 2):
+            raise UsageError(
+                f"task '{name}' is given by {type(given).__name__}; give its {first} and its kind, "
+                "a pair."
+            )
+    return {name: (values, kind) for name, (values, kind) in tasks.items()}
+
+
+def refuse_unlabelled(
+    marks: Mapping[str, npt.NDArray[np.bool_]], split: npt.NDArray[Any], primary: str
+) -> None:
+    """Refuse tasks without any label in training, and a primary task without any elsewhere.
+
+    `marks` has the samples with a label by task, and `split` is the number of each sample's split.
+    """
+    for name, known in marks.items():
+        for code, where in enumerate(SPLITS if name == primary else SPLITS[:1]):
+            if not known[split == code].any():
+                raise UsageError(
+                    f"no sample in {where} has a label of '{name}'; give some, or leave the task "
+                    "out."
+                )
 
 
 def refuse_unseen(

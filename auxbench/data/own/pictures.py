@@ -31,10 +31,14 @@ def array_of(values: Any) -> Array:
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":  # which numpy does not have
+            values = values.float()
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise UsageError(f"these values are no array ({reason(error)}); make them alike.") from None
+        raise UsageError(
+            f"these values have different shapes ({reason(error)}); give all of them the same one."
+        ) from None
 
 
 def inside(folder: Path, name: str, where: str) -> Path:

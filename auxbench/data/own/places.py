@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from auxbench.data.prepared import cache
@@ -25,8 +26,10 @@ def home() -> Path:
 
 
 def remember(name: str, folder: Path) -> None:
-    """Keep the place of a data set."""
-    write(home() / f"{name}.json", {"folder": str(folder.resolve())})
+    """Keep the place of a data set, if the cache folder can be written."""
+    if place_of(name) != (place := folder.resolve()):
+        with suppress(OSError, UsageError):
+            write(home() / f"{name}.json", {"folder": str(place)})
 
 
 def place_of(name: str) -> Path | None:
