@@ -152,6 +152,10 @@ class Branches(nn.Module):
         Errors: `UsageError` for losses that do not depend on the links; `Diverged` for losses that
         are not finite.
         """
+        if not callable(closure):
+            raise UsageError(
+                f"closure is a {type(closure).__name__}; give a function that returns the losses."
+            )
         if self.searched >= self.steps:
             return
         check_alone()

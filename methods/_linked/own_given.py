@@ -35,6 +35,12 @@ def names_of(blocks: Blocks, networks: int) -> list[tuple[str, ...]]:
         raise UsageError(f"blocks are {blocks!r}; give a list of names of modules.")
     if all(isinstance(name, str) for name in blocks):
         return [tuple(cast(Sequence[str], blocks))] * networks
+    for names in blocks:
+        if not isinstance(names, str | list | tuple):
+            raise UsageError(
+                f"blocks have a {type(names).__name__}; give the names of modules, such as "
+                "['layer1', 'layer2']."
+            )
     named = [(names,) if isinstance(names, str) else tuple(names) for names in blocks]
     if len(named) != networks:
         raise UsageError(

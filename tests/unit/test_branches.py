@@ -691,6 +691,15 @@ def test_losses_that_do_not_depend_on_links_are_refused(wrong: str) -> None:
     assert not any(logits.requires_grad for logits in linked.logits.values())
 
 
+def test_arguments_of_another_kind_are_refused() -> None:
+    linked = linked_mlps()
+    with pytest.raises(UsageError, match="closure is a list; give a function that returns the lo"):
+        linked.search(squares(linked(inputs())))  # type: ignore[arg-type]
+    networks = [nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(2)]
+    with pytest.raises(UsageError, match="blocks have a ReLU; give the names of modules"):
+        auxbench.branches(networks, [networks[0][1]], inputs(), steps=STEPS)  # type: ignore[list-item]
+
+
 def test_a_search_by_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
