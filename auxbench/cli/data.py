@@ -296,5 +296,5 @@ def _check_layout(
     licence = f"Licence: {found.licence}."
     if any(finding.status != "ok" for finding in findings):
         return title, findings, (f"Where to get it: {found.source}.", licence)
-    prepare = f"auxbench data prepare {found.dataset} --source {folder} makes it ready."
+    prepare = f"auxbench data prepare {found.dataset} --source {quote(str(folder))} makes it ready."
     return title, findings, (prepare, licence)

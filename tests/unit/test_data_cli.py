@@ -480,3 +480,15 @@ def test_a_check_says_what_lies_there(tmp_path: Path, name: str, said: str) -> N
     result = CliRunner().invoke(auxbench, ["data", "check", str(path)])
     assert isinstance(result.exception, UsageError)
     assert said.format(path=path) in str(result.exception)
+
+
+def test_the_command_of_a_check_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a short path keeps the command on one line
+    folder = Path("My Data")
+    folder.mkdir()
+    lines = ["v:input,w:number", *(f"{row},{row}" for row in range(20))]
+    (folder / "samples.csv").write_text("\n".join(lines), encoding="utf-8")
+    result = CliRunner().invoke(auxbench, ["data", "check", str(folder)])
+    assert "auxbench run --dataset 'folder:data=My Data' uses it." in result.output
