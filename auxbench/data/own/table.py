@@ -279,7 +279,9 @@ def _suit(columns: Mapping[str, Word], table: Table) -> None:
         if word.is_file and word.is_task and "picture" not in kinds:
             raise UsageError(f"{where}: column '{name}' has maps, which need pictures as inputs.")
         if word.options.get("outputs", 1) != 1:
-            raise UsageError(f"{where}: column '{name}' has one number a cell; leave outputs out.")
+            raise UsageError(
+                f"{where}: column '{name}' has one number per cell; leave outputs out."
+            )
 
 
 def _text(path: Path) -> str:
