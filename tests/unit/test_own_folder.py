@@ -435,7 +435,10 @@ def test_a_kind_comes_back_from_its_word(kind: Kind) -> None:
         ({"split": ["train"] * 4}, "no sample is for test"),
         ({"augment": "flip"}, "augment is 'flip'"),
         ({"labels": np.array(3)}, "has 1 labels for 4 inputs"),
-        ({"labels": [[1.0], [1.0, 2.0], [1.0], [2.0]]}, "these values have different shapes"),
+        (
+            {"labels": [[1.0], [1.0, 2.0], [1.0], [2.0]]},
+            "different shapes .*; give all of them the same shape",
+        ),
         ({"side": -1}, "side is -1; give a whole number of pixels"),
         ({"side": 2.5}, "side is 2.5; give a whole number of pixels"),
         ({"primary": 3}, "no task is called '3'"),

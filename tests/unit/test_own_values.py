@@ -13,13 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
-from auxbench import ArrayDataset, Label, Number
+from auxbench import ArrayDataset, Depth, Label, Number
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.kinds import Kind
 from auxbench.data.own import digest, places
 from auxbench.data.own.adapters import from_torch
 from auxbench.data.own.array_source import source_of
 from auxbench.data.own.pictures import planes
+from auxbench.data.own.review import review
 from auxbench.data.own.table import read
 from auxbench.data.own.words import parse
 from auxbench.errors import UsageError
@@ -277,6 +278,10 @@ def test_a_folder_is_known_once_it_was_read(tmp_path: Path) -> None:
     [
         ({"a": np.arange(COUNT)}, "task 'a' is given by ndarray; give its labels and its kind"),
         ({0: (np.arange(COUNT), Number())}, "a task cannot be called 0; use letters"),
+        (
+            [("a", Number())],
+            "tasks are given by list; give a dictionary with the labels and the kin",
+        ),
         ({"my task": (np.arange(COUNT), Number())}, "called 'my task'; use letters, digits"),
         ({"keys": (np.arange(COUNT), Number())}, "called 'keys', which networks use"),
     ],
@@ -299,3 +304,31 @@ def test_tensors_of_bfloat16_are_read() -> None:
     inputs = torch.from_numpy(INPUTS).bfloat16()
     made = ArrayDataset(inputs, {"a": (torch.arange(12).bfloat16(), Number())})
     assert made.arrays["inputs"].dtype == np.float32
+    lists = list(inputs), {"a": (list(torch.arange(12).bfloat16()), Number())}
+    again = ArrayDataset(*lists)
+    assert all((again.arrays[name] == made.arrays[name]).all() for name in ("inputs", "a"))
+
+
+@pytest.mark.parametrize("far", [None, 10])
+def test_depths_in_millimetres_are_not_taken_for_metres(far: float | None) -> None:
+    pictures, depths = np.zeros((4, 4, 4), np.uint8), np.full((4, 4, 4), 3, np.uint16)
+    made = ArrayDataset(pictures, {"d": (depths, Depth(far))})
+    assert (made.arrays["d"] == 3).all()
+    depths[2, 1, 1] = 3500
+    with pytest.raises(UsageError, match=r"sample 2: a depth of 'd' is 3500 m, .* divide by 1000"):
+        ArrayDataset(pictures, {"d": (depths, Depth(far))})
+    made = ArrayDataset(pictures, {"d": (depths / 1000, Depth(far))})
+    assert made.arrays["d"].max() == np.float32(3.5)
+
+
+@pytest.mark.parametrize(("task", "where"), [("y", "test"), ("k", "train")])
+def test_a_check_finds_a_split_without_labels(tmp_path: Path, task: str, where: str) -> None:
+    lines = ["v:input,y:number,k:number,split"]
+    for row, split in enumerate(HALVES):
+        y, k = ("" if task == name and split == where else row for name in "yk")
+        lines.append(f"{row},{y},{k},{split}")
+    made = opened_table(tmp_path / "mine", "\n".join(lines))
+    with pytest.raises(UsageError, match=f"no sample in {where} has a label of '{task}'") as caught:
+        made.prepare()
+    found = review(tmp_path / "mine")[1][-1]
+    assert (found.status, found.detail) == ("wrong", str(caught.value))

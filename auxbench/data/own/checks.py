@@ -57,13 +57,18 @@ def check_side(side: int | None) -> None:
         raise UsageError(f"side is {side!r}; give a whole number of pixels, at least 1.")
 
 
-def pairs_of(tasks: Mapping[str, Any], first: str) -> dict[str, tuple[Any, Kind]]:
+def pairs_of(tasks: Any, first: str) -> dict[str, tuple[Any, Kind]]:
     """The labels and the kind of every task; `first` says what stands before the kind, for errors.
 
     >>> pairs_of({"a": 3}, "labels")
     Traceback (most recent call last):
     auxbench.errors.UsageError: task 'a' is given by int; give its labels and its kind, a pair.
     """
+    if tasks is not None and not isinstance(tasks, Mapping):
+        raise UsageError(
+            f"tasks are given by {type(tasks).__name__}; give a dictionary with the {first} and "
+            "the kind of each by its name."
+        )
     if not tasks:
         raise UsageError("the data set has no tasks; give labels and a kind for each.")
     for name, given in tasks.items():

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from auxbench.data.kinds import Kind
+from auxbench.data.kinds import Depth, Kind
 from auxbench.data.losses import IGNORE
 from auxbench.data.own.pictures import Array, Place, array_of
 from auxbench.errors import UsageError, suggestion
 
 VOID = 255  # a byte that marks a pixel without a label, as in PASCAL VOC and Cityscapes
 SHOWN = 40  # characters of a value in an error
+DEEP = 1000  # metres; larger integers are depths in millimetres
 
 
 def of_classes(kind: Kind) -> bool:
@@ -37,7 +38,8 @@ def targets(
     classes. Maps are [B, H, W], [B, C, H, W] or [B, H, W, C], of the pictures' `size`.
 
     Errors: `UsageError` with the place of the sample: classes that the kind does not have, shapes
-    that do not fit, infinite numbers, maps of another size than their picture.
+    that do not fit, infinite numbers, maps of another size than their picture, depths as integers
+    that must be millimetres.
     """
     found = _objects(values)
     if of_classes(kind):
@@ -55,6 +57,8 @@ def targets(
         )
     if of_classes(kind):
         return _classes(name, kind, found, place)
+    if isinstance(kind, Depth) and found.dtype.kind in "iu":
+        _refuse_millimetres(name, found, place)
     result = found.astype(np.float32)
     infinite = np.isinf(result).reshape(len(result), -1).any(1)
     if infinite.any():
@@ -156,6 +160,17 @@ def _shaped(name: str, kind: Kind, found: Array, place: Place) -> Array:
             f"{place(0)}: labels of '{name}' have the shape {found.shape}; give {wanted}."
         )
     return found
+
+
+def _refuse_millimetres(name: str, found: Array, place: Place) -> None:
+    """Refuse depths, as integers, that are too large for metres."""
+    most = found.reshape(len(found), -1).max(1)
+    if (most > DEEP).any():
+        row = int(np.argmax(most > DEEP))
+        raise UsageError(
+            f"{place(row)}: a depth of '{name}' is {most[row]} m, and integers of this size look "
+            "like millimetres; divide by 1000."
+        )
 
 
 def _classes(name: str, kind: Kind, found: Array, place: Place) -> Array:

@@ -33,11 +33,14 @@ def array_of(values: Any) -> Array:
         values = values.detach().cpu()
         if str(values.dtype) == "torch.bfloat16":  # which numpy does not have
             values = values.float()
+    if isinstance(values, list | tuple):  # numpy cannot read all tensors in them itself
+        values = [array_of(one) if hasattr(one, "detach") else one for one in values]
     try:
         return np.asarray(values)
     except ValueError as error:
         raise UsageError(
-            f"these values have different shapes ({reason(error)}); give all of them the same one."
+            f"these values have different shapes ({reason(error)}); give all of them the "
+            "same shape."
         ) from None
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from auxbench.data.own.array_source import source_of
-from auxbench.data.own.dealing import SPLITS, deal
+from auxbench.data.own.checks import refuse_unlabelled
+from auxbench.data.own.dealing import SPLITS, Codes, deal
 from auxbench.data.own.fast_form import FastForm, fast_form
 from auxbench.data.own.labels import of_classes
 from auxbench.data.own.source import Source
@@ -22,7 +23,8 @@ SIDE = 64  # pixels at which pictures are tried
 def review(folder: Path) -> tuple[str, list[Finding]]:
     """A title, and what a folder holds: samples, splits, and the labels of every task.
 
-    The first fault is the last finding; it names the file and the line.
+    The first fault is the last finding; it names the file and the line. Splits that are dealt are
+    tried with the first draw.
     """
     findings: list[Finding] = []
     title = f"{folder}: your own data"
@@ -31,7 +33,10 @@ def review(folder: Path) -> tuple[str, list[Finding]]:
         title = f"{folder}: your own data, '{described.name}'"
         source = source_of(described)
         found = fast_form(source, SIDE)
-        findings += [_inputs(described, source), *_splits(source, found), *_tasks(source, found)]
+        dealt = deal(source.split, found.groups, 0)
+        findings.append(_inputs(described, source))
+        findings += [_splits(source, found, dealt), *_tasks(source, found)]
+        refuse_unlabelled(found.known, dealt, described.primary)
     except UsageError as error:
         findings.append(Finding("data", "wrong", str(error)))
     return title, findings
@@ -45,8 +50,7 @@ def _inputs(described: Described, source: Source) -> Finding:
     return Finding("inputs", "ok", f"{source.count} samples, {what}")
 
 
-def _splits(source: Source, found: FastForm) -> Iterator[Finding]:
-    dealt = deal(source.split, found.groups, 0)
+def _splits(source: Source, found: FastForm, dealt: Codes) -> Finding:
     counts = ", ".join(f"{(dealt == code).sum()} {name}" for code, name in enumerate(SPLITS))
     how = "as given"
     if source.split is None:
@@ -55,7 +59,7 @@ def _splits(source: Source, found: FastForm) -> Iterator[Finding]:
         how = "of which every seed deals validation"
     groups = len(np.unique(found.groups))
     kept = f"; {groups} groups stay together" if groups < source.count else ""
-    yield Finding("splits", "ok", f"{counts}, {how}{kept}")
+    return Finding("splits", "ok", f"{counts}, {how}{kept}")
 
 
 def _tasks(source: Source, found: FastForm) -> Iterator[Finding]:
@@ -72,4 +76,4 @@ def _tasks(source: Source, found: FastForm) -> Iterator[Finding]:
             values = found.arrays[name][marks]
             told += f", from {values.min():.4g} to {values.max():.4g}" if len(values) else ""
         role = "primary" if name == source.described.primary else "task"
-        yield Finding(f"{role} {name}", "ok" if marks.any() else "wrong", told)
+        yield Finding(f"{role} {name}", "ok", told)
