@@ -17,7 +17,7 @@ from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.problem import Problem
 from auxbench.data.seeds import Seeds
 from auxbench.data.workers import NONE, Workers
-from auxbench.errors import Diverged, Stopped, reason
+from auxbench.errors import AuxbenchError, Diverged, Stopped, reason
 from auxbench.execution import weights
 from auxbench.execution.environment import environment
 from auxbench.execution.predictions import keep
@@ -197,6 +197,11 @@ def conclude(training: Training, run: Run, device: str) -> dict[str, Any]:
     test = training.problem.dataset.samples("test")
     networks = {"deployed": deployed(architecture), "training": in_training(architecture)}
     scores = evaluate(networks, test, "test", run.recipe.batch, device, training.workers)
+    if scores[0].value is None:
+        raise AuxbenchError(
+            f"there is no score of '{run.primary}', as where no test sample has a label of it; "
+            "choose another primary task, or label some."
+        )
 
     example = test.batch(np.arange(1), None).to(device).inputs
     single = placed(training.builder.network(architecture.primary), device)

@@ -1,12 +1,14 @@
-"""Commands of `auxbench` in one other process, since importing torch takes longer than they do."""
+"""Commands of `auxbench` in other processes: many in one, since importing torch takes longest."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,3 +54,13 @@ def said(
     )
     assert done.returncode == 0, done.stderr
     return [Said(*one) for one in json.loads(done.stdout.splitlines()[-1])]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let commands that are started inside heed Ctrl-C, which a shell's `&` has tests ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+import auxbench
 from auxbench import ArrayDataset, Depth, Label, Number
 from auxbench.data.dataset import Dataset, make_dataset
 from auxbench.data.kinds import Kind
@@ -251,6 +252,17 @@ def test_a_task_without_labels_is_refused_before_training(split: Any) -> None:
     made = ArrayDataset(inputs, tasks, primary="b", split=HALVES)
     with pytest.raises(UsageError, match="no sample in test has a label of 'b'"):
         made.prepare()
+
+
+def test_a_primary_without_labels_in_test_gives_no_score(tmp_path: Path) -> None:
+    """One that is chosen for a run, so that preparing the data does not find it."""
+    inputs, every = np.random.default_rng(0).random((24, 3)), np.arange(24)
+    half = np.where(every < 12, 1.0 * every, np.nan)
+    data = ArrayDataset(inputs, {"a": (every, Number()), "b": (half, Number())}, split=HALVES)
+    words = {"primary": "b", "auxiliary": ["a"], "budget": "demo", "steps": 2, "seeds": 1}
+    found = auxbench.run("single", data, results=tmp_path, jobs=1, quiet=True, **words)
+    assert found["status"].tolist() == ["error"]
+    assert found["reason"][0].startswith("there is no score of 'b', as where no test sample")
 
 
 def test_a_table_without_labels_of_a_task_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from auxbench.execution.ray import OPTIONS, Ray
 from auxbench.execution.resources import Resources, options_of
 from auxbench.records.claims import under_way
 from auxbench.records.store import Store
+from tests.unit._commands import interruptible
 
 TOY = ("--dataset", "toy:train=60:validation=20:test=20", "--threads", "1", "--budget", "demo")
 MANY = ("run", "--methods", "single,hps,pcgrad", *TOY, "--seeds", "20", "--steps", "60")
@@ -56,7 +57,8 @@ def command() -> Iterator[Command]:
         begun.append(process)
         return process
 
-    yield start
+    with interruptible():
+        yield start
     for process in begun:
         process.kill()
         process.communicate()

@@ -27,6 +27,7 @@ from auxbench.execution.study import Study
 from auxbench.records.claims import under_way
 from auxbench.records.record import record
 from auxbench.records.store import Store
+from tests.unit._commands import interruptible
 
 TOY = ("--dataset", "toy:train=60:validation=20:test=20", "--threads", "1", "--budget", "demo")
 MANY = ("run", "--methods", "single,hps", *TOY, "--seeds", "6", "--steps", "60")
@@ -67,7 +68,8 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
         begun.append(process)
         return process
 
-    yield start
+    with interruptible():
+        yield start
     cancel(tmp_path)
     for process in begun:
         process.kill()
