@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
@@ -216,11 +217,19 @@ def places_of(labels: Iterable[str]) -> dict[str, str]:
 
 
 def shortened(places: Iterable[str]) -> dict[str, str]:
-    """Labels of problems without the auxiliaries, where that is enough to distinguish them.
+    """Labels of problems without auxiliaries and networks, where the rest distinguishes them.
 
-    >>> list(shortened(["rooms depth with edges; resnet18", "toy primary with useless"]).values())
-    ['rooms depth; resnet18', 'toy primary']
+    >>> shortened(["rooms depth with edges; resnet18", "toy primary with useless; mlp"]).values()
+    dict_values(['rooms depth', 'toy primary'])
+    >>> list(shortened(["toy primary with useless; mlp", "toy primary with helpful"]).values())
+    ['toy primary with useless', 'toy primary with helpful']
     """
-    every = list(places)
-    short = [re.sub(r" with .*?(?=;|$)", "", place) for place in every]
-    return dict(zip(every, short if len(set(short)) == len(every) else every, strict=True))
+    every = list(dict.fromkeys(places))
+    short = {place: place for place in every}
+    for left_out in (r" with .*?(?=;|$)", r";.*", r" with .*|;.*"):
+        briefer = [re.sub(left_out, "", place) for place in every]
+        counts = Counter(briefer)
+        short.update(
+            (place, text) for place, text in zip(every, briefer, strict=True) if counts[text] == 1
+        )
+    return short

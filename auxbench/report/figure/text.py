@@ -44,7 +44,7 @@ def fold(name: str, room: float, size: float = SIZE, most: int = MOST) -> list[s
                 lines.append("")
             lines[-1] += char
     if len(lines) > most:
-        last = lines[most - 1]
+        last = "".join(lines[most - 1 :])
         while last and width(f"{last}…", size) > room:
             last = last[:-1]
         lines = [*lines[: most - 1], f"{last}…"]
