@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -125,6 +125,20 @@ def executor_options(command: F) -> F:
         click.option("--executor-options", help="YAML file with the executor's own options."),
         click.option("--address", help="Address of a running Ray cluster; by default its own."),
     )
+
+
+def without_effect(options: Callable[[F], F]) -> Callable[[F], F]:
+    """Options that a command accepts and ignores, so that it takes the words of another one."""
+
+    def add(command: F) -> F:
+        found: Any = command
+        known = len(getattr(found, "__click_params__", []))
+        found = options(command)
+        for parameter in found.__click_params__[known:]:
+            parameter.hidden, parameter.expose_value = True, False
+        return cast(F, found)
+
+    return add
 
 
 def filters(command: F) -> F:

@@ -15,6 +15,7 @@ from auxbench.cli.options import (
     predictions_option,
     show,
     study_options,
+    without_effect,
 )
 from auxbench.cli.tuning import TUNING, planned_tuning_options, tuning_options
 from auxbench.data.imports import uncollected
@@ -105,6 +106,9 @@ def tune(methods: str, dataset: str, declare: str | None, style: str, **words: A
 @click.command()
 @study_options
 @planned_tuning_options
+@without_effect(limit_options)
+@without_effect(executor_options)
+@without_effect(declare_option)
 @format_option
 def plan(
     methods: str,

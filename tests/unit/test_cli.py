@@ -13,6 +13,7 @@ import pytest
 
 import auxbench
 from auxbench.cli.main import main
+from auxbench.cli.study import plan, tune
 from auxbench.records.store import Store
 from tests.unit._records import study
 
@@ -135,13 +136,19 @@ def test_plan_counts_what_is_done_missing_and_what_it_costs(home: Path, cache: P
     assert all(row["seconds"] > 0 for row in rows)
 
 
+def test_whatever_can_be_tuned_can_be_planned() -> None:
+    tuned, planned = ({one.name for one in command.params} for command in (tune, plan))
+    assert tuned <= planned
+
+
 def test_a_config_file_says_the_same_words_and_what_is_typed_wins(
     home: Path, cache: Path, tmp_path: Path
 ) -> None:
     config = tmp_path / "study.toml"
     config.write_text(
         'methods = ["single", "hps"]\ndataset = "rooms"\nbackbone = "test_resnet"\n'
-        "learning-rate = 0.01\nseeds = 7\nauxiliary = ['edges']\n",
+        "learning-rate = 0.01\nseeds = 7\nauxiliary = ['edges']\n"
+        'declare = ["hps/single"]\ntimeout = "2h"\nexecutor = "ray"\n',
         encoding="utf-8",
     )
     words = ["plan", "--config", str(config), "--seeds", "2", "--format", "json"]
