@@ -30,10 +30,12 @@ def height(lines: int, size: float = SIZE) -> float:
 def fold(name: str, room: float, size: float = SIZE, most: int = MOST) -> list[str]:
     """A name in lines that fit; it is broken at its parts and options, and elsewhere if it must.
 
-    Only a name of more than `most` lines is cut, which an ellipsis says.
+    An option that is too long for a line is broken before its value. Only a name of more than
+    `most` lines is cut, which an ellipsis says.
     """
     lines = [""]
-    for part in re.split(r"(?=[+:])", visible(name).replace("\n", " ")):
+    parts = re.split(r"(?=[+:])", visible(name).replace("\n", " "))
+    for part in (piece for whole in parts for piece in _pieces(whole, room, size)):
         if width(lines[-1] + part, size) <= room:
             lines[-1] += part
             continue
@@ -49,6 +51,11 @@ def fold(name: str, room: float, size: float = SIZE, most: int = MOST) -> list[s
             last = last[:-1]
         lines = [*lines[: most - 1], f"{last}…"]
     return lines
+
+
+def _pieces(part: str, room: float, size: float) -> list[str]:
+    """A part as it is if it fits a line, else its option and the value."""
+    return [part] if width(part, size) <= room else re.split(r"(?==)", part)
 
 
 def paragraph(text: str, room: float, size: float = SMALL) -> list[str]:
