@@ -492,3 +492,13 @@ def test_the_readings_have_the_gains_of_untuned_methods(tmp_path: Path) -> None:
         assert f"| {name} | {' | '.join(f'{mean:+.2f}' for mean, _, _ in found)} |" in page
     script.main(["--out", str(tmp_path / "a.svg")], standalone_mode=False)
     assert "<path" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
+def test_the_readings_have_the_single_task_network_at_the_cost_of_auxnas() -> None:
+    script = load("longer")
+    readings = (FOLDER.parent / "results" / "README.md").read_text(encoding="utf-8")
+    assert script.table() in readings
+    for row in script.rows():
+        single, ours, longer = row.flops
+        assert single == 1.0
+        assert longer == pytest.approx(ours, rel=0.05), row.problem
