@@ -5,8 +5,8 @@
     python benchmarks/longer.py
 
 A board gives all methods the same steps. The runs in `results/longer` give the single-task network
-the FLOPs of training that Aux-NAS takes there, tuned by as many trials and with the same seeds,
-which are paired. The verdicts are those of one family of comparisons.
+the FLOPs of training that Aux-NAS takes there, tuned by as many trials and with the same seeds.
+They join their board as one more method, and are compared with Aux-NAS as `auxbench compare` would.
 """
 
 from __future__ import annotations
@@ -19,69 +19,83 @@ import click
 import pandas
 
 import auxbench
-from auxbench.stats import Claim, decide, paired
+from auxbench.report.comparison import compare
+from auxbench.report.difference import Difference
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 BOARDS = ("toy", "qm9", "qm9-labels", "earth")
 METHOD = "auxnas"
+LONGER = "single, longer"
 SAME = ["dataset", "primary", "auxiliaries", "backbone"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A problem with the mean scores of three entries, and their FLOPs over those of the first."""
+    """A problem: mean scores of three methods, their FLOPs over the first's, and the difference."""
 
     problem: str
     scores: tuple[float, ...]
     flops: tuple[float, ...]
-    claim: Claim
+    difference: Difference
 
 
-def rows() -> Iterator[Row]:
-    """Every problem with longer runs, in the order of the boards."""
-    longer = auxbench.load(RESULTS / "longer").runs
-    boards = (auxbench.load(RESULTS / name).runs for name in BOARDS)
-    board = pandas.concat(boards, ignore_index=True)
-    for key, there in board.groupby(SAME, sort=False):
-        more = longer[(longer[SAME] == list(key)).all(axis=1)]
-        if more.empty:
-            continue
-        single, ours = (there[there["method"] == name] for name in ("single", METHOD))
-        flops = [each["train_flops"].mean() for each in (single, ours, more)]
-        pairs = paired(_by_seed(ours), _by_seed(more), more["direction"].iloc[0])
-        others = there["method"].nunique() - 1
-        yield Row(
-            _name(*map(str, key)),
-            tuple(each["value"].mean() for each in (single, ours, more)),
-            tuple(each / flops[0] for each in flops),
-            Claim(pairs, others=others, margin=more["margin"].iloc[0]),
+def rows() -> list[Row]:
+    """Every problem with longer runs, in the order of the boards. Errors: `UsageError`."""
+    runs = pandas.concat(list(_joined()), ignore_index=True)
+    found = {one.where["problem"]: one for one in compare(runs, [METHOD], LONGER).differences}
+    made = []
+    for problem, difference in found.items():
+        there = runs[runs["problem"] == problem]
+        each = [there[there["method"] == name] for name in ("single", METHOD, LONGER)]
+        flops = [one["train_flops"].mean() for one in each]
+        made.append(
+            Row(
+                _name(there.iloc[0]),
+                tuple(one["value"].mean() for one in each),
+                tuple(one / flops[0] for one in flops),
+                difference,
+            )
         )
+    return made
 
 
-def _name(dataset: str, primary: str, auxiliaries: str, _: str) -> str:
-    return f"{dataset} {primary}" + ("" if "," in auxiliaries else f" with {auxiliaries}")
+def _joined() -> Iterator[pandas.DataFrame]:
+    """The runs of every problem that has longer ones, with these as one more method."""
+    longer = auxbench.load(RESULTS / "longer").runs
+    for name in BOARDS:
+        for key, there in auxbench.load(RESULTS / name).runs.groupby(SAME, sort=False):
+            more = longer[(longer[SAME] == list(key)).all(axis=1)]
+            if more.empty:
+                continue
+            problem, single = there["problem"].iloc[0], there[there["method"] == "single"]
+            pairs = single.merge(more, on=["seed", "tuning"])
+            if not len(pairs) == len(single) == len(more):
+                raise click.UsageError(
+                    f"the longer runs of '{problem}' have other seeds or trials than its board; "
+                    "tune them like it."
+                )
+            yield there
+            yield more.assign(method=LONGER, problem=problem)
 
 
-def _by_seed(runs: pandas.DataFrame) -> dict[int, float]:
-    return {
-        int(seed): float(value) for seed, value in zip(runs["seed"], runs["value"], strict=True)
-    }
+def _name(run: pandas.Series[str]) -> str:
+    alone = "" if "," in run["auxiliaries"] else f" with {run['auxiliaries']}"
+    return f"{run['dataset']} {run['primary']}{alone}"
 
 
 def table() -> str:
     """The Markdown of all rows with their verdicts."""
-    found = list(rows())
     lines = [
         f"| | `single` | `{METHOD}` | `single`, longer | gain of `{METHOD}` over it | |",
         "|---|--:|--:|--:|--:|---|",
     ]
-    for row, decision in zip(found, decide([row.claim for row in found]), strict=True):
-        pairs = row.claim.result
+    for row in rows():
+        gain = row.difference.result
         cells = (
             row.problem,
             *(f"{s:#.3g} ({cost:.1f}x)" for s, cost in zip(row.scores, row.flops, strict=True)),
-            f"{pairs.difference:+.3f} [{pairs.low:+.3f}, {pairs.high:+.3f}]",
-            decision.verdict,
+            f"{gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]",
+            row.difference.verdict,
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The published boards: what is printed is in the records, and the records hold the bars."""
+"""The published boards: what is printed and read off is in the records, which hold the bars."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import auxbench
 from auxbench.records.ledger import Ledger
 from auxbench.records.provenance import stale
 from auxbench.records.store import Store
@@ -57,8 +58,11 @@ def test_the_gains_in_readings_are_those_of_the_matrix() -> None:
     compared = 0
     for name, text in readings:
         path = RESULTS / name / "matrix.md"
-        gains = _rows(path.read_text(encoding="utf-8")) if path.exists() else {}
-        for method, cells in _rows(text).items() if gains else ():
+        if not path.exists():
+            continue
+        gains, told = _rows(path.read_text(encoding="utf-8")), _rows(text)
+        assert len(told) == len(re.findall(r"^\| `", text, re.M)), f"a row of {name} is not read"
+        for method, cells in told.items():
             known = gains[method][3:]  # after the rank, its interval and the counts
             for cell, there in zip(cells[: len(known)], known, strict=True):
                 gain, *verdict = _plain(cell.replace("equivalent", "same"))
@@ -83,26 +87,33 @@ def _plain(cell: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_no_run_is_stale_or_lacks_seeds(name: str) -> None:
-    seeds = defaultdict(set)
+def test_runs_are_done_and_not_stale_and_of_one_code(name: str) -> None:
     code = defaultdict(set)
     for record in Store(RESULTS / name).runs():
+        assert record["status"] == "done", record["id"]
         assert stale(record) == "", record["id"]
-        run = record["run"]
-        recipe = tuple(sorted((key, str(value)) for key, value in run["recipe"].items()))
-        key = (run["primary"], *run["auxiliaries"], run["method"], recipe)
-        seeds[key].add(run["seed"])
         for kind, parts in record["provenance"]["code"].items():
             for part, known in parts.items():
                 code[kind, part].add(known["digest"])
-    assert all(len(found) >= FEWEST_SEEDS for found in seeds.values())
+    assert code
     assert all(len(found) == 1 for found in code.values())
 
 
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_methods_of_a_board_have_the_same_seeds(name: str) -> None:
+    for problem, there in auxbench.load(RESULTS / name).runs.groupby("problem"):
+        (seeds,) = {tuple(sorted(found["seed"])) for _, found in there.groupby("method")}
+        assert len(set(seeds)) == len(seeds) >= FEWEST_SEEDS, problem
+
+
 @pytest.mark.parametrize("name", [name for name in FOLDERS if (RESULTS / name / "ledger").exists()])
-def test_all_methods_of_a_problem_had_equal_trials(name: str) -> None:
-    trials = defaultdict(set)
+def test_every_method_was_tuned_by_equal_trials(name: str) -> None:
+    trials: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
     for tuning in Ledger(RESULTS / name).tunings():
-        trials[tuning.problem].add(tuple(sorted(trial.seeds for trial in tuning.trials)))
-    assert trials
-    assert all(len(found) == 1 for found in trials.values())
+        seeds = tuple(sorted(trial.seeds for trial in tuning.trials))
+        trials[tuning.problem][tuning.method] = seeds
+    runs = auxbench.load(RESULTS / name).runs
+    for problem, there in runs.groupby("problem"):
+        tuned = trials[problem]
+        assert set(there["method"]) == set(tuned)
+        assert len(set(tuned.values())) == 1, problem

@@ -66,7 +66,10 @@ class Ledger:
         self.trials = Store(Path(folder) / "trials")
 
     def append(self, tuning: Tuning) -> None:
-        """Append a tuning, which replaces an earlier one of the same trials."""
+        """Append a tuning, which replaces an earlier one; nothing if it says the same."""
+        latest = {(known.problem, known.method): known for known in self.tunings()}
+        if latest.get((tuning.problem, tuning.method)) == tuning:
+            return
         tried = [trial.entry for trial in tuning.trials]
         name = identity({"tuned": [tuning.problem, tuning.method, tuning.sampler, *tried]})
         self.store.append({"id": name, "tuning": asdict(tuning)})
