@@ -84,8 +84,8 @@ def test_final_runs_have_fresh_seeds_and_a_board_says_tuned(tuned: Path) -> None
     assert {row["tuning_flops"] for row in bare.rows} == {None}
 
 
-def test_the_same_command_again_trains_nothing(tuned: Path) -> None:
-    files = [tuned / "records.jsonl", tuned / "trials" / "records.jsonl"]
+def test_the_same_command_again_trains_nothing_and_writes_nothing(tuned: Path) -> None:
+    files = [tuned / name / "records.jsonl" for name in ("", "trials", "ledger")]
     before = [file.read_bytes() for file in files]
     auxbench.tune("single,static,gradnorm", "toy", results=tuned, trials=3, **WORDS)
     assert [file.read_bytes() for file in files] == before
