@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -131,12 +131,11 @@ def without_effect(options: Callable[[F], F]) -> Callable[[F], F]:
     """Options that a command accepts and ignores, so that it takes the words of another one."""
 
     def add(command: F) -> F:
-        found: Any = command
-        known = len(getattr(found, "__click_params__", []))
-        found = options(command)
-        for parameter in found.__click_params__[known:]:
+        known = len(getattr(command, "__click_params__", []))
+        command = options(command)
+        for parameter in vars(command)["__click_params__"][known:]:
             parameter.hidden, parameter.expose_value = True, False
-        return cast(F, found)
+        return command
 
     return add
 
