@@ -36,7 +36,7 @@ def check(context: click.Context, part: str, timeout: str, style: str) -> None:
     tables, failed = [], False
     for subject in subjects:
         planned, results = subject.checks(), []
-        with bar(f"checking {subject.whole}", len(planned), unit="checks") as done:
+        with bar(f"checking {subject.whole}", len(planned), unit="check") as done:
             for one, asked in planned:
                 results.append(attempt(one, asked, seconds))
                 done(1)

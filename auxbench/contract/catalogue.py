@@ -152,7 +152,7 @@ def main(file: Path = FILE) -> None:
     torch.set_num_threads(1)
     names = [name for name in usable() if METHODS[name].__module__.startswith("auxbench.")]
     entries: dict[str, Any] = {}
-    with bar("measuring", len(names), unit="methods") as advance:
+    with bar("measuring", len(names), unit="method") as advance:
         for name in names:
             entries[name] = measure(name)
             advance(1)

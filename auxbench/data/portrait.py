@@ -72,7 +72,7 @@ def portrait(name: str, problem: Problem, most: int = 2000) -> Portrait:
     data = problem.dataset
     data.narrow(problem.tasks)
     seen = {}
-    with bar("reading", len(SPLITS), unit="splits") as advance:
+    with bar("reading", len(SPLITS), unit="split") as advance:
         for split in SPLITS:
             seen[split] = pooled(data, split, most, problem.tasks)
             advance(1)
@@ -103,7 +103,7 @@ def _gains(training: Pooled, problem: Problem) -> dict[str, Any]:
         return {"without": str(error)}
     sets = [*([name] for name in names), *([names] if len(names) > 1 else [])]
     gains = []
-    with bar("what labels say", len(sets), unit="sets of labels") as advance:
+    with bar("what labels say", len(sets), unit="label set") as advance:
         for one in sets:
             gains.append(information.gain(one))
             advance(1)

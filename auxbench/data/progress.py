@@ -11,11 +11,11 @@ Advance = Callable[[int], None]
 
 
 @contextmanager
-def bar(what: str, total: int, done: int = 0, unit: str = "samples") -> Iterator[Advance]:
+def bar(what: str, total: int, done: int = 0, unit: str = "sample") -> Iterator[Advance]:
     """Show progress towards `total` on stderr; call the yielded function with each amount done.
 
-    `done` is the amount that an earlier, interrupted run did. With the unit "bytes", amounts are
-    shown in MB.
+    `done` is the amount that an earlier, interrupted run did. `unit` is a noun in the singular;
+    amounts of the unit "byte" are shown in MB.
 
     >>> with bar("counting", 2) as advance:
     ...     advance(2)
@@ -26,13 +26,13 @@ def bar(what: str, total: int, done: int = 0, unit: str = "samples") -> Iterator
 
     console = Console(stderr=True)
     if console.is_terminal:
-        counted = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-        columns = (TextColumn("{task.description}"), BarColumn(), counted, Left())
+        amounts = DownloadColumn() if unit == "byte" else MofNCompleteColumn()
+        columns = (TextColumn("{task.description}"), BarColumn(), amounts, Left())
         with Progress(*columns, console=console) as bars:
             task = bars.add_task(what, total=total, completed=done)
             yield lambda amount: bars.advance(task, amount)
         return
-    again = f", {_amount(done, unit)} are done" if done else ""
+    again = f", {_amount(done, unit)} done already" if done else ""
     _say(f"{what}: {_amount(total, unit)}{again}")
     start, at, quarter = time.monotonic(), done, 4 * done // max(total, 1)
 
@@ -78,7 +78,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def _amount(number: int, unit: str) -> str:
-    return f"{number / 1e6:.1f} MB" if unit == "bytes" else f"{number} {unit}"
+    return f"{number / 1e6:.1f} MB" if unit == "byte" else counted(number, unit)
 
 
 def _say(line: str) -> None:

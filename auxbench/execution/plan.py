@@ -101,7 +101,7 @@ def plan(
     split = study.split(store, retry, keep)
     keys = dict.fromkeys(replace(run, seed=0) for run in study.runs)
     cells, paces = [], Paces(device)
-    with bar("planning", len(keys), unit="cells") as advance:
+    with bar("planning", len(keys), unit="cell") as advance:
         for key in keys:
             missing = [run for run in split.missing if _of(run, key)]
             done = sum(_of(run, key) for run in split.done)

@@ -448,12 +448,15 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
         for _ in range(6):
             advance(1)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "counting: 8 samples, 2 samples are done"
+    assert lines[0] == "counting: 8 samples, 2 samples done already"
     assert [line.split(" after")[0] for line in lines[1:]] == [
         "counting: 4 of 8 samples",
         "counting: 6 of 8 samples",
         "counting: 8 of 8 samples",
     ]
+    with bar.bar("planning", 1, unit="cell") as advance:
+        advance(1)
+    assert capsys.readouterr().err.startswith("planning: 1 cell\nplanning: 1 of 1 cell after")
 
 
 @pytest.mark.parametrize(

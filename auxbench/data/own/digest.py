@@ -41,7 +41,7 @@ def contents(folder: Path, names: Iterable[str]) -> dict[str, str]:
     if total < MANY:
         found |= {name: sha256(folder / name) for name in todo}
     else:
-        with bar("hashing the data", total, unit="bytes") as advance:
+        with bar("hashing the data", total, unit="byte") as advance:
             for name in todo:
                 found[name] = sha256(folder / name)
                 advance(stamps[name][0])

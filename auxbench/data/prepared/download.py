@@ -98,7 +98,7 @@ def _receive(url: str, part: Path) -> None:
         total = begun + int(length) if length else 0
         name = url.rpartition("/")[2]
         with part.open("ab" if begun else "wb") as file:
-            with bar(f"downloading {name}", total, begun, "bytes") as advance:
+            with bar(f"downloading {name}", total, begun, "byte") as advance:
                 while chunk := answer.read(CHUNK):
                     file.write(chunk)
                     advance(len(chunk))
@@ -120,7 +120,7 @@ def _unzip(archive: Path, folder: Path) -> None:
             if kind and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
                 raise _unsafe(archive, member.filename, "is a link or a device")
             _inside(archive, member.filename)
-        with bar("unpacking", len(members), unit="files") as advance:
+        with bar("unpacking", len(members), unit="file") as advance:
             for member in members:
                 packed.extract(member, folder)
                 advance(1)
@@ -133,7 +133,7 @@ def _untar(archive: Path, folder: Path) -> None:
             if not (member.isfile() or member.isdir()):
                 raise _unsafe(archive, member.name, "is a link or a device")
             _inside(archive, member.name)
-        with bar("unpacking", len(members), unit="files") as advance:
+        with bar("unpacking", len(members), unit="file") as advance:
             for member in members:
                 packed.extract(member, folder, filter="data")
                 advance(1)
