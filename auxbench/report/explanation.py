@@ -27,7 +27,7 @@ def comparison(
     yield (
         "Estimand: the mean difference in the primary score, positive where the method is "
         f"better, in the metric's own unit, {_data(places, fixed)} Nothing is claimed about other "
-        "data."
+        "data, or about the options that another tuning would choose."
     )
     yield (
         "Paired t-test by seed; each interval by itself has 95 % coverage if no run collapses. "

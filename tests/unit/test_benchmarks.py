@@ -502,3 +502,15 @@ def test_the_readings_have_the_single_task_network_at_the_cost_of_auxnas() -> No
         single, ours, longer = row.flops
         assert single == 1.0
         assert longer == pytest.approx(ours, rel=0.05), row.problem
+
+
+def test_the_readings_have_the_fronts_and_the_combinations() -> None:
+    script = load("answers")
+    readings = (FOLDER.parent / "results" / "README.md").read_text(encoding="utf-8")
+    for table in script.tables():
+        assert table in readings, f"put this there:\n{table}"
+
+
+def test_the_readings_have_what_tuning_leaves_to_chance() -> None:
+    readings = (FOLDER.parent / "results" / "README.md").read_text(encoding="utf-8")
+    assert load("chance").table() in readings

@@ -1,0 +1,125 @@
+"""What the published boards say of costs and of combinations with Aux-NAS: tables in Markdown.
+
+    python benchmarks/answers.py
+
+The first table counts the problems on which a method is worth its training FLOPs: it is on the
+front of score against cost unless one that costs no more is told apart from it as better, as in
+`auxbench plot cost`. It gives FLOPs as the geometric mean of their ratios to the single-task
+network's. The second table counts the verdicts of `auxbench compare --control auxnas`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import geometric_mean
+
+import click
+import pandas
+
+import auxbench
+from auxbench.report.comparison import compare
+from auxbench.report.figure.content import content
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+COST = "train_flops"
+CONTROL, STRUCTURE = "single", "auxnas"
+VERDICTS = ("better", "equivalent", "worse", "undecided")
+Count = tuple[int, int]
+
+
+def boards() -> dict[str, pandas.DataFrame]:
+    """The runs of the folders in `results` that publish a comparison with `single`, by folder."""
+    folders = sorted(path.parent for path in RESULTS.glob("*/matrix.md"))
+    return {folder.name: auxbench.load(folder).runs for folder in folders}
+
+
+@dataclass
+class Worth:
+    """How often a method is on the front, by board, and its FLOPs as factors of the control's."""
+
+    counts: dict[str, Count] = field(default_factory=dict)
+    factors: list[float] = field(default_factory=list)
+
+    def add(self, board: str, on: bool, factor: float) -> None:
+        """Count one more problem of a board."""
+        before, every = self.counts.get(board, (0, 0))
+        self.counts[board] = before + on, every + 1
+        self.factors.append(factor)
+
+    @property
+    def total(self) -> Count:
+        """The counts of all boards together."""
+        each = self.counts.values()
+        return sum(on for on, _ in each), sum(every for _, every in each)
+
+    @property
+    def factor(self) -> float:
+        """The geometric mean of the factors."""
+        return geometric_mean(self.factors)
+
+
+def fronts() -> dict[str, Worth]:
+    """How often each method is on the front, and at what cost; the most frequent first."""
+    found: dict[str, Worth] = defaultdict(Worth)
+    for name, runs in boards().items():
+        for place in content(runs, {}).places:
+            single = place.board[CONTROL][COST]
+            for method, better in place.front(COST).items():
+                found[method].add(name, better is None, place.board[method][COST] / single)
+    return dict(sorted(found.items(), key=lambda one: (-one[1].total[0], one[1].factor)))
+
+
+def combined() -> dict[str, Counter[str]]:
+    """By combination with Aux-NAS, the number of problems with each verdict against Aux-NAS."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for runs in boards().values():
+        entries = [one for one in runs["method"].unique() if one.startswith(f"{STRUCTURE}+")]
+        for one in compare(runs, sorted(entries), STRUCTURE).differences:
+            found[one.method][one.verdict] += 1
+    return found
+
+
+def tables() -> Iterator[str]:
+    """The Markdown of both tables."""
+    names = list(boards())
+    yield _table(
+        ["on the front", *(f"`{name}`" for name in names), "together", "FLOPs"],
+        (
+            [
+                f"`{method}`",
+                *(_of(there.counts.get(name)) for name in names),
+                _of(there.total),
+                f"{there.factor:.1f}x",
+            ]
+            for method, there in fronts().items()
+        ),
+    )
+    yield _table(
+        [f"against `{STRUCTURE}`", *VERDICTS],
+        (
+            [f"`{method}`", *(str(there[verdict]) for verdict in VERDICTS)]
+            for method, there in sorted(combined().items())
+        ),
+    )
+
+
+def _of(count: Count | None) -> str:
+    return f"{count[0]} of {count[1]}" if count else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return "\n".join([lines[0], f"|---|{'--:|' * (len(head) - 1)}", *lines[1:]])
+
+
+@click.command()
+def main() -> None:
+    """Print the tables of `results/README.md`."""
+    click.echo("\n\n".join(tables()))
+
+
+if __name__ == "__main__":
+    main()
