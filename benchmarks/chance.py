@@ -3,13 +3,15 @@
     auxbench run --config results/toy-tuning/study.toml
     python benchmarks/chance.py
 
-Tuning chose one of two pairs of learning rate and weight decay for almost every method of
-`results/toy`. In `results/toy-tuning` seven methods are trained with both. How often the mean
-validation score of a few seeds is better at the higher rate is counted over all such sets of seeds.
+Two of the eight trials, each a learning rate with a weight decay, are the best for almost every
+method. In `results/toy-tuning` seven methods are trained with both. How often the mean validation
+score of a few seeds is better at the higher rate is counted over all such sets of seeds, and what
+tuning chose by its first two seeds and by all eight is read off the trials of `results/toy`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,9 +20,10 @@ from pathlib import Path
 import click
 import numpy as np
 import numpy.typing as npt
+import pandas
 
 import auxbench
-from auxbench.records.ledger import Ledger
+from auxbench.stats.loaded import Loaded
 from auxbench.stats.paired import interval
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -34,25 +37,23 @@ Gain = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Row:
-    """An entry, its gains over the control at either rate, and the rate that tuning chose.
+    """An entry, its gains over the control at either rate, and what tuning makes of the two.
 
     The control has its scores in the place of gains. `shares` are those of sets of 2, 4 and 8 seeds
-    that would choose the higher rate.
+    that would choose the higher rate, `chosen` the learning rates that 2 and 8 seeds did choose.
     """
 
     entry: str
     gains: list[Gain]
-    chosen: str
     shares: list[float]
+    chosen: list[str]
 
 
 def rows() -> Iterator[Row]:
     """Every entry, the control first."""
     loaded = auxbench.load(RESULTS / "toy-tuning")
     scores = loaded.runs.pivot(index="seed", columns="method", values="value")
-    looks = loaded.curves[loaded.curves["quantity"] == VALIDATION]
-    best = looks.groupby(["seed", "method"])["value"].min().unstack()
-    chosen = [one.selected for one in Ledger(RESULTS / "toy").tunings() if one.problem == PROBLEM]
+    best, trials = validated(loaded), validated(auxbench.load(RESULTS / "toy" / "trials"))
     low, high = PAIRS.values()
     entries = [name.removesuffix(low) for name in map(str, scores) if name.endswith(low)]
     for entry in sorted(entries, key=lambda name: name != CONTROL):
@@ -60,9 +61,28 @@ def rows() -> Iterator[Row]:
         base = [0.0 if entry == CONTROL else scores[CONTROL + pair] for pair in PAIRS.values()]
         sign = 1 if entry == CONTROL else -1
         gains = [interval((b + sign * o).tolist()) for b, o in zip(base, ours, strict=True)]
-        (rate,) = (rate for rate, pair in PAIRS.items() if entry + pair in chosen)
         ahead = (best[entry + low] - best[entry + high]).to_numpy()
-        yield Row(entry, gains, rate, [share(ahead, count) for count in SEEDS])
+        tried = trials[[name for name in trials if plain(str(name)) == plain(entry)]]
+        found = [rate(str(tried[:count].mean().idxmin())) for count in (SEEDS[0], SEEDS[-1])]
+        yield Row(entry, gains, [share(ahead, count) for count in SEEDS], found)
+
+
+def validated(loaded: Loaded) -> pandas.DataFrame:
+    """The best validation scores of `PROBLEM` with a row per seed and a column per entry."""
+    curves = loaded.curves[loaded.curves["quantity"] == VALIDATION]
+    curves = curves[curves["id"].isin(loaded.runs["id"][loaded.runs["problem"] == PROBLEM])]
+    return curves.groupby(["seed", "method"])["value"].min().unstack()
+
+
+def plain(entry: str) -> str:
+    """The method of an entry, without its options."""
+    return re.sub(r":[^+]*", "", entry)
+
+
+def rate(entry: str) -> str:
+    """The learning rate of an entry, to four places; 0.0010 is the default."""
+    found = re.search(r":lr=([\d.e-]+)", entry)
+    return f"{float(found[1]) if found else 0.001:.4f}"
 
 
 def share(ahead: npt.NDArray[np.float64], count: int) -> float:
@@ -78,8 +98,9 @@ def share(ahead: npt.NDArray[np.float64], count: int) -> float:
 def table() -> str:
     """The Markdown of all rows."""
     lines = [
-        f"| | {' | '.join(f'both at {rate}' for rate in PAIRS)} | chosen "
-        f"| right by {', '.join(str(count) for count in SEEDS)} seeds |",
+        f"| | {' | '.join(f'both at {rate}' for rate in PAIRS)} "
+        f"| {', '.join(str(count) for count in SEEDS)} seeds are right "
+        f"| chosen by {SEEDS[0]}, {SEEDS[-1]} |",
         "|---|--:|--:|--:|--:|",
     ]
     for row in rows():
@@ -87,7 +108,7 @@ def table() -> str:
         cells = (f"{mean:{form}} [{low:{form}}, {high:{form}}]" for mean, low, high in row.gains)
         name = f"`{row.entry}`" + (", its rmse" if row.entry == CONTROL else "")
         right = ", ".join(f"{100 * one:.0f}" for one in row.shares)
-        lines.append(f"| {name} | {' | '.join(cells)} | {row.chosen} | {right} % |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {right} % | {', '.join(row.chosen)} |")
     return "\n".join(lines)
 
 
