@@ -24,6 +24,7 @@ from auxbench.report.comparison import compare
 from auxbench.report.figure.content import content
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+BOARDS = ("earth", "multifashion", "qm9", "qm9-labels", "toy")
 COST = "train_flops"
 CONTROL, STRUCTURE = "single", "auxnas"
 VERDICTS = ("better", "equivalent", "worse", "undecided")
@@ -31,9 +32,8 @@ Count = tuple[int, int]
 
 
 def boards() -> dict[str, pandas.DataFrame]:
-    """The runs of the folders in `results` that publish a comparison with `single`, by folder."""
-    folders = sorted(path.parent for path in RESULTS.glob("*/matrix.md"))
-    return {folder.name: auxbench.load(folder).runs for folder in folders}
+    """The runs of the boards, by their folders in `results`."""
+    return {name: auxbench.load(RESULTS / name).runs for name in BOARDS}
 
 
 @dataclass

@@ -7,14 +7,19 @@ Two of the eight trials, each a learning rate with a weight decay, are the best 
 method. In `results/toy-tuning` seven methods are trained with both. How often the mean validation
 score of a few seeds is better at the higher rate is counted over all such sets of seeds, and what
 tuning chose by its first two seeds and by all eight is read off the trials of `results/toy`.
+
+The second table has what tuning loses by its choice, over all tunings of `results/toy` and orders
+of their eight seeds: the first two or four choose a trial, or halving over four, and the last four
+say how much worse its validation score is than the best one's.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import click
@@ -32,7 +37,9 @@ PAIRS = {"0.0072": ":lr=0.00721:weight_decay=0.00074", "0.0147": ":lr=0.0147:wei
 CONTROL = "single"
 VALIDATION = "validation/primary/rmse"
 SEEDS = (2, 4, 8)
+TRIALS, FIRST, MARGIN = 8, 4, 0.02  # of `toy`, and the seeds of eight that choose a trial
 Gain = tuple[float, float, float]
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ def rows() -> Iterator[Row]:
     """Every entry, the control first."""
     loaded = auxbench.load(RESULTS / "toy-tuning")
     scores = loaded.runs.pivot(index="seed", columns="method", values="value")
-    best, trials = validated(loaded), validated(auxbench.load(RESULTS / "toy" / "trials"))
+    best = validated(loaded, PROBLEM)
+    trials = validated(auxbench.load(RESULTS / "toy" / "trials"), PROBLEM)
     low, high = PAIRS.values()
     entries = [name.removesuffix(low) for name in map(str, scores) if name.endswith(low)]
     for entry in sorted(entries, key=lambda name: name != CONTROL):
@@ -67,10 +75,10 @@ def rows() -> Iterator[Row]:
         yield Row(entry, gains, [share(ahead, count) for count in SEEDS], found)
 
 
-def validated(loaded: Loaded) -> pandas.DataFrame:
-    """The best validation scores of `PROBLEM` with a row per seed and a column per entry."""
+def validated(loaded: Loaded, problem: str) -> pandas.DataFrame:
+    """The best validation scores of a problem, with a row per seed and a column per entry."""
     curves = loaded.curves[loaded.curves["quantity"] == VALIDATION]
-    curves = curves[curves["id"].isin(loaded.runs["id"][loaded.runs["problem"] == PROBLEM])]
+    curves = curves[curves["problem"] == problem]
     return curves.groupby(["seed", "method"])["value"].min().unstack()
 
 
@@ -85,7 +93,7 @@ def rate(entry: str) -> str:
     return f"{float(found[1]) if found else 0.001:.4f}"
 
 
-def share(ahead: npt.NDArray[np.float64], count: int) -> float:
+def share(ahead: Values, count: int) -> float:
     """The share of all sets of `count` values that have a positive mean.
 
     >>> share(np.array([3.0, 1.0, -2.0]), 2)
@@ -93,6 +101,55 @@ def share(ahead: npt.NDArray[np.float64], count: int) -> float:
     """
     sums = ahead[np.array(list(combinations(range(len(ahead)), count)))].sum(1)
     return float((sums > 0).mean())
+
+
+def losses() -> dict[str, tuple[int, Values]]:
+    """By the way of tuning, its number of runs, and what every choice loses in validation rmse."""
+    loaded = auxbench.load(RESULTS / "toy" / "trials")
+    ways = ("2 seeds", "4 seeds", "4 seeds, halving")
+    lost: dict[str, list[Values]] = {way: [] for way in ways}
+    for problem in loaded.runs["problem"].unique():
+        scores = validated(loaded, str(problem))
+        for _, tried in scores.T.groupby(lambda name: plain(str(name))):
+            for way, values in zip(ways, _lost(tried.to_numpy().T), strict=True):
+                lost[way].append(values)
+    runs = dict(zip(ways, (2 * TRIALS, 4 * TRIALS, halved(TRIALS, 4)), strict=True))
+    return {way: (runs[way], np.concatenate(lost[way])) for way in ways}
+
+
+def halved(trials: int, seeds: int) -> int:
+    """The runs of a tuning that drops the worse half of its trials after every seed.
+
+    >>> halved(8, 4)
+    15
+    """
+    left = [trials]
+    for _ in range(seeds - 1):
+        left.append(math.ceil(left[-1] / 2))
+    return sum(left)
+
+
+def _lost(scores: Values) -> Iterator[Values]:
+    """What two seeds, four seeds and halving over four lose, of scores [8 seeds, 8 trials]."""
+    if scores.shape != (2 * FIRST, TRIALS):
+        raise click.UsageError(f"tunings of 'toy' have {scores.shape} scores, not 8 x 8.")
+    tuning = np.array(list(permutations(range(2 * FIRST), FIRST)))  # [orders, 4]
+    others = np.array([sorted({*range(2 * FIRST)} - {*order}) for order in tuning.tolist()])
+    lost = scores[others].mean(1)
+    lost -= lost.min(1, keepdims=True)
+    seen = scores[tuning]  # [orders, 4, trials]
+    for means in (seen[:, :2].mean(1), seen.mean(1), _halving(seen)):
+        yield np.take_along_axis(lost, means.argmin(1)[:, None], 1)[:, 0]
+
+
+def _halving(seen: Values) -> Values:
+    """Mean scores [orders, trials] after the last seed, infinite for trials that were dropped."""
+    dropped = np.zeros((len(seen), TRIALS), bool)
+    for count in range(1, FIRST + 1):
+        means = np.where(dropped, np.inf, seen[:, :count].mean(1))
+        places = means.argsort(1).argsort(1)
+        dropped |= places >= max(1, TRIALS >> count)
+    return means
 
 
 def table() -> str:
@@ -112,10 +169,22 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def luck() -> str:
+    """The Markdown of what tuning loses."""
+    lines = [
+        f"| tuning by {TRIALS} trials | runs | loss in rmse | more than {MARGIN} |",
+        "|---|--:|--:|--:|",
+    ]
+    for way, (runs, lost) in losses().items():
+        often = 100 * (lost > MARGIN).mean()
+        lines.append(f"| {way} | {runs} | {lost.mean():.4f} | {often:.0f} % |")
+    return "\n".join(lines)
+
+
 @click.command()
 def main() -> None:
-    """Print the table of `results/README.md`."""
-    click.echo(table())
+    """Print the tables of `results/README.md`."""
+    click.echo(f"{table()}\n\n{luck()}")
 
 
 if __name__ == "__main__":

@@ -135,10 +135,21 @@ class Comparison:
                 "Some runs gave no score: each counts as the worst score of any run on its "
                 "problem, since the seeds that finished would flatter a method that fails."
             )
-        told = (note for problem in self.problems for note in provenance(problem.runs))
-        yield from dict.fromkeys(told)
+        yield from self._provenance()
         if self.absent:
             yield f"Not compared, because not recorded there: {', '.join(self.absent)}."
+
+    def _provenance(self) -> Iterator[str]:
+        """What the records say of their making; what holds for some problems only names them."""
+        found = {one.name: provenance(one.runs) for one in self.problems}
+        places = places_of(found)
+        told: dict[str, list[str]] = {}
+        for problem, notes in found.items():
+            for note in notes:
+                told.setdefault(note, []).append(places[problem])
+        for note, where in told.items():
+            everywhere = len(where) == len(found)
+            yield note if everywhere else f"{note.removesuffix('.')} ({', '.join(where)})."
 
     def explanation(self) -> tuple[str, ...]:
         """The statistics behind the numbers."""

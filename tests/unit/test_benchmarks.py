@@ -513,4 +513,6 @@ def test_the_readings_have_the_fronts_and_the_combinations() -> None:
 
 def test_the_readings_have_what_tuning_leaves_to_chance() -> None:
     readings = (FOLDER.parent / "results" / "README.md").read_text(encoding="utf-8")
-    assert load("chance").table() in readings
+    script = load("chance")
+    assert script.table() in readings
+    assert script.luck() in readings

@@ -190,6 +190,17 @@ def test_pairs_that_do_not_correlate_are_named() -> None:
     assert "gained little" not in " ".join(compare(RECORDS, [], control="single").notes())
 
 
+def test_what_some_problems_alone_have_names_them() -> None:
+    other = study({"single": [30.0, 31.0], "hps": [32.0, 33.0]}, backbone="vgg16")
+    for commit, one in zip("abab", other, strict=True):
+        one["environment"] = {"commit": commit}
+    here = study({"single": [40.0, 41.0], "hps": [42.0, 43.0]})
+    alone = " ".join(compare(other, ["hps", "single"]).notes())
+    assert "Runs were made from 2 commits of auxbench." in alone
+    both = " ".join(compare([*here, *other], ["hps", "single"]).notes())
+    assert "2 commits of auxbench (rooms segmentation with depth; vgg16)." in both
+
+
 def test_methods_missing_on_a_problem_are_named() -> None:
     records = [*RECORDS, *study({"hps": [30.0, 31.0]}, backbone="vgg16")]
     notes = " ".join(compare(records, ["auxnas", "hps"], control="single").notes())
