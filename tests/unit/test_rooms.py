@@ -531,7 +531,8 @@ def test_box_filters_give_the_hessian_of_scikit_image() -> None:
     }
     for size, wanted in golden.items():
         found = labels.box_hessian(integral, size)
-        assert [found[place] for place in places] == pytest.approx(wanted, rel=1e-6)
+        # Processors sum grey values in another order, which shows where the determinant is near 0.
+        assert [found[place] for place in places] == pytest.approx(wanted, rel=1e-6, abs=1e-9)
     best = np.max([labels.box_hessian(integral, size) for size in (3, 4, 5, 6, 7, 8)], axis=0)
     # At a height of 48 pixels the ten scales are 1 to 2.8 pixels, filters of 3 to 8 pixels.
     np.testing.assert_allclose(labels.surf_keypoints(image), best.clip(min=0), atol=1e-9)
