@@ -1,4 +1,4 @@
-"""What the published boards say of costs and of combinations with Aux-NAS: tables in Markdown.
+"""Which methods are worth their cost, and what balancers add to Aux-NAS, as tables in Markdown.
 
     python benchmarks/answers.py
 
@@ -38,7 +38,7 @@ def boards() -> dict[str, pandas.DataFrame]:
 
 @dataclass
 class Worth:
-    """How often a method is on the front, by board, and its FLOPs as factors of the control's."""
+    """How often a method is on the front, by board, and its FLOPs; the control's are 1."""
 
     counts: dict[str, Count] = field(default_factory=dict)
     factors: list[float] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Worth:
 
 
 def fronts() -> dict[str, Worth]:
-    """How often each method is on the front, and at what cost; the most frequent first."""
+    """The worth of every method, those that are on the front most often first."""
     found: dict[str, Worth] = defaultdict(Worth)
     for name, runs in boards().items():
         for place in content(runs, {}).places:

@@ -1,12 +1,13 @@
-"""What tuning on two seeds leaves to chance, on `toy` with the useless task: table in Markdown.
+"""What tuning on two seeds leaves to chance on `toy`, as two tables in Markdown.
 
     auxbench run --config results/toy-tuning/study.toml
     python benchmarks/chance.py
 
-Two of the eight trials, each a learning rate with a weight decay, are the best for almost every
-method. In `results/toy-tuning` seven methods are trained with both. How often the mean validation
-score of a few seeds is better at the higher rate is counted over all such sets of seeds, and what
-tuning chose by its first two seeds and by all eight is read off the trials of `results/toy`.
+The first table is of the useless task. There two of the eight trials, each a learning rate with a
+weight decay, are the best for almost every method. In `results/toy-tuning` seven methods are
+trained with both. How often the mean validation score of a few seeds is better at the higher rate
+is counted over all such sets of seeds, and what tuning chose by its first two seeds and by all
+eight is read off the trials of `results/toy`.
 
 The second table has what tuning loses by its choice, over all tunings of `results/toy` and orders
 of their eight seeds: the first two or four choose a trial, or halving over four, and the last four
@@ -16,7 +17,6 @@ say how much worse its validation score is than the best one's.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
@@ -28,6 +28,7 @@ import numpy.typing as npt
 import pandas
 
 import auxbench
+from auxbench.records.ledger import Ledger, Tuning
 from auxbench.stats.loaded import Loaded
 from auxbench.stats.paired import interval
 
@@ -61,18 +62,26 @@ def rows() -> Iterator[Row]:
     loaded = auxbench.load(RESULTS / "toy-tuning")
     scores = loaded.runs.pivot(index="seed", columns="method", values="value")
     best = validated(loaded, PROBLEM)
-    trials = validated(auxbench.load(RESULTS / "toy" / "trials"), PROBLEM)
+    tried = {tuned.method: scored for tuned, scored in tunings() if tuned.problem == PROBLEM}
     low, high = PAIRS.values()
     entries = [name.removesuffix(low) for name in map(str, scores) if name.endswith(low)]
     for entry in sorted(entries, key=lambda name: name != CONTROL):
-        ours = [scores[entry + pair] for pair in PAIRS.values()]
-        base = [0.0 if entry == CONTROL else scores[CONTROL + pair] for pair in PAIRS.values()]
-        sign = 1 if entry == CONTROL else -1
-        gains = [interval((b + sign * o).tolist()) for b, o in zip(base, ours, strict=True)]
+        gains = []
+        for pair in PAIRS.values():
+            ours, control = scores[entry + pair], scores[CONTROL + pair]
+            gains.append(interval((ours if entry == CONTROL else control - ours).tolist()))
         ahead = (best[entry + low] - best[entry + high]).to_numpy()
-        tried = trials[[name for name in trials if plain(str(name)) == plain(entry)]]
-        found = [rate(str(tried[:count].mean().idxmin())) for count in (SEEDS[0], SEEDS[-1])]
-        yield Row(entry, gains, [share(ahead, count) for count in SEEDS], found)
+        trials = tried[entry.partition(":")[0]]
+        chosen = [rate(str(trials[:count].mean().idxmin())) for count in (SEEDS[0], SEEDS[-1])]
+        yield Row(entry, gains, [share(ahead, count) for count in SEEDS], chosen)
+
+
+def tunings() -> Iterator[tuple[Tuning, pandas.DataFrame]]:
+    """The tunings of `results/toy`, with the validation scores of their trials as `validated`."""
+    loaded = auxbench.load(RESULTS / "toy" / "trials")
+    for tuning in Ledger(RESULTS / "toy").tunings():
+        entries = [trial.entry for trial in tuning.trials]
+        yield tuning, validated(loaded, tuning.problem)[entries]
 
 
 def validated(loaded: Loaded, problem: str) -> pandas.DataFrame:
@@ -82,15 +91,9 @@ def validated(loaded: Loaded, problem: str) -> pandas.DataFrame:
     return curves.groupby(["seed", "method"])["value"].min().unstack()
 
 
-def plain(entry: str) -> str:
-    """The method of an entry, without its options."""
-    return re.sub(r":[^+]*", "", entry)
-
-
 def rate(entry: str) -> str:
-    """The learning rate of an entry, to four places; 0.0010 is the default."""
-    found = re.search(r":lr=([\d.e-]+)", entry)
-    return f"{float(found[1]) if found else 0.001:.4f}"
+    """The learning rate of an entry that has one of the pairs."""
+    return next((rate for rate, pair in PAIRS.items() if entry.endswith(pair)), "another")
 
 
 def share(ahead: Values, count: int) -> float:
@@ -105,14 +108,11 @@ def share(ahead: Values, count: int) -> float:
 
 def losses() -> dict[str, tuple[int, Values]]:
     """By the way of tuning, its number of runs, and what every choice loses in validation rmse."""
-    loaded = auxbench.load(RESULTS / "toy" / "trials")
     ways = ("2 seeds", "4 seeds", "4 seeds, halving")
     lost: dict[str, list[Values]] = {way: [] for way in ways}
-    for problem in loaded.runs["problem"].unique():
-        scores = validated(loaded, str(problem))
-        for _, tried in scores.T.groupby(lambda name: plain(str(name))):
-            for way, values in zip(ways, _lost(tried.to_numpy().T), strict=True):
-                lost[way].append(values)
+    for _, scored in tunings():
+        for way, values in zip(ways, _lost(scored.to_numpy()), strict=True):
+            lost[way].append(values)
     runs = dict(zip(ways, (2 * TRIALS, 4 * TRIALS, halved(TRIALS, 4)), strict=True))
     return {way: (runs[way], np.concatenate(lost[way])) for way in ways}
 
@@ -130,9 +130,7 @@ def halved(trials: int, seeds: int) -> int:
 
 
 def _lost(scores: Values) -> Iterator[Values]:
-    """What two seeds, four seeds and halving over four lose, of scores [8 seeds, 8 trials]."""
-    if scores.shape != (2 * FIRST, TRIALS):
-        raise click.UsageError(f"tunings of 'toy' have {scores.shape} scores, not 8 x 8.")
+    """What each of the three ways loses, by the order of seeds; scores [8 seeds, 8 trials]."""
     tuning = np.array(list(permutations(range(2 * FIRST), FIRST)))  # [orders, 4]
     others = np.array([sorted({*range(2 * FIRST)} - {*order}) for order in tuning.tolist()])
     lost = scores[others].mean(1)

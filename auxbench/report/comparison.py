@@ -140,7 +140,7 @@ class Comparison:
             yield f"Not compared, because not recorded there: {', '.join(self.absent)}."
 
     def _provenance(self) -> Iterator[str]:
-        """What the records say of their making; what holds for some problems only names them."""
+        """Notes on how the runs were made; one that is not true of all problems names its own."""
         found = {one.name: provenance(one.runs) for one in self.problems}
         places = places_of(found)
         told: dict[str, list[str]] = {}
