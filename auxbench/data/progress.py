@@ -14,8 +14,8 @@ Advance = Callable[[int], None]
 def bar(what: str, total: int, done: int = 0, unit: str = "sample") -> Iterator[Advance]:
     """Show progress towards `total` on stderr; call the yielded function with each amount done.
 
-    `done` is the amount that an earlier, interrupted run did. `unit` is a noun in the singular;
-    amounts of the unit "byte" are shown in MB.
+    `done` is the amount that an earlier, interrupted run did. `unit` is a noun, such as "map" or
+    "maps"; amounts of the unit "byte" are shown in MB.
 
     >>> with bar("counting", 2) as advance:
     ...     advance(2)
@@ -78,7 +78,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def _amount(number: int, unit: str) -> str:
-    return f"{number / 1e6:.1f} MB" if unit == "byte" else counted(number, unit)
+    return f"{number / 1e6:.1f} MB" if unit == "byte" else counted(number, unit.removesuffix("s"))
 
 
 def _say(line: str) -> None:

@@ -457,6 +457,9 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     with bar.bar("planning", 1, unit="cell") as advance:
         advance(1)
     assert capsys.readouterr().err.startswith("planning: 1 cell\nplanning: 1 of 1 cell after")
+    with bar.bar("drawing", 2, unit="scenes"):
+        pass
+    assert capsys.readouterr().err == "drawing: 2 scenes\n"
 
 
 @pytest.mark.parametrize(
