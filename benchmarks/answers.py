@@ -24,7 +24,7 @@ from auxbench.report.comparison import compare
 from auxbench.report.figure.content import content
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-BOARDS = ("earth", "multifashion", "qm9", "qm9-labels", "toy")
+BOARDS = ("earth", "multifashion", "qm9", "qm9-labels", "rooms", "toy")
 COST = "train_flops"
 CONTROL, STRUCTURE = "single", "auxnas"
 VERDICTS = ("better", "equivalent", "worse", "undecided")
