@@ -49,6 +49,9 @@ def merge(sources: tuple[Path, ...], into: Path) -> None:
         click.echo(
             f"{len(done.different)} runs have other results in '{into}', which were kept: {shown}."
         )
+    if done.undeclared:
+        shown = ", ".join(done.undeclared)
+        click.echo(f"comparisons that not all of these folders declared count as others: {shown}.")
 
 
 @results.command()

@@ -41,6 +41,11 @@ class Declared:
                 name = json.dumps([method, control])
                 self.store.append({"id": name, "pair": [method, control], "runs": runs})
 
+    def late(self, pair: tuple[str, str], runs: int) -> None:
+        """Count more runs as made before a comparison was declared, which must be known."""
+        name, before = json.dumps(pair), self.pairs()[pair]
+        self.store.append({"id": name, "pair": pair, "runs": before + runs})
+
     def pairs(self) -> dict[tuple[str, str], int]:
         """The declared pairs (method, control), and how many runs existed at that time."""
         return {(r["pair"][0], r["pair"][1]): r["runs"] for r in self.store.records()}

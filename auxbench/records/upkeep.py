@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from auxbench.errors import AuxbenchError, UsageError
+from auxbench.records.declared import Declared
 from auxbench.records.predictions import FILE, read
 from auxbench.records.record import FINAL
 from auxbench.records.store import Store
@@ -35,10 +36,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Merged:
-    """The outcome of a merge: how many records were added, and runs whose results differ."""
+    """The outcome of a merge: how many records were added, and runs whose results differ.
+
+    `undeclared` has the comparisons that only some of the folders had declared.
+    """
 
     added: int
     different: tuple[str, ...]
+    undeclared: tuple[str, ...]
 
 
 def check(folder: Path) -> list[Finding]:
@@ -60,9 +65,11 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
     """Add the records of some results folders to another, which need not exist.
 
     If a run is in both, the target keeps its own record unless only the other one is final.
-    Predictions that were kept come along with the records that they belong to.
+    Predictions that were kept come along with the records that they belong to. A declaration comes
+    along if all folders with runs have it, since for the runs of the others it comes too late.
     Errors: `UsageError` for a source without records.
     """
+    undeclared = _undeclared([target, *sources])
     added, different = 0, []
     for source in sources:
         stores = list(_stores(source))
@@ -73,6 +80,8 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
             known = {record["id"]: record for record in own.records()}
             new, same = [], []
             for record in store.runs() if _of_runs(store, source) else store.records():
+                if store.folder == source / "declared" and tuple(record["pair"]) in undeclared:
+                    continue
                 mine = known.get(record["id"])
                 if mine is None or _settles(record, mine):
                     new.append(record)
@@ -81,10 +90,12 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
                 else:
                     same.append(record)
             own.extend(new)
+            if store.folder == source and new:
+                _delay(Declared(target), undeclared - Declared(source).pairs().keys(), len(new))
             if _of_runs(store, source):
                 _bring([record["id"] for record in (*new, *same)], store, own)
             added += len(new)
-    return Merged(added, tuple(different))
+    return Merged(added, tuple(different), tuple(sorted(map("/".join, undeclared))))
 
 
 def repair(folder: Path) -> list[Path]:
@@ -142,6 +153,21 @@ def _stores(folder: Path) -> list[Store]:
 def _of_runs(store: Store, folder: Path) -> bool:
     """Return whether a store of a results folder holds records of runs."""
     return store.folder in (folder, folder / "trials")
+
+
+def _undeclared(folders: Sequence[Path]) -> set[tuple[str, str]]:
+    """The comparisons that some of the folders with runs have declared and others have not."""
+    stores = [Store(folder) for folder in folders]
+    ran = [store.folder for store in stores if store.file.exists() or store.archive.exists()]
+    declared = [Declared(folder).pairs() for folder in ran]
+    known = {pair for one in declared for pair in one}
+    return {pair for pair in known if any(pair not in one for one in declared)}
+
+
+def _delay(declared: Declared, late: Iterable[tuple[str, str]], runs: int) -> None:
+    """Count runs as made before their comparisons were declared, for those that are."""
+    for pair in sorted(declared.pairs().keys() & set(late)):
+        declared.late(pair, runs)
 
 
 def _settles(record: dict[str, Any], mine: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from auxbench.cli.results import results
 from auxbench.errors import UsageError
 from auxbench.records import upkeep
+from auxbench.records.declared import Declared
 from auxbench.records.ledger import Ledger, Trial, Tuning
 from auxbench.records.store import Store
 from tests.unit._records import record, study
@@ -90,6 +91,26 @@ def test_merging_adds_what_is_missing_and_keeps_what_is_there(tmp_path: Path) ->
     assert "have other results in" in text
     with pytest.raises(UsageError, match="has no records"):
         call("merge", tmp_path / "nothing", "--into", into)
+
+
+def test_a_merge_keeps_what_all_folders_declared(tmp_path: Path) -> None:
+    one, two, into = folder(tmp_path / "one", slice(0, 1)), tmp_path / "two", tmp_path / "into"
+    folder(two, slice(1, 2))
+    Declared(one).append("hps/single,uw/single", runs=0)
+    Declared(two).append("hps/single", runs=0)
+    code, text = call("merge", one, two, "--into", into)
+    assert code == 0
+    assert text.endswith("not all of these folders declared count as others: uw/single.\n")
+    assert Declared(into).pairs() == {("hps", "single"): 0}
+
+
+def test_runs_that_come_later_are_not_called_declared(tmp_path: Path) -> None:
+    one, two = folder(tmp_path / "one", slice(0, 1)), folder(tmp_path / "two")
+    Declared(one).append("hps/single", runs=0)
+    upkeep.merge([two], one)
+    assert Declared(one).pairs() == {("hps", "single"): 2}
+    upkeep.merge([two], one)
+    assert Declared(one).pairs() == {("hps", "single"): 2}
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
