@@ -20,6 +20,7 @@ import click
 import pandas
 
 import auxbench
+from auxbench.records.declared import Declared
 from auxbench.report.comparison import compare
 from auxbench.report.figure.content import content
 
@@ -75,9 +76,10 @@ def fronts() -> dict[str, Worth]:
 def combined() -> dict[str, Counter[str]]:
     """By combination with Aux-NAS, the number of problems with each verdict against Aux-NAS."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    for runs in boards().values():
+    for name, runs in boards().items():
         entries = [one for one in runs["method"].unique() if one.startswith(f"{STRUCTURE}+")]
-        for one in compare(runs, sorted(entries), STRUCTURE).differences:
+        declared = Declared(RESULTS / name).pairs()
+        for one in compare(runs, sorted(entries), STRUCTURE, declared=declared).differences:
             found[one.method][one.verdict] += 1
     return found
 

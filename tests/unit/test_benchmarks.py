@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib.util
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -492,6 +493,29 @@ def test_the_readings_have_the_gains_of_untuned_methods(tmp_path: Path) -> None:
         assert f"| {name} | {' | '.join(f'{mean:+.2f}' for mean, _, _ in found)} |" in page
     script.main(["--out", str(tmp_path / "a.svg")], standalone_mode=False)
     assert "<path" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("matplotlib"), reason="figures need it")
+def test_the_figure_of_all_boards_has_the_verdicts_of_each(tmp_path: Path) -> None:
+    script = load("gains")
+    places = script.together().places
+    shown = 0
+    for name in script.BOARDS:
+        lines = (FOLDER.parent / "results" / name / "matrix.md").read_text("utf-8").splitlines()
+        rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+        for at, problem in list(enumerate(rows[0]))[4:]:
+            (place,) = [one for one in places if one.name.startswith(f"{problem};")]
+            for row in rows[1:]:
+                if row[0] in place.compared:
+                    verdict = place.compared[row[0]]["verdict"].replace("equivalent", "same")
+                    assert (verdict in row[at].split()) is (verdict != "undecided"), row
+                    shown += 1
+    assert shown == sum(len(place.compared) for place in places)
+    script.main(["--out", str(tmp_path / "a.svg")], standalone_mode=False)
+    files = tmp_path / "a.svg", FOLDER.parent / "docs" / "figures" / "boards.svg"
+    drawn, there = (re.findall("<!-- (.*?) -->", file.read_text("utf-8")) for file in files)
+    assert len(drawn) > 100
+    assert drawn == there, "run benchmarks/gains.py"
 
 
 def test_the_readings_have_the_single_task_network_at_the_cost_of_auxnas() -> None:
