@@ -51,7 +51,7 @@ def merge(sources: tuple[Path, ...], into: Path) -> None:
         )
     if done.undeclared:
         shown = ", ".join(done.undeclared)
-        click.echo(f"comparisons that not all of these folders declared count as others: {shown}.")
+        click.echo(f"not all of these folders declared {shown}: exploratory, or declared late.")
 
 
 @results.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -78,7 +79,8 @@ def counted(number: int, noun: str) -> str:
 
 
 def _amount(number: int, unit: str) -> str:
-    return f"{number / 1e6:.1f} MB" if unit == "byte" else counted(number, unit.removesuffix("s"))
+    one = re.sub("(?<!s)s$", "", unit)
+    return f"{number / 1e6:.1f} MB" if unit == "byte" else counted(number, one)
 
 
 def _say(line: str) -> None:

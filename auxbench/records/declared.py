@@ -41,10 +41,10 @@ class Declared:
                 name = json.dumps([method, control])
                 self.store.append({"id": name, "pair": [method, control], "runs": runs})
 
-    def late(self, pair: tuple[str, str], runs: int) -> None:
-        """Count more runs as made before a comparison was declared, which must be known."""
-        name, before = json.dumps(pair), self.pairs()[pair]
-        self.store.append({"id": name, "pair": pair, "runs": before + runs})
+    def mark(self, pair: tuple[str, str], runs: int) -> None:
+        """Declare one comparison, or change the number of runs that were made before."""
+        if self.pairs().get(pair) != runs:
+            self.store.append({"id": json.dumps(pair), "pair": pair, "runs": runs})
 
     def pairs(self) -> dict[tuple[str, str], int]:
         """The declared pairs (method, control), and how many runs existed at that time."""

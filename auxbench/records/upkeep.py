@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from auxbench.records.predictions import FILE, read
 from auxbench.records.record import FINAL
 from auxbench.records.store import Store
 
+Pairs = Mapping[tuple[str, str], int]  # declared comparisons, with the runs that existed before
 PARTS = ("", "trials", "ledger", "looks", "declared", "advice")  # the folder and its subfolders
 
 
@@ -66,22 +68,22 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
 
     If a run is in both, the target keeps its own record unless only the other one is final.
     Predictions that were kept come along with the records that they belong to. A declaration comes
-    along if all folders with runs have it, since for the runs of the others it comes too late.
+    along if all folders have it, since for the runs of the others it would come too late.
     Errors: `UsageError` for a source without records.
     """
-    undeclared = _undeclared([target, *sources])
-    added, different = 0, []
+    held = {folder: Declared(folder).pairs() for folder in (target, *sources) if _stores(folder)}
+    added, different, came = 0, [], Counter[Path]()
     for source in sources:
-        stores = list(_stores(source))
+        stores = _stores(source)
         if not stores:
             raise UsageError(f"folder '{source}' has no records; name a results folder.")
         for store in stores:
+            if store.folder == source / "declared":
+                continue
             own = Store(target / store.folder.relative_to(source))
             known = {record["id"]: record for record in own.records()}
             new, same = [], []
             for record in store.runs() if _of_runs(store, source) else store.records():
-                if store.folder == source / "declared" and tuple(record["pair"]) in undeclared:
-                    continue
                 mine = known.get(record["id"])
                 if mine is None or _settles(record, mine):
                     new.append(record)
@@ -90,12 +92,11 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
                 else:
                     same.append(record)
             own.extend(new)
-            if store.folder == source and new:
-                _delay(Declared(target), undeclared - Declared(source).pairs().keys(), len(new))
+            came[source] += len(new) if store.folder == source else 0
             if _of_runs(store, source):
                 _bring([record["id"] for record in (*new, *same)], store, own)
             added += len(new)
-    return Merged(added, tuple(different), tuple(sorted(map("/".join, undeclared))))
+    return Merged(added, tuple(different), tuple(_declare(target, held, came)))
 
 
 def repair(folder: Path) -> list[Path]:
@@ -155,19 +156,20 @@ def _of_runs(store: Store, folder: Path) -> bool:
     return store.folder in (folder, folder / "trials")
 
 
-def _undeclared(folders: Sequence[Path]) -> set[tuple[str, str]]:
-    """The comparisons that some of the folders with runs have declared and others have not."""
-    stores = [Store(folder) for folder in folders]
-    ran = [store.folder for store in stores if store.file.exists() or store.archive.exists()]
-    declared = [Declared(folder).pairs() for folder in ran]
-    known = {pair for one in declared for pair in one}
-    return {pair for pair in known if any(pair not in one for one in declared)}
+def _declare(target: Path, held: Mapping[Path, Pairs], came: Mapping[Path, int]) -> list[str]:
+    """Declare what all merged folders had declared; return what only some of them had.
 
-
-def _delay(declared: Declared, late: Iterable[tuple[str, str]], runs: int) -> None:
-    """Count runs as made before their comparisons were declared, for those that are."""
-    for pair in sorted(declared.pairs().keys() & set(late)):
-        declared.late(pair, runs)
+    For a declaration of the target, the runs that `came` from folders without it count as earlier.
+    """
+    known = {pair for pairs in held.values() for pair in pairs}
+    shared = {pair for pair in known if all(pair in pairs for pairs in held.values())}
+    own = Declared(target)
+    for pair in sorted(shared):
+        own.mark(pair, max(pairs[pair] for pairs in held.values()))
+    for pair, runs in own.pairs().items():
+        if pair not in shared:
+            own.mark(pair, runs + sum(n for one, n in came.items() if pair not in held[one]))
+    return ["/".join(pair) for pair in sorted(known - shared)]
 
 
 def _settles(record: dict[str, Any], mine: dict[str, Any]) -> bool:

@@ -100,17 +100,29 @@ def test_a_merge_keeps_what_all_folders_declared(tmp_path: Path) -> None:
     Declared(two).append("hps/single", runs=0)
     code, text = call("merge", one, two, "--into", into)
     assert code == 0
-    assert text.endswith("not all of these folders declared count as others: uw/single.\n")
+    assert text.endswith("folders declared uw/single: exploratory, or declared late.\n")
     assert Declared(into).pairs() == {("hps", "single"): 0}
 
 
 def test_runs_that_come_later_are_not_called_declared(tmp_path: Path) -> None:
     one, two = folder(tmp_path / "one", slice(0, 1)), folder(tmp_path / "two")
     Declared(one).append("hps/single", runs=0)
-    upkeep.merge([two], one)
-    assert Declared(one).pairs() == {("hps", "single"): 2}
-    upkeep.merge([two], one)
-    assert Declared(one).pairs() == {("hps", "single"): 2}
+    Declared(tmp_path / "new").append("hps/single", runs=0)
+    for _ in range(2):
+        upkeep.merge([two], one)
+        assert Declared(one).pairs() == {("hps", "single"): 2}
+        upkeep.merge([two], tmp_path / "new")
+        assert Declared(tmp_path / "new").pairs() == {("hps", "single"): 4}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_later_of_two_declarations_counts(tmp_path: Path, order: int) -> None:
+    sources = [folder(tmp_path / name) for name in ("one", "two")]
+    for source, runs in zip(sources, (0, 5), strict=True):
+        Declared(source).append("hps/single", runs)
+    done = upkeep.merge(sources[::order], tmp_path / "into")
+    assert Declared(tmp_path / "into").pairs() == {("hps", "single"): 5}
+    assert not (done.different or done.undeclared)
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
