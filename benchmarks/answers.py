@@ -39,7 +39,7 @@ def boards() -> dict[str, pandas.DataFrame]:
 
 @dataclass
 class Worth:
-    """How often a method is on the front, by board, and its FLOPs; the control's are 1."""
+    """On how many problems of each board a method is on the front, and its relative FLOPs."""
 
     counts: dict[str, Count] = field(default_factory=dict)
     factors: list[float] = field(default_factory=list)

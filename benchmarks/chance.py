@@ -1,4 +1,4 @@
-"""What tuning on two seeds leaves to chance on `toy`, as two tables in Markdown.
+"""How much of tuning is luck on `toy`: two tables in Markdown.
 
     auxbench run --config results/toy-tuning/study.toml
     python benchmarks/chance.py
@@ -130,7 +130,7 @@ def halved(trials: int, seeds: int) -> int:
 
 
 def _lost(scores: Values) -> Iterator[Values]:
-    """What each of the three ways loses, by the order of seeds; scores [8 seeds, 8 trials]."""
+    """The losses of each way of tuning, by the order of seeds; `scores` is [8 seeds, 8 trials]."""
     tuning = np.array(list(permutations(range(2 * FIRST), FIRST)))  # [orders, 4]
     others = np.array([sorted({*range(2 * FIRST)} - {*order}) for order in tuning.tolist()])
     lost = scores[others].mean(1)
