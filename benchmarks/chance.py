@@ -16,7 +16,6 @@ say how much worse its validation score is than the best one's.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
@@ -28,6 +27,7 @@ import numpy.typing as npt
 import pandas
 
 import auxbench
+from auxbench.execution.tuning import half
 from auxbench.records.ledger import Ledger, Tuning
 from auxbench.stats.loaded import Loaded
 from auxbench.stats.paired import interval
@@ -118,14 +118,14 @@ def losses() -> dict[str, tuple[int, Values]]:
 
 
 def halved(trials: int, seeds: int) -> int:
-    """The runs of a tuning that drops the worse half of its trials after every seed.
+    """The runs of a tuning with halving.
 
     >>> halved(8, 4)
     15
     """
     left = [trials]
     for _ in range(seeds - 1):
-        left.append(math.ceil(left[-1] / 2))
+        left.append(half(left[-1]))
     return sum(left)
 
 
@@ -142,11 +142,11 @@ def _lost(scores: Values) -> Iterator[Values]:
 
 def _halving(seen: Values) -> Values:
     """Mean scores [orders, trials] after the last seed, infinite for trials that were dropped."""
-    dropped = np.zeros((len(seen), TRIALS), bool)
+    dropped, left = np.zeros((len(seen), TRIALS), bool), TRIALS
     for count in range(1, FIRST + 1):
         means = np.where(dropped, np.inf, seen[:, :count].mean(1))
-        places = means.argsort(1).argsort(1)
-        dropped |= places >= max(1, TRIALS >> count)
+        left = half(left)
+        dropped |= means.argsort(1).argsort(1) >= left
     return means
 
 

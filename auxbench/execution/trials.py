@@ -10,7 +10,7 @@ from typing import Any
 
 from auxbench.execution.sampling import Sampler
 from auxbench.execution.study import Study
-from auxbench.execution.tuning import Search, searches_of
+from auxbench.execution.tuning import Search, half, searches_of
 from auxbench.records.hardware import hardware
 from auxbench.records.ledger import Ledger
 from auxbench.spec.run import Run
@@ -95,7 +95,7 @@ def _wanted(one: Search, chosen: Sampler, trials: int, halving: bool) -> tuple[l
         if _recorded(one, wanted):  # otherwise it is not known which trials are dropped
             wanted += one.runs(seed, halving=True)
         total += entries
-        entries = (entries + 1) // 2
+        entries = half(entries)
     return wanted, total
 
 

@@ -105,6 +105,15 @@ def searches_of(
     return chosen, [Search(cell, seeds) for cell in cells]
 
 
+def half(trials: int) -> int:
+    """How many of these trials halving keeps.
+
+    >>> [half(trials) for trials in (8, 5, 1)]
+    [4, 3, 1]
+    """
+    return math.ceil(trials / 2)
+
+
 def carry_out_trials(
     runs: Sequence[Run],
     searches: Sequence[Search],
@@ -161,7 +170,7 @@ class Search:
             return self.entries
         before = self.left(earlier[-1])
         done = sorted((self.trial(entry, earlier) for entry in before), key=self._key)
-        return [trial.entry for trial in done[: max(1, math.ceil(len(done) / 2))]]
+        return [trial.entry for trial in done[: half(len(done))]]
 
     def trial(self, entry: str, seeds: Sequence[int] | None = None) -> Trial:
         """An entry with its score over some seeds, by default all of them."""
