@@ -1,11 +1,11 @@
-"""Which methods are worth their cost, and what balancers add to Aux-NAS, as tables in Markdown.
+"""Which methods are worth their cost, and who is better than whom, as tables in Markdown.
 
     python benchmarks/answers.py
 
 The first table counts the problems on which a method is worth its training FLOPs: it is on the
 front of score against cost unless one that costs no more is told apart from it as better, as in
 `auxbench plot cost`. It gives FLOPs as the geometric mean of their ratios to the single-task
-network's. The second table counts the verdicts of `auxbench compare --control auxnas`.
+network's. The second table counts the verdicts of `auxbench compare --control CONTROL`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ from auxbench.report.figure.content import content
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 BOARDS = ("earth", "multifashion", "qm9", "qm9-labels", "rooms", "toy")
 COST = "train_flops"
-CONTROL, STRUCTURE = "single", "auxnas"
+CONTROL = "single"
+PAIRS = (
+    *(("hps", "single"), ("static", "single"), ("static", "hps")),
+    *(("auxnas", "single"), ("auxnas", "hps"), ("auxnas", "static")),
+    *(("auxnas+gradnorm", "auxnas"), ("auxnas+noise-aux", "auxnas")),
+    *(("auxnas+olaux", "auxnas"), ("auxnas+pcgrad", "auxnas")),
+)
 VERDICTS = ("better", "equivalent", "worse", "undecided")
 Count = tuple[int, int]
 
@@ -73,14 +79,15 @@ def fronts() -> dict[str, Worth]:
     return dict(sorted(found.items(), key=lambda one: (-one[1].total[0], one[1].factor)))
 
 
-def combined() -> dict[str, Counter[str]]:
-    """By combination with Aux-NAS, the number of problems with each verdict against Aux-NAS."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+def verdicts() -> dict[tuple[str, str], Counter[str]]:
+    """The number of problems with each verdict, by entry and control."""
+    found: dict[tuple[str, str], Counter[str]] = {pair: Counter() for pair in PAIRS}
     for name, runs in boards().items():
-        entries = [one for one in runs["method"].unique() if one.startswith(f"{STRUCTURE}+")]
-        declared = Declared(RESULTS / name).pairs()
-        for one in compare(runs, sorted(entries), STRUCTURE, declared=declared).differences:
-            found[one.method][one.verdict] += 1
+        declared, present = Declared(RESULTS / name).pairs(), set(runs["method"])
+        for method, control in PAIRS:
+            if method in present:
+                told = compare(runs, [method], control, declared=declared)
+                found[method, control].update(one.verdict for one in told.differences)
     return found
 
 
@@ -100,10 +107,10 @@ def tables() -> Iterator[str]:
         ),
     )
     yield _table(
-        [f"against `{STRUCTURE}`", *VERDICTS],
+        ["", *VERDICTS],
         (
-            [f"`{method}`", *(str(there[verdict]) for verdict in VERDICTS)]
-            for method, there in sorted(combined().items())
+            [f"`{method}` against `{control}`", *(str(there[verdict]) for verdict in VERDICTS)]
+            for (method, control), there in verdicts().items()
         ),
     )
 
