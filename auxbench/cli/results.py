@@ -1,4 +1,4 @@
-"""The commands `auxbench results`: checking, merging, repairing and exporting records."""
+"""The commands `auxbench results`: checking, merging, repairing, packing and exporting records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auxbench.errors import UsageError
 
 @click.group()
 def results() -> None:
-    """Check, merge, repair and export folders of records."""
+    """Check, merge, repair, pack and export folders of records."""
 
 
 @results.command()
@@ -65,6 +65,16 @@ def repair(results: str) -> None:
         click.echo(f"set aside as '{file}'")
     if not aside:
         click.echo(f"nothing is damaged in '{results}'.")
+
+
+@results.command()
+@results_option
+def pack(results: str) -> None:
+    """Compress the records of runs, to publish them. Commands read them as before."""
+    from auxbench.records import upkeep
+
+    for file in upkeep.pack(Path(results)):
+        click.echo(f"{file.stat().st_size / 1e6:.1f} MB in '{file}'.")
 
 
 @results.command()

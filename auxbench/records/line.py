@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +16,13 @@ _LAST = re.compile(rb', "checksum": "([0-9a-f]{16})"\}\Z')
 def encode(record: Mapping[str, Any]) -> bytes:
     """The line of a record: JSON with sorted keys, and at the end its checksum.
 
+    Numbers that JSON cannot represent (NaN, infinities) become null. Errors: `TypeError` for a
+    value that JSON cannot represent.
+
     >>> encode({"id": "4f2a"})
     b'{"id": "4f2a", "checksum": "a5cefd353efed857"}'
     """
-    text = json.dumps(record, sort_keys=True, allow_nan=False).encode()
+    text = json.dumps(_tidy(record), sort_keys=True, allow_nan=False).encode()
     return text[:-1] + f', "{CHECKSUM}": "{_digest(text)}"}}'.encode()
 
 
@@ -48,6 +52,19 @@ def decode(line: bytes) -> tuple[dict[str, Any] | None, str]:
     if _digest(text) != told:
         return None, "does not have its checksum"
     return record, ""
+
+
+def _tidy(value: Any) -> Any:
+    """`value` in JSON types: numpy numbers become Python's, and non-finite ones None."""
+    if isinstance(value, Mapping):
+        return {str(key): _tidy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_tidy(item) for item in value]
+    if getattr(value, "shape", None) == ():
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _digest(text: bytes) -> str:

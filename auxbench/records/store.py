@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import math
 import os
 import re
 import time
@@ -73,7 +72,7 @@ class Store:
         """
         if not isinstance(record.get("id"), str):
             raise TypeError(f"a record needs a str id, not {record.get('id')!r}")
-        line = encode(_tidy({"schema": SCHEMA, **record}))
+        line = encode({"schema": SCHEMA, **record})
         with self._writing() as file:
             # Another process may have been stopped in the middle of its line.
             whole = _ends_line(file)
@@ -82,7 +81,7 @@ class Store:
 
     def extend(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Append many records at once; errors: as for `append`."""
-        lines = b"".join(encode(_tidy({"schema": SCHEMA, **one})) + b"\n" for one in records)
+        lines = _text({"schema": SCHEMA, **one} for one in records)
         with self._writing() as file:
             _write(file, lines if _ends_line(file) else b"\n" + lines)
             os.fsync(file)
@@ -96,10 +95,8 @@ class Store:
         """
         aside = []
         with self._writing():
-            found = self.runs() if runs else self.records()
-            lines = b"".join(encode(_tidy(record)) + b"\n" for record in found)
             draft = self.file.with_name(f".{self.file.name}.{os.getpid()}.tmp")
-            draft.write_bytes(lines)
+            draft.write_bytes(_text(self.runs() if runs else self.records()))
             stamp = time.strftime("%Y%m%d-%H%M%S")
             for file in (self.archive, self.file):
                 if file.exists():
@@ -107,6 +104,20 @@ class Store:
                     os.replace(file, aside[-1])
             os.replace(draft, self.file)
         return aside
+
+    def pack(self) -> None:
+        """Move all records to the compressed file.
+
+        Errors: `UsageError` if the folder cannot be written or has a line that cannot be read.
+        """
+        with self._writing():
+            lines = _text(self.records())
+            if self.problems:
+                raise UsageError(f"{self.problems[0]} Run auxbench results repair first.")
+            draft = self.archive.with_name(f".{self.archive.name}.{os.getpid()}.tmp")
+            draft.write_bytes(gzip.compress(lines, mtime=0))  # the same records, the same bytes
+            os.replace(draft, self.archive)
+            self.file.unlink()
 
     def records(self, start: int = 0) -> list[dict[str, Any]]:
         """The latest record of every id, in the order in which they were appended.
@@ -259,17 +270,8 @@ class Store:
             ) from None
 
 
-def _tidy(value: Any) -> Any:
-    """`value` in JSON types: numpy numbers become Python's, and non-finite ones None."""
-    if isinstance(value, Mapping):
-        return {str(key): _tidy(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_tidy(item) for item in value]
-    if getattr(value, "shape", None) == ():
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _text(records: Iterable[Mapping[str, Any]]) -> bytes:
+    return b"".join(encode(one) + b"\n" for one in records)
 
 
 def _listing(names: list[str], prefix: int) -> str:

@@ -120,6 +120,19 @@ def repair(folder: Path) -> list[Path]:
     return aside
 
 
+def pack(folder: Path) -> list[Path]:
+    """Compress the records of runs; return the files that hold them.
+
+    Errors: `UsageError` for a folder without runs and for records that cannot be read.
+    """
+    stores = [store for store in _stores(folder) if _of_runs(store, folder)]
+    if not stores:
+        raise UsageError(f"folder '{folder}' has no records of runs; name a results folder.")
+    for store in stores:
+        store.pack()
+    return [store.archive for store in stores]
+
+
 def _kept(folder: Path) -> Iterator[Path]:
     """The files of kept predictions in a results folder, by name."""
     yield from sorted((folder / "runs").glob(f"*/{FILE}"))

@@ -8,6 +8,7 @@ import pandas
 import pytest
 from click.testing import CliRunner
 
+import auxbench
 from auxbench.cli.results import results
 from auxbench.errors import UsageError
 from auxbench.records import upkeep
@@ -123,6 +124,39 @@ def test_the_later_of_two_declarations_counts(tmp_path: Path, order: int) -> Non
     done = upkeep.merge(sources[::order], tmp_path / "into")
     assert Declared(tmp_path / "into").pairs() == {("hps", "single"): 5}
     assert not (done.different or done.undeclared)
+
+
+def test_packed_records_are_read_as_before_and_stay_as_they_are(tmp_path: Path) -> None:
+    one = folder(tmp_path / "one", slice(0, 1))
+    folder(one / "trials")
+    runs = auxbench.load(one).runs  # from the index, which has to notice
+    before = {name: Store(one / name).records() for name in ("", "trials")}
+    held = set()
+    for _ in range(2):
+        code, text = call("pack", "--results", one)
+        assert (code, text.count(" MB in '")) == (0, 2)
+        assert not list(one.rglob("records.jsonl"))
+        assert {name: Store(one / name).records() for name in before} == before
+        pandas.testing.assert_frame_equal(auxbench.load(one).runs, runs)
+        held.add((one / "records.jsonl.gz").read_bytes())
+    assert len(held) == 1
+    folder(one)  # one more seed
+    assert len(auxbench.load(one).runs) == 2 * len(runs)
+    call("pack", "--results", one)
+    assert len(Store(one).records()) == len(auxbench.load(one).runs) == 2 * len(runs)
+
+
+def test_what_cannot_be_packed_stays(tmp_path: Path) -> None:
+    one = folder(tmp_path / "one")
+    with (one / "records.jsonl").open("a", encoding="utf-8") as file:
+        file.write("half a li\n")
+    before = (one / "records.jsonl").read_bytes()
+    with pytest.raises(UsageError, match=r"line 5 of .* Run auxbench results repair first"):
+        call("pack", "--results", one)
+    assert [path.name for path in one.glob("records*")] == ["records.jsonl"]
+    assert (one / "records.jsonl").read_bytes() == before
+    with pytest.raises(UsageError, match="has no records of runs"):
+        call("pack", "--results", tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
