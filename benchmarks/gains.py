@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BOARDS = ("toy", "qm9", "qm9-labels", "earth", "multifashion", "rooms")
 METHODS = (
     *("nashmtl", "cagrad", "pcgrad", "hps", "uw", "gradnorm", "olaux", "gcs", "static"),
-    *("noise-aux", "auxnas", "auxnas+pcgrad", "auxnas+gradnorm", "auxnas+olaux"),
+    *("auxnas", "auxnas+pcgrad", "auxnas+gradnorm", "auxnas+olaux"),
+    *("noise-aux", "auxnas+noise-aux"),
 )
 
 MOST_DIGITS = 3
