@@ -1,4 +1,4 @@
-"""How much of tuning is luck on `toy`: two tables in Markdown.
+"""Print two Markdown tables on the role of luck in tuning on `toy`.
 
     auxbench run --config results/toy-tuning/study.toml
     python benchmarks/chance.py

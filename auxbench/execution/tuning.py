@@ -106,7 +106,7 @@ def searches_of(
 
 
 def half(trials: int) -> int:
-    """How many of these trials halving keeps.
+    """The number of trials that halving keeps.
 
     >>> [half(trials) for trials in (8, 5, 1)]
     [4, 3, 1]

@@ -106,7 +106,7 @@ class Store:
         return aside
 
     def pack(self) -> None:
-        """Move all records to the compressed file.
+        """Move the latest record of every id to the compressed file.
 
         Errors: `UsageError` if the folder cannot be written or has a line that cannot be read.
         """
@@ -115,7 +115,10 @@ class Store:
             if self.problems:
                 raise UsageError(f"{self.problems[0]} Run auxbench results repair first.")
             draft = self.archive.with_name(f".{self.archive.name}.{os.getpid()}.tmp")
-            draft.write_bytes(gzip.compress(lines, mtime=0))  # the same records, the same bytes
+            with draft.open("wb") as packed:
+                packed.write(gzip.compress(lines, mtime=0))  # the same records, the same bytes
+                packed.flush()
+                os.fsync(packed)  # before the only other copy goes
             os.replace(draft, self.archive)
             self.file.unlink()
 
