@@ -21,7 +21,7 @@ from tests.unit._browser import launched
 from tests.unit._records import study_words
 
 pytest.importorskip("mkdocs")
-from docs import pages
+from docs import boards, pages
 
 ROOT = Path(__file__).parents[1]
 
@@ -144,3 +144,19 @@ def test_the_figure_of_the_concepts_follows_the_colours_of_the_page(
         )
         fills.append(page.evaluate(fill))
     assert len(set(fills)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", boards.names())
+def test_the_page_of_a_board_opens_without_errors(site: Path, browser: Any, name: str) -> None:
+    assert f'href="boards/{name}.html"' in (site / "results.html").read_text(encoding="utf-8")
+    page, said = browser.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda asked: asked.url.startswith("file:") or said.append(asked.url))
+    page.goto((site / "boards" / f"{name}.html").as_uri())
+    page.wait_for_selector("html[data-ready]")
+    methods = set(auxbench.load(ROOT / "results" / name).runs["method"])
+    assert page.locator("#board tbody tr").count() >= len(methods)
+    page.close()
+    assert said == []
