@@ -84,10 +84,10 @@ def verdicts() -> dict[tuple[str, str], Counter[str]]:
     found: dict[tuple[str, str], Counter[str]] = {pair: Counter() for pair in PAIRS}
     for name, runs in boards().items():
         declared, present = Declared(RESULTS / name).pairs(), set(runs["method"])
-        for method, control in PAIRS:
-            if method in present:
-                told = compare(runs, [method], control, declared=declared)
-                found[method, control].update(one.verdict for one in told.differences)
+        for control in dict.fromkeys(control for _, control in PAIRS):
+            methods = [one for one, other in PAIRS if other == control and one in present]
+            for difference in compare(runs, methods, control, declared=declared).differences:
+                found[difference.method, control][difference.verdict] += 1
     return found
 
 
