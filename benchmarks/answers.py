@@ -25,7 +25,7 @@ from auxbench.report.comparison import compare
 from auxbench.report.figure.content import content
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-BOARDS = ("earth", "elpv", "multifashion", "qm9", "qm9-labels", "rooms", "toy")
+BOARDS = ("earth", "earth-climate", "elpv", "multifashion", "qm9", "qm9-labels", "rooms", "toy")
 COST = "train_flops"
 CONTROL = "single"
 PAIRS = (

@@ -22,7 +22,7 @@ from auxbench.report.figure.gallery import points_of, sheets, write
 from auxbench.report.figure.sheet import drawing, marks
 
 ROOT = Path(__file__).resolve().parents[1]
-BOARDS = ("toy", "qm9", "qm9-labels", "earth", "multifashion", "rooms", "elpv")
+BOARDS = ("toy", "qm9", "qm9-labels", "earth", "earth-climate", "multifashion", "rooms", "elpv")
 METHODS = (
     *("nashmtl", "cagrad", "pcgrad", "hps", "uw", "gradnorm", "olaux", "gcs", "static"),
     *("auxnas", "auxnas+pcgrad", "auxnas+gradnorm", "auxnas+olaux"),

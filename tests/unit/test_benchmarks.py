@@ -541,3 +541,8 @@ def test_the_readings_have_what_tuning_leaves_to_chance() -> None:
     script = load("chance")
     assert script.table() in readings
     assert script.luck() in readings
+
+
+def test_the_readings_have_three_learning_rates() -> None:
+    readings = (FOLDER.parent / "results" / "README.md").read_text(encoding="utf-8")
+    assert load("rates").table() in readings
