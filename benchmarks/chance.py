@@ -25,18 +25,17 @@ import click
 import numpy as np
 import numpy.typing as npt
 import pandas
+from validation import validated
 
 import auxbench
 from auxbench.execution.tuning import half
 from auxbench.records.ledger import Ledger, Tuning
-from auxbench.stats.loaded import Loaded
 from auxbench.stats.paired import interval
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 PROBLEM = "toy primary with useless; mlp; budget demo"
 PAIRS = {"0.0072": ":lr=0.00721:weight_decay=0.00074", "0.0147": ":lr=0.0147:weight_decay=0.11"}
 CONTROL = "single"
-VALIDATION = "validation/primary/rmse"
 SEEDS = (2, 4, 8)
 TRIALS, FIRST, MARGIN = 8, 4, 0.02  # of `toy`, and the seeds of eight that choose a trial
 Gain = tuple[float, float, float]
@@ -59,9 +58,9 @@ class Row:
 
 def rows() -> Iterator[Row]:
     """Every entry, the control first."""
-    loaded = auxbench.load(RESULTS / "toy-tuning")
-    scores = loaded.runs.pivot(index="seed", columns="method", values="value")
-    best = validated(loaded, PROBLEM)
+    runs = auxbench.load(RESULTS / "toy-tuning").runs
+    scores = runs.pivot(index="seed", columns="method", values="value")
+    seen = validated(RESULTS / "toy-tuning")[PROBLEM]
     tried = {tuned.method: scored for tuned, scored in tunings() if tuned.problem == PROBLEM}
     low, high = PAIRS.values()
     entries = [name.removesuffix(low) for name in map(str, scores) if name.endswith(low)]
@@ -70,7 +69,7 @@ def rows() -> Iterator[Row]:
         for pair in PAIRS.values():
             ours, control = scores[entry + pair], scores[CONTROL + pair]
             gains.append(interval((ours if entry == CONTROL else control - ours).tolist()))
-        ahead = (best[entry + low] - best[entry + high]).to_numpy()
+        ahead = (seen[entry + low] - seen[entry + high]).to_numpy()
         trials = tried[entry.partition(":")[0]]
         chosen = [rate(str(trials[:count].mean().idxmin())) for count in (SEEDS[0], SEEDS[-1])]
         yield Row(entry, gains, [share(ahead, count) for count in SEEDS], chosen)
@@ -78,17 +77,10 @@ def rows() -> Iterator[Row]:
 
 def tunings() -> Iterator[tuple[Tuning, pandas.DataFrame]]:
     """The tunings of `results/toy`, with the validation scores of their trials as `validated`."""
-    loaded = auxbench.load(RESULTS / "toy" / "trials")
+    scores = validated(RESULTS / "toy" / "trials")
     for tuning in Ledger(RESULTS / "toy").tunings():
         entries = [trial.entry for trial in tuning.trials]
-        yield tuning, validated(loaded, tuning.problem)[entries]
-
-
-def validated(loaded: Loaded, problem: str) -> pandas.DataFrame:
-    """The best validation scores of a problem, with a row per seed and a column per entry."""
-    curves = loaded.curves[loaded.curves["quantity"] == VALIDATION]
-    curves = curves[curves["problem"] == problem]
-    return curves.groupby(["seed", "method"])["value"].min().unstack()
+        yield tuning, scores[tuning.problem][entries]
 
 
 def rate(entry: str) -> str:

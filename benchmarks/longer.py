@@ -23,7 +23,7 @@ from auxbench.report.comparison import compare
 from auxbench.report.difference import Difference
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-BOARDS = ("toy", "qm9", "qm9-labels", "earth", "earth-climate", "multifashion", "rooms", "elpv")
+BOARDS = ("toy", "qm9", "qm9-labels", "earth", "earth-climate", "multifashion", "rooms")
 METHOD = "auxnas"
 LONGER = "single, longer"
 SAME = ["dataset", "primary", "auxiliaries", "backbone"]

@@ -3,9 +3,10 @@
     auxbench run --config results/earth-climate-rates/study.toml
     python benchmarks/rates.py
 
-Three of the four trials of `results/earth-climate` are trained on the ten seeds of that board: the
-table has the gain over the single-task network at the same learning rate, which tuning by two of
-these seeds would choose, over all pairs of them, and which it did choose for the board.
+Three of the four trials of `results/earth-climate` are trained on the ten seeds of that board. The
+table has the gain over the single-task network at the same learning rate, how many pairs of these
+seeds would choose each rate, and the rate that tuning chose for the board. A trial has more than a
+learning rate: weight decay changes with it, and for Aux-NAS the strength of its penalty.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import click
 import pandas
+from validation import validated
 
 import auxbench
 from auxbench.records.ledger import Ledger
@@ -35,7 +37,6 @@ TRIED = {
         "0.0072": f"auxnas:l1=31.6{HIGHER}",
     },
 }
-VALIDATION = "validation/climate/miou"
 Gain = tuple[float, float, float]
 
 
@@ -55,10 +56,9 @@ class Row:
 
 def rows() -> Iterator[Row]:
     """Every method, the control first."""
-    loaded = auxbench.load(RESULTS / "earth-climate-rates")
-    scores = loaded.runs.pivot(index="seed", columns="method", values="value")
-    curves = loaded.curves[loaded.curves["quantity"] == VALIDATION]
-    best = curves.groupby(["seed", "method"])["value"].max().unstack()
+    folder = RESULTS / "earth-climate-rates"
+    scores = auxbench.load(folder).runs.pivot(index="seed", columns="method", values="value")
+    (seen,) = validated(folder).values()
     selected = {one.method: one.selected for one in Ledger(RESULTS / "earth-climate").tunings()}
     control, *_ = TRIED
     for method, entries in TRIED.items():
@@ -67,18 +67,18 @@ def rows() -> Iterator[Row]:
             other = 0.0 if method == control else scores[TRIED[control][rate]]
             gains.append(interval((scores[entry] - other).tolist()))
         (chosen,) = [rate for rate, entry in entries.items() if entry == selected[method]]
-        yield Row(method, gains, choices(best[[*entries.values()]]), chosen)
+        yield Row(method, gains, choices(seen[[*entries.values()]]), chosen)
 
 
-def choices(best: pandas.DataFrame) -> list[int]:
+def choices(scores: pandas.DataFrame) -> list[int]:
     """The number of pairs of rows in which each column has the highest mean.
 
     >>> choices(pandas.DataFrame({"a": [1.0, 2.0, 9.0], "b": [2.0, 3.0, 4.0]}))
     [2, 1]
     """
-    pairs = combinations(best.index, 2)
-    found = Counter(best.loc[list(pair)].mean().idxmax() for pair in pairs)
-    return [found[column] for column in best]
+    pairs = combinations(scores.index, 2)
+    found = Counter(scores.loc[list(pair)].mean().idxmax() for pair in pairs)
+    return [found[column] for column in scores]
 
 
 def table() -> str:

@@ -36,7 +36,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def names() -> list[str]:
-    """The folders of `results/` that have records."""
+    """The folders of `results/` whose records are published."""
     return sorted(path.parent.name for path in (ROOT / "results").glob("*/records.jsonl.gz"))
 
 

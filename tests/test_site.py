@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -156,7 +157,9 @@ def test_the_page_of_a_board_opens_without_errors(site: Path, browser: Any, name
     page.on("request", lambda asked: asked.url.startswith("file:") or said.append(asked.url))
     page.goto((site / "boards" / f"{name}.html").as_uri())
     page.wait_for_selector("html[data-ready]")
-    methods = set(auxbench.load(ROOT / "results" / name).runs["method"])
-    assert page.locator("#board tbody tr").count() >= len(methods)
+    methods = auxbench.load(ROOT / "results" / name).runs.groupby("problem")["method"].nunique()
+    problems = json.loads(page.inner_text("#data"))["problems"]
+    assert {one["name"]: one["board"]["count"] for one in problems} == methods.to_dict()
+    assert page.locator("#board tbody tr").count() == problems[0]["board"]["count"]
     page.close()
     assert said == []

@@ -176,7 +176,7 @@ class Search:
         """An entry with its score over some seeds, by default all of them."""
         runs = [replace(self.cell, method=entry, seed=seed) for seed in seeds or self.seeds]
         found = [self.records[run.id] for run in runs if run.id in self.records]
-        scores = [_validation(record) for record in found]
+        scores = [validation(record) for record in found]
         known = [score for score in scores if score is not None]
         return Trial(
             entry,
@@ -212,8 +212,8 @@ class Search:
         return math.inf if trial.score is None else self.sign * trial.score
 
 
-def _validation(record: dict[str, Any]) -> float | None:
-    """The validation score of the selected state."""
+def validation(record: dict[str, Any]) -> float | None:
+    """The validation score of the state that a run selected, or None if it failed."""
     if record["status"] != "done":
         return None
     step = record["selected"]["step"]

@@ -538,11 +538,16 @@ def test_the_readings_have_the_fronts_and_the_combinations() -> None:
 
 def test_the_readings_have_what_tuning_leaves_to_chance() -> None:
     readings = (FOLDER.parent / "results" / "README.md").read_text(encoding="utf-8")
+    helper("validation")
     script = load("chance")
+    assert doctest.testmod(script).failed == 0
     assert script.table() in readings
     assert script.luck() in readings
 
 
 def test_the_readings_have_three_learning_rates() -> None:
     readings = (FOLDER.parent / "results" / "README.md").read_text(encoding="utf-8")
-    assert load("rates").table() in readings
+    helper("validation")
+    script = load("rates")
+    assert doctest.testmod(script).failed == 0
+    assert script.table() in readings

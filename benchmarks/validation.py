@@ -1,0 +1,28 @@
+"""The scores by which tuning judges runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas
+
+from auxbench.execution.tuning import problem_of, validation
+from auxbench.records.store import Store
+
+
+def validated(folder: Path) -> dict[str, pandas.DataFrame]:
+    """Of every problem in a folder the validation scores, with a row per seed and entries beside.
+
+    They are those of the state that a run selected, which need not be its best ones: an
+    architecture may select among the last states only.
+    """
+    rows = [
+        (problem_of(record["run"]), record["run"]["seed"], record["run"]["method"], score)
+        for record in Store(folder).runs()
+        for score in [validation(record)]
+    ]
+    every = pandas.DataFrame(rows, columns=["problem", "seed", "entry", "score"])
+    return {
+        str(problem): there.pivot(index="seed", columns="entry", values="score")
+        for problem, there in every.groupby("problem")
+    }
