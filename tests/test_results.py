@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import auxbench
 from auxbench.records.ledger import Ledger
 from auxbench.records.provenance import stale
 from auxbench.records.store import Store
+from auxbench.report.comparison import compare
 from tests.unit._commands import said
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +63,7 @@ def test_the_gains_in_readings_are_those_of_the_matrix() -> None:
         if not path.exists():
             continue
         gains, told = _rows(path.read_text(encoding="utf-8")), _rows(text)
+        exact_intervals = _intervals(name)
         assert len(told) == len(re.findall(r"^\| `", text, re.M)), f"a row of {name} is not read"
         for method, cells in told.items():
             known = gains[method][3:]  # after the rank, its interval and the counts
@@ -69,8 +72,11 @@ def test_the_gains_in_readings_are_those_of_the_matrix() -> None:
                 exact, *decided = _plain(there)
                 where = f"{method} in {name}: {cell}"
                 assert verdict == decided, where
-                rounding = 0.51 * 10.0 ** -len(gain.partition(".")[2])
-                assert float(gain) == pytest.approx(float(exact), abs=rounding), where
+                digits = len(gain.partition(".")[2])
+                assert float(gain) == pytest.approx(float(exact), abs=0.51 * 10.0**-digits), where
+                for interval in re.findall(r"\[.*?\]", cell):
+                    low, high = next(exact_intervals[method])
+                    assert interval == f"[{low:+.{digits}f}, {high:+.{digits}f}]", where
                 compared += 1
     assert compared > 20
 
@@ -79,6 +85,15 @@ def _rows(text: str) -> dict[str, list[str]]:
     """The cells of the table rows that begin with a method, by its name."""
     lines = re.findall(r"^\| `?([\w+-]+)`?(?:, [\w ]+)? \| (.*[+-]\d.*) \|$", text, re.M)
     return {method: cells.split(" | ") for method, cells in lines}
+
+
+def _intervals(name: str) -> dict[str, Iterator[tuple[float, float]]]:
+    """The intervals of the gains over the single-task network, by method, problem by problem."""
+    runs = auxbench.load(RESULTS / name).runs
+    found = defaultdict(list)
+    for one in compare(runs, sorted({*runs["method"]} - {"single"}), "single").differences:
+        found[one.method].append((one.result.low, one.result.high))
+    return {method: iter(intervals) for method, intervals in found.items()}
 
 
 def _plain(cell: str) -> list[str]:
