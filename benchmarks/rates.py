@@ -5,8 +5,9 @@
 
 Three of the four trials of `results/earth-climate` are trained on the ten seeds of that board. The
 table has the gain over the single-task network at the same learning rate, how many pairs of these
-seeds would choose each rate, and the rate that tuning chose for the board. A trial has more than a
-learning rate: weight decay changes with it, and for Aux-NAS the strength of its penalty.
+seeds would choose each rate without halving, and the rate that tuning chose for the board. A trial
+has more than a learning rate: weight decay changes with it, and for Aux-NAS the strength of its
+penalty.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def choices(scores: pandas.DataFrame) -> list[int]:
     [2, 1]
     """
     pairs = combinations(scores.index, 2)
-    found = Counter(scores.loc[list(pair)].mean().idxmax() for pair in pairs)
+    means = (scores.loc[list(pair)].mean(skipna=False) for pair in pairs)  # a failure drops a trial
+    found = Counter(mean.idxmax() for mean in means)
     return [found[column] for column in scores]
 
 
