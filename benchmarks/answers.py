@@ -1,11 +1,12 @@
-"""Which methods are worth their cost, and who is better than whom, as tables in Markdown.
+"""Which methods are worth their cost, who is better than whom, and where Aux-NAS gains: tables.
 
     python benchmarks/answers.py
 
 The first table counts the problems on which a method is worth its training FLOPs: it is on the
 front of score against cost unless one that costs no more is told apart from it as better, as in
 `auxbench plot cost`. It gives FLOPs as the geometric mean of their ratios to the single-task
-network's. The second table counts the verdicts of `auxbench compare --control CONTROL`.
+network's. The second table counts the verdicts of `auxbench compare --control CONTROL`, and the
+third has those of Aux-NAS problem by problem, with its training FLOPs. All are Markdown.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import pandas
 import auxbench
 from auxbench.records.declared import Declared
 from auxbench.report.comparison import compare
+from auxbench.report.difference import Difference
 from auxbench.report.figure.content import content
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 BOARDS = ("earth", "earth-climate", "elpv", "multifashion", "qm9", "qm9-labels", "rooms", "toy")
 COST = "train_flops"
-CONTROL = "single"
+CONTROL, METHOD = "single", "auxnas"
 PAIRS = (
     *(("hps", "single"), ("static", "single"), ("static", "hps")),
     *(("auxnas", "single"), ("auxnas", "hps"), ("auxnas", "static")),
@@ -79,21 +81,53 @@ def fronts() -> dict[str, Worth]:
     return dict(sorted(found.items(), key=lambda one: (-one[1].total[0], one[1].factor)))
 
 
-def verdicts() -> dict[tuple[str, str], Counter[str]]:
-    """The number of problems with each verdict, by entry and control."""
-    found: dict[tuple[str, str], Counter[str]] = {pair: Counter() for pair in PAIRS}
+def differences() -> list[Difference]:
+    """Those of all pairs on all problems."""
+    found: list[Difference] = []
     for name, runs in boards().items():
         declared, present = Declared(RESULTS / name).pairs(), set(runs["method"])
         for control in dict.fromkeys(control for _, control in PAIRS):
             methods = [one for one, other in PAIRS if other == control and one in present]
-            for difference in compare(runs, methods, control, declared=declared).differences:
-                found[difference.method, control][difference.verdict] += 1
+            found += compare(runs, methods, control, declared=declared).differences
     return found
 
 
+def verdicts(every: Iterable[Difference]) -> dict[tuple[str, str], Counter[str]]:
+    """The number of problems with each verdict, by entry and control."""
+    found: dict[tuple[str, str], Counter[str]] = {pair: Counter() for pair in PAIRS}
+    for difference in every:
+        found[difference.method, difference.control][difference.verdict] += 1
+    return found
+
+
+def gains(every: Iterable[Difference]) -> Iterator[list[str]]:
+    """Of every problem the cells of a row: gains of Aux-NAS over its controls, and its cost."""
+    found: dict[str, dict[str, Difference]] = defaultdict(dict)
+    for one in every:
+        if one.method == METHOD:
+            found[one.where["problem"]][one.control] = one
+    flops = pandas.concat(boards().values()).groupby(["problem", "method"])[COST].mean()
+    for problem, told in found.items():
+        where = told[CONTROL].where
+        alone = "" if "," in where["auxiliaries"] else f" with {where['auxiliaries']}"
+        yield [
+            f"{where['dataset']} {where['primary']}{alone}",
+            f"{where['metric']} {where['unit']}".strip(),
+            *(_gain(told[control]) for control in told),
+            f"{flops[problem, METHOD] / flops[problem, CONTROL]:.1f}x",
+        ]
+
+
+def _gain(one: Difference) -> str:
+    form = f"+.{one.digits}f"
+    verdict = "" if one.verdict == "undecided" else f" {one.verdict}"
+    gain = one.result
+    return f"{gain.difference:{form}}{verdict} [{gain.low:{form}}, {gain.high:{form}}]"
+
+
 def tables() -> Iterator[str]:
-    """The Markdown of both tables."""
-    names = list(boards())
+    """The Markdown of all tables."""
+    names, every = list(boards()), differences()
     yield _table(
         ["on the front", *(f"`{name}`" for name in names), "together", "FLOPs"],
         (
@@ -110,8 +144,13 @@ def tables() -> Iterator[str]:
         ["", *VERDICTS],
         (
             [f"`{method}` against `{control}`", *(str(there[verdict]) for verdict in VERDICTS)]
-            for (method, control), there in verdicts().items()
+            for (method, control), there in verdicts(every).items()
         ),
+    )
+    controls = [control for method, control in PAIRS if method == METHOD]
+    yield _table(
+        [f"gain of `{METHOD}`", "in", *(f"over `{name}`" for name in controls), "FLOPs"],
+        gains(every),
     )
 
 
