@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from statistics import geometric_mean
 
@@ -40,6 +41,7 @@ VERDICTS = ("better", "equivalent", "worse", "undecided")
 Count = tuple[int, int]
 
 
+@cache
 def boards() -> dict[str, pandas.DataFrame]:
     """The runs of the boards, by their folders in `results`."""
     return {name: auxbench.load(RESULTS / name).runs for name in BOARDS}
@@ -82,7 +84,7 @@ def fronts() -> dict[str, Worth]:
 
 
 def differences() -> list[Difference]:
-    """Those of all pairs on all problems."""
+    """The differences of all pairs on all problems."""
     found: list[Difference] = []
     for name, runs in boards().items():
         declared, present = Declared(RESULTS / name).pairs(), set(runs["method"])
@@ -113,7 +115,7 @@ def gains(every: Iterable[Difference]) -> Iterator[list[str]]:
         yield [
             f"{where['dataset']} {where['primary']}{alone}",
             f"{where['metric']} {where['unit']}".strip(),
-            *(_gain(told[control]) for control in told),
+            *map(_gain, told.values()),
             f"{flops[problem, METHOD] / flops[problem, CONTROL]:.1f}x",
         ]
 

@@ -17,9 +17,8 @@ def validated(folder: Path) -> dict[str, pandas.DataFrame]:
     architecture may select among the last states only.
     """
     rows = [
-        (problem_of(record["run"]), record["run"]["seed"], record["run"]["method"], score)
+        (problem_of(run := record["run"]), run["seed"], run["method"], validation(record))
         for record in Store(folder).runs()
-        for score in [validation(record)]
     ]
     every = pandas.DataFrame(rows, columns=["problem", "seed", "entry", "score"])
     return {
