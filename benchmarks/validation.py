@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas
 
-from auxbench.execution.tuning import problem_of, validation
+from auxbench.execution.tuning import validation
 from auxbench.records.store import Store
+from auxbench.spec.problem import problem_of
 
 
 def validated(folder: Path) -> dict[str, pandas.DataFrame]:
